@@ -1,0 +1,71 @@
+"""chainrule: automatic differentiation as PyTorch does it, complete and correct in both modes, on NumPy.
+
+>>> import chainrule as cr
+>>> x = cr.tensor(2.0, requires_grad=True)
+>>> y = cr.tensor(3.0, requires_grad=True)
+>>> z = x * y + y**2
+>>> z.backward()
+>>> print(x.grad, y.grad)
+tensor(3.) tensor(8.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.core.dtype import (
+    bool_ as bool,
+    can_cast,
+    complex64,
+    complex128,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from chainrule.core.mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from chainrule.core.shape import Size
+from chainrule.core.tensor import Tensor
+from chainrule.functions.arithmetic import *
+from chainrule.functions.exponential import *
+from chainrule.functions.reduce import *
+from chainrule.functions import operators as _operators
+from chainrule import autograd
+
+__version__ = "0.1.0"
+
+half, float, double = float16, float32, float64
+cfloat, cdouble = complex64, complex128
+short, int, long = int16, int32, int64
+
+_LAZY = frozenset(("func", "nn", "optim", "testing", "utils"))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"chainrule.{name}")
+    if name == "bfloat16":
+        from chainrule.core.dtype import bfloat16
+
+        return bfloat16()
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")

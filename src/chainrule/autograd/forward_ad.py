@@ -1,0 +1,142 @@
+"""PyTorch's ``autograd.forward_ad``: dual numbers in a scope. Unlike PyTorch's, scopes nest.
+
+Examples
+--------
+>>> import chainrule as cr
+>>> from chainrule.autograd import forward_ad as fwAD
+>>> with fwAD.dual_level():
+...     x = fwAD.make_dual(cr.tensor(2.0), cr.tensor(1.0))
+...     fwAD.unpack_dual(x**3).tangent
+tensor(12.)
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+from chainrule.core import dtype as dtypes
+from chainrule.core.levels import fresh_level
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.forward import Dual, dual
+
+__all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
+
+
+class _Levels(threading.local):
+    def __init__(self) -> None:
+        self.open: list[int] = []
+
+
+_LEVELS = _Levels()
+
+
+class UnpackedDualTensor(NamedTuple):
+    """A primal and its tangent; the tangent is None where there is none."""
+
+    primal: Tensor
+    tangent: Tensor | None
+
+
+def enter_dual_level() -> int:
+    """Open a forward level and return it; close it with :func:`exit_dual_level`. Prefer :class:`dual_level`."""
+    level = fresh_level()
+    _LEVELS.open.append(level)
+    return level
+
+
+def exit_dual_level(*, level: int | None = None) -> None:
+    """Close the innermost forward level.
+
+    Raises
+    ------
+    RuntimeError
+        If no level is open, or `level` is not the innermost.
+    """
+    if not _LEVELS.open:
+        raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created: none is open.")
+    if level is not None and level != _LEVELS.open[-1]:
+        raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created. This is not supported.")
+    _LEVELS.open.pop()
+
+
+class dual_level:  # noqa: N801 - PyTorch's public name
+    """A scope in which tensors can carry tangents. Scopes nest; each has a level of its own."""
+
+    def __enter__(self) -> int:
+        return enter_dual_level()
+
+    def __exit__(self, *exc: object) -> None:
+        exit_dual_level()
+
+
+def _open_level(level: int | None) -> int | None:
+    if level is None or level < 0:
+        return _LEVELS.open[-1] if _LEVELS.open else None
+    return level
+
+
+def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
+    """Return a tensor that carries a tangent at the innermost (or the given) forward level.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        The primal, floating point or complex.
+    tangent : Tensor
+        Of the primal's shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If no level is open, or shape or dtype of the tangent differ.
+    ValueError
+        If the primal or the tangent is neither floating point nor complex.
+    """
+    level = _open_level(level)
+    if level is None:
+        raise RuntimeError(
+            "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
+        )
+    check_tangent(tensor, tangent)
+    if tensor._level >= level or tangent._level >= level:
+        raise RuntimeError("Cannot make_dual() a Tensor that already has a tangent at this level: it is from an inner scope")
+    return dual(level, lowered(tensor), lowered(tangent))
+
+
+def check_tangent(primal: Tensor, tangent: Tensor) -> None:
+    """Raise PyTorch's error where a tangent does not fit its primal."""
+    for name, t in (("primal", primal), ("tangent", tangent)):
+        if t.dtype.category < dtypes.FLOAT:
+            raise ValueError(f"Expected {name} to be floating point or complex, but got: {t.dtype}")
+    if primal.shape != tangent.shape:
+        raise RuntimeError(
+            f"Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
+            f"supported. Tensor is of size {list(primal.shape)} while the given forward gradient is of size "
+            f"{list(tangent.shape)}."
+        )
+    if primal.dtype is not tangent.dtype:
+        raise RuntimeError(
+            f"Expected tangent to have the same dtype as the primal, {primal.dtype}, but got {tangent.dtype}."
+        )
+
+
+def lowered(t: Tensor) -> Any:
+    """Return a plain tensor that reverse mode does not watch as its payload, which is cheaper; others as they are."""
+    return t._data if t.__class__ is Tensor and t._node is None else t
+
+
+def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
+    """Return the primal and the tangent of a tensor at the innermost (or the given) forward level.
+
+    The tangent is None if the tensor has none there.
+    """
+    level = _open_level(level)
+    if level is None or tensor.__class__ is not Dual or tensor._level != level:
+        return UnpackedDualTensor(tensor, None)
+    return UnpackedDualTensor(raised(tensor._data), None if tensor._tangent is None else raised(tensor._tangent))  # type: ignore[attr-defined]
+
+
+def raised(value: Any) -> Tensor:
+    """Return a payload as a tensor."""
+    return value if isinstance(value, Tensor) else wrap(value)

@@ -1,0 +1,365 @@
+"""`backward` and `grad`: the public entries to the reverse pass, with PyTorch's arguments and errors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import dtype as dtypes
+from chainrule.core.graph import LEAF_EDGE
+from chainrule.core.mode import enable_grad
+from chainrule.core.op import TABLE
+from chainrule.core.record import is_complex
+from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.transforms.forward import Dual, dual
+from chainrule.transforms.reverse import Pass, accumulate_leaves, edge_of, result_of
+
+Tensors = Tensor | Sequence[Tensor]
+
+
+def backward(
+    tensors: Tensors,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of the given tensors to the `.grad` of the leaves they were computed from.
+
+    Parameters
+    ----------
+    tensors : Tensor or sequence of Tensor
+        The roots, of any shape.
+    grad_tensors : Tensor, None or a sequence of them, optional
+        The cotangent of each root, of its shape; None means 1 for a real scalar.
+    retain_graph : bool, optional
+        Keep the saved values for another pass; as `create_graph` by default.
+    create_graph : bool
+        Record the pass, so that the gradients can be differentiated.
+    inputs : Tensor, sequence or mapping of Tensor, optional
+        Accumulate into these alone, leaves or not.
+
+    Raises
+    ------
+    RuntimeError
+        If a root does not require grad, is not a scalar and has no cotangent, or its graph was freed.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> cr.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    roots = _sequence(tensors)
+    wanted = None
+    if inputs is not None:
+        wanted = list(inputs.values()) if isinstance(inputs, Mapping) else _sequence(inputs)
+        if not wanted:
+            raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+        for i, t in enumerate(wanted):
+            if not t.requires_grad:
+                raise RuntimeError(f"One of the differentiated Tensors given as 'inputs' to backward does not require grad (index {i})")
+    if create_graph:
+        warnings.warn(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+            "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+            "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+            "the cycle and avoid the leak.",
+            UserWarning,
+            stacklevel=2,
+        )
+    retain = create_graph if retain_graph is None else retain_graph
+    if any(t.__class__ is Dual for t in roots):
+        _backward_dual(roots, grad_tensors, retain, create_graph, wanted)
+        return
+    cotangents = _cotangents(roots, grad_tensors, create_graph)
+    targets = None if wanted is None else [edge_of(t) for t in wanted]
+    done = Pass(roots[0]._level, create_graph, retain, targets).run(cotangents)
+    accumulate_leaves(done)
+    for t in wanted or ():
+        if not t.is_leaf and not t.retains_grad:
+            g = done.cotangent(t._node)
+            if g is not None:
+                done.store(t, g, False)
+
+
+def grad(
+    outputs: Tensors,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
+    """Return the gradients of outputs with respect to inputs, leaving every `.grad` alone.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensor
+        What to differentiate; their contributions are summed.
+    inputs : Tensor, sequence or mapping of Tensor
+        With respect to what; leaves or results of recorded operations.
+    grad_outputs : Tensor, None or a sequence of them, optional
+        The cotangent of each output; None means 1 for a real scalar.
+    retain_graph, create_graph : bool
+        As in :func:`backward`.
+    only_inputs : bool
+        Must be True, as in PyTorch.
+    allow_unused : bool, optional
+        Return None for an input that the outputs do not depend on, instead of raising. Default: `materialize_grads`.
+    is_grads_batched : bool
+        The cotangents carry a leading batch axis, and so do the gradients.
+    materialize_grads : bool
+        Return zeros instead of None.
+
+    Returns
+    -------
+    tuple of Tensor, or dict for a mapping of inputs
+        Gradients with the shapes and dtypes of the inputs.
+
+    Raises
+    ------
+    RuntimeError
+        If an input does not require grad or is not used, or as in :func:`backward`.
+    ValueError
+        If `materialize_grads` is given with ``allow_unused=False``.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.tensor(3.0, requires_grad=True)
+    >>> (dy,) = cr.autograd.grad(x**3, x, create_graph=True)
+    >>> cr.autograd.grad(dy, x)
+    (tensor(18.),)
+    """
+    if not only_inputs:
+        raise ValueError("only_inputs=False is no longer supported; accumulate with backward() instead")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+    allow = bool(allow_unused) or materialize_grads
+    if isinstance(inputs, Mapping):
+        keys = list(inputs)
+        found = grad(
+            outputs, list(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+            is_grads_batched, materialize_grads,
+        )  # fmt: skip
+        return dict(zip(keys, found, strict=True))
+    roots, wanted = _sequence(outputs), _sequence(inputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    for t in wanted:
+        if not t.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    if is_grads_batched:
+        results = _grad_of_batch(roots, wanted, grad_outputs, retain, create_graph)
+    else:
+        results = _gradients(roots, wanted, grad_outputs, retain, create_graph)
+    for i, (g, t) in enumerate(zip(results, wanted, strict=True)):
+        if g is None and not allow:
+            raise RuntimeError(
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True "
+                "if this is the desired behavior."
+            )
+        if g is None and materialize_grads:
+            results[i] = wrap(np.zeros(tuple(t.shape), t.dtype.numpy))
+    return tuple(results)
+
+
+def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
+    if any(t.__class__ is Dual for t in (*roots, *wanted)):
+        return _gradients_of_duals(roots, wanted, grad_outputs, retain, create_graph)
+    cotangents = _cotangents(roots, grad_outputs, create_graph)
+    edges = [edge_of(t) for t in wanted]
+    done = Pass(roots[0]._level, create_graph, retain, edges).run(cotangents)
+    return [result_of(done, edge) for edge in edges]
+
+
+def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
+    """Pull back each slice of batched cotangents and stack the results."""
+    if grad_outputs is None:
+        raise RuntimeError("is_grads_batched=True needs grad_outputs with a leading batch axis")
+    batches = _sequence(grad_outputs)
+    sizes = {len(g) for g in batches if g is not None}
+    if len(sizes) != 1:
+        raise RuntimeError(f"is_grads_batched=True: the batch axes of grad_outputs differ: {sorted(sizes)}")
+    (size,) = sizes
+    rows = []
+    for i in range(size):
+        last = i == size - 1
+        picked = [None if g is None else g[i] for g in batches]
+        rows.append(_gradients(roots, wanted, picked, retain or not last, create_graph))
+    stack = TABLE["stack"].call
+    return [None if column[0] is None else stack(*column, axis=0) for column in zip(*rows, strict=True)]
+
+
+def _sequence(tensors: Any) -> list:
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    if tensors is None:
+        return []
+    found = list(tensors)
+    for t in found:
+        if t is not None and not isinstance(t, Tensor):
+            raise TypeError(f"expected a Tensor or a sequence of Tensors, got an element of type {type(t).__name__}")
+    return found
+
+
+def _cotangents(roots: list, given: Any, create_graph: bool) -> list[tuple[Any, Any]]:
+    """Return (edge, cotangent) per root that requires grad, the cotangents checked and in the roots' dtypes."""
+    if given is None:
+        given = [None] * len(roots)
+    else:
+        given = _sequence(given) if not isinstance(given, Tensor) else [given]
+    if len(given) != len(roots):
+        raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
+    pairs = []
+    for i, (root, g) in enumerate(zip(roots, given, strict=True)):
+        g = _one(root) if g is None and root.requires_grad else g
+        if g is not None:
+            g = _checked(g, root, i)
+        if not root.requires_grad:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if not create_graph:
+            g = g._data if g._level == root._level else g if root._level else innermost(g)
+        pairs.append((edge_of(root), g))
+    return pairs
+
+
+def _one(root: Tensor) -> Tensor:
+    """Return the cotangent 1 of a real scalar."""
+    if root.numel() != 1:
+        raise RuntimeError(f"grad can be implicitly created only for scalar outputs, not for one of shape {list(root.shape)}")
+    if is_complex(root):
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
+    if root.ndim == 0:
+        return wrap(root.dtype.numpy.type(1))
+    return wrap(np.ones(tuple(root.shape), root.dtype.numpy))
+
+
+def _checked(g: Tensor, root: Tensor, i: int) -> Tensor:
+    if g.shape != root.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {root.shape}."
+        )
+    if is_complex(g) != is_complex(root):
+        raise RuntimeError(
+            f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a dtype of {root.dtype}."
+        )
+    if g.dtype is not root.dtype:
+        if g.dtype.category < dtypes.FLOAT:
+            raise RuntimeError(f"grad_output[{i}] must be floating point or complex, got {g.dtype}")
+        g = TABLE["to"].call(g, dtype=root.dtype.numpy, source=g.dtype.numpy)
+    return g
+
+
+# -- duals: a gradient taken at a forward level is itself a dual -------------------------------------------------------
+
+
+def _gradients_of_duals(roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
+    """Return the duals of the gradients.
+
+    The tangent of a gradient is the gradient of the tangent: with L = <v, f(x)>, d/de grad L(x + e t) is the gradient
+    of <v, df(x)[t]> + <dv, f(x)>, because second derivatives commute.
+    """
+    level = max(t._level for t in (*roots, *wanted) if t.__class__ is Dual)
+    given = [None] * len(roots) if given is None else _sequence(given)
+    values, dots, g_values, g_dots = [], [], [], []
+    for root, g in zip(roots, given, strict=True):
+        at_level = root._level == level
+        value = root._data if at_level else root
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        g = _checked(_one(root) if g is None else g, root, 0)
+        g_value, g_dot = (g._data, g._tangent) if g._level == level else (g, None)  # type: ignore[attr-defined]
+        values.append(value)
+        g_values.append(_tensor(g_value))
+        if at_level and isinstance(root._tangent, Tensor) and root._tangent.requires_grad:
+            dots.append(root._tangent)
+            g_dots.append(_tensor(g_value))
+        if g_dot is not None:
+            dots.append(value)
+            g_dots.append(_tensor(g_dot))
+    targets = [t._data if t._level == level else t for t in wanted]
+    tangents: list = [None] * len(targets)
+    if dots:
+        with enable_grad():
+            tangents = list(grad(dots, targets, g_dots, True, create_graph, allow_unused=True))
+    primals = grad(values, targets, g_values, retain, create_graph, allow_unused=True)
+    return [
+        None if p is None and t is None else dual(level, wrap(np.zeros(tuple(x.shape), x.dtype.numpy)) if p is None else p, t)
+        for p, t, x in zip(primals, tangents, targets, strict=True)
+    ]
+
+
+def _backward_dual(roots: list, given: Any, retain: bool, create_graph: bool, wanted: list | None) -> None:
+    """Accumulate dual gradients into the leaves of duals' primals."""
+    if wanted is None:
+        wanted = _leaves_under(roots)
+    level = max(t._level for t in roots if t.__class__ is Dual)
+    for t, g in zip(wanted, _gradients_of_duals(roots, wanted, given, retain, create_graph), strict=True):
+        if g is None:
+            continue
+        target = t._data if t._level == level and t.__class__ is Dual else t
+        target.grad = g if target.grad is None else target.grad + g
+
+
+def _leaves_under(roots: list) -> list:
+    seen, leaves = set(), {}
+    stack = [edge_of(_tracked(t)) for t in roots]
+    while stack:
+        edge = stack.pop()
+        if edge._kind == LEAF_EDGE:
+            leaves[id(edge)] = edge
+            continue
+        node = getattr(edge, "node", edge)
+        if node.id not in seen:
+            seen.add(node.id)
+            stack += [e for e in node.edges if e is not None]
+    return list(leaves.values())
+
+
+def _tracked(t: Tensor) -> Tensor:
+    while t.__class__ is Dual:
+        t = t._data
+    return t
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else wrap(value)
+
+
+def tensor_backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of this tensor to the `.grad` of the leaves it was computed from: see :func:`backward`."""
+    if gradient is not None and not isinstance(gradient, Tensor):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+    if (
+        gradient is None and inputs is None and not create_graph and self.__class__ is Tensor
+        and self._node is not None and self._node.__class__ is not Tensor
+    ):  # fmt: skip
+        _backward_of_scalar(self, bool(retain_graph))
+        return
+    backward([self], [gradient], retain_graph, create_graph, inputs)
+
+
+def _backward_of_scalar(root: Tensor, retain_graph: bool) -> None:
+    """Do the commonest backward without the general checks."""
+    done = Pass(0, False, retain_graph).run([(edge_of(root), _one(root)._data)])
+    accumulate_leaves(done)
+
+
+Tensor.backward = tensor_backward  # type: ignore[attr-defined]
+

@@ -1,0 +1,270 @@
+"""Dtypes under PyTorch's names, and PyTorch's promotion rules as pure functions.
+
+A :class:`dtype` names a NumPy dtype. Payloads are NumPy arrays, so everything inside works with NumPy dtypes and
+this module translates at the public edge. It knows nothing of tensors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BY_NUMPY: dict[np.dtype, dtype] = {}
+
+BOOL, INT, FLOAT, COMPLEX = range(4)
+_KINDS = {"b": BOOL, "i": INT, "u": INT, "f": FLOAT, "c": COMPLEX}
+
+
+class dtype:  # noqa: N801 - PyTorch's public name
+    """An element type: ``chainrule.float32``, ``chainrule.int64``, …
+
+    Attributes
+    ----------
+    name : str
+        PyTorch's name, for example ``"float32"``.
+    numpy : numpy.dtype
+        The NumPy dtype of the payload.
+    category : int
+        0 bool, 1 integer, 2 floating point, 3 complex: the order in which promotion climbs.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.float32.itemsize, cr.float32.is_floating_point
+    (4, True)
+    """
+
+    __slots__ = ("category", "name", "numpy", "old_name")
+
+    def __init__(self, name: str, numpy: np.dtype, category: int, old_name: str):
+        self.name, self.numpy, self.category, self.old_name = name, numpy, category, old_name
+        _BY_NUMPY[numpy] = self
+
+    @property
+    def itemsize(self) -> int:
+        """Size of one element in bytes."""
+        return self.numpy.itemsize
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether this is a real floating point type."""
+        return self.category == FLOAT
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether this is a complex type."""
+        return self.category == COMPLEX
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values can be negative."""
+        return self.category > INT or self.numpy.kind == "i"
+
+    def to_real(self) -> dtype:
+        """Return the dtype of the real part: ``float64`` for ``complex128``."""
+        return _REAL.get(self, self)
+
+    def to_complex(self) -> dtype:
+        """Return the complex dtype whose parts have this dtype."""
+        if self.category == COMPLEX:
+            return self
+        return complex128 if self is float64 else complex64
+
+    def __repr__(self) -> str:
+        return f"chainrule.{self.name}"
+
+    def __reduce__(self) -> tuple:
+        return (named, (self.name,))
+
+
+def _declare(name: str, code: str, old_name: str) -> dtype:
+    numpy = np.dtype(code)
+    return dtype(name, numpy, _KINDS[numpy.kind], old_name)
+
+
+bool_ = _declare("bool", "?", "Bool")
+uint8 = _declare("uint8", "u1", "Byte")
+int8 = _declare("int8", "i1", "Char")
+int16 = _declare("int16", "i2", "Short")
+int32 = _declare("int32", "i4", "Int")
+int64 = _declare("int64", "i8", "Long")
+uint16 = _declare("uint16", "u2", "UInt16")
+uint32 = _declare("uint32", "u4", "UInt32")
+uint64 = _declare("uint64", "u8", "UInt64")
+float16 = _declare("float16", "f2", "Half")
+float32 = _declare("float32", "f4", "Float")
+float64 = _declare("float64", "f8", "Double")
+complex64 = _declare("complex64", "c8", "ComplexFloat")
+complex128 = _declare("complex128", "c16", "ComplexDouble")
+
+_REAL = {complex64: float32, complex128: float64}
+_FLOAT_ORDER = {"float16": 0, "bfloat16": 0, "float32": 1, "float64": 2}
+ALIASES = {
+    "half": "float16", "float": "float32", "double": "float64", "cfloat": "complex64", "cdouble": "complex128",
+    "short": "int16", "int": "int32", "long": "int64",
+}  # fmt: skip
+
+_default = float32
+
+
+def bfloat16() -> dtype:
+    """Return the ``bfloat16`` dtype, which lives in the optional package ml_dtypes."""
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from error
+    numpy = np.dtype(ml_dtypes.bfloat16)
+    return _BY_NUMPY.get(numpy) or dtype("bfloat16", numpy, FLOAT, "BFloat16")
+
+
+def named(name: str) -> dtype:
+    """Return the dtype of a PyTorch name such as ``"float32"``, ``"double"`` or ``"bfloat16"``."""
+    name = ALIASES.get(name, name)
+    if name == "bfloat16":
+        return bfloat16()
+    for found in _BY_NUMPY.values():
+        if found.name == name:
+            return found
+    raise TypeError(f"{name!r} is not a dtype chainrule knows; it has {', '.join(d.name for d in _BY_NUMPY.values())}")
+
+
+def of(numpy: np.dtype) -> dtype:
+    """Return the dtype of a NumPy dtype; raise `TypeError` for one that tensors cannot hold."""
+    found = _BY_NUMPY.get(numpy)
+    if found is not None:
+        return found
+    if numpy.name == "bfloat16":
+        return bfloat16()
+    raise TypeError(
+        f"can't convert np.ndarray of type {numpy}. The only supported types are: "
+        f"{', '.join(d.name for d in _BY_NUMPY.values())}."
+    )
+
+
+def as_dtype(spec: object) -> dtype:
+    """Return the dtype that `spec` (a dtype, NumPy dtype, scalar type or Python type) means to PyTorch."""
+    if spec.__class__ is dtype:
+        return spec  # type: ignore[return-value]
+    if spec is float:
+        return _default
+    if spec is int:
+        return int64
+    if spec is bool:
+        return bool_
+    if spec is complex:
+        return _default.to_complex()
+    try:
+        return of(np.dtype(spec))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"dtype must be a chainrule.dtype or a NumPy dtype, not {spec!r}") from None
+
+
+def get_default_dtype() -> dtype:
+    """Return the floating point dtype given to Python floats: `float32` unless changed.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.get_default_dtype()
+    chainrule.float32
+    """
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Set the floating point dtype given to Python floats and to integer inputs of float functions.
+
+    Raises
+    ------
+    TypeError
+        If `d` is not a floating point dtype.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.set_default_dtype(cr.float64)
+    >>> cr.tensor(1.5).dtype
+    chainrule.float64
+    >>> cr.set_default_dtype(cr.float32)
+    """
+    global _default
+    d = as_dtype(d)
+    if d.category != FLOAT:
+        raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    _default = d
+
+
+def of_number(value: object) -> dtype:
+    """Return the dtype PyTorch gives to a bare Python number."""
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, int):
+        return int64
+    if isinstance(value, float):
+        return _default
+    return _default.to_complex()
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """Return the smallest dtype both convert to, by PyTorch's table (not NumPy's: ``int64`` and ``float32`` give ``float32``).
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.promote_types(cr.int64, cr.float32)
+    chainrule.float32
+    """
+    if a is b:
+        return a
+    if a.category < b.category:
+        a, b = b, a
+    if a.category == COMPLEX:
+        wide = a is complex128 or b in (complex128, float64)
+        return complex128 if wide else complex64
+    if a.category == FLOAT:
+        if b.category != FLOAT:
+            return a
+        ra, rb = _FLOAT_ORDER[a.name], _FLOAT_ORDER[b.name]
+        if ra == rb:
+            return float32  # float16 and bfloat16
+        return a if ra > rb else b
+    if b.category == BOOL:
+        return a
+    if a.numpy.kind == b.numpy.kind:
+        return a if a.itemsize >= b.itemsize else b
+    signed, unsigned = (a, b) if a.numpy.kind == "i" else (b, a)
+    if unsigned is not uint8:
+        raise RuntimeError(f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a} and {b}")
+    return signed if signed.itemsize > 1 else int16
+
+
+def result_type(dimensioned: list[dtype], zero_dim: list[dtype], numbers: list[dtype]) -> dtype:
+    """Return the dtype in which an op computes, from its operands sorted by PyTorch's three priorities.
+
+    A lower priority matters only when its category (bool < integer < float < complex) is higher.
+    """
+    result: dtype | None = None
+    for group in (dimensioned, zero_dim, numbers):
+        best: dtype | None = None
+        for d in group:
+            best = d if best is None else promote_types(best, d)
+        if best is None:
+            continue
+        if result is None:
+            result = best
+        elif best.category > result.category:
+            result = promote_types(result, best)
+    assert result is not None
+    return result
+
+
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Tell whether an in-place result of dtype `from_` may be stored in `to`: never down a category, never to an unsigned.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.can_cast(cr.float64, cr.int64)
+    False
+    """
+    from_, to = as_dtype(from_), as_dtype(to)
+    return from_.category <= to.category

@@ -1,0 +1,187 @@
+"""The graph's vocabulary: nodes, ports of nodes with several outputs, leaves, version counters.
+
+A node knows how to pull a cotangent back to its edges; it does not know the pass that asks it to
+(``transforms.reverse``). Edges point from results to inputs only, so a graph without cycles of references is
+freed as soon as its results are.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+new = object.__new__
+next_id = count(1).__next__  # nodes are numbered in the order they are made: a parent's id is below its results'
+NODE, PORT, LEAF_EDGE = range(3)
+
+
+class _Leaf:
+    """The `_node` of a tensor that requires grad and was made by no recorded op; the edge to it is the tensor itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "LEAF"
+
+
+LEAF = _Leaf()
+
+
+class Node:
+    """One recorded op: `grad_fn` of its result.
+
+    Attributes
+    ----------
+    op : Op
+        The op that ran.
+    id : int
+        Position in the order of creation, over all threads.
+    edges : tuple
+        One per input: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows.
+    plan : Plan
+        What it saved and how it pulls cotangents back (``core.record``).
+    saved, out, version : values kept for the pull
+        Inputs, the result's payload, and the result's version counter.
+    shapes : tuple
+        Shapes of (inputs, result), where the pull needs them.
+    """
+
+    __slots__ = (
+        "__weakref__", "_metadata", "edges", "hooks", "id", "op", "out", "params", "plan", "saved", "shapes", "version", "width",
+    )  # fmt: skip
+    _kind = NODE
+
+    op: Any
+    id: int
+    edges: tuple
+    plan: Any
+    saved: Any
+
+    def name(self) -> str:
+        """Return PyTorch's name of this node, such as ``"MulBackward0"``."""
+        return self.op.node_name(self)
+
+    @property
+    def next_functions(self) -> tuple:
+        """The (node, output number) pairs that this node sends its gradients to; (None, 0) where none flows."""
+        return tuple(public_edge(edge) for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for the user's own notes on this node."""
+        try:
+            return self._metadata
+        except AttributeError:
+            self._metadata: dict = {}
+            return self._metadata
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class Port:
+    """The edge to one output of a node that has several."""
+
+    __slots__ = ("index", "node")
+    _kind = PORT
+
+    def __init__(self, node: Node, index: int):
+        self.node, self.index = node, index
+
+
+class AccumulateGrad:
+    """The node that stands for a leaf in `next_functions`; its `variable` is the leaf."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Any):
+        self.variable = variable
+
+    next_functions: tuple = ()
+
+    def name(self) -> str:
+        """Return ``"AccumulateGrad"``."""
+        return "AccumulateGrad"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return hash((AccumulateGrad, id(self.variable)))
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self.variable):#x}>"
+
+
+_dressed: dict[str, type[Node]] = {}
+
+
+def dress(node: Node) -> Node:
+    """Give `node` the class that carries its PyTorch name.
+
+    Done when a user looks at a node, not when it is made: recording into one class lets CPython specialise the
+    attribute stores of the hot path (one class per op cost 20 ns a store).
+    """
+    if node.__class__ is Node:
+        name = node.name()
+        cls = _dressed.get(name)
+        if cls is None:
+            cls = _dressed[name] = type(name, (Node,), {"__slots__": (), "__module__": "chainrule.autograd.graph"})
+        node.__class__ = cls
+    return node
+
+
+def public_edge(edge: Any) -> tuple:
+    """Return the (node, output number) pair PyTorch shows for an edge."""
+    if edge is None:
+        return (None, 0)
+    if edge._kind == NODE:
+        return (dress(edge), 0)
+    if edge._kind == PORT:
+        return (dress(edge.node), edge.index)
+    return (AccumulateGrad(edge), 0)
+
+
+class Version:
+    """The version counter of one stretch of memory, shared by a tensor and all its aliases.
+
+    `stamp` is the node id current at the last write. A node made before that write (`node.id < stamp`) that saved the
+    memory finds it modified; so saving costs nothing, and only writing does.
+    """
+
+    __slots__ = ("count", "history", "members", "stamp")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.stamp = 0
+        self.history: tuple = ()
+        self.members: set = set()  # weak references to the differentiable views (and their base) on this memory
+
+    def bump(self) -> None:
+        """Note a write."""
+        self.count += 1
+        self.stamp = next_id()
+        self.history = (*self.history[-15:], self.stamp)
+
+    def at(self, node_id: int) -> int:
+        """Return the version that a node of this id saw (exact for the last 16 writes)."""
+        return self.count - sum(stamp > node_id for stamp in self.history)
+
+
+def freed_error() -> RuntimeError:
+    """Return PyTorch's error for a second backward pass over freed saved values."""
+    return RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+        "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+        "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+        "saved tensors after calling backward."
+    )
+
+
+def modified_error(node: Node, version: Version, what: str, which: str) -> RuntimeError:
+    """Return PyTorch's error for a saved value that was written to after it was saved."""
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{what}], which is {which} saved by {node.name()}, is at version {version.count}; expected version "
+        f"{version.at(node.id)} instead. Hint: clone the value before writing to it, or use the out-of-place op."
+    )

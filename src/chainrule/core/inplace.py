@@ -1,0 +1,282 @@
+"""Writing in place: the memory is written, and the graph records the functional write that it means.
+
+A write to a tensor that shares memory with a base replaces the region of the base that the view shows (`CopySlices`);
+afterwards the base and every other view of it stand for the new values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import dtype as dtypes
+from chainrule.core.dispatch import as_tensor, run
+from chainrule.core.graph import LEAF
+from chainrule.core.mode import STATE
+from chainrule.core.op import TABLE, Op, op
+from chainrule.core.quiet import hush, unhush
+from chainrule.core.record import make_node
+from chainrule.core.tensor import Tensor, array_of, version_of
+
+ndarray = np.ndarray
+
+
+def assign(target: Tensor, compute: Callable[[], Tensor], name: str) -> Tensor:
+    """Write the result of `compute` into `target`; return `target`.
+
+    Raises
+    ------
+    RuntimeError
+        Where PyTorch forbids it: a leaf that requires grad or a view of one, a view among several outputs or made
+        under `no_grad`, a result of another shape or of a dtype that does not fit.
+    """
+    check_writable(target)
+    return write(target, as_tensor(compute()), name)
+
+
+def assign_elementwise(target: Tensor, op: Op, call: Callable, args: tuple, name: str) -> Tensor:
+    """Write an elementwise op of `target` and `args` into `target`: in one sweep over memory where nothing is recorded."""
+    check_writable(target)
+    if target.__class__._level == 0 and target._data.__class__ is ndarray and not _records(target, args):
+        raw = [a._data if isinstance(a, Tensor) else a for a in args]
+        ufunc = _UFUNCS.get(op.name)
+        if ufunc is not None and all(_fits(target._data, r) for r in raw):
+            token = hush()
+            try:
+                ufunc(target._data, *raw, out=target._data)
+            finally:
+                unhush(token)
+            version_of(target).bump()
+            return target
+    return write(target, as_tensor(call(target, *args)), name)
+
+
+_UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
+
+
+def _fits(data: np.ndarray, raw: Any) -> bool:
+    """Tell whether a ufunc into `data` computes in its dtype and shape, and reads no other view of its memory."""
+    if raw.__class__ in (float, int):
+        return data.dtype.kind in "fc"
+    return (
+        getattr(raw, "dtype", None) is data.dtype and data.dtype.kind in "fc" and (raw.ndim == 0 or raw.shape == data.shape)
+    )
+
+
+def _records(target: Tensor, args: tuple) -> bool:
+    if not STATE.record:
+        return False
+    return target._node is not None or any(isinstance(a, Tensor) and (a._node is not None or a._level) for a in args)
+
+
+def check_writable(target: Tensor) -> None:
+    """Raise PyTorch's error if `target` may not be written to in the current mode."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"only a Tensor can be written in place, not {type(target).__name__}")
+    if STATE.inference:
+        return
+    if target._meta is not None and target.is_inference():
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
+            "tensor before doing inplace update."
+        )
+    if not STATE.record:
+        return
+    if target.requires_grad and target.is_leaf:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if target._view is not None:
+        base = root_of(target)
+        if base.requires_grad and base.is_leaf:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        tensor = target
+        while tensor._view is not None:
+            if tensor._view[3] is not None:
+                raise RuntimeError(
+                    f"Output {tensor._view[3]} of {tensor._view[1].node_name(None)} is a view and is being modified inplace. "
+                    "This view is the output of a function that returns multiple views. Such functions do not allow the "
+                    "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                )
+            tensor = tensor._view[0]
+        if getattr(target._meta, "frozen", None) == "no_grad":
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
+                "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
+                "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
+                "outside (if you want the inplace to be tracked)."
+            )
+
+
+def root_of(t: Tensor) -> Tensor:
+    """Return the base that a view is a view of; the tensor itself if it is none."""
+    while t._view is not None:
+        t = t._view[0]
+    return t
+
+
+def write(target: Tensor, value: Tensor, name: str) -> Tensor:
+    """Have `target` take the values and the history of `value`, memory included."""
+    shape = tuple(target.shape)
+    if tuple(value.shape) != shape:
+        try:
+            value = TABLE["broadcast_to"].call(value, shape=shape)
+        except (RuntimeError, ValueError):
+            raise RuntimeError(
+                f"output with shape {list(shape)} doesn't match the broadcast shape {list(value.shape)} in {name}()"
+            ) from None
+    d = target.dtype
+    if value.dtype is not d:
+        if not dtypes.can_cast(value.dtype, d):
+            raise RuntimeError(
+                f"result type {value.dtype.old_name} can't be cast to the desired output type {d.old_name} in {name}()"
+            )
+        value = TABLE["to"].call(value, dtype=d.numpy, source=value.dtype.numpy)
+    if value._level > target._level:
+        raise RuntimeError(
+            f"{name}(): a value of an inner transform cannot be written into a tensor from outside it; return it instead, "
+            "or write into a clone made inside."
+        )
+    if target._level:
+        _replace(target, value)
+        return target
+    array = array_of(target)
+    fresh = array_of(value)
+    if fresh is not array:
+        if np.may_share_memory(fresh, array):
+            fresh = fresh.copy()
+        np.copyto(array, fresh)
+    if STATE.record and (value._node is not None or target._node is not None or root_of(target)._node is not None):
+        _rewire(target, value)
+    version_of(target).bump()
+    return target
+
+
+def _rewire(target: Tensor, value: Tensor) -> None:
+    """Give the written tensor, its base and the base's other views the history of the write."""
+    if target._view is None:
+        target._node = value._node
+        base = target
+    else:
+        base = root_of(target)
+        base._node = slices_node(base, value, chain_of(target))
+    for t in _views_of(base):
+        t._node = replayed(t)._node
+
+
+def _views_of(base: Tensor) -> list[Tensor]:
+    """Return the live views of a base, oldest link first."""
+    if base._ver is None:
+        return []
+    live = [r() for r in list(base._ver.members)]
+    return [t for t in live if t is not None and root_of(t) is base]
+
+
+def chain_of(view: Tensor) -> tuple:
+    """Return the (op, params, output number) steps that lead from the base to a view."""
+    steps = []
+    while view._view is not None:
+        parent, how, params, index = view._view
+        steps.append((how, params, index))
+        view = parent
+    return tuple(reversed(steps))
+
+
+def follow(value: Any, chain: tuple) -> Any:
+    """Apply the steps of a view to a value of the base's shape."""
+    for how, params, index in chain:
+        value = run(how, (value,), params)
+        if index is not None:
+            value = value[index]
+    return value
+
+
+def replayed(view: Tensor) -> Tensor:
+    """Return the view taken anew from its base as it now is."""
+    return follow(root_of(view), chain_of(view))
+
+
+def _pulled(g: Any, shape: tuple, chain: tuple) -> Any:
+    """Return the transpose of `follow`: zeros of the base's shape with `g` at the view's place."""
+    shapes = []
+    probe = np.broadcast_to(np.float32(0), shape)
+    for how, params, index in chain:
+        shapes.append(probe.shape)
+        probe = how.kernel(probe, **params)
+        probe = probe if index is None else probe[index]
+    for (how, params, index), x_shape in zip(reversed(chain), reversed(shapes), strict=True):
+        if index is not None:
+            width = len(how.kernel(np.broadcast_to(np.float32(0), x_shape), **params))
+            g = [g if i == index else None for i in range(width)]
+        g = how.rules[0]((g,), (None,), (x_shape,), None, None, params)
+    return g
+
+
+def _outside(shape: tuple, chain: tuple) -> np.ndarray:
+    """Return the mask of the base's elements that the view does not show."""
+    mask = np.ones(shape, bool)
+    shown = mask
+    for how, params, index in chain:
+        shown = how.kernel(shown, **params)
+        shown = shown if index is None else shown[index]
+    if mask.size and not np.may_share_memory(shown, mask):
+        raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
+    shown[...] = False
+    return mask
+
+
+def _written(base: Any, value: Any, *, chain: tuple) -> np.ndarray:
+    """Return a copy of the base with the view's place taken by `value`."""
+    out = np.array(base)
+    view = out
+    for how, params, index in chain:
+        view = how.kernel(view, **params)
+        view = view if index is None else view[index]
+    view[...] = value
+    return out
+
+
+copy_slices = op("copy_slices(base, value, *, chain)", _written, node="CopySlices",
+    jvp=lambda base_dot, value_dot, base_shape, *, chain: _write_tangent(
+        base_dot, value_dot, base_shape, chain),
+    base=lambda g, base_shape, *, chain: TABLE["where"].call(_outside(base_shape, chain), g, 0),
+    value=lambda g, *, chain: follow(g, chain))  # fmt: skip
+
+
+def _write_tangent(base_dot: Any, value_dot: Any, base_shape: tuple, chain: tuple) -> Any:
+    kept = None
+    if base_dot is not None:
+        kept = TABLE["where"].call(_outside(base_shape, chain), base_dot, 0)
+    if value_dot is None:
+        return kept
+    placed = _pulled(value_dot, base_shape, chain)
+    return placed if kept is None else kept + placed
+
+
+def slices_node(base: Tensor, value: Tensor, chain: tuple) -> Any:
+    """Return the node of a write through a view, whose values are in the base's memory already."""
+    args = (base, value)
+    edges = tuple([None if t._node is None else t if t._node is LEAF else t._node for t in args])
+    if edges == (None, None):
+        return None
+    return make_node(TABLE["copy_slices"], args, {"chain": chain}, edges, array_of(base))
+
+
+def _replace(target: Tensor, value: Tensor) -> None:
+    """Do a write at a level above 0: values there are replaced, not overwritten, for the base and all its views."""
+    base = root_of(target)
+    if base is target:
+        _become(target, value)
+    else:
+        _become(base, run(TABLE["copy_slices"], (base, value), {"chain": chain_of(target)}))
+    for t in _views_of(base):
+        _become(t, replayed(t))
+
+
+def _become(target: Tensor, value: Tensor) -> None:
+    if not isinstance(value, target.__class__) or value._level != target._level:
+        value = target._lifted(value)  # type: ignore[attr-defined]
+    target._data, target._node = value._data, value._node
+    if hasattr(value, "_tangent"):
+        target._tangent = value._tangent  # type: ignore[attr-defined]
+

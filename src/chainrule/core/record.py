@@ -1,0 +1,313 @@
+"""Recording: what a node saves when an op runs, and how it pulls a cotangent back to its inputs.
+
+Everything is decided once per op and set of differentiated inputs, in a :class:`Plan`; recording and pulling then
+only follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.core.graph import LEAF, Node, Port, freed_error, modified_error, new, next_id
+from chainrule.core.mode import STATE
+from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
+from chainrule.core.tensor import Tensor, meta_of, version_of, wrap_at
+
+ndarray = np.ndarray
+
+
+def is_complex(value: Any) -> bool:
+    """Tell whether a raw value, tensor or Python number is complex."""
+    d = getattr(value, "dtype", None)
+    if d is None:
+        return isinstance(value, complex)
+    return d.category == 3 if isinstance(value, Tensor) else d.kind == "c"
+
+
+def is_inexact(value: Any) -> bool:
+    """Tell whether a raw value or tensor has a dtype that can require grad (kind V: ml_dtypes' bfloat16)."""
+    d = value.dtype
+    return d.category >= 2 if isinstance(value, Tensor) else d.kind in "fcV"
+
+
+def shape_of(value: Any) -> tuple:
+    """Return the shape of a raw value, tensor or Python number."""
+    return tuple(value.shape) if hasattr(value, "shape") else ()
+
+
+def unbroadcast(g: Any, shape: tuple) -> Any:
+    """Sum a cotangent over the axes along which a value of `shape` was repeated."""
+    if g.shape == shape:
+        return g
+    return TABLE["sum_to"].call(g, shape=shape)
+
+
+# -- saved values ------------------------------------------------------------------------------------------------------
+
+
+def held(value: Any, node: Node, level: int) -> Any:
+    """Return a saved input as a pass sees it; raise if it was written to since it was saved.
+
+    `level` is the graph's for a plain pass, which works on payloads; a pass that is itself recorded (`create_graph`)
+    gives ``~level``, which no tensor has, and gets the tensors themselves.
+    """
+    if isinstance(value, Tensor):
+        version = value._ver
+        if version is not None and version.stamp > node.id:
+            made_by = "a leaf" if value.is_leaf else f"output {value.output_nr} of {value.grad_fn.name()}"
+            what = f"chainrule.{value.dtype.old_name}Tensor {list(value.shape)}"
+            raise modified_error(node, version, what, made_by)
+        if value._level == level:
+            return value._data
+    return value
+
+
+def held_out(node: Node, level: int) -> Any:
+    """Return the saved result as a pass sees it; raise if it was written to since."""
+    out, version = node.out, node.version
+    if out is None:
+        raise freed_error()
+    if version is not None and version.stamp > node.id:
+        raise modified_error(node, version, f"chainrule.Tensor {list(out.shape)}", f"output 0 of {node.name()}")
+    if level >= 0:
+        return out
+    if out.__class__ is tuple:
+        return tuple(_revive(~level, o, Port(node, i)) for i, o in enumerate(out))
+    return _revive(~level, out, node)
+
+
+def _revive(level: int, payload: Any, edge: Any) -> Tensor:
+    t = wrap_at(level, payload)
+    t._node = edge
+    return t
+
+
+def _values(node: Node, level: int) -> tuple[tuple, Any]:
+    if node.saved is None:
+        raise freed_error()
+    inputs = tuple([None if v is None else held(v, node, level) for v in node.saved])
+    return inputs, held_out(node, level) if node.plan.saves_out else None
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+class Plan:
+    """For one op and one set of differentiated inputs: what to save, and how to pull.
+
+    Attributes
+    ----------
+    saves : tuple of bool
+        Which inputs are saved.
+    saves_out, keeps, wants_shapes : bool
+        Whether the result is saved; anything at all; the shapes of the inputs.
+    pull : callable
+        ``pull(node, g, level)``: one cotangent per edge, None where there is none. `g` is a list for several results.
+    """
+
+    __slots__ = ("conjugate", "keeps", "pull", "saves", "saves_out", "steps", "wants_shapes")
+
+    def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
+        rules = [op.rules[0]] * len(mask) if op.variadic else op.rules
+        used = [rule for rule, on in zip(rules, mask, strict=True) if on and rule is not None]
+        self.saves = tuple(any(r.uses(IN, 0 if op.variadic else i) for r in used) for i in range(len(mask)))
+        self.saves_out = any(r.uses(OUT) for r in used)
+        self.keeps = self.saves_out or any(self.saves)
+        self.wants_shapes = op.kind == ELEMENTWISE or any(kind is SHAPE for r in used for kind, _ in r.sources)
+        self.steps = tuple((i, r) for i, r in enumerate(rules) if mask[i] and r is not None)
+        self.conjugate = conjugate
+        conjugate = conjugate and op.kind != GENERAL and not op.real_linear
+        if op.variadic:
+            self.pull: Callable = _pull_variadic
+        elif op.kind == ELEMENTWISE and not op.params and not conjugate and len(mask) == 1:
+            self.pull = _unary_pull(used[0])
+        elif op.kind == ELEMENTWISE and not op.params and not conjugate and len(mask) == 2:
+            self.pull = _binary_pull(op.rules, mask)
+        else:
+            self.pull = _general_pull(self.steps, op.kind == ELEMENTWISE)
+        if conjugate:
+            self.pull = _conjugating(self.pull)
+
+
+def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
+    """Return the op's plan for the inputs that require grad; `conjugate` for complex results."""
+    key = (mask, conjugate)
+    plan = op.plans.get(key)
+    if plan is None:
+        plan = op.plans[key] = Plan(op, mask, conjugate)
+    return plan
+
+
+def _general_pull(steps: tuple, flat: bool) -> Callable:
+    """Return the pull of any op of a fixed number of inputs; `flat` for elementwise ones."""
+
+    def pull(node: Node, g: Any, level: int) -> list:
+        inputs, out = _values(node, level)
+        shapes = node.shapes
+        gs: list = [None] * len(node.edges)
+        for i, rule in steps:
+            gi = rule((g,), inputs, shapes, out, None, node.params)
+            gs[i] = unbroadcast(gi, shapes[i]) if flat and gi is not None else gi
+        return gs
+
+    return pull
+
+
+def _pull_variadic(node: Node, g: Any, level: int) -> Any:
+    """Pull a cotangent through a variadic op: its one rule returns one cotangent per input."""
+    inputs, out = _values(node, level)
+    return node.op.rules[0]((g,), (inputs,), (node.shapes,), out, None, node.params)
+
+
+def _conjugating(pull: Callable) -> Callable:
+    """Make of a pull of transposes one of adjoints: the conjugate of the pull of the conjugate."""
+
+    def conjugated(node: Node, g: Any, level: int) -> list:
+        g = [x if x is None else x.conj() for x in g] if g.__class__ is list else g.conj()
+        return [x if x is None else x.conj() for x in pull(node, g, level)]
+
+    return conjugated
+
+
+def _unary_pull(rule: Rule) -> Callable:
+    """Return the pull of a unary elementwise op: no shapes and no loop, one function per way of taking arguments."""
+    f = rule.f
+    kinds = tuple(kind for kind, _ in rule.sources)
+    if kinds == ():
+        return lambda node, g, level: (f(g),)
+    if kinds == (OUT,):
+        return lambda node, g, level: (f(g, held_out(node, level)),)
+    if kinds == (IN,):
+
+        def pull_in(node: Node, g: Any, level: int) -> tuple:
+            if node.saved is None:
+                raise freed_error()
+            x = node.saved[0]
+            if x.__class__ is Tensor and x._ver is None and level == 0:
+                return (f(g, x._data),)
+            return (f(g, held(x, node, level)),)
+
+        return pull_in
+
+    def pull_both(node: Node, g: Any, level: int) -> tuple:
+        inputs, out = _values(node, level)
+        return (f(g, *[out if kind is OUT else inputs[0] for kind in kinds]),)
+
+    return pull_both
+
+
+def _adapted(rule: Rule) -> Callable:
+    """Return the rule of a binary op as a function of (g, x, y, out)."""
+    f = rule.f
+    if rule.sources == ():
+        return lambda g, x, y, out: f(g)
+    if rule.sources == ((IN, 0),):
+        return lambda g, x, y, out: f(g, x)
+    if rule.sources == ((IN, 1),):
+        return lambda g, x, y, out: f(g, y)
+    if rule.sources == ((IN, 0), (IN, 1)):
+        return lambda g, x, y, out: f(g, x, y)
+    return lambda g, x, y, out: rule((g,), (x, y), None, out, None, {})
+
+
+def _binary_pull(rules: tuple, mask: tuple[bool, ...]) -> Callable:
+    """Return the pull of a binary elementwise op; `shapes` is None where no un-broadcast is needed."""
+    fx = _adapted(rules[0]) if mask[0] else None
+    fy = _adapted(rules[1]) if mask[1] else None
+
+    def pull(node: Node, g: Any, level: int) -> tuple:
+        if node.saved is None:
+            raise freed_error()
+        x, y = node.saved
+        if x is not None:
+            x = x._data if x.__class__ is Tensor and x._ver is None and level == 0 else held(x, node, level)
+        if y is not None:
+            y = y._data if y.__class__ is Tensor and y._ver is None and level == 0 else held(y, node, level)
+        out = held_out(node, level) if node.plan.saves_out else None
+        gx = None if fx is None else fx(g, x, y, out)
+        gy = None if fy is None else fy(g, x, y, out)
+        if node.shapes is not None:
+            if gx is not None:
+                gx = unbroadcast(gx, node.shapes[0])
+            if gy is not None:
+                gy = unbroadcast(gy, node.shapes[1])
+        return gx, gy
+
+    return pull
+
+
+# -- recording ---------------------------------------------------------------------------------------------------------
+
+
+def edge_of(t: Any, level: int) -> Any:
+    """Return the edge to a tensor of this level that requires grad; None for any other value."""
+    if isinstance(t, Tensor) and t._level == level and t._node is not None:
+        return t if t._node is LEAF else t._node
+    return None
+
+
+def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Node:
+    """Return the node of an op that ran, holding what its rules named."""
+    first = outs[0] if outs.__class__ is tuple else outs
+    plan = plan_for(op, tuple([e is not None for e in edges]), is_complex(first))
+    node = new(Node)
+    node.id = next_id()
+    node.op = op
+    node.plan = plan
+    node.edges = edges
+    node.params = params
+    node.hooks = node.out = node.version = node.shapes = None
+    node.saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
+    if plan.saves_out:
+        node.out = outs
+    if plan.wants_shapes:
+        node.shapes = tuple([shape_of(a) for a in args])
+    refuse_inference(node.saved)
+    return node
+
+
+def refuse_inference(saved: tuple) -> None:
+    """Raise PyTorch's error if a tensor made in inference mode is about to be saved for a backward pass."""
+    for a in saved:
+        if isinstance(a, Tensor) and a._meta is not None and a.is_inference():
+            raise RuntimeError(
+                "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+                "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor."
+            )
+
+
+def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
+    """Wrap what an op returned at its level, record the node, link views."""
+    several = outs.__class__ is list or outs.__class__ is tuple
+    if several:
+        outs = tuple(outs)
+    made = [wrap_at(level, o) for o in (outs if several else (outs,))]
+    if STATE.record and op.is_differentiable:
+        rules = op.rules * len(args) if op.variadic else op.rules
+        edges = tuple([None if r is None else edge_of(a, level) for a, r in zip(args, rules, strict=True)])
+        if edges.count(None) < len(edges) and any(map(is_inexact, outs if several else (outs,))):
+            node = make_node(op, args, params, edges, outs)
+            if several:
+                node.width = len(outs)
+            for i, t in enumerate(made):
+                if is_inexact(t._data):
+                    t._node = Port(node, i) if several else node
+            if node.out is not None and not several and outs.__class__ is ndarray:
+                node.version = version_of(made[0])
+    if op.view:
+        for i, t in enumerate(made):
+            link_view(t, args[0], op, params, i if several else None)
+    return tuple(made) if several else made[0]
+
+
+def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None) -> None:
+    """Note that `t` shares its parent's memory through a differentiable op, so that writes to either reach both."""
+    version = t._ver = version_of(parent)
+    t._view = (parent, op, params, index)
+    version.members.add(ref(t, version.members.discard))
+    if not STATE.grad:
+        meta_of(t).frozen = "no_grad"

@@ -1,0 +1,542 @@
+"""Tensor: the one public value class. This module owns its storage, its autograd state and its conversions.
+
+Ops are not known here; the rule book attaches them as methods when it declares them (``ops.public``). A tensor of
+level 0 holds a NumPy array or scalar; tensors of higher levels (subclasses, one per transform) hold the value of the
+level below.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.core import dtype as dtypes
+from chainrule.core.dtype import COMPLEX, FLOAT, dtype
+from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, Port, Version, dress, new
+from chainrule.core.mode import INFERENCE, STATE
+from chainrule.core.shape import Size
+
+ndarray = np.ndarray
+
+
+class Meta:
+    """What few tensors have: a gradient, hooks, marks."""
+
+    __slots__ = ("frozen", "grad", "inference", "name", "retains")
+
+    def __init__(self, inference: bool = False) -> None:
+        self.grad: Any = None
+        self.retains = False
+        self.inference = inference
+        self.frozen: str | None = None  # why this view may not be written to in place, if so
+        self.name: str | None = None
+
+
+class Tensor:
+    """A NumPy array that remembers how it was computed.
+
+    Make one with :func:`chainrule.tensor`; calling ``Tensor(data)`` is PyTorch's older form and gives the default
+    dtype. Attributes and methods are PyTorch's.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("__weakref__", "_data", "_meta", "_node", "_ver", "_view")
+    _level = 0
+    _kind = LEAF_EDGE
+    __array_priority__ = 1000
+
+    _data: Any
+    _node: Any
+    _ver: Version | None
+    _view: tuple | None
+    _meta: Any
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        """Build a tensor of the default dtype from data, or an uninitialised one from sizes, as ``torch.Tensor`` does."""
+        if kwargs:
+            raise TypeError("Tensor() takes data or sizes; use chainrule.tensor for dtype= and requires_grad=")
+        numpy = dtypes.get_default_dtype().numpy
+        if not args:
+            return wrap(np.empty(0, numpy), cls)
+        if all(hasattr(a, "__index__") and not isinstance(a, (Tensor, ndarray)) for a in args):
+            return wrap(np.empty(args, numpy), cls)
+        (data,) = args
+        if isinstance(data, Tensor):
+            return data.detach()  # type: ignore[attr-defined]
+        return wrap(np.array(data, numpy), cls)
+
+    # -- shape and dtype -------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """Sizes of the axes."""
+        return Size(self._data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim
+
+    @property
+    def dtype(self) -> dtype:
+        """Element type."""
+        found = self._data.dtype
+        return found if found.__class__ is dtype else dtypes.of(found)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    @property
+    def device(self) -> str:
+        """Where the values live: always ``"cpu"``."""
+        return "cpu"
+
+    @property
+    def is_cuda(self) -> bool:
+        """False: chainrule computes on the CPU."""
+        return False
+
+    @property
+    def is_sparse(self) -> bool:
+        """False: tensors are dense."""
+        return False
+
+    @property
+    def layout(self) -> str:
+        """``"strided"``: tensors are dense."""
+        return "strided"
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the size of one axis."""
+        if dim is None:
+            return self.shape
+        from chainrule.core.shape import axis_index
+
+        if not self.ndim:
+            raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        return self._data.shape[axis_index(dim, self.ndim)]
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return self._data.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return Size(self._data.shape).numel()
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Return the bytes of one element."""
+        return self.dtype.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Return the step in elements along each axis, or along one."""
+        data = innermost(self)
+        steps = tuple(s // data.itemsize for s in data.strides)
+        return steps if dim is None else steps[dim]
+
+    def storage_offset(self) -> int:
+        """Return the elements between the start of the memory and this tensor's first element."""
+        data = innermost(self)
+        root = data
+        while isinstance(root.base, ndarray):
+            root = root.base
+        start = data.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return start // data.itemsize
+
+    def data_ptr(self) -> int:
+        """Return the address of the first element."""
+        return array_of(self).__array_interface__["data"][0]
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Tell whether the elements lie in C order without gaps."""
+        data = innermost(self)
+        return data.__class__ is not ndarray or data.flags.c_contiguous
+
+    def is_floating_point(self) -> bool:
+        """Tell whether the dtype is real floating point."""
+        return self.dtype.category == FLOAT
+
+    def is_complex(self) -> bool:
+        """Tell whether the dtype is complex."""
+        return self.dtype.category == COMPLEX
+
+    def is_signed(self) -> bool:
+        """Tell whether the dtype has negative values."""
+        return self.dtype.is_signed
+
+    # -- autograd state --------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded for `backward`."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start or stop recording operations on this leaf, in place; return it.
+
+        Raises
+        ------
+        RuntimeError
+            If the dtype is not floating point or complex, or the tensor is the result of a recorded operation.
+        """
+        if self._node is not None and self._node is not LEAF:
+            if not requires_grad:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+        elif not requires_grad:
+            self._node = None
+        else:
+            check_differentiable(self.dtype)
+            if self._meta is not None and self._meta is not STATE.meta and self.is_inference():
+                raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+            self._node = LEAF
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor; gradients accumulate in leaves that require them."""
+        return self._node is None or self._node is LEAF
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node of the operation that made this tensor; None for a leaf."""
+        node = self._node
+        if node is None or node is LEAF:
+            return None
+        return dress(node if node._kind == NODE else node.node)
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of `grad_fn` this is."""
+        return self._node.index if self._node.__class__ is Port else 0
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated by `backward`; None before."""
+        meta = self._meta
+        if meta.__class__ is Meta and (meta.grad is not None or meta.retains):
+            return meta.grad
+        if not self.is_leaf:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
+                "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
+                "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is None:
+            if self._meta.__class__ is Meta:
+                self._meta.grad = None
+            return
+        if not isinstance(value, Tensor):
+            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value.shape != self.shape:
+            raise RuntimeError(
+                f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
+            )
+        if value.dtype is not self.dtype:
+            raise RuntimeError(
+                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with grad_dtype "
+                f"'{self.dtype}'. The gradient must match the tensor's dtype"
+            )
+        meta_of(self).grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `backward` keeps this non-leaf's gradient."""
+        return self._meta.__class__ is Meta and self._meta.retains
+
+    def retain_grad(self) -> None:
+        """Keep this non-leaf's gradient in `grad` when `backward` passes it.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor does not require grad.
+        """
+        if self._node is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is LEAF or self.retains_grad:
+            return
+        meta_of(self).retains = True
+        keep_gradient(self._node, ref(self))
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history and with a version counter of its own: writes to it go unseen."""
+        return wrap(array_of(self) if self._level == 0 else self._data, type(self))
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data expected to be a Tensor, not {type(value).__name__}")
+        self._data = array_of(value)
+
+    @property
+    def _version(self) -> int:
+        return 0 if self._ver is None else self._ver.count
+
+    @property
+    def _base(self) -> Tensor | None:
+        tensor = self
+        while tensor._view is not None:
+            tensor = tensor._view[0]
+        return None if tensor is self else tensor
+
+    def _is_view(self) -> bool:
+        return self._view is not None
+
+    def is_inference(self) -> bool:
+        """Tell whether this tensor was made in inference mode."""
+        meta = self._meta
+        return meta is INFERENCE or (meta.__class__ is Meta and meta.inference)
+
+    # -- conversions -----------------------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """Return the value of a one-element tensor as a Python number.
+
+        Raises
+        ------
+        RuntimeError
+            If there is not exactly one element.
+        """
+        data = innermost(self)
+        if data.size != 1:
+            raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
+        value = data.item()
+        return value if value.__class__ in _NUMBERS else float(value)
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers; a number for a 0-d tensor."""
+        data = innermost(self)
+        if dtypes.of(data.dtype).name == "bfloat16":
+            data = data.astype(np.float32)
+        return data.tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """Return the values as a NumPy array that shares their memory.
+
+        Parameters
+        ----------
+        force : bool
+            Detach first if the tensor requires grad.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor requires grad and `force` is not given.
+        """
+        if self._node is not None and not force:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        if self._level:
+            raise RuntimeError(
+                "Can't call numpy() on a value inside a transform: its derivative would be lost. Use chainrule's own ops, "
+                "or take the value out of the function."
+            )
+        return array_of(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        return np.array(array, dtype, copy=copy) if dtype is not None or copy else array
+
+    def __float__(self) -> float:
+        self._warn_conversion()
+        return float(self.item())
+
+    def __int__(self) -> int:
+        self._warn_conversion()
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        self._warn_conversion()
+        return complex(self.item())
+
+    def _warn_conversion(self) -> None:
+        if self._node is not None:
+            warnings.warn(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior. "
+                "Consider using tensor.detach() first.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def __index__(self) -> int:
+        if self.dtype.category > dtypes.INT or self.numel() != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        data = innermost(self)
+        if data.size != 1:
+            if data.size:
+                raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        return bool(data)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._data.shape[0]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        if spec and not self.ndim:
+            return format(self.item(), spec)
+        return format(str(self), spec) if not spec else object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        from chainrule.utils.printing import tensor_text
+
+        return tensor_text(self)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Pickling a tensor that is the result of a recorded operation would lose its history; "
+                "pickle tensor.detach() instead."
+            )
+        return (rebuild, (type(self), array_of(self), self.requires_grad))
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                "If you were attempting to deepcopy a module, this may be because of a weight that was computed: "
+                "store its leaf, or detach it."
+            )
+        done = memo.get(id(self))
+        if done is not None:
+            return done
+        made = rebuild(type(self), array_of(self).copy(), self.requires_grad)
+        memo[id(self)] = made
+        if self.grad is not None:
+            meta_of(made).grad = self.grad.__deepcopy__(memo)
+        return made
+
+
+_NUMBERS = frozenset((float, int, bool, complex))
+
+
+def wrap(data: Any, cls: type = Tensor) -> Tensor:
+    """Return a fresh tensor around a payload, which it then owns; not recorded."""
+    t = new(cls)
+    t._data = data
+    t._node = t._ver = t._view = None
+    t._meta = STATE.meta
+    return t
+
+
+def rebuild(cls: type, data: np.ndarray, requires_grad: bool) -> Tensor:
+    """Return a leaf from its pickled parts."""
+    made = wrap(data, cls)
+    if requires_grad:
+        made._node = LEAF
+    return made
+
+
+def meta_of(t: Tensor) -> Meta:
+    """Return the tensor's own `Meta`, made at first need."""
+    if t._meta.__class__ is not Meta:
+        t._meta = Meta(inference=t._meta is INFERENCE)
+    return t._meta
+
+
+def version_of(t: Tensor) -> Version:
+    """Return the tensor's version counter, made at first need."""
+    if t._ver is None:
+        t._ver = Version()
+    return t._ver
+
+
+def array_of(t: Tensor) -> np.ndarray:
+    """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
+    data = t._data
+    if data.__class__ is ndarray:
+        return data
+    if isinstance(data, Tensor):
+        return array_of(data)
+    t._data = data = np.array(data)
+    return data
+
+
+def innermost(t: Any) -> Any:
+    """Return the NumPy array or scalar at the bottom of a value of any level."""
+    while isinstance(t, Tensor):
+        t = t._data
+    return t
+
+
+def check_differentiable(d: dtype) -> None:
+    """Raise PyTorch's error for a dtype that cannot require gradients."""
+    if d.category < FLOAT:
+        raise RuntimeError(
+            f"Only Tensors of floating point and complex dtype can require gradients, not {d}"
+        )
+
+
+def keep_gradient(edge: Any, tensor: ref) -> None:
+    """Have the pass store the gradient it finds at `edge` in the tensor."""
+    node, index = (edge.node, edge.index) if edge.__class__ is Port else (edge, 0)
+    node.hooks = (*(node.hooks or ()), (index, tensor))
+
+
+class Tracked(Tensor):
+    """A tensor of a reverse-mode level above 0; its payload is a value of any lower level."""
+
+    __slots__ = ("_level",)
+
+    def _lifted(self, value: Tensor) -> Tensor:
+        """Return a value of a lower level as a constant of this one."""
+        return wrap_at(self._level, value)
+
+
+def wrap_at(level: int, data: Any, cls: type = Tensor) -> Tensor:
+    """Return a fresh reverse-mode tensor of the given level around a payload."""
+    if not level:
+        return wrap(data, cls)
+    t = wrap(data, Tracked)
+    t._level = level
+    return t

@@ -1,0 +1,133 @@
+"""How a public function is declared: its name, method, in-place method, samples; NumPy's keyword names accepted.
+
+This is the one adapter between public names (`dim`, `keepdim`; NumPy's `axis`, `keepdims`) and the rule book.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.core.dispatch import make_call
+from chainrule.core.inplace import assign, assign_elementwise
+from chainrule.core.op import ELEMENTWISE
+from chainrule.core.sample import Sample, samples_of
+from chainrule.core.tensor import Tensor
+
+FUNCTIONS: dict[str, Function] = {}
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+class Function:
+    """A public function as the tests see it.
+
+    Attributes
+    ----------
+    name, call : str, callable
+        PyTorch's name; the function.
+    samples : callable
+        Returns the list of :class:`Sample` calls to compare with PyTorch.
+    domain : interval or list, optional
+        Where samples are drawn.
+    kinds : str
+        NumPy kinds of dtypes to try: any of "b", "i", "f", "c".
+    method, inplace : bool
+        Whether `Tensor` has it as a method, and as an in-place method with a trailing underscore.
+    """
+
+    __slots__ = ("call", "domain", "inplace", "kinds", "method", "name", "samples")
+
+    def __init__(self, name: str, call: Callable, samples: Callable, domain: Any, kinds: str, method: bool, inplace: bool):
+        self.name, self.call, self.samples, self.domain = name, call, samples, domain
+        self.kinds, self.method, self.inplace = kinds, method, inplace
+
+
+def public(
+    f: Callable | None = None,
+    *,
+    samples: Callable[[], list[Sample]] | None = None,
+    domain: Any = None,
+    kinds: str = "fc",
+    method: bool = True,
+    inplace: bool = False,
+    name: str | None = None,
+) -> Any:
+    """Declare a public function: accept NumPy's keyword names, attach it as a method, note its samples.
+
+    Parameters
+    ----------
+    samples : callable
+        Returns calls that the tests compare with PyTorch's function of the same name.
+    method, inplace : bool
+        Attach ``Tensor.name`` and ``Tensor.name_``.
+    """
+
+    def declare(f: Callable) -> Callable:
+        code = f.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if "dim" in names:
+            call = _taking_numpy_names(f)
+        else:
+            call = f
+        public_name = name or f.__name__
+        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace))
+        return call
+
+    return declare if f is None else declare(f)
+
+
+def _taking_numpy_names(f: Callable) -> Callable:
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            for theirs, ours in _NUMPY_NAMES.items():
+                if theirs in kwargs:
+                    if ours in kwargs:
+                        raise TypeError(f"{f.__name__}() got both {ours!r} and its NumPy name {theirs!r}")
+                    kwargs[ours] = kwargs.pop(theirs)
+        return f(*args, **kwargs)
+
+    return call
+
+
+def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, name: str | None = None) -> Callable:
+    """Return the public function of an elementwise op: same arguments, tensors, numbers or arrays."""
+    op = op_call.op  # type: ignore[attr-defined]
+    assert op.kind == ELEMENTWISE
+    call = make_call(op, public=True)
+    call.__name__ = call.__qualname__ = name or op.name
+    call.__doc__ = op.doc
+    call.__module__ = "chainrule"
+    call.op = op  # type: ignore[attr-defined]
+    _register(Function(call.__name__, call, lambda: samples_of(op), op.domain, op.kinds, method, inplace))
+    return call
+
+
+def _register(function: Function) -> None:
+    name = function.name
+    if name in FUNCTIONS:
+        raise TypeError(f"the public function {name} is declared twice")
+    FUNCTIONS[name] = function
+    if function.method:
+        setattr(Tensor, name, function.call)
+    if function.inplace:
+        setattr(Tensor, name + "_", in_place(function.call, name + "_"))
+
+
+def in_place(call: Callable, name: str) -> Callable:
+    """Return the in-place method of a public function: compute, then write into the tensor."""
+    op = getattr(call, "op", None)
+    if op is not None and not op.params:
+
+        def method(self: Tensor, *args: Any) -> Tensor:
+            return assign_elementwise(self, op, call, args, name)
+    else:
+
+        def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return assign(self, lambda: call(self, *args, **kwargs), name)
+
+    method.__name__ = name
+    method.__qualname__ = f"Tensor.{name}"
+    method.__doc__ = f"In-place version of :func:`chainrule.{name[:-1]}`."
+    return method

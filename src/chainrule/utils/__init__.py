@@ -1,0 +1,1 @@
+"""Small things around tensors: printing."""
