@@ -42,13 +42,32 @@ from chainrule.core.mode import (
     no_grad,
     set_grad_enabled,
 )
+from chainrule.core.printing import get_printoptions, printoptions, set_printoptions
 from chainrule.core.shape import Size
 from chainrule.core.tensor import Tensor
+from chainrule.functions.activation import *
 from chainrule.functions.arithmetic import *
+from chainrule.functions.select import *
+from chainrule.functions.compare import *
+from chainrule.functions.complex import *
+from chainrule.functions.contract import *
+from chainrule.functions.create import *
+from chainrule.functions.einsum import *
 from chainrule.functions.exponential import *
+from chainrule.functions.fill import *
+from chainrule.functions.incomplete import *
+from chainrule.functions.info import *
+from chainrule.functions.extrema import *
+from chainrule.functions.order import *
 from chainrule.functions.reduce import *
+from chainrule.functions.statistics import *
+from chainrule.functions.search import *
+from chainrule.functions.scan import *
+from chainrule.functions.rounding import *
+from chainrule.functions.special import *
+from chainrule.functions.trigonometric import *
 from chainrule.functions import operators as _operators
-from chainrule import autograd
+from chainrule import autograd, return_types
 
 __version__ = "0.1.0"
 

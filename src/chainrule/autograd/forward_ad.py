@@ -56,7 +56,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
     if not _LEVELS.open:
         raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created: none is open.")
     if level is not None and level != _LEVELS.open[-1]:
-        raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created. This is not supported.")
+        raise RuntimeError(
+            "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
+        )
     _LEVELS.open.pop()
 
 
@@ -116,9 +118,7 @@ def check_tangent(primal: Tensor, tangent: Tensor) -> None:
             f"{list(tangent.shape)}."
         )
     if primal.dtype is not tangent.dtype:
-        raise RuntimeError(
-            f"Expected tangent to have the same dtype as the primal, {primal.dtype}, but got {tangent.dtype}."
-        )
+        raise RuntimeError(f"Expected tangent to have the same dtype as the primal, {primal.dtype}, but got {tangent.dtype}.")
 
 
 def lowered(t: Tensor) -> Any:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.graph import LEAF_EDGE
+from chainrule.core.graph import LEAF, LEAF_EDGE
 from chainrule.core.mode import enable_grad
 from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor import Tensor, innermost, wrap, wrap_at
 from chainrule.transforms.forward import Dual, dual
-from chainrule.transforms.reverse import Pass, accumulate_leaves, edge_of, result_of
+from chainrule.transforms.reverse import accumulate, edge_of, gradients, run_pass
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -63,7 +63,9 @@ def backward(
             raise RuntimeError("'inputs' argument to backward() cannot be empty.")
         for i, t in enumerate(wanted):
             if not t.requires_grad:
-                raise RuntimeError(f"One of the differentiated Tensors given as 'inputs' to backward does not require grad (index {i})")
+                raise RuntimeError(
+                    f"One of the differentiated Tensors given as 'inputs' to backward does not require grad (index {i})"
+                )
     if create_graph:
         warnings.warn(
             "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
@@ -78,14 +80,13 @@ def backward(
         _backward_dual(roots, grad_tensors, retain, create_graph, wanted)
         return
     cotangents = _cotangents(roots, grad_tensors, create_graph)
-    targets = None if wanted is None else [edge_of(t) for t in wanted]
-    done = Pass(roots[0]._level, create_graph, retain, targets).run(cotangents)
-    accumulate_leaves(done)
-    for t in wanted or ():
-        if not t.is_leaf and not t.retains_grad:
-            g = done.cotangent(t._node)
-            if g is not None:
-                done.store(t, g, False)
+    level = roots[0]._level
+    if wanted is None:
+        accumulate(run_pass(cotangents, level, create_graph, retain).values(), level, create_graph)
+        return
+    found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
+    kept = [(t, g, True) for t, g in zip(wanted, found, strict=True) if g is not None and (t.is_leaf or not t.retains_grad)]
+    accumulate(kept, level, create_graph)
 
 
 def grad(
@@ -143,7 +144,9 @@ def grad(
     if not only_inputs:
         raise ValueError("only_inputs=False is no longer supported; accumulate with backward() instead")
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     allow = bool(allow_unused) or materialize_grads
     if isinstance(inputs, Mapping):
         keys = list(inputs)
@@ -176,9 +179,9 @@ def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, creat
     if any(t.__class__ is Dual for t in (*roots, *wanted)):
         return _gradients_of_duals(roots, wanted, grad_outputs, retain, create_graph)
     cotangents = _cotangents(roots, grad_outputs, create_graph)
-    edges = [edge_of(t) for t in wanted]
-    done = Pass(roots[0]._level, create_graph, retain, edges).run(cotangents)
-    return [result_of(done, edge) for edge in edges]
+    level = roots[0]._level
+    found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
+    return found if create_graph else [None if g is None else wrap_at(level, g) for g in found]
 
 
 def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
@@ -238,9 +241,10 @@ def _one(root: Tensor) -> Tensor:
         raise RuntimeError(f"grad can be implicitly created only for scalar outputs, not for one of shape {list(root.shape)}")
     if is_complex(root):
         raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-    if root.ndim == 0:
-        return wrap(root.dtype.numpy.type(1))
-    return wrap(np.ones(tuple(root.shape), root.dtype.numpy))
+    return wrap(np.ones(tuple(root.shape), root.dtype.numpy)[()])
+
+
+_ONES = {cls: cls(1) for cls in (np.float32, np.float64, np.float16)}
 
 
 def _checked(g: Tensor, root: Tensor, i: int) -> Tensor:
@@ -346,20 +350,12 @@ def tensor_backward(
     """Add the gradients of this tensor to the `.grad` of the leaves it was computed from: see :func:`backward`."""
     if gradient is not None and not isinstance(gradient, Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
-    if (
-        gradient is None and inputs is None and not create_graph and self.__class__ is Tensor
-        and self._node is not None and self._node.__class__ is not Tensor
-    ):  # fmt: skip
-        _backward_of_scalar(self, bool(retain_graph))
+    if gradient is None and inputs is None and not create_graph and self.__class__ is Tensor and self._node is not None:
+        one = _ONES.get(self._data.__class__)
+        root = (self if self._node is LEAF else self._node, _one(self)._data if one is None else one)
+        accumulate(run_pass((root,), 0, False, bool(retain_graph)).values(), 0, False)
         return
     backward([self], [gradient], retain_graph, create_graph, inputs)
 
 
-def _backward_of_scalar(root: Tensor, retain_graph: bool) -> None:
-    """Do the commonest backward without the general checks."""
-    done = Pass(0, False, retain_graph).run([(edge_of(root), _one(root)._data)])
-    accumulate_leaves(done)
-
-
 Tensor.backward = tensor_backward  # type: ignore[attr-defined]
-

@@ -6,7 +6,6 @@ in a third of the time, and leave all else (mixed dtypes, other levels, errors) 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +15,16 @@ from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes_
 from chainrule.core.graph import LEAF, Node, new, next_id
 from chainrule.core.mode import STATE
-from chainrule.core.op import ELEMENTWISE, TABLE, Op
+from chainrule.core.op import ELEMENTWISE, IN, OUT, TABLE, Op
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import finish, is_complex, plan_for, refuse_inference, shape_of
+from chainrule.core.record import finish, plan_for, refuse_inference, shape_of
 from chainrule.core.tensor import Tensor, Tracked, array_of, version_of, wrap
 
 ndarray = np.ndarray
+complex64, complex128 = np.complex64, np.complex128
+float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 NUMBERS = frozenset((float, int, bool, complex))
+OPERANDS = (Tensor, ndarray, np.generic, int, float, complex)
 
 
 def run(op: Op, args: tuple, params: dict) -> Any:
@@ -52,7 +54,12 @@ def process_tracked(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
     """Run an op at a reverse-mode level above 0: on the payloads one level down, then record."""
     level = self._level
     payloads = tuple([a._data if isinstance(a, Tensor) and a._level == level else a for a in args])
-    return finish(op, args, params, level, run(op, payloads, params))
+    token = hush()
+    try:
+        outs = run(op, payloads, params)
+    finally:
+        unhush(token)
+    return finish(op, args, params, level, outs)
 
 
 Tracked._process = process_tracked  # type: ignore[attr-defined]
@@ -64,9 +71,7 @@ def explained(op: Op, args: tuple, error: Exception) -> Exception:
         shapes_.broadcast(*[shape_of(a) for a in args])
     if isinstance(error, OverflowError):
         return RuntimeError(f"value cannot be converted to the tensor's dtype without overflow: {error} (in {op.name})")
-    given = ", ".join(
-        f"{a.dtype} {list(a.shape)}" if isinstance(a, Tensor) else type(a).__name__ for a in args
-    )
+    given = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, Tensor) else type(a).__name__ for a in args)
     kind = IndexError if isinstance(error, IndexError) else RuntimeError
     return kind(f"{op.name}(): {error} (called with {given})")
 
@@ -122,7 +127,7 @@ def common_dtype(args: Any) -> dtypes.dtype:
 def cast(t: Any, d: dtypes.dtype) -> Any:
     """Return a tensor in another dtype, recorded; Python numbers stay weak."""
     if isinstance(t, Tensor) and t.dtype is not d:
-        return TABLE["to"].call(t, dtype=d.numpy)
+        return TABLE["to"].call(t, dtype=d.numpy, source=t.dtype.numpy)
     return t
 
 
@@ -131,11 +136,15 @@ def promoted(op: Op, args: tuple) -> tuple:
     lifted = [lift(a, op.name, i) for i, a in enumerate(args)]
     if not any(isinstance(a, Tensor) for a in lifted):
         lifted = [as_tensor(a) for a in lifted]
+    if op.check is not None:
+        op.check(*lifted)
+    if op.dtype == "free":
+        return tuple(lifted)
     d = common_dtype(lifted)
     if op.dtype == "float" and d.category < dtypes.FLOAT:
         d = dtypes.get_default_dtype()
-    if d.category == dtypes.COMPLEX and "c" not in op.kinds:
-        raise RuntimeError(f'"{op.name}" not implemented for \'{d.old_name}\'')
+    if d.category >= dtypes.FLOAT and "bifc"[d.category] not in op.kinds:
+        raise NotImplementedError(f"\"{op.name}\" not implemented for '{d.old_name}'")
     return tuple([cast(a, d) for a in lifted])
 
 
@@ -143,168 +152,216 @@ def promoted(op: Op, args: tuple) -> tuple:
 
 
 def make_call(op: Op, public: bool = False) -> Callable:
-    """Return the function that calls an op.
-
-    The rule book's function (`public` False) maps raw arrays to raw arrays. The public one makes tensors of them first.
-    Both map tensors to tensors, with promotion for elementwise ops.
-    """
+    """Return the rule book's function for an op: raw arrays in, raw array out; tensors in, tensor out."""
+    if public:
+        return make_public(op)
     if op.kind != ELEMENTWISE:
+        return lambda *args, **params: run(op, args, params)
 
-        def call(*args: Any, **params: Any) -> Any:
-            return run(op, args, params)
+    fast = make_public(op)
 
-        return call
+    def call(*args: Any, **params: Any) -> Any:
+        for a in args:
+            if isinstance(a, Tensor):
+                return fast(*args, **params)
+        return op.kernel(*args, **params)
+
+    return call
+
+
+def make_public(op: Op) -> Callable:
+    """Return the public function of an elementwise op: tensors, arrays or numbers in, tensor out, with promotion."""
 
     def slow(*args: Any, **params: Any) -> Any:
-        if not public and not any([isinstance(a, Tensor) for a in args]):
-            return op.kernel(*args, **params)
         return run(op, promoted(op, args), params)
 
-    if op.params or op.variadic or len(op.inputs) > 2 or op.dtype == "free":
+    one_sided = len(op.inputs) == 2 and op.rules.count(None) == 1
+    if op.params or op.variadic or len(op.inputs) > 2 or op.dtype == "free" or one_sided:
         return slow
     return (_unary if len(op.inputs) == 1 else _binary)(op, slow)
 
 
+def make_operator(op: Op) -> Callable:
+    """Return the method behind a binary operator: as the public function, but NotImplemented for foreign operands."""
+
+    def slow(x: Any, y: Any) -> Any:
+        if isinstance(x, OPERANDS) and isinstance(y, OPERANDS):
+            return run(op, promoted(op, (x, y)), {})
+        return NotImplemented
+
+    return _binary(op, slow)
+
+
+def make_reflected(op: Op) -> Callable:
+    """Return the method behind a reflected binary operator."""
+    call = make_operator(op)
+    return lambda self, other: call(other, self)
+
+
 def _unary(op: Op, slow: Callable) -> Callable:
-    kernel = op.kernel
-    same = op.dtype != "bool"
+    kernel, calm = op.kernel, op.calm
+    keeps_dtype = op.dtype != "bool"
     real_only = "c" not in op.kinds
+    rule = op.rules[0]
+    saves_x = rule is not None and rule.uses(IN, 0)
+    saves_out = rule is not None and rule.uses(OUT)
     plans: list = [None, None]
-    differentiable = op.is_differentiable
 
     def call(x: Any) -> Any:
         if x.__class__ is not Tensor:
             return slow(x)
         a = x._data
-        token = hush()
+        token = None if calm else hush()
         try:
             out = kernel(a)
-        except TypeError:
+        except (TypeError, ArithmeticError, RuntimeWarning):
             return slow(x)
         finally:
-            unhush(token)
-        d = out.dtype
-        if (same and d is not a.dtype) or (real_only and a.dtype.kind == "c"):
+            if token is not None:
+                unhush(token)
+        c = a.__class__
+        if c is ndarray:
+            d = a.dtype
+            if keeps_dtype and out.dtype is not d:
+                return slow(x)
+            is_c = d is not float32 and d is not float64 and d.kind == "c"
+        else:
+            if keeps_dtype and out.__class__ is not c:
+                return slow(x)
+            is_c = c is complex64 or c is complex128
+        if is_c and real_only:
             return slow(x)
         t = new(Tensor)
         t._data = out
         t._ver = t._view = None
-        t._meta = STATE.meta
         n = x._node
-        if n is None or not differentiable or not STATE.record:
+        if STATE.plain:
+            t._meta = None
+            if n is None or rule is None:
+                t._node = None
+                return t
+        else:
+            t._meta = STATE.meta
             t._node = None
             return t
-        plan = plans[d.kind == "c"]
-        if plan is None:
-            plan = plans[d.kind == "c"] = plan_for(op, (True,), d.kind == "c")
         node = new(Node)
         node.id = next_id()
-        node.op = op
-        node.plan = plan
-        node.edges = (x if n is LEAF else n,)
-        node.saved = (x,) if plan.saves[0] else _NOTHING[1]
-        node.hooks = node.shapes = node.version = None
-        node.params = _NO_PARAMS
-        if d.kind == "c":
-            node.shapes = (shape_of(a),)
-        if plan.saves_out:
+        node.plan = plans[is_c] or first_plan(op, plans, is_c, (True,), is_c)
+        node.edge = x if n is LEAF else n
+        node.hooks = None
+        if saves_x:
+            node.saved = x
+        if saves_out:
             node.out = out
-            if out.__class__ is ndarray:
-                node.version = version_of(t)
-        else:
-            node.out = None
+            node.version = version_of(t) if out.__class__ is ndarray else None
+            if not saves_x:
+                node.saved = ()
         t._node = node
         return t
 
-    call.__name__ = call.__qualname__ = op.name
     return call
 
 
-_NOTHING = ((), (None,), (None, None))
-_NO_PARAMS: dict = {}
+def first_plan(op: Op, plans: list, slot: int, mask: tuple, conjugate: bool) -> Any:
+    """Return an op's plan, and keep it in the closure's own list."""
+    plan = plans[slot] = plan_for(op, mask, bool(conjugate))
+    return plan
+
+
+_NOTHING = (None, None)
 
 
 def _binary(op: Op, slow: Callable) -> Callable:
-    kernel = op.kernel
-    same = op.dtype != "bool"
+    kernel, calm = op.kernel, op.calm
+    keeps_dtype = op.dtype != "bool"
     real_only = "c" not in op.kinds
+    nondiff = not op.is_differentiable
     plans: list = [None] * 8
-    differentiable = op.is_differentiable
-    has_x, has_y = (rule is not None for rule in op.rules)
 
     def call(x: Any, y: Any) -> Any:
-        ny = None
         if x.__class__ is Tensor:
             a = x._data
-            nx = x._node if has_x else None
+            nx = x._node
+            d = a.dtype
             if y.__class__ is Tensor:
                 b = y._data
-                if a.dtype is not b.dtype:
+                if d is not b.dtype:
                     return slow(x, y)
-                if has_y:
-                    ny = y._node
+                ny = y._node
             elif y.__class__ in NUMBERS:
                 b = y
+                ny = None
             else:
                 return slow(x, y)
         elif x.__class__ in NUMBERS and y.__class__ is Tensor:
             a = x
             b = y._data
             nx = None
-            if has_y:
-                ny = y._node
+            ny = y._node
+            d = b.dtype
         else:
             return slow(x, y)
-        token = hush()
+        token = None if calm else hush()
         try:
             out = kernel(a, b)
-        except (ValueError, TypeError, OverflowError, ZeroDivisionError):
+        except (ValueError, TypeError, ArithmeticError, RuntimeWarning):
             return slow(x, y)
         finally:
-            unhush(token)
-        d = out.dtype
-        if (same and d is not (b.dtype if a is x else a.dtype)) or (
-            real_only and (d.kind == "c" if same else is_complex(a) or is_complex(b))
-        ):
+            if token is not None:
+                unhush(token)
+        if keeps_dtype and out.dtype is not d:
+            return slow(x, y)
+        is_c = d is not float32 and d is not float64 and d.kind == "c"
+        if real_only and (is_c or a.__class__ is complex or b.__class__ is complex):
             return slow(x, y)
         t = new(Tensor)
         t._data = out
         t._ver = t._view = None
-        t._meta = STATE.meta
-        if (nx is None and ny is None) or not differentiable or not STATE.record:
+        if STATE.plain:
+            t._meta = None
+            if (nx is None and ny is None) or nondiff:
+                t._node = None
+                return t
+        else:
+            t._meta = STATE.meta
             t._node = None
             return t
-        code = (nx is not None) + 2 * (ny is not None) + 4 * (d.kind == "c")
-        plan = plans[code]
-        if plan is None:
-            plan = plans[code] = plan_for(op, (nx is not None, ny is not None), d.kind == "c")
+        code = 4 * is_c
+        if nx is not None:
+            code += 1
+            if nx is LEAF:
+                nx = x
+        if ny is not None:
+            code += 2
+            if ny is LEAF:
+                ny = y
+        plan = plans[code] or first_plan(op, plans, code, (nx is not None, ny is not None), is_c)
         node = new(Node)
         node.id = next_id()
-        node.op = op
         node.plan = plan
-        node.edges = (x if nx is LEAF else nx, y if ny is LEAF else ny)
+        node.edge = (nx, ny)
+        node.hooks = None
         if plan.keeps:
             sx, sy = plan.saves
             node.saved = (x if sx else None, y if sy else None)
             if code != 3:
-                refuse_inference(node.saved)
+                if nx is None and sx and b is not y and a is not x and x._meta is not None:
+                    refuse_inference(node.saved)
+                elif ny is None and sy and b is not y and y._meta is not None:
+                    refuse_inference(node.saved)
         else:
-            node.saved = _NOTHING[2]
-        node.hooks = node.version = None
-        node.params = _NO_PARAMS
-        if a is x or b is y:
-            node.shapes = None if code < 4 else (shape_of(a), shape_of(b))
-        else:
+            node.saved = _NOTHING
+        if a.__class__ is ndarray and b.__class__ is ndarray:
             sa, sb = a.shape, b.shape
-            node.shapes = None if sa == sb and code < 4 else (sa, sb)
+            node.shapes = None if sa == sb else (sa, sb)
+        elif a is x or b is y or (a.__class__ is not ndarray and b.__class__ is not ndarray):
+            node.shapes = None
+        else:
+            node.shapes = (a.shape, b.shape)
         if plan.saves_out:
             node.out = out
-            if out.__class__ is ndarray:
-                node.version = version_of(t)
-        else:
-            node.out = None
+            node.version = version_of(t) if out.__class__ is ndarray else None
         t._node = node
         return t
 
-    call.__name__ = call.__qualname__ = op.name
     return call

@@ -15,7 +15,7 @@ _KINDS = {"b": BOOL, "i": INT, "u": INT, "f": FLOAT, "c": COMPLEX}
 
 
 class dtype:  # noqa: N801 - PyTorch's public name
-    """An element type: ``chainrule.float32``, ``chainrule.int64``, …
+    """An element type, such as ``chainrule.float32`` or ``chainrule.int64``.
 
     Attributes
     ----------

@@ -30,36 +30,60 @@ LEAF = _Leaf()
 class Node:
     """One recorded op: `grad_fn` of its result.
 
+    To keep recording cheap, a slot is set only where it is read: the plan says which.
+
     Attributes
     ----------
-    op : Op
-        The op that ran.
     id : int
         Position in the order of creation, over all threads.
-    edges : tuple
-        One per input: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows.
     plan : Plan
-        What it saved and how it pulls cotangents back (``core.record``).
-    saved, out, version : values kept for the pull
-        Inputs, the result's payload, and the result's version counter.
+        Its op, what it saved and how it pulls cotangents back (``core.record``).
+    edge : edge or tuple of edges
+        Where the cotangents go: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows. One bare edge
+        where ``plan.single``, which spares the small graphs a tuple a node; read `edges` elsewhere.
+    saved : tuple, or a bare value where ``plan.single``
+        The inputs that rules named; None once freed.
+    out, version
+        The result's payload, and its version counter, where ``plan.saves_out``.
     shapes : tuple
-        Shapes of (inputs, result), where the pull needs them.
+        Shapes of the inputs; None where no un-broadcast is needed.
+    params : dict
+        The op's static parameters.
+    width : int
+        Number of results, where there are several.
+    hooks : tuple or None
+        (output number, weak reference to a tensor that retains its gradient).
     """
 
     __slots__ = (
-        "__weakref__", "_metadata", "edges", "hooks", "id", "op", "out", "params", "plan", "saved", "shapes", "version", "width",
+        "__weakref__", "_metadata", "edge", "hooks", "id", "out", "params", "plan", "saved", "shapes", "version", "width",
     )  # fmt: skip
     _kind = NODE
 
-    op: Any
     id: int
-    edges: tuple
     plan: Any
+    edge: Any
     saved: Any
+    out: Any
+    params: dict
+    shapes: Any
+    version: Any
+    width: int
+    hooks: Any
+
+    @property
+    def op(self) -> Any:
+        """The op that ran."""
+        return self.plan.op
+
+    @property
+    def edges(self) -> tuple:
+        """One edge per input."""
+        return (self.edge,) if self.plan.single else self.edge
 
     def name(self) -> str:
         """Return PyTorch's name of this node, such as ``"MulBackward0"``."""
-        return self.op.node_name(self)
+        return self.plan.op.node_name(self)
 
     @property
     def next_functions(self) -> tuple:

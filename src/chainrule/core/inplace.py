@@ -18,7 +18,7 @@ from chainrule.core.mode import STATE
 from chainrule.core.op import TABLE, Op, op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import make_node
-from chainrule.core.tensor import Tensor, array_of, version_of
+from chainrule.core.tensor import Tensor, array_of, innermost, version_of
 
 ndarray = np.ndarray
 
@@ -60,9 +60,7 @@ def _fits(data: np.ndarray, raw: Any) -> bool:
     """Tell whether a ufunc into `data` computes in its dtype and shape, and reads no other view of its memory."""
     if raw.__class__ in (float, int):
         return data.dtype.kind in "fc"
-    return (
-        getattr(raw, "dtype", None) is data.dtype and data.dtype.kind in "fc" and (raw.ndim == 0 or raw.shape == data.shape)
-    )
+    return getattr(raw, "dtype", None) is data.dtype and data.dtype.kind in "fc" and (raw.ndim == 0 or raw.shape == data.shape)
 
 
 def _records(target: Tensor, args: tuple) -> bool:
@@ -71,10 +69,17 @@ def _records(target: Tensor, args: tuple) -> bool:
     return target._node is not None or any(isinstance(a, Tensor) and (a._node is not None or a._level) for a in args)
 
 
-def check_writable(target: Tensor) -> None:
-    """Raise PyTorch's error if `target` may not be written to in the current mode."""
+def check_writable(target: Tensor, value: Any = None) -> None:
+    """Raise PyTorch's error if `target` may not be written to in the current mode, with `value` where that is known."""
     if not isinstance(target, Tensor):
         raise TypeError(f"only a Tensor can be written in place, not {type(target).__name__}")
+    if target._view is not None and 0 in (strides := getattr(innermost(target), "strides", ())):
+        repeated = [n for n, step in zip(innermost(target).shape, strides, strict=True) if step == 0]
+        if max(repeated) > 1:
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                "Please clone() the tensor before performing the operation."
+            )
     if STATE.inference:
         return
     if target._meta is not None and target.is_inference():
@@ -84,28 +89,33 @@ def check_writable(target: Tensor) -> None:
         )
     if not STATE.record:
         return
-    if target.requires_grad and target.is_leaf:
+    requires_grad = target.requires_grad
+    if target._view is not None and (requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+        _check_view(target)
+    if requires_grad and target.is_leaf:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if target._view is not None:
-        base = root_of(target)
-        if base.requires_grad and base.is_leaf:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-        tensor = target
-        while tensor._view is not None:
-            if tensor._view[3] is not None:
-                raise RuntimeError(
-                    f"Output {tensor._view[3]} of {tensor._view[1].node_name(None)} is a view and is being modified inplace. "
-                    "This view is the output of a function that returns multiple views. Such functions do not allow the "
-                    "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
-                )
-            tensor = tensor._view[0]
-        if getattr(target._meta, "frozen", None) == "no_grad":
+
+
+def _check_view(target: Tensor) -> None:
+    """Raise PyTorch's error if a recorded write to this view has no meaning for its base."""
+    tensor = target
+    while tensor._view is not None:
+        if tensor._view[3] is not None:
+            raise RuntimeError(
+                f"Output {tensor._view[3]} of {tensor._view[1].node_name(None)} is a view and is being modified inplace. "
+                "This view is the output of a function that returns multiple views. Such functions do not allow the "
+                "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            )
+        if getattr(tensor._meta, "frozen", None) == "no_grad":
             raise RuntimeError(
                 "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
                 "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
                 "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
                 "outside (if you want the inplace to be tracked)."
             )
+        tensor = tensor._view[0]
+    if tensor.requires_grad and tensor.is_leaf:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
 def root_of(t: Tensor) -> Tensor:
@@ -137,6 +147,8 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
             f"{name}(): a value of an inner transform cannot be written into a tensor from outside it; return it instead, "
             "or write into a clone made inside."
         )
+    if target._view is not None and STATE.record and value.requires_grad and not target.requires_grad:
+        _check_view(target)
     if target._level:
         _replace(target, value)
         return target
@@ -279,4 +291,3 @@ def _become(target: Tensor, value: Tensor) -> None:
     target._data, target._node = value._data, value._node
     if hasattr(value, "_tangent"):
         target._tangent = value._tangent  # type: ignore[attr-defined]
-

@@ -12,8 +12,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class _State(threading.local):
-    """One thread's modes. `record` is grad mode and not inference mode: the one flag that ops look at."""
+    """One thread's modes.
 
+    `record` is grad mode and not inference mode; `plain` is that and nothing else out of the ordinary: the one flag
+    that the hot path looks at.
+    """
+
+    plain = True
     record = True
     grad = True
     inference = False
@@ -34,7 +39,7 @@ INFERENCE = InferenceMark()
 
 def _set(grad: bool, inference: bool) -> None:
     STATE.grad, STATE.inference = grad, inference
-    STATE.record = grad and not inference
+    STATE.plain = STATE.record = grad and not inference
     STATE.meta = INFERENCE if inference else None
 
 
@@ -185,6 +190,7 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's public name
         _set(bool(self._grad), STATE.inference)
 
     def __call__(self, f: _F) -> _F:
+        """Decorate a function that runs in this mode."""
         if self._before is not None:  # used as a decorator: the call above was not meant to last
             _set(*self._before)
             self._before = None

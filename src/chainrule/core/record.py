@@ -87,10 +87,14 @@ def _revive(level: int, payload: Any, edge: Any) -> Tensor:
 
 
 def _values(node: Node, level: int) -> tuple[tuple, Any]:
-    if node.saved is None:
-        raise freed_error()
-    inputs = tuple([None if v is None else held(v, node, level) for v in node.saved])
-    return inputs, held_out(node, level) if node.plan.saves_out else None
+    plan = node.plan
+    saved: tuple = ()
+    if plan.keeps:
+        if node.saved is None:
+            raise freed_error()
+        saved = (node.saved,) if plan.single else node.saved
+    inputs = tuple([None if v is None else held(v, node, level) for v in saved])
+    return inputs, held_out(node, level) if plan.saves_out else None
 
 
 # -- plans -------------------------------------------------------------------------------------------------------------
@@ -101,6 +105,12 @@ class Plan:
 
     Attributes
     ----------
+    op : Op
+        Whose plan it is.
+    single : bool
+        An elementwise op of one input: its nodes hold a bare edge and a bare saved value, and `pull` returns a bare cotangent.
+    lone : int or None
+        The one differentiated input, if there is just one.
     saves : tuple of bool
         Which inputs are saved.
     saves_out, keeps, wants_shapes : bool
@@ -109,28 +119,31 @@ class Plan:
         ``pull(node, g, level)``: one cotangent per edge, None where there is none. `g` is a list for several results.
     """
 
-    __slots__ = ("conjugate", "keeps", "pull", "saves", "saves_out", "steps", "wants_shapes")
+    __slots__ = ("conjugate", "keeps", "lone", "op", "pull", "saves", "saves_out", "single", "steps", "wants_shapes")
 
     def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
         rules = [op.rules[0]] * len(mask) if op.variadic else op.rules
         used = [rule for rule, on in zip(rules, mask, strict=True) if on and rule is not None]
+        self.op = op
+        self.single = op.kind == ELEMENTWISE and len(mask) == 1 and not op.variadic
         self.saves = tuple(any(r.uses(IN, 0 if op.variadic else i) for r in used) for i in range(len(mask)))
         self.saves_out = any(r.uses(OUT) for r in used)
         self.keeps = self.saves_out or any(self.saves)
         self.wants_shapes = op.kind == ELEMENTWISE or any(kind is SHAPE for r in used for kind, _ in r.sources)
         self.steps = tuple((i, r) for i, r in enumerate(rules) if mask[i] and r is not None)
+        self.lone = mask.index(True) if mask.count(True) == 1 else None
         self.conjugate = conjugate
         conjugate = conjugate and op.kind != GENERAL and not op.real_linear
         if op.variadic:
-            self.pull: Callable = _pull_variadic
-        elif op.kind == ELEMENTWISE and not op.params and not conjugate and len(mask) == 1:
+            self.pull: Callable = _variadic_pull(op.rules[0])
+        elif self.single and not op.params:
             self.pull = _unary_pull(used[0])
-        elif op.kind == ELEMENTWISE and not op.params and not conjugate and len(mask) == 2:
-            self.pull = _binary_pull(op.rules, mask)
+        elif op.kind == ELEMENTWISE and not op.params and len(mask) == 2:
+            self.pull = _binary_pull(op.rules, mask, self.saves_out)
         else:
-            self.pull = _general_pull(self.steps, op.kind == ELEMENTWISE)
+            self.pull = _general_pull(self.steps, op.kind == ELEMENTWISE, self.single, len(mask))
         if conjugate:
-            self.pull = _conjugating(self.pull)
+            self.pull = _conjugating(self.pull, self.single)
 
 
 def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
@@ -142,67 +155,78 @@ def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
     return plan
 
 
-def _general_pull(steps: tuple, flat: bool) -> Callable:
+def _general_pull(steps: tuple, flat: bool, single: bool, width: int) -> Callable:
     """Return the pull of any op of a fixed number of inputs; `flat` for elementwise ones."""
 
-    def pull(node: Node, g: Any, level: int) -> list:
+    def pull(node: Node, g: Any, level: int) -> Any:
         inputs, out = _values(node, level)
         shapes = node.shapes
-        gs: list = [None] * len(node.edges)
+        gs: list = [None] * width
         for i, rule in steps:
-            gi = rule((g,), inputs, shapes, out, None, node.params)
+            gi = rule((g,), inputs, shapes, out, None, node.params, level == 0)
             gs[i] = unbroadcast(gi, shapes[i]) if flat and gi is not None else gi
-        return gs
+        return gs[0] if single else gs
 
     return pull
 
 
-def _pull_variadic(node: Node, g: Any, level: int) -> Any:
-    """Pull a cotangent through a variadic op: its one rule returns one cotangent per input."""
-    inputs, out = _values(node, level)
-    return node.op.rules[0]((g,), (inputs,), (node.shapes,), out, None, node.params)
+def _variadic_pull(rule: Rule) -> Callable:
+    """Return the pull of a variadic op: its one rule returns one cotangent per input."""
+
+    def pull(node: Node, g: Any, level: int) -> Any:
+        inputs, out = _values(node, level)
+        return rule((g,), (inputs,), (node.shapes,), out, None, node.params, level == 0)
+
+    return pull
 
 
-def _conjugating(pull: Callable) -> Callable:
+def _conjugating(pull: Callable, single: bool) -> Callable:
     """Make of a pull of transposes one of adjoints: the conjugate of the pull of the conjugate."""
 
-    def conjugated(node: Node, g: Any, level: int) -> list:
+    def conjugated(node: Node, g: Any, level: int) -> Any:
         g = [x if x is None else x.conj() for x in g] if g.__class__ is list else g.conj()
-        return [x if x is None else x.conj() for x in pull(node, g, level)]
+        gs = pull(node, g, level)
+        return gs.conj() if single else [x if x is None else x.conj() for x in gs]
 
     return conjugated
 
 
 def _unary_pull(rule: Rule) -> Callable:
     """Return the pull of a unary elementwise op: no shapes and no loop, one function per way of taking arguments."""
-    f = rule.f
+    f, raw = rule.f, rule.raw
     kinds = tuple(kind for kind, _ in rule.sources)
     if kinds == ():
-        return lambda node, g, level: (f(g),)
+        return lambda node, g, level: raw(g) if level == 0 else f(g)
     if kinds == (OUT,):
-        return lambda node, g, level: (f(g, held_out(node, level)),)
+
+        def pull_out(node: Node, g: Any, level: int) -> Any:
+            out = held_out(node, level)
+            return raw(g, out) if level == 0 else f(g, out)
+
+        return pull_out
     if kinds == (IN,):
 
-        def pull_in(node: Node, g: Any, level: int) -> tuple:
-            if node.saved is None:
+        def pull_in(node: Node, g: Any, level: int) -> Any:
+            x = node.saved
+            if level == 0 and x.__class__ is Tensor and x._ver is None:
+                return raw(g, x._data)
+            if x is None:
                 raise freed_error()
-            x = node.saved[0]
-            if x.__class__ is Tensor and x._ver is None and level == 0:
-                return (f(g, x._data),)
-            return (f(g, held(x, node, level)),)
+            x = held(x, node, level)
+            return raw(g, x) if level == 0 else f(g, x)
 
         return pull_in
 
-    def pull_both(node: Node, g: Any, level: int) -> tuple:
+    def pull_any(node: Node, g: Any, level: int) -> Any:
         inputs, out = _values(node, level)
-        return (f(g, *[out if kind is OUT else inputs[0] for kind in kinds]),)
+        values = [out if kind is OUT else inputs[0] for kind in kinds]
+        return raw(g, *values) if level == 0 else f(g, *values)
 
-    return pull_both
+    return pull_any
 
 
-def _adapted(rule: Rule) -> Callable:
+def _adapted(rule: Rule, f: Callable) -> Callable:
     """Return the rule of a binary op as a function of (g, x, y, out)."""
-    f = rule.f
     if rule.sources == ():
         return lambda g, x, y, out: f(g)
     if rule.sources == ((IN, 0),):
@@ -211,13 +235,13 @@ def _adapted(rule: Rule) -> Callable:
         return lambda g, x, y, out: f(g, y)
     if rule.sources == ((IN, 0), (IN, 1)):
         return lambda g, x, y, out: f(g, x, y)
-    return lambda g, x, y, out: rule((g,), (x, y), None, out, None, {})
+    return lambda g, x, y, out: f(g, *[out if kind is OUT else y if i else x for kind, i in rule.sources])
 
 
-def _binary_pull(rules: tuple, mask: tuple[bool, ...]) -> Callable:
+def _binary_pull(rules: tuple, mask: tuple[bool, ...], saves_out: bool) -> Callable:
     """Return the pull of a binary elementwise op; `shapes` is None where no un-broadcast is needed."""
-    fx = _adapted(rules[0]) if mask[0] else None
-    fy = _adapted(rules[1]) if mask[1] else None
+    fx, rx = (_adapted(rules[0], rules[0].f), _adapted(rules[0], rules[0].raw)) if mask[0] else (None, None)
+    fy, ry = (_adapted(rules[1], rules[1].f), _adapted(rules[1], rules[1].raw)) if mask[1] else (None, None)
 
     def pull(node: Node, g: Any, level: int) -> tuple:
         if node.saved is None:
@@ -227,9 +251,13 @@ def _binary_pull(rules: tuple, mask: tuple[bool, ...]) -> Callable:
             x = x._data if x.__class__ is Tensor and x._ver is None and level == 0 else held(x, node, level)
         if y is not None:
             y = y._data if y.__class__ is Tensor and y._ver is None and level == 0 else held(y, node, level)
-        out = held_out(node, level) if node.plan.saves_out else None
-        gx = None if fx is None else fx(g, x, y, out)
-        gy = None if fy is None else fy(g, x, y, out)
+        out = held_out(node, level) if saves_out else None
+        if level == 0:
+            gx = None if rx is None else rx(g, x, y, out)
+            gy = None if ry is None else ry(g, x, y, out)
+        else:
+            gx = None if fx is None else fx(g, x, y, out)
+            gy = None if fy is None else fy(g, x, y, out)
         if node.shapes is not None:
             if gx is not None:
                 gx = unbroadcast(gx, node.shapes[0])
@@ -256,17 +284,18 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Nod
     plan = plan_for(op, tuple([e is not None for e in edges]), is_complex(first))
     node = new(Node)
     node.id = next_id()
-    node.op = op
     node.plan = plan
-    node.edges = edges
+    node.edge = edges[0] if plan.single else edges
     node.params = params
     node.hooks = node.out = node.version = node.shapes = None
-    node.saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
+    saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
+    refuse_inference(saved)
+    # Only `None` itself means freed: a single op that saves its result alone says so with an empty tuple.
+    node.saved = saved if not plan.single else saved[0] if plan.saves[0] else ()
     if plan.saves_out:
         node.out = outs
     if plan.wants_shapes:
         node.shapes = tuple([shape_of(a) for a in args])
-    refuse_inference(node.saved)
     return node
 
 

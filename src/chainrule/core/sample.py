@@ -104,7 +104,8 @@ def draw_array(rng: np.random.Generator, shape: tuple, dtype: np.dtype, domain: 
 UNARY = [Sample((3, 4)), Sample(()), Sample((0,)), Sample((2, 1, 3))]
 BINARY = [
     Sample((3, 4), (3, 4)), Sample((), ()), Sample((3, 1), (4,)), Sample((), (2, 3)), Sample((2, 3), (1,)),
-    Sample((0, 3), (3,)), Sample((3,), (4,), error=(RuntimeError, "The size of tensor a (3) must match the size of tensor b (4)")),
+    Sample((0, 3), (3,)),
+    Sample((3,), (4,), error=(RuntimeError, "The size of tensor a (3) must match the size of tensor b (4)")),
 ]  # fmt: skip
 TERNARY = [Sample((3, 4), (3, 4), (3, 4)), Sample((), (), ()), Sample((3, 1), (4,), ()), Sample((2, 0), (1,), (2, 1))]
 

@@ -25,14 +25,11 @@ ndarray = np.ndarray
 class Meta:
     """What few tensors have: a gradient, hooks, marks."""
 
-    __slots__ = ("frozen", "grad", "inference", "name", "retains")
-
-    def __init__(self, inference: bool = False) -> None:
-        self.grad: Any = None
-        self.retains = False
-        self.inference = inference
-        self.frozen: str | None = None  # why this view may not be written to in place, if so
-        self.name: str | None = None
+    grad: Any = None  # a tensor; or its payload, until someone asks for it
+    retains = False
+    inference = False
+    frozen: str | None = None  # why this view may not be written to in place, if so
+    name: str | None = None
 
 
 class Tensor:
@@ -242,6 +239,8 @@ class Tensor:
         """The gradient accumulated by `backward`; None before."""
         meta = self._meta
         if meta.__class__ is Meta and (meta.grad is not None or meta.retains):
+            if meta.grad is not None and not isinstance(meta.grad, Tensor):
+                meta.grad = wrap(meta.grad)
             return meta.grad
         if not self.is_leaf:
             warnings.warn(
@@ -366,9 +365,7 @@ class Tensor:
             If the tensor requires grad and `force` is not given.
         """
         if self._node is not None and not force:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-            )
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self._level:
             raise RuntimeError(
                 "Can't call numpy() on a value inside a transform: its derivative would be lost. Use chainrule's own ops, "
@@ -423,12 +420,12 @@ class Tensor:
         return id(self)
 
     def __format__(self, spec: str) -> str:
-        if spec and not self.ndim:
+        if not self.ndim and not self._level:
             return format(self.item(), spec)
-        return format(str(self), spec) if not spec else object.__format__(self, spec)
+        return object.__format__(self, spec)
 
     def __repr__(self) -> str:
-        from chainrule.utils.printing import tensor_text
+        from chainrule.core.printing import tensor_text
 
         return tensor_text(self)
 
@@ -480,7 +477,10 @@ def rebuild(cls: type, data: np.ndarray, requires_grad: bool) -> Tensor:
 def meta_of(t: Tensor) -> Meta:
     """Return the tensor's own `Meta`, made at first need."""
     if t._meta.__class__ is not Meta:
-        t._meta = Meta(inference=t._meta is INFERENCE)
+        marked = t._meta is INFERENCE
+        t._meta = Meta()
+        if marked:
+            t._meta.inference = True
     return t._meta
 
 
@@ -512,9 +512,7 @@ def innermost(t: Any) -> Any:
 def check_differentiable(d: dtype) -> None:
     """Raise PyTorch's error for a dtype that cannot require gradients."""
     if d.category < FLOAT:
-        raise RuntimeError(
-            f"Only Tensors of floating point and complex dtype can require gradients, not {d}"
-        )
+        raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients, not {d}")
 
 
 def keep_gradient(edge: Any, tensor: ref) -> None:

@@ -48,7 +48,10 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     flat, spec = tree_flatten(primals)
     flat_dots, dot_spec = tree_flatten(tangents)
     if spec != dot_spec:
-        raise RuntimeError(f"jvp(f, primals, tangents): Expected primals and tangents to have the same python structure, got {spec} and {dot_spec}")
+        raise RuntimeError(
+            f"jvp(f, primals, tangents): Expected primals and tangents to have the same python structure, "
+            f"got {spec} and {dot_spec}"
+        )
     if not flat:
         raise RuntimeError("jvp(f, primals, tangents): Expected primals to contain at least one tensor")
     for p, t in zip(flat, flat_dots, strict=True):

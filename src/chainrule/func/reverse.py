@@ -13,7 +13,7 @@ from chainrule.core.mode import enable_grad
 from chainrule.core.tensor import Tensor, Tracked, check_differentiable, wrap, wrap_at
 from chainrule.core.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.transforms.forward import zeros_like
-from chainrule.transforms.reverse import Pass
+from chainrule.transforms.reverse import gradients
 
 
 def _leaf(level: int, t: Any) -> Tensor:
@@ -34,12 +34,8 @@ def _pull(level: int, outs: list, gs: list, leaves: list, retain: bool) -> list:
     for out, g in zip(outs, gs, strict=True):
         if isinstance(out, Tracked) and out._level == level and out._node is not None:
             roots.append((out if out._node is LEAF else out._node, lowered(g)))
-    found = Pass(level, False, retain, leaves).run(roots)
-    made = []
-    for leaf in leaves:
-        g = found.cotangent(leaf)
-        made.append(wrap(zeros_like(leaf)) if g is None else raised(g))
-    return made
+    found = gradients(roots, leaves, level, False, retain)
+    return [wrap(zeros_like(leaf)) if g is None else raised(g) for leaf, g in zip(leaves, found, strict=True)]
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
@@ -86,10 +82,15 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     def vjp_fn(cotangents: Any, retain_graph: bool = True) -> tuple:
         gs, g_spec = tree_flatten(cotangents)
         if g_spec != out_spec:
-            raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. cotangents: {g_spec}, primal output: {out_spec}")
+            raise RuntimeError(
+                f"Expected pytree structure of cotangents to be the same as pytree structure of "
+                f"outputs to the function. cotangents: {g_spec}, primal output: {out_spec}"
+            )
         for g, out in zip(gs, outs, strict=True):
             if g.shape != out.shape:
-                raise RuntimeError(f"Mismatch in shape: the cotangent has a shape of {g.shape} and the output a shape of {out.shape}.")
+                raise RuntimeError(
+                    f"Mismatch in shape: the cotangent has a shape of {g.shape} and the output a shape of {out.shape}."
+                )
         return tree_unflatten(_pull(level, outs, gs, leaves, retain_graph), spec)
 
     value = tree_unflatten([_lowered_from(level, out) for out in outs], out_spec)

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.dispatch import make_call
+from chainrule.core.dispatch import make_public
 from chainrule.core.inplace import assign, assign_elementwise
 from chainrule.core.op import ELEMENTWISE
 from chainrule.core.sample import Sample, samples_of
@@ -95,7 +95,7 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     """Return the public function of an elementwise op: same arguments, tensors, numbers or arrays."""
     op = op_call.op  # type: ignore[attr-defined]
     assert op.kind == ELEMENTWISE
-    call = make_call(op, public=True)
+    call = make_public(op)
     call.__name__ = call.__qualname__ = name or op.name
     call.__doc__ = op.doc
     call.__module__ = "chainrule"

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dispatch import NUMBERS, make_call
+from chainrule.core.inplace import assign_elementwise
+from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
-from chainrule.ops import arithmetic as ops
+from chainrule.ops import arithmetic as ops, compare
 
 _OPERANDS = (Tensor, np.ndarray, np.generic, int, float, complex)
 
@@ -36,11 +38,49 @@ def _reflected(op_call: Callable) -> Callable:
     return operator
 
 
-def _attach(name: str, op_call: Callable) -> None:
-    setattr(Tensor, f"__{name}__", _forward(op_call))
-    setattr(Tensor, f"__r{name}__", _reflected(op_call))
+def _in_place(op_call: Callable) -> Callable:
+    op = op_call.op  # type: ignore[attr-defined]
+    call = make_call(op, public=True)
+    name = f"{op.name}_"
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if other.__class__ is Tensor or other.__class__ in NUMBERS or isinstance(other, _OPERANDS):
+            return assign_elementwise(self, op, call, (other,), name)
+        return NotImplemented
+
+    return operator
 
 
-for _name, _op in (("add", ops.add), ("sub", ops.sub), ("mul", ops.mul), ("truediv", ops.div), ("pow", ops.pow)):
-    _attach(_name, _op)
+_ARITHMETIC = {
+    "add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "floordiv": ops.floor_divide, "mod": ops.remainder,
+    "pow": ops.pow, "and": compare.bitwise_and, "or": compare.bitwise_or, "xor": compare.bitwise_xor,
+    "lshift": compare.bitwise_left_shift, "rshift": compare.bitwise_right_shift,
+}  # fmt: skip
+
+for _name, _op in _ARITHMETIC.items():
+    setattr(Tensor, f"__{_name}__", _forward(_op))
+    setattr(Tensor, f"__r{_name}__", _reflected(_op))
+    setattr(Tensor, f"__i{_name}__", _in_place(_op))
+
+# Set after the class was made, `__eq__` leaves `__hash__` as it is: tensors hash by identity.
+for _op in (compare.eq, compare.ne, compare.lt, compare.le, compare.gt, compare.ge):
+    setattr(Tensor, f"__{_op.op.name}__", _forward(_op))  # type: ignore[attr-defined]
+
 Tensor.__neg__ = make_call(ops.neg.op, public=True)  # type: ignore[attr-defined]
+
+
+def _invert(self: Tensor) -> Tensor:
+    return TABLE["bitwise_not"].call(self)
+
+
+def _absolute(self: Tensor) -> Tensor:
+    return TABLE["abs"].call(self)
+
+
+def _positive(self: Tensor) -> Tensor:
+    return self
+
+
+Tensor.__invert__ = _invert  # type: ignore[attr-defined]
+Tensor.__abs__ = _absolute  # type: ignore[attr-defined]
+Tensor.__pos__ = _positive  # type: ignore[attr-defined]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from chainrule.core.op import elementwise
+from chainrule.core.op import elementwise, op
 from chainrule.core.sample import Bools, Sample
+from chainrule.ops.describe import binary
 
-where = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc",
+where = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc", lower="select",
     x=lambda g, condition: where(condition, g, 0),
     y=lambda g, condition: where(condition, 0, g),
     samples=lambda: [
         Sample(Bools((3, 4)), (3, 4), (3, 4)), Sample(Bools((4,)), (3, 1), ()), Sample(Bools(()), (2,), (3, 1)),
         Sample(Bools((0, 2)), (2,), (1, 2)),
-    ])  # fmt: skip
+    ],
+    doc=binary("Return `input` where the condition holds, else `other`.", names=("condition", "input", "other")))  # fmt: skip
+
+
+def _true_indices(condition: Any) -> tuple:
+    return np.nonzero(np.atleast_1d(condition))
+
+
+true_indices = op("true_indices(condition)", _true_indices, nondiff=True,
+    samples=lambda: [Sample(Bools((3, 4))), Sample(Bools((1,))), Sample(Bools((0,)))],
+    doc="Return the indices of the true elements, one integer array an axis; not differentiable.")  # fmt: skip

@@ -36,9 +36,9 @@ class Dual(Tensor):
             else:
                 primals.append(a)
                 tangents.append(None)
-        out = run(op, tuple(primals), params)
         token = hush()
         try:
+            out = run(op, tuple(primals), params)
             out_dot = jvp_of(op, primals, tangents, out, params)
         finally:
             unhush(token)
@@ -144,7 +144,10 @@ def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict) -> Any
     if op.kind == LINEAR:
         if len(primals) == 1:
             return run(op, (tangents[0],), params)
-        filled = [t if on else zeros_like(p) if r is not None else p for p, t, on, r in zip(primals, tangents, active, rules, strict=True)]
+        filled = [
+            t if on else zeros_like(p) if r is not None else p
+            for p, t, on, r in zip(primals, tangents, active, rules, strict=True)
+        ]
         return run(op, tuple(filled), params)
     if op.kind == BILINEAR:
         total = None
@@ -155,9 +158,7 @@ def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict) -> Any
                 term = run(op, tuple(pair), params)
                 total = term if total is None else total + term
         return total
-    raise NotImplementedError(
-        f"Trying to use forward AD with {op.name} that does not support it: its declaration has no jvp"
-    )
+    raise NotImplementedError(f"Trying to use forward AD with {op.name} that does not support it: its declaration has no jvp")
 
 
 def _elementwise_jvp(op: Op, primals: list, tangents: list, active: list, out: Any, params: dict) -> Any:

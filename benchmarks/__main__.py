@@ -1,0 +1,36 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from benchmarks.compare import compare
+from benchmarks.libraries import PEERS
+from benchmarks.scaling import scaling
+from benchmarks.timing import FULL, QUICK
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", choices=("compare", "scaling"), default="compare",
+        help="compare: chainrule beside its peers (default); scaling: the cost of chainrule's own gradients and graphs",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="a few short rounds: a smoke test, not a measurement")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="cases, or parts of scaling, named like one of these")
+    parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
+    given = parser.parse_args(arguments)
+    effort = QUICK if given.quick else FULL
+    if given.what == "scaling":
+        scaling(given.only, effort, given.markdown)
+        return
+    peers = tuple(filter(None, given.peers.split(",")))
+    if unknown := set(peers) - set(PEERS):
+        parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    compare(given.only, peers, effort, given.markdown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Sets up a virtual environment in .venv and runs the tests in it. Needs Python 3.11+ and a package index, nothing else.
+#   --lint    also ruff, import-linter and mypy
+#   --peers   also PyTorch as the oracle (about 200 MB), and the slow sets: hypothesis, benchmarks as smoke
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+lint= peers=
+for option in "$@"; do
+  case $option in
+    --lint) lint=yes ;;
+    --peers) peers=yes ;;
+    *) echo "unknown option $option: --lint, --peers"; exit 2 ;;
+  esac
+done
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+pip=".venv/bin/python -m pip --disable-pip-version-check"
+$pip install --quiet --upgrade "pip>=25.1"
+groups="--group test"
+[ -n "$lint" ] && groups="$groups --group lint"
+[ -n "$peers" ] && groups="$groups --group oracle --group bench"
+$pip install --quiet --editable . $groups
+if [ -n "$lint" ]; then
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  .venv/bin/lint-imports
+  .venv/bin/mypy
+fi
+workers=$(.venv/bin/python -c 'import os; print(min(os.cpu_count() or 1, 8))')
+.venv/bin/python -m pytest -n "$workers" ${peers:+-m "slow or not slow"}

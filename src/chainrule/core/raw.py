@@ -1,0 +1,48 @@
+"""Rules for raw arrays: the same code, with the names of ops bound to their kernels.
+
+In a first-order pass every value is a raw array, so a rule's ``cos(x)`` need not ask what `x` is. A copy of the rule's
+function, whose globals map each op to its kernel, saves that question (250 ns for each op named in a rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CodeType, FunctionType
+from typing import Any
+
+
+def _names(code: CodeType) -> set[str]:
+    names = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            names |= _names(const)
+    return names
+
+
+def raw_copy(f: Callable, _inside: tuple = ()) -> Callable:
+    """Return `f` with the ops it names, itself or through functions of its own module, bound to their kernels.
+
+    `f` itself is returned where nothing would change, or where a name is not defined yet.
+    """
+    space = getattr(f, "__globals__", None)
+    if space is None or f in _inside:
+        return f
+    bound: dict[str, Any] = {"__builtins__": space["__builtins__"]}
+    changed = False
+    for name in _names(f.__code__):
+        if name not in space:
+            continue
+        value = space[name]
+        op = getattr(value, "op", None)
+        if op is not None and hasattr(op, "kernel"):
+            value, changed = op.kernel, True
+        elif value.__class__ is FunctionType and value.__globals__ is space:
+            copy = raw_copy(value, (*_inside, f))
+            changed = changed or copy is not value
+            value = copy
+        bound[name] = value
+    if not changed:
+        return f
+    made = FunctionType(f.__code__, bound, f.__name__, f.__defaults__, f.__closure__)
+    made.__kwdefaults__ = f.__kwdefaults__
+    return made

@@ -1,0 +1,410 @@
+"""Variances, covariances and norms under PyTorch's names."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import dtype as dtypes
+from chainrule.core.dispatch import as_tensor, cast, common_dtype
+from chainrule.core.sample import Fixed, Ints, Sample
+from chainrule.core.shape import axes_tuple, axis_index, broadcast
+from chainrule.core.tensor import Tensor, innermost
+from chainrule.functions.adapt import public
+from chainrule.functions.reduce import dims
+from chainrule.ops import reduce, statistics as ops
+from chainrule.ops.contract import mm
+from chainrule.ops.extremum import clamp
+from chainrule.ops.select import where
+from chainrule.ops.shape import reshape, transpose
+from chainrule.ops.view import diagonal
+
+__all__ = ["corrcoef", "cov", "dist", "norm", "renorm", "std", "std_mean", "var", "var_mean"]
+
+
+# -- variance ----------------------------------------------------------------------------------------------------------
+
+
+def _spread(name: str, op_call: Any, input: Any, dim: Any, unbiased: bool | None, keepdim: bool, correction: Any) -> Any:
+    """Read the overloads ``(dim, unbiased, keepdim)``, ``(unbiased)`` and ``(dim, *, correction, keepdim)``."""
+    x = as_tensor(input, name)
+    if x.dtype.category < dtypes.FLOAT:
+        what = "std and var" if name in ("std", "var") else name
+        raise RuntimeError(f"{what} only support floating point and complex dtypes")
+    if dim is True or dim is False:
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}() received an invalid combination of arguments - give either unbiased or correction")
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    return op_call(x, axis=axes_tuple(dim, x.ndim), correction=correction, keepdims=keepdim)
+
+
+def _spread_samples() -> list[Sample]:
+    return [
+        *[s for s in dims() if s.error is not None or s.args[0]], Sample((3, 4), 1, False), Sample((3, 4), False),
+        Sample((3, 4), dim=1, correction=2), Sample((3, 4), 0, True, True), Sample((3, 4), dim=1, unbiased=False, keepdim=True),
+        Sample(Ints((3,), 0, 4), error=(RuntimeError, "")),
+    ]  # fmt: skip
+
+
+@public(samples=lambda: [*_spread_samples(), Sample((0,)), Sample((1,))])
+def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
+    """Return the variance of the elements, over all axes or some.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape, floating point or complex.
+    dim : int or tuple of int, optional
+        Axes; all by default.
+    unbiased : bool, optional
+        The older way to say ``correction=1`` (True) or ``correction=0``.
+    keepdim : bool
+        Keep the axes with size 1.
+    correction : number
+        The sum of squares is divided by the number of elements less this; 1 by default.
+
+    Returns
+    -------
+    Tensor
+        Real, also for complex input.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.var(cr.tensor([1.0, 2.0, 3.0]))
+    tensor(1.)
+    """
+    return _spread("var", ops.var, input, dim, unbiased, keepdim, correction)
+
+
+@public(samples=lambda: [*_spread_samples(), Sample((0,)), Sample((1,)), Sample(np.ones((2, 3)))])
+def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
+    """Return the standard deviation of the elements, over all axes or some.
+
+    Parameters
+    ----------
+    input, dim, unbiased, keepdim, correction
+        As for :func:`var`.
+
+    Returns
+    -------
+    Tensor
+        Real, also for complex input. Where it is 0, so is its gradient.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.std(cr.tensor([1.0, 2.0, 3.0]))
+    tensor(1.)
+    """
+    return _spread("std", ops.std, input, dim, unbiased, keepdim, correction)
+
+
+@public(samples=_spread_samples, method=False)
+def var_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> tuple:
+    """Return the variance and the mean of the elements, over all axes or some.
+
+    Parameters
+    ----------
+    input, dim, unbiased, keepdim, correction
+        As for :func:`var`.
+
+    Returns
+    -------
+    tuple of Tensor
+        (variance, mean)
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.var_mean(cr.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
+    return _spread("var_mean", ops.var_mean, input, dim, unbiased, keepdim, correction)
+
+
+@public(samples=_spread_samples, method=False)
+def std_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> tuple:
+    """Return the standard deviation and the mean of the elements, over all axes or some.
+
+    Parameters
+    ----------
+    input, dim, unbiased, keepdim, correction
+        As for :func:`var`.
+
+    Returns
+    -------
+    tuple of Tensor
+        (standard deviation, mean)
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.std_mean(cr.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
+    return _spread("std_mean", ops.std_mean, input, dim, unbiased, keepdim, correction)
+
+
+# -- covariance --------------------------------------------------------------------------------------------------------
+
+
+def _cov_weights(name: str, w: Any, n: int, integral: bool) -> Tensor | None:
+    if w is None:
+        return None
+    w = as_tensor(w, "cov")
+    if w.ndim > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.ndim} dimensions")
+    if integral and w.dtype.category != dtypes.INT:
+        raise RuntimeError(f"cov(): expected fweights to have integral dtype but got fweights with {w.dtype.old_name} dtype")
+    if not integral and w.dtype.category != dtypes.FLOAT:
+        raise RuntimeError(
+            f"cov(): expected aweights to have floating point dtype but got aweights with {w.dtype.old_name} dtype"
+        )
+    if w.numel() != n:
+        raise RuntimeError(
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got {w.numel()} != {n}"
+        )
+    if bool((innermost(w) < 0).any()):
+        raise RuntimeError(f"cov(): {name} cannot be negative")
+    return w
+
+
+@public(
+    kinds="ifc",
+    samples=lambda: [
+        Sample((3, 5)), Sample((5,)), Sample((3, 5), correction=0), Sample((2, 3), fweights=np.array([1, 2, 1])),
+        Sample((1, 1, 1), error=(RuntimeError, "cov(): expected input to have two or fewer dimensions but got an input with 3 dimensions")),
+    ],
+)  # fmt: skip
+def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+    """Return the covariance matrix of variables (rows) over observations (columns).
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at most two axes; one axis is one variable.
+    correction : int
+        Subtracted from the number of observations.
+    fweights : Tensor of int, optional
+        How often each observation was made.
+    aweights : Tensor of float, optional
+        Importance of each observation.
+
+    Returns
+    -------
+    Tensor
+        A square matrix, or 0-d for one variable.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.cov(cr.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    x = as_tensor(input, "cov")
+    if x.ndim > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {x.ndim} dimensions"
+        )
+    if x.dtype.category == dtypes.BOOL:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
+    single = x.ndim < 2
+    if single:
+        x = reshape(x, shape=(1, x.numel()))
+    n = x.shape[1]
+    if x.dtype.category < dtypes.FLOAT:
+        x = cast(x, dtypes.get_default_dtype())
+    f = _cov_weights("fweights", fweights, n, integral=True)
+    a = _cov_weights("aweights", aweights, n, integral=False)
+    w = f if a is None else a if f is None else f * a
+    if w is None:
+        average, freedom = reduce.mean(x, axis=(1,), keepdims=True), max(n - correction, 0)
+    else:
+        total = w.sum()
+        average = reduce.sum(x * w, axis=(1,), keepdims=True) / total
+        lost = correction if a is None else correction * (w * a).sum() / total
+        freedom = clamp(total - lost, 0, None)
+    deviation = x - average
+    weighted = deviation if w is None else deviation * w
+    out = mm(deviation, transpose(weighted.conj() if x.is_complex() else weighted, a=0, b=1)) / freedom
+    return reshape(out, shape=()) if single else out
+
+
+@public(kinds="ifc", samples=lambda: [Sample((3, 5)), Sample((5,))])
+def corrcoef(input: Tensor) -> Tensor:
+    """Return the matrix of correlation coefficients of variables (rows) over observations (columns).
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at most two axes; one axis is one variable.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.corrcoef(cr.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    x = as_tensor(input, "corrcoef")
+    if x.ndim > 2:
+        raise RuntimeError(
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {x.ndim} dimensions"
+        )
+    c = cov(x)
+    if not c.ndim:
+        return c / c
+    d = diagonal(c, offset=0, a=0, b=1)
+    d = (d.real if c.is_complex() else d).sqrt()
+    n = c.shape[0]
+    c = c / reshape(d, shape=(n, 1)) / reshape(d, shape=(1, n))
+    if c.is_complex():
+        from chainrule.ops.complex import complex as join
+
+        return join(clamp(c.real, -1, 1), clamp(c.imag, -1, 1))
+    return clamp(c, -1, 1)
+
+
+# -- norms -------------------------------------------------------------------------------------------------------------
+
+
+def vector_norm(x: Tensor, ord: float, dim: Any, keepdim: bool, dtype: Any = None) -> Tensor:
+    """Return the vector norm over axes, with the checks of ``linalg.vector_norm``."""
+    if x.dtype.category < dtypes.FLOAT:
+        raise RuntimeError(
+            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {x.dtype.old_name}"
+        )
+    if dtype is not None:
+        x = cast(x, dtypes.as_dtype(dtype))
+    axes = axes_tuple(dim, x.ndim)
+    if ord in (inf, -inf) or ord < 0:
+        for axis in axes:
+            if not x.shape[axis]:
+                where_ = "an empty tensor" if len(axes) == x.ndim else f"the dimension {axis} because this dimension is empty"
+                joined = "because" if len(axes) == x.ndim else "and"
+                raise RuntimeError(
+                    f"linalg.vector_norm cannot compute the {ord:g} norm on {where_} {joined} the operation does not have an identity"
+                )
+    return ops.vector_norm(x, ord=ord, axis=axes, keepdims=keepdim)
+
+
+@public(
+    samples=lambda: [
+        *[Sample((3, 4), p) for p in (1, 2, 3, 0.5, inf, -inf, "fro")], Sample((3, 4), 2, 1), Sample((2, 3, 4), p=3, dim=(0, 2), keepdim=True),
+        Sample((3, 4)), Sample((), 2), Sample((0,)), Sample(np.zeros(3)), Sample(np.zeros(3), 1), Sample(np.zeros(3), 3), Sample(np.zeros(3), 0.5),
+        Sample(np.zeros(3), inf), Sample(np.array([1.0, -1.0]), inf), Sample((3, 4), "fro", (0, 1)), Sample((3, 4), 0.5, 0),
+        Sample(Ints((3,), 0, 4), error=(RuntimeError, "linalg.vector_norm: Expected a floating point or complex tensor as input. Got Long")),
+    ],
+)  # fmt: skip
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return the p-norm of the elements as one vector, over all axes or some.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape, floating point or complex.
+    p : number, ``"fro"`` or ``"nuc"``
+        Order of the vector norm; ``"fro"`` is 2; ``"nuc"`` is the sum of singular values of matrices.
+    dim : int or tuple of int, optional
+        Axes; all by default.
+    keepdim : bool
+        Keep the axes with size 1.
+    dtype : dtype, optional
+        Cast to this first.
+
+    Returns
+    -------
+    Tensor
+        Real. Where the norm is 0 its gradient is 0; of order inf, ties share.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.norm(cr.tensor([3.0, 4.0]))
+    tensor(5.)
+    """
+    x = as_tensor(input, "norm")
+    if isinstance(p, str):
+        if p == "fro":
+            p = 2
+        elif p == "nuc":
+            from chainrule import linalg
+
+            return linalg.matrix_norm(x, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+        else:
+            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+    elif p is None:
+        p = 2
+    return vector_norm(x, float(p), dim, keepdim, dtype)
+
+
+@public(samples=lambda: [Sample((3, 4), (3, 4)), Sample((3, 4), (4,), 1), Sample((3,), (3,), p=inf), Sample((), ()), Sample(np.ones(3), Fixed(np.ones(3)))])
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """Return the p-norm of the difference of two tensors.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Broadcast together.
+    p : number
+        Order of the norm.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.dist(cr.tensor([3.0, 4.0]), cr.tensor([0.0, 0.0]))
+    tensor(5.)
+    """
+    x, y = as_tensor(input, "dist"), as_tensor(other, "dist", 1)
+    d = common_dtype((x, y))
+    if d.category < dtypes.FLOAT:
+        raise RuntimeError(f"norm(): input dtype should be either floating point or complex. Got {d.old_name} instead.")
+    broadcast(tuple(x.shape), tuple(y.shape))
+    return ops.dist(cast(x, d), cast(y, d), ord=float(p))
+
+
+@public(
+    inplace=True,
+    samples=lambda: [
+        Sample((3, 4), 2, 0, 1.0), Sample((3, 4), 1, 1, 0.5), Sample((2, 3, 4), 3, -2, 2.0), Sample(np.zeros((2, 2)), 2, 0, 1.0),
+        Sample((3,), 2, 0, 1.0, error=(RuntimeError, "renorm: input needs at least 2 dimensions, got 1 dimensions")),
+        Sample((3, 4), -1, 0, 1.0, error=(RuntimeError, "renorm: non-positive-norm not supported")),
+    ],
+)  # fmt: skip
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Scale down the slices along an axis whose p-norm exceeds a bound.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least two axes.
+    p : number
+        Order of the norm.
+    dim : int
+        The axis whose slices are scaled.
+    maxnorm : number
+        The bound.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.renorm(cr.tensor([[3.0, 4.0], [0.3, 0.4]]), 2, 0, 1.0)
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+    x = as_tensor(input, "renorm")
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    if x.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions")
+    axis = axis_index(dim, x.ndim)
+    size = vector_norm(x, float(p), tuple(i for i in range(x.ndim) if i != axis), True)
+    return x * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)

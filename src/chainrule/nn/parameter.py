@@ -1,0 +1,105 @@
+"""Parameter and Buffer: tensors that a module registers when they are assigned to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.core.graph import LEAF
+from chainrule.core.tensor import Tensor, array_of, check_differentiable, wrap
+
+
+def _shared(data: Any, cls: type) -> Any:
+    """Return a fresh leaf of a subclass on the memory of `data`."""
+    if data is None:
+        return wrap(Tensor()._data, cls)
+    if not isinstance(data, Tensor):
+        raise TypeError(f"{cls.__name__}: data must be a Tensor, not {type(data).__name__}")
+    if data._level:
+        raise RuntimeError(
+            f"{cls.__name__}: a value inside a transform cannot become a {cls.__name__.lower()}; make it outside, and pass its "
+            "value to the function that is transformed"
+        )
+    return wrap(array_of(data), cls)
+
+
+class Parameter(Tensor):
+    """A tensor that a :class:`Module` lists among its parameters once it is assigned as an attribute.
+
+    Parameters
+    ----------
+    data : Tensor, optional
+        Its memory is shared; an empty tensor by default.
+    requires_grad : bool
+        Record operations on it (unlike a Tensor's, True by default).
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.Parameter(cr.ones(2))
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
+    """
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+        """Return a parameter that shares the memory of `data`."""
+        made = _shared(data, cls)
+        if requires_grad:
+            check_differentiable(made.dtype)
+            made._node = LEAF
+        return made
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory as a plain tensor, without history and with a version counter of its own."""
+        return wrap(array_of(self))
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        Tensor.data.fset(self, value)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return _with_attributes(self, super().__reduce_ex__(protocol))
+
+
+class Buffer(Tensor):
+    """A tensor that a :class:`Module` lists among its buffers once it is assigned: state that is not optimised.
+
+    Parameters
+    ----------
+    data : Tensor, optional
+        Its memory is shared; an empty tensor by default.
+    persistent : bool
+        Whether it belongs to the module's ``state_dict``.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> m = cr.nn.Module()
+    >>> m.mean = cr.nn.Buffer(cr.zeros(2))
+    >>> [name for name, _ in m.named_buffers()]
+    ['mean']
+    """
+
+    persistent: bool
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
+        """Return a buffer that shares the memory of `data`."""
+        made = _shared(data, cls)
+        made.persistent = persistent
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return _with_attributes(self, super().__reduce_ex__(protocol))
+
+    def __deepcopy__(self, memo: dict) -> Buffer:
+        made = super().__deepcopy__(memo)
+        made.persistent = self.persistent  # type: ignore[attr-defined]
+        return made  # type: ignore[return-value]
+
+
+def _with_attributes(t: Any, reduced: tuple) -> tuple:
+    """Add what the user set as attributes to what pickle keeps."""
+    return (*reduced, (None, vars(t))) if vars(t) else reduced

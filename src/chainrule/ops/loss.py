@@ -1,0 +1,149 @@
+"""Losses that are primitives, and the affine map of a layer.
+
+The negative log likelihood is linear in the log probabilities; its transpose puts one number a sample into zeros, in one
+pass. Targets and weights are data. Classes lie along axis 1 of (N, C, ...), or along axis 0 of (C,).
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.op import bilinear, elementwise, linear
+from chainrule.core.sample import Fixed, Ints, Sample
+from chainrule.ops.contract import _dot, mm, outer
+from chainrule.ops.describe import binary
+from chainrule.ops.exponential import log, log1p
+from chainrule.ops.select import where
+from chainrule.ops.shape import reshape, t
+
+# -- negative log likelihood -------------------------------------------------------------------------------------------
+
+
+def _places(target: Any, ndim: int) -> tuple:
+    """Return the index of each sample's target in the array of log probabilities."""
+    if ndim == 1:
+        return (target,)
+    if ndim == 2:
+        return np.arange(len(target)), target
+    grid = np.ogrid[tuple(map(slice, target.shape))]
+    return (grid[0], target, *grid[1:])
+
+
+def _shares(target: Any, weight: Any, reduction: str, ignore: int, d: Any) -> tuple:
+    """Return (target made safe to index with, factor of each sample or None for 1, mask of the ignored or None, divisor)."""
+    counted = target != ignore
+    ignored = None
+    if not np.all(counted):
+        ignored = ~counted
+        target = np.where(counted, target, 0)
+    factor = None if weight is None else weight[target].astype(d)
+    if ignored is not None:
+        factor = counted.astype(d) if factor is None else np.where(counted, factor, factor.dtype.type(0))
+    total = 1
+    if reduction == "mean":
+        total = target.size if factor is None else np.add.reduce(factor, axis=None, dtype=np.float64)
+    return target, factor, ignored, total
+
+
+def _nll_loss(x: Any, target: Any, weight: Any, *, reduction: str, ignore: int) -> Any:
+    target, factor, ignored, total = _shares(target, weight, reduction, ignore, x.dtype)
+    picked = x[_places(target, x.ndim)]
+    if ignored is not None:
+        picked = np.where(ignored, x.dtype.type(0), picked)  # not 0 times it, which is NaN for -inf
+    if factor is not None:
+        picked = picked * factor
+    if reduction == "none":
+        return -picked
+    wide = np.float32 if x.dtype.itemsize == 2 else None
+    out = -np.add.reduce(picked, axis=None, dtype=wide)
+    if reduction == "mean":
+        out = np.divide(out, total)
+    return out.astype(x.dtype)
+
+
+def _nll_spread(g: Any, target: Any, weight: Any, *, shape: tuple, reduction: str, ignore: int) -> Any:
+    target, factor, _, total = _shares(target, weight, reduction, ignore, g.dtype)
+    share = -g / g.dtype.type(total) if reduction == "mean" else -g
+    out = np.zeros(shape, g.dtype)
+    out[_places(target, len(shape))] = share if factor is None else share * factor
+    return out
+
+
+def _targets(shape: tuple, classes: int) -> Ints:
+    return Ints(shape, 0, classes)
+
+
+_WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
+
+nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss, kinds="f",
+    node=lambda node: "NllLoss2D0" if len(node.shapes[0]) > 2 else "NllLoss",
+    x=lambda g, x_shape, target, weight, *, reduction, ignore: nll_spread(
+        g, target, weight, shape=x_shape, reduction=reduction, ignore=ignore),
+    samples=lambda: [
+        Sample((3, 4), _targets((3,), 4), None, reduction="mean", ignore=-100),
+        Sample((3, 4), Fixed(np.array([1, 0, 3])), Fixed(_WEIGHT), reduction="mean", ignore=0),
+        Sample((2, 4, 3), _targets((2, 3), 4), Fixed(_WEIGHT), reduction="none", ignore=-100),
+        Sample((4,), Fixed(np.array(2)), None, reduction="sum", ignore=-100),
+    ],
+    doc="Return minus the log probabilities of the targets, weighted, and reduced.")  # fmt: skip
+
+nll_spread = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
+    node="NllLossBackward",
+    g=lambda g, target, weight, *, reduction, ignore: nll_loss(g, target, weight, reduction=reduction, ignore=ignore),
+    samples=lambda: [
+        Sample((), _targets((3,), 4), None, shape=(3, 4), reduction="mean", ignore=-100),
+        Sample((2, 3), _targets((2, 3), 4), Fixed(_WEIGHT), shape=(2, 4, 3), reduction="none", ignore=-100),
+    ],
+    doc="Return zeros with each sample's share of the cotangent at its target: the transpose of `nll_loss`.")  # fmt: skip
+
+
+# -- binary cross entropy ----------------------------------------------------------------------------------------------
+
+
+def _binary_cross_entropy(x: Any, y: Any) -> Any:
+    """Return the loss with logarithms limited to -100, as PyTorch limits them."""
+    return (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100)
+
+
+def _slope(x: Any, y: Any) -> Any:
+    variance = (1 - x) * x
+    return (x - y) / where(variance > 1e-12, variance, 1e-12)
+
+
+binary_cross_entropy = elementwise("binary_cross_entropy(x, y)", _binary_cross_entropy, kinds="f", domain=(0.05, 0.95),
+    x=lambda g, x, y: g * _slope(x, y),
+    y=lambda g, x: g * (log1p(-x) - log(x)),
+    doc=binary("Return ``-(target log(input) + (1 - target) log(1 - input))``, at most 100.",
+               note="The derivative stays finite at 0 and 1: its denominator is at least 1e-12.",
+               names=("input", "target")))  # fmt: skip
+
+# -- affine map --------------------------------------------------------------------------------------------------------
+
+
+def _rows(x: Any) -> Any:
+    """Return a value of any number of axes as a matrix of its last axis's rows."""
+    return reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _linear(x: Any, w: Any) -> Any:
+    if x.ndim <= 2:
+        return _dot(x, w.T)
+    return _dot(x.reshape(prod(x.shape[:-1]), x.shape[-1]), w.T).reshape(*x.shape[:-1], w.shape[0])
+
+
+def _in_weight(g: Any, x: Any) -> Any:
+    if g.ndim == 1:
+        return outer(g, x)
+    return mm(t(g), x) if g.ndim == 2 else mm(t(_rows(g)), _rows(x))
+
+
+linear_map = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
+    x=lambda g, w: linear_map(g, t(w)),
+    w=lambda g, x: _in_weight(g, x),
+    samples=lambda: [
+        Sample((3, 4), (2, 4)), Sample((4,), (2, 4)), Sample((2, 3, 4), (5, 4)), Sample((0, 4), (2, 4)), Sample((3, 0), (2, 0)),
+    ],
+    doc="Return ``x @ w.T`` for `x` of any number of axes and a matrix `w`, as one matrix product.")  # fmt: skip

@@ -1,0 +1,109 @@
+"""check_op: every law on every sample of one op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from chainrule.core.op import Op
+from chainrule.core.sample import Sample, samples_of
+from chainrule.testing import contracts, derivatives, values
+from chainrule.testing.case import OpError, cases
+from chainrule.testing.law import Law
+
+VALUE_LAWS: tuple[Law, ...] = (
+    values.tensors_give_what_arrays_give,
+    values.value_is_the_reference,
+    values.shape_rule_is_the_actual_shape,
+)
+DERIVATIVE_LAWS: tuple[Law, ...] = (
+    derivatives.jvp_is_the_numeric_derivative,
+    derivatives.dual_numbers_give_the_jvp,
+    derivatives.vjp_is_the_transpose_of_jvp,
+    derivatives.every_subset_of_inputs_agrees,
+    derivatives.second_order_agrees_in_all_orders,
+    contracts.backward_gives_the_vjp,
+    contracts.rules_return_fresh_arrays,
+    contracts.rules_write_nowhere,
+    contracts.broadcast_cotangent_gives_the_same,
+    contracts.second_backward_raises,
+    values.layout_does_not_matter,
+    values.strange_values_stay_where_they_are,
+)
+NARROW = ("float16", "float32", "complex64")
+
+
+def check_op(
+    op: Op | Callable,
+    samples: Sequence[Sample] | None = None,
+    *,
+    dtypes: Iterable[Any] | None = None,
+    raise_exception: bool = True,
+    seed: int = 0,
+) -> bool:
+    """Check that an op obeys every law that chainrule's own ops obey.
+
+    Values: on tensors as on arrays, as the reference gives, of the declared shape, in any memory layout. Derivatives: jvp is
+    the numeric derivative, vjp its transpose, for every subset of inputs, of the primal's shape and dtype; second order
+    agrees in all four orders of modes. Contracts: rules give back fresh arrays, write nowhere, take broadcast cotangents, and
+    free what they saved. Samples with an error raise it.
+
+    Parameters
+    ----------
+    op : Op or callable
+        An op, or the function that `elementwise`, `linear`, `bilinear` or `op` returned.
+    samples : sequence of Sample, optional
+        In place of the op's own.
+    dtypes : iterable of dtypes, optional
+        For the derivatives, ``float64`` or ``complex128`` at best, since they are compared with numeric ones; by default
+        those of the two that the op's `kinds` allow.
+    raise_exception : bool
+        Return False instead of raising.
+    seed : int
+        Of the random inputs.
+
+    Returns
+    -------
+    bool
+        Whether every law holds.
+
+    Raises
+    ------
+    OpError
+        For the first law that fails; it names the op, the law, the sample, the input and both numbers.
+
+    Examples
+    --------
+    >>> from chainrule.ops import arithmetic
+    >>> from chainrule.testing import check_op
+    >>> check_op(arithmetic.mul)
+    True
+    """
+    op = getattr(op, "op", op)
+    if not isinstance(op, Op):
+        raise TypeError(f"check_op() takes an op or the function that declared one, not {type(op).__name__}")
+    if samples is None:
+        samples = samples_of(op)
+    if not samples:
+        raise ValueError(f"{op.name} has no samples: give its declaration samples=lambda: [Sample(...)], or check_op some")
+    given: dict[str, Any] = {"samples": samples, "seed": seed}
+    try:
+        for case in cases([op], "bifc", **given):
+            _obey(VALUE_LAWS, case)
+        for case in cases([op], dtypes=dtypes, differentiable=True, **given):
+            _obey(DERIVATIVE_LAWS, case)
+        for case in cases([op], dtypes=NARROW, differentiable=True, **given):
+            if case.is_supported():
+                values.precision_is_kept(case)
+        for case in cases([op], "f", errors=True, **given):
+            values.declared_error_is_raised(case)
+    except OpError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def _obey(laws: Sequence[Law], case: Any) -> None:
+    for law in laws:
+        law(case)

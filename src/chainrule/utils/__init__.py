@@ -1,1 +1,0 @@
-"""Small things around tensors: printing."""

@@ -1,0 +1,181 @@
+"""check_op passes right ops of each kind, and catches each sort of wrong rule by the law that it breaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chainrule.core.op import TABLE, bilinear, elementwise, linear, op
+from chainrule.core.sample import Sample
+from chainrule.ops.arithmetic import mul
+from chainrule.ops.exponential import exp
+from chainrule.ops.shape import reshape, sum_to
+from chainrule.testing import OpError, cases, check_op, contracts
+
+ROWS = lambda: [Sample((2, 3)), Sample((1, 2)), Sample((0, 2))]
+
+
+@pytest.fixture(autouse=True)
+def toys_leave_the_table():
+    before = set(TABLE)
+    yield
+    for name in set(TABLE) - before:
+        del TABLE[name]
+
+
+def softsign(**changes):
+    rules = {"x": lambda g, x: g / ((1 + abs_(x)) * (1 + abs_(x))), **changes}
+    return elementwise("toy_softsign(x)", lambda x: x / (1 + np.abs(x)), kinds="f", domain=(0.2, 2), **rules)
+
+
+def abs_(x):
+    return (x * x) ** 0.5
+
+
+def reverse(**changes):
+    rules = {"x": lambda g: toy(g), **changes}
+    toy = linear("toy_reverse(x)", lambda x: x[::-1].copy(), samples=ROWS, **rules)
+    return toy
+
+
+def product(**changes):
+    rules = {"x": lambda g, x_shape, y: sum_to(g * y, shape=x_shape), "y": lambda g, x, y_shape: sum_to(g * x, shape=y_shape)}
+    samples = lambda: [Sample((2, 3), (2, 3)), Sample((2, 1), (3,))]
+    return bilinear("toy_product(x, y)", np.multiply, samples=samples, **{**rules, **changes})
+
+
+def square(**changes):
+    """Return x * conj(x) * x, whose derivative is not complex-linear."""
+    given = {
+        "jvp": lambda x_dot, x: 2 * x * x.conj() * x_dot + x * x * x_dot.conj(),
+        "x": lambda g, x: 2 * x * x.conj() * g + x * x * g.conj(),
+        **changes,
+    }
+    return op("toy_cubic(x)", lambda x: x * x.conj() * x, samples=ROWS, **given)
+
+
+def scaled(**changes):
+    """Return exp(x) * y with y broadcast along rows."""
+    given = {
+        "jvp": lambda x_dot, y_dot, x, y, out: (0 if x_dot is None else x_dot * out) + (0 if y_dot is None else exp(x) * y_dot),
+        "x": lambda g, out: g * out,
+        "y": lambda g, x, y_shape: sum_to(g * exp(x), shape=y_shape),
+        **changes,
+    }
+    return op("toy_scaled(x, y)", lambda x, y: np.exp(x) * y, kinds="f", samples=lambda: [Sample((2, 3), (2, 1))], **given)
+
+
+@pytest.mark.parametrize("declare", [softsign, reverse, product, square, scaled])
+def test_right_ops_pass(declare):
+    assert check_op(declare())
+
+
+def is_caught(toy, *words):
+    with pytest.raises(OpError) as caught:
+        check_op(toy)
+    assert toy.op.name in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+    assert not check_op(toy, raise_exception=False)
+
+
+def test_wrong_factor_is_caught():
+    twice = lambda g, x: 2 * g / ((1 + abs_(x)) * (1 + abs_(x)))
+    is_caught(softsign(x=twice), "jvp = numeric derivative", "input x", "against")
+
+
+def test_wrong_transpose_is_caught():
+    is_caught(reverse(x=lambda g: g), "vjp = transpose of jvp", "<g, J t> =", "<J^H g, t> =")
+
+
+def test_missing_conjugate_of_a_general_op_is_caught():
+    is_caught(square(x=lambda g, x: 2 * x * x.conj() * g + x * x * g), "vjp = transpose of jvp", "complex128")
+
+
+def test_needless_conjugate_of_a_bilinear_op_is_caught():
+    wrong = lambda g, x_shape, y: sum_to(g * y.conj(), shape=x_shape)
+    is_caught(product(x=wrong), "vjp = transpose of jvp", "input x", "complex128")
+
+
+def test_forgotten_unbroadcast_is_caught():
+    is_caught(scaled(y=lambda g, x: g * exp(x)), "vjp = transpose of jvp", "input y: cotangent", "(2, 3) against", "(2, 1)")
+
+
+def test_wrong_saved_value_is_caught():
+    is_caught(scaled(y=lambda g, y_shape, out: sum_to(g * out, shape=y_shape)), "vjp = transpose of jvp", "input y")
+
+
+def test_rule_that_returns_a_saved_array_is_caught():
+    into_out = lambda g, out: np.multiply(g, out, out=out) if isinstance(out, np.ndarray) else g * out
+    toy = op("toy_exp(x)", np.exp, kinds="f", jvp=lambda x_dot, out: x_dot * out, x=into_out, samples=ROWS)
+    is_caught(toy, "toy_exp")
+    with pytest.raises(OpError, match=r"'rules return fresh arrays' .* cotangent of x shares memory with result 0"):
+        contracts.rules_return_fresh_arrays(cases([toy.op])[0])
+
+
+def test_rule_that_returns_a_view_of_an_input_is_caught():
+    toy = linear("toy_ones(x, *, n)", lambda x, *, n: x * n, kinds="f", x=lambda g, x, *, n: x[...] if n == 1 else g * n,
+        samples=lambda: [Sample((2, 3), n=1)])  # fmt: skip
+    with pytest.raises(OpError, match="cotangent of x shares memory with input x"):
+        contracts.rules_return_fresh_arrays(cases([toy.op])[0])
+
+
+def test_rule_that_writes_to_its_cotangent_is_caught():
+    in_place = lambda g, out: np.multiply(g, out, out=g) if isinstance(g, np.ndarray) else g * out
+    toy = op("toy_exp(x)", np.exp, kinds="f", jvp=lambda x_dot, out: x_dot * out, x=in_place, samples=ROWS)
+    with pytest.raises(OpError, match="'rules write nowhere'"):
+        contracts.rules_write_nowhere(cases([toy.op])[0])
+
+
+def test_jvp_that_disagrees_with_vjp_is_caught():
+    is_caught(scaled(x=lambda g, out: -g * out), "vjp = transpose of jvp", "input x")
+
+
+def test_tangent_that_ignores_an_input_is_caught():
+    is_caught(scaled(jvp=lambda x_dot, out: x_dot * out), "jvp = numeric derivative", "input y: raised TypeError")
+
+
+def test_subset_of_tangents_is_caught():
+    together = lambda x_dot, y_dot, x, y, out: (
+        x_dot * out if y_dot is None else exp(x) * y_dot if x_dot is None else x_dot * out - exp(x) * y_dot
+    )
+    is_caught(scaled(jvp=together), "every subset of inputs", "inputs x, y")
+
+
+def test_wrong_second_order_is_caught():
+    constant = lambda g, x: g * frozen(x)
+    is_caught(elementwise("toy_frozen(x)", np.exp, kinds="f", x=constant), "second order", "numeric")
+
+
+def frozen(x):
+    """Return exp(x) as a constant: right at first order, wrong at second."""
+    while not isinstance(x, (np.ndarray, np.generic)):
+        x = x._data
+    return np.exp(x)
+
+
+def test_wrong_shape_rule_and_reference_are_caught():
+    is_caught(reverse(shape=lambda x: x[::-1]), "shape rule = actual shape")
+    del TABLE["toy_reverse"]
+    is_caught(reverse(reference=lambda x: x), "value = reference", "result 0")
+
+
+def test_lost_precision_is_caught():
+    is_caught(elementwise("toy_double(x)", lambda x: (np.float64(2) * x).astype("f8"), kinds="f", x=lambda g: g * 2), "float")
+
+
+def test_undeclared_error_is_caught():
+    toy = linear("toy_reshape(x, *, shape)", lambda x, *, shape: x.reshape(shape),
+        x=lambda g, x_shape: reshape(g, shape=x_shape),
+        samples=lambda: [
+            Sample((2, 3), shape=(3, 2)),
+            Sample((2,), shape=(3,), error=(IndexError, "no such shape")),
+        ])  # fmt: skip
+    is_caught(toy, "declared error", "against IndexError: no such shape")
+
+
+def test_op_without_samples_and_other_things_are_refused():
+    with pytest.raises(ValueError, match="toy_bare has no samples"):
+        check_op(op("toy_bare(x)", np.exp, jvp=lambda x_dot, out: x_dot * out, x=lambda g, out: mul(g, out)))
+    with pytest.raises(TypeError, match="takes an op"):
+        check_op(np.exp)

@@ -1,0 +1,14 @@
+"""Results, tangents and cotangents in the narrower precisions."""
+
+from __future__ import annotations
+
+import pytest
+
+from chainrule.testing import cases, values
+
+NARROW = [c for c in cases(dtypes=("float16", "float32", "complex64"), differentiable=True) if c.is_supported()]
+
+
+@pytest.mark.parametrize("case", NARROW, ids=repr)
+def test_precision_is_kept(case):
+    values.precision_is_kept(case)

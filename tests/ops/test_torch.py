@@ -1,0 +1,192 @@
+"""Every public function on its samples gives what PyTorch's gives: values, dtypes, shapes, gradients, grad_fn, errors."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.core.dtype import dtype
+from chainrule.core.tensor import innermost, wrap
+from chainrule.functions.adapt import FUNCTIONS
+from chainrule.testing.compare import gap
+
+KINDS = {"b": ["bool"], "i": ["int64"], "f": ["float64", "float32"], "c": ["complex128"]}
+TOLERANCE = {"float64": 1e-7, "complex128": 1e-7, "float32": 2e-4, "int64": 1e-5, "bool": 1e-5}
+HOMES = ("", "nn.functional", "linalg", "special", "fft", "Tensor")
+
+# The last node's name says how a function is composed; these are composed otherwise than in PyTorch.
+OTHER_NODE = {
+    "ldexp": "a product with exp2",
+    "masked_fill": "a where",
+    "mvlgamma": "a sum of lgamma",
+    "polar": "a complex of a cosine and a sine",
+    "rsub": "a sub",
+}
+# PyTorch records these, and raises in backward; their derivative is 0 almost everywhere, so here they record nothing.
+CONSTANT = {"floor_divide", "heaviside"}
+# Results of which only a part is determined: the linalg tests compare the rest, up to that freedom.
+UNDETERMINED: dict[str, str] = {}
+
+
+class Call:
+    """A public function, one of its samples, a dtype."""
+
+    def __init__(self, function, index, sample, name):
+        self.function, self.index, self.sample, self.name = function, index, sample, name
+
+    def draw(self):
+        rng = np.random.default_rng(self.index)
+        args, kwargs = self.sample.draw(rng, self.name, self.function.domain)
+        return args, kwargs
+
+    def __repr__(self):
+        return f"{self.function.name}-{self.index}-{self.name}"
+
+
+def calls(errors=False):
+    found = []
+    for function in FUNCTIONS.values():
+        for index, sample in enumerate(function.samples()):
+            kinds = function.kinds if sample.kinds is None else sample.kinds
+            if (sample.error is not None) == errors:
+                names = [name for k in kinds for name in KINDS[k]]
+                found += [Call(function, index, sample, name) for name in (names[-1:] if errors else names)]
+    return found
+
+
+def theirs(torch, name):
+    for home in HOMES:
+        try:
+            return operator.attrgetter(f"{home}.{name}" if home else name)(torch)
+        except AttributeError:
+            continue
+    pytest.skip(f"PyTorch has no {name}")
+
+
+def on_leaves(make, value, leaves):
+    """Return arguments with arrays made tensors; floating ones require grad and are added to `leaves`."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(on_leaves(make, v, leaves) for v in value)
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = make(value.copy())
+    if value.dtype.kind in "fc":
+        leaves.append(tensor.requires_grad_())
+    return tensor
+
+
+def translated(torch, value):
+    """Return a keyword argument as PyTorch takes it."""
+    return getattr(torch, value.name) if isinstance(value, dtype) else value
+
+
+def ours(call, leaves):
+    args, kwargs = call.draw()
+    return call.function.call(*on_leaves(wrap, args, leaves), **on_kwargs(wrap, kwargs))
+
+
+def pytorchs(torch, call, leaves):
+    args, kwargs = call.draw()
+    f = theirs(torch, call.function.name)
+    args = [translated(torch, a) for a in on_leaves(torch.as_tensor, args, leaves)]
+    kwargs = {k: translated(torch, v) for k, v in on_kwargs(torch.as_tensor, kwargs).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return f(*args, **kwargs)
+
+
+def both(torch, call):
+    """Return (results, leaves) of chainrule and of PyTorch."""
+    our_leaves, their_leaves = [], []
+    try:
+        expected = flat(pytorchs(torch, call, their_leaves))
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        pytest.skip(f"PyTorch does not take this: {error}")
+    return (flat(ours(call, our_leaves)), our_leaves), (expected, their_leaves)
+
+
+def on_kwargs(make, kwargs):
+    return {k: make(v.copy()) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
+
+
+def flat(out):
+    if isinstance(out, (tuple, list)):
+        return [leaf for o in out for leaf in flat(o)]
+    return [out]
+
+
+def name_of(d):
+    return str(d).split(".")[-1]
+
+
+def array(t):
+    return np.asarray(innermost(t)) if isinstance(t, cr.Tensor) else t.numpy(force=True)
+
+
+@pytest.mark.parametrize("call", calls(), ids=repr)
+def test_values_shapes_and_dtypes_are_pytorchs(torch, call):
+    (found, _), (expected, _) = both(torch, call)
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        if not isinstance(a, cr.Tensor):
+            assert a == (b if not isinstance(b, torch.dtype) else name_of(b))
+            continue
+        assert tuple(a.shape) == tuple(b.shape)
+        assert name_of(a.dtype) == name_of(b.dtype)
+        assert a.requires_grad == b.requires_grad or call.function.name in CONSTANT
+        if call.function.name not in UNDETERMINED:
+            assert gap(array(a), array(b), TOLERANCE[call.name]) is None
+
+
+def is_determined(call):
+    return call.function.name not in UNDETERMINED and call.function.name not in CONSTANT
+
+
+WITH_GRADIENTS = [c for c in calls() if c.name in ("float64", "complex128") and is_determined(c)]
+
+
+@pytest.mark.parametrize("call", WITH_GRADIENTS, ids=repr)
+def test_gradients_are_pytorchs(torch, call):
+    (found, leaves), (expected, their_leaves) = both(torch, call)
+    pairs = [(a, b) for a, b in zip(found, expected, strict=True) if isinstance(b, torch.Tensor) and b.requires_grad]
+    if not pairs:
+        return
+    rng = np.random.default_rng(call.index)
+    gs = [np.asarray(rng.normal(size=tuple(b.shape)) + (1j * rng.normal(size=tuple(b.shape)) if b.is_complex() else 0))
+          for _, b in pairs]  # fmt: skip
+    their_gs, our_gs = [torch.as_tensor(g) for g in gs], [wrap(g) for g in gs]
+    try:
+        expected = torch.autograd.grad([b for _, b in pairs], their_leaves, their_gs, allow_unused=True)
+    except NotImplementedError:
+        with pytest.raises(NotImplementedError):
+            cr.autograd.grad([a for a, _ in pairs], leaves, our_gs, allow_unused=True)
+        return
+    found = cr.autograd.grad([a for a, _ in pairs], leaves, our_gs, allow_unused=True)
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        assert (a is None) == (b is None), f"gradient {i}: {a} against {b}"
+        if a is not None:
+            assert gap(array(a), array(b), TOLERANCE[call.name]) is None, f"gradient {i}"
+
+
+NAMED = [c for c in calls() if c.name == "float64" and is_determined(c) and c.function.name not in OTHER_NODE]
+
+
+@pytest.mark.parametrize("call", NAMED, ids=repr)
+def test_grad_fn_bears_pytorchs_name(torch, call):
+    (found, _), (expected, _) = both(torch, call)
+    for a, b in zip(found, expected, strict=True):
+        if isinstance(b, torch.Tensor) and b.grad_fn is not None:
+            assert a.grad_fn.name() == b.grad_fn.name()
+
+
+@pytest.mark.parametrize("call", calls(errors=True), ids=repr)
+def test_errors_are_pytorchs(torch, call):
+    kind, words = call.sample.error
+    for run in (lambda: ours(call, []), lambda: pytorchs(torch, call, [])):
+        with pytest.raises(kind) as found:
+            run()
+        assert str(found.value).startswith(words)

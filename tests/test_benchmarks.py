@@ -1,0 +1,114 @@
+"""The benchmarks run, and every library computes the same in them; no time is judged here."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from benchmarks.__main__ import main
+from benchmarks.cases import CASES, SMALL
+from benchmarks.compare import assert_equal
+from benchmarks.libraries import PEERS, load
+from benchmarks.table import duration, table
+from benchmarks.timing import QUICK, interleaved, ratio
+
+PARTS = ["chains", "perceptrons", "inputs", "outputs", "imports"]
+
+
+def results(case, library, steps=2):
+    step, read = case.build(library)
+    for _ in range(steps):
+        returned = step()
+    return [library.read(value) for value in read(returned)]
+
+
+@pytest.fixture(scope="module")
+def ours():
+    (library,), _ = load(())
+    return library
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case_runs_in_chainrule(case, ours):
+    found = results(case, ours)
+    assert len(found) >= 2
+    assert all(array.dtype == "float32" for array in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_peers_compute_the_same(case, peer, ours):
+    pytest.importorskip(peer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (_, *peers), _ = load((peer,))
+        for library in peers:
+            assert_equal(results(case, library), results(case, ours), f"{case.name} in {library.name}")
+
+
+def test_disagreement_is_found(ours):
+    found = results(SMALL, ours)
+    with pytest.raises(AssertionError):
+        assert_equal([found[0] * 1.001, *found[1:]], found, "planted")
+    with pytest.raises(AssertionError):
+        assert_equal(found[1:], found, "planted")
+
+
+def test_every_step_is_timed_in_every_round():
+    calls = {"a": 0, "b": 0}
+
+    def step(name):
+        calls[name] += 1
+
+    times = interleaved({name: lambda name=name: step(name) for name in calls}, QUICK)
+    assert {len(found) for found in times.values()} == {QUICK.rounds}
+    assert min(calls.values()) > QUICK.rounds
+    assert ratio(times, "a", "a") == 1
+
+
+def test_comparison_prints_a_row_per_case(capsys):
+    main(["--quick", "--peers", "", "--only", "sines", "y**2"])
+    printed = capsys.readouterr().out
+    assert "100 sines of a scalar" in printed
+    assert "x*y + y**2" in printed
+    assert "multipl" not in printed
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_scaling_prints_its_part(part, capsys):
+    main(["scaling", "--quick", "--markdown", "--only", part])
+    assert capsys.readouterr().out.count("\n|") >= 4
+
+
+def test_chains_leave_nothing(capsys):
+    main(["scaling", "--quick", "--only", "chains"])
+    assert capsys.readouterr().out.count("0 of 4") == 2
+
+
+def test_import_loads_nothing_heavy(capsys):
+    main(["scaling", "--quick", "--only", "imports"])
+    assert capsys.readouterr().out.rstrip().endswith("none")
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(SystemExit, match="no case is named like nonsense"):
+        main(["--quick", "--peers", "", "--only", "nonsense"])
+    with pytest.raises(SystemExit):
+        main(["--peers", "nonsense"])
+
+
+def test_durations_have_three_digits():
+    found = [duration(t) for t in (1.5, 0.0123, 999.9e-6, 4.56e-6, 7.8e-8)]
+    assert found == ["1.50 s", "12.3 ms", "1.00 ms", "4.56 us", "78.0 ns"]
+
+
+def test_table_aligns_numbers_to_the_right():
+    rows = [["a", "10"], ["bb", "9"]]
+    assert table(["case", "t"], rows).splitlines() == ["case   t", "----  --", "a     10", "bb     9"]
+    assert table(["case", "t"], rows, markdown=True).splitlines() == [
+        "| case |  t |",
+        "| ---- | -: |",
+        "| a    | 10 |",
+        "| bb   |  9 |",
+    ]

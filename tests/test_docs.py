@@ -1,0 +1,52 @@
+"""Every Python block of the README and of docs/ runs, in order, each file in one namespace."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from chainrule.core.op import TABLE
+from chainrule.core.tensor import Tensor
+from chainrule.functions.adapt import FUNCTIONS
+
+ROOT = Path(__file__).parent.parent
+FENCE = re.compile(r"^```(python[^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))) if "```python" in page.read_text()]
+
+
+@pytest.fixture(autouse=True)
+def declarations_end_with_the_page():
+    ops, functions, methods = dict(TABLE), dict(FUNCTIONS), set(vars(Tensor))
+    yield
+    for table, before in ((TABLE, ops), (FUNCTIONS, functions)):
+        for name in set(table) - set(before):
+            del table[name]
+    for name in set(vars(Tensor)) - methods:
+        delattr(Tensor, name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text()
+    namespace: dict = {"__name__": page.stem}
+    for fence in FENCE.finditer(text):
+        language, block = fence.groups()
+        line = text[: fence.start()].count("\n") + 1
+        assert language == "python", f"{page.name}:{line}: a block that does not run ({language!r})"
+        if block.lstrip().startswith(">>>"):
+            check_examples(block, namespace, page, line)
+        else:
+            exec(compile("\n" * line + block, str(page), "exec"), namespace)
+
+
+def check_examples(block, namespace, page, line):
+    example = doctest.DocTestParser().get_doctest(block, namespace, page.name, str(page), line)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    runner.run(example, out=report.append, clear_globs=False)
+    namespace.update(example.globs)
+    assert not runner.failures, "".join(report)
