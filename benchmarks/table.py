@@ -36,7 +36,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], markdown: bool = F
 
 
 def environment(libraries: Iterable[Any]) -> str:
-    """Return the versions, the processor and the matrix library."""
+    """Return the versions, the processor, the matrix library, and a warning if others are using the machine."""
     versions = {library.name.split(".")[0]: library.version for library in libraries}
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
     found = [
@@ -44,7 +44,11 @@ def environment(libraries: Iterable[Any]) -> str:
         *(f"{name} {version}" for name, version in versions.items()),
         f"NumPy {np.__version__} with {blas['name']} {blas['version']}",
     ]
-    return f"{', '.join(found)}\n{os.cpu_count()} cores, {processor()}; threads: every library's defaults"
+    lines = [", ".join(found), f"{os.cpu_count()} cores, {processor()}; threads: every library's defaults"]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 0.5:
+        lines.append(f"load {load:.1f} at the start: if others use this machine, do not trust the numbers of thread pools")
+    return "\n".join(lines)
 
 
 def processor() -> str:

@@ -34,6 +34,15 @@ from chainrule.core.dtype import (
     uint32,
     uint64,
 )
+from chainrule.core.generator import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from chainrule.core.mode import (
     enable_grad,
     inference_mode,
@@ -50,6 +59,7 @@ from chainrule.functions.arithmetic import *
 from chainrule.functions.select import *
 from chainrule.functions.compare import *
 from chainrule.functions.complex import *
+from chainrule.functions.affine import *
 from chainrule.functions.contract import *
 from chainrule.functions.create import *
 from chainrule.functions.einsum import *
@@ -57,8 +67,16 @@ from chainrule.functions.exponential import *
 from chainrule.functions.fill import *
 from chainrule.functions.incomplete import *
 from chainrule.functions.info import *
+from chainrule.functions.interop import *
+from chainrule.functions.like import *
+from chainrule.functions.product import *
+from chainrule.functions.random import *
+from chainrule.functions import random_inplace as _random_inplace
 from chainrule.functions.extrema import *
 from chainrule.functions.order import *
+from chainrule.functions.difference import *
+from chainrule.functions.norm import *
+from chainrule.functions.quantile import *
 from chainrule.functions.reduce import *
 from chainrule.functions.statistics import *
 from chainrule.functions.search import *
@@ -66,6 +84,18 @@ from chainrule.functions.scan import *
 from chainrule.functions.rounding import *
 from chainrule.functions.special import *
 from chainrule.functions.trigonometric import *
+from chainrule.functions.copy import *
+from chainrule.functions.index import *
+from chainrule.functions.join import *
+from chainrule.functions.scatter import *
+from chainrule.functions.shape import *
+from chainrule.functions.transpose import *
+from chainrule.functions.view import *
+from chainrule.functions.mask import *
+from chainrule.functions.overwrite import *
+from chainrule.functions.select_index import *
+from chainrule.functions.part import *
+from chainrule.functions import cast as _cast
 from chainrule.functions import operators as _operators
 from chainrule import autograd, return_types
 

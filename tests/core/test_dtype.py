@@ -30,27 +30,33 @@ OPERANDS = ["scalar", "zero_dim", "vector"]
 NUMBERS = [True, 3, 2.5, 1 + 2j]
 
 
+def expected_name(theirs):
+    """Name PyTorch's dtype; its complex32 is complex64 here: NumPy has no smaller complex type."""
+    return str(theirs.dtype).removeprefix("torch.").replace("complex32", "complex64")
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("shape", [(), (2,)])
 def test_python_numbers_are_weak(torch, name, number, shape):
     ours = cr.ones(shape, dtype=getattr(cr, name)) * number
     theirs = torch.ones(shape, dtype=getattr(torch, name)) * number
-    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    assert ours.dtype.name == expected_name(theirs)
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.product(NAMES, NAMES)))
 def test_zero_dim_tensors_yield_to_dimensioned_ones(torch, a, b):
     ours = cr.ones(2, dtype=getattr(cr, a)) * cr.ones((), dtype=getattr(cr, b))
     theirs = torch.ones(2, dtype=getattr(torch, a)) * torch.ones((), dtype=getattr(torch, b))
-    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    assert ours.dtype.name == expected_name(theirs)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_float_functions_of_integers_use_the_default_dtype(torch, name):
     ours = cr.sin(cr.ones(2, dtype=getattr(cr, name)))
     theirs = torch.sin(torch.ones(2, dtype=getattr(torch, name)))
-    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    assert ours.dtype.name == expected_name(theirs)
 
 
 def test_default_dtype_applies_to_floats_and_is_restored():

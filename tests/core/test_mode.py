@@ -30,9 +30,12 @@ def test_state_is_restored_after_an_error():
     assert cr.is_grad_enabled()
 
 
-@pytest.mark.parametrize("decorate", [cr.no_grad, cr.no_grad(), cr.set_grad_enabled(False)], ids=["bare", "called", "set"])
-def test_decorators_switch_for_the_call(decorate):
-    @decorate
+DECORATORS = {"bare": lambda: cr.no_grad, "called": lambda: cr.no_grad(), "set": lambda: cr.set_grad_enabled(False)}
+
+
+@pytest.mark.parametrize("make", list(DECORATORS.values()), ids=list(DECORATORS))
+def test_decorators_switch_for_the_call(make):
+    @make()
     def f(x):
         return x * x
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import re
 
 import pytest
 
-import chainrule
 from chainrule.core.sample import samples_of
 from chainrule.functions.adapt import FUNCTIONS
-from chainrule.testing.case import cases, load_table
+from chainrule.testing.case import cases, load_modules, load_table
 
 OPS = list(load_table().values())
-MODULES = [m.name for m in pkgutil.walk_packages(chainrule.__path__, "chainrule.") if not m.name.endswith("__main__")]
+MODULES = load_modules("chainrule")
 SURFACES = [name for name in MODULES if name.split(".")[1] != "core" and hasattr(importlib.import_module(name), "__all__")]
 FUNCTION_MODULES = [name for name in MODULES if name.startswith("chainrule.functions.")]
 

@@ -15,7 +15,7 @@ from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
 from chainrule.core.tensor import Tensor, innermost, wrap, wrap_at
 from chainrule.transforms.forward import Dual, dual
-from chainrule.transforms.reverse import accumulate, edge_of, gradients, run_pass
+from chainrule.transforms.reverse import accumulate, edge_of, gradients, in_dtype, run_pass
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -181,7 +181,9 @@ def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, creat
     cotangents = _cotangents(roots, grad_outputs, create_graph)
     level = roots[0]._level
     found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
-    return found if create_graph else [None if g is None else wrap_at(level, g) for g in found]
+    if create_graph:
+        return found
+    return [None if g is None else wrap_at(level, in_dtype(g, t)) for g, t in zip(found, wanted, strict=True)]
 
 
 def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:

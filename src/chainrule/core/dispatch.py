@@ -15,15 +15,16 @@ from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes_
 from chainrule.core.graph import LEAF, Node, new, next_id
 from chainrule.core.mode import STATE
-from chainrule.core.op import ELEMENTWISE, IN, OUT, TABLE, Op
+from chainrule.core.op import ELEMENTWISE, IN, LINEAR, OUT, TABLE, Op
+from chainrule.core.parallel import LARGE, blockwise
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, plan_for, refuse_inference, shape_of
-from chainrule.core.tensor import Tensor, Tracked, array_of, version_of, wrap
+from chainrule.core.tensor import Tensor, Tracked, array_of, innermost, version_of, wrap
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
-NUMBERS = frozenset((float, int, bool, complex))
+NUMBERS: frozenset[Any] = frozenset((float, int, bool, complex))
 OPERANDS = (Tensor, ndarray, np.generic, int, float, complex)
 
 
@@ -40,25 +41,28 @@ def run(op: Op, args: tuple, params: dict) -> Any:
     payloads = [a._data if isinstance(a, Tensor) else a for a in args]
     if op.view and payloads[0].__class__ is not ndarray:
         payloads[0] = array_of(args[0])
+    return finish(op, args, params, 0, compute(op, payloads, params, args))
+
+
+def compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
+    """Run an op's kernel on the raw payloads of `args`, silently; explain its errors."""
     token = hush()
     try:
-        outs = op.kernel(*payloads, **params)
+        return op.kernel(*payloads, **params)
     except (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError) as error:
         raise explained(op, args, error) from error
     finally:
         unhush(token)
-    return finish(op, args, params, 0, outs)
 
 
 def process_tracked(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
     """Run an op at a reverse-mode level above 0: on the payloads one level down, then record."""
     level = self._level
-    payloads = tuple([a._data if isinstance(a, Tensor) and a._level == level else a for a in args])
-    token = hush()
-    try:
-        outs = run(op, payloads, params)
-    finally:
-        unhush(token)
+    payloads = [a._data if isinstance(a, Tensor) and a._level == level else a for a in args]
+    if any([isinstance(p, Tensor) for p in payloads]):
+        outs = run(op, tuple(payloads), params)
+    else:
+        outs = compute(op, payloads, params, args)
     return finish(op, args, params, level, outs)
 
 
@@ -133,6 +137,8 @@ def cast(t: Any, d: dtypes.dtype) -> Any:
 
 def promoted(op: Op, args: tuple) -> tuple:
     """Return the arguments of an elementwise op, all tensors among them cast to the dtype it computes in."""
+    if op.check is None and _agree(args):
+        return args
     lifted = [lift(a, op.name, i) for i, a in enumerate(args)]
     if not any(isinstance(a, Tensor) for a in lifted):
         lifted = [as_tensor(a) for a in lifted]
@@ -145,17 +151,36 @@ def promoted(op: Op, args: tuple) -> tuple:
         d = dtypes.get_default_dtype()
     if d.category >= dtypes.FLOAT and "bifc"[d.category] not in op.kinds:
         raise NotImplementedError(f"\"{op.name}\" not implemented for '{d.old_name}'")
+    if d.numpy.isbuiltin != 1:  # NumPy's own dtypes take Python numbers as weak; ml_dtypes' bfloat16 would widen
+        return tuple([cast(a, d) if isinstance(a, Tensor) else d.numpy.type(a) for a in lifted])
     return tuple([cast(a, d) for a in lifted])
+
+
+def _agree(args: tuple) -> bool:
+    """Tell whether the arguments are tensors of one of the two common dtypes, and Python floats and ints."""
+    d = None
+    for a in args:
+        if isinstance(a, Tensor):
+            found = innermost(a).dtype
+            if d is None:
+                d = found
+            if d is not found:
+                return False
+        elif a.__class__ is not float and a.__class__ is not int:
+            return False
+    return d is float32 or d is float64
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 
-def make_call(op: Op, public: bool = False) -> Callable:
+def make_call(op: Op) -> Callable:
     """Return the rule book's function for an op: raw arrays in, raw array out; tensors in, tensor out."""
-    if public:
-        return make_public(op)
+    if op.kind == LINEAR and len(op.inputs) == 1 and op.rules[0] is not None and not (op.view or op.variadic):
+        return _linear(op)
     if op.kind != ELEMENTWISE:
+        if len(op.inputs) > 1 and op.is_differentiable and not (op.view or op.variadic):
+            return _fixed(op)
         return lambda *args, **params: run(op, args, params)
 
     fast = make_public(op)
@@ -198,6 +223,103 @@ def make_reflected(op: Op) -> Callable:
     return lambda self, other: call(other, self)
 
 
+def _linear(op: Op) -> Callable:
+    """Return the rule book's function for a linear op of one array that is no view: `run` in half the time."""
+    kernel = op.kernel
+    plans: list = [None, None]
+
+    def call(x: Any, **params: Any) -> Any:
+        if x.__class__ is ndarray:
+            return kernel(x, **params)
+        if x.__class__ is not Tensor or not STATE.plain:
+            return run(op, (x,), params)
+        a, n = x._data, x._node
+        token = hush()
+        try:
+            out = kernel(a, **params)
+        except (ValueError, TypeError, ArithmeticError, IndexError) as error:
+            raise explained(op, (x,), error) from error
+        finally:
+            unhush(token)
+        t = new(Tensor)
+        t._data = out
+        t._ver = t._view = t._meta = t._node = None
+        if n is None:
+            return t
+        kind = out.dtype.kind
+        if kind in "biu":
+            return t
+        is_c = kind == "c"
+        node = new(Node)
+        node.id = next_id()
+        plan = node.plan = plans[is_c] or first_plan(op, plans, is_c, (True,), is_c)
+        node.edge = (x if n is LEAF else n,)
+        node.params = params
+        node.hooks = node.out = node.version = None
+        node.saved = (x if plan.saves[0] else None,)
+        node.shapes = (a.shape,) if plan.wants_shapes else None
+        t._node = node
+        return t
+
+    return call
+
+
+def _fixed(op: Op) -> Callable:
+    """Return the rule book's function for an op of several arrays that is no view: `run` in half the time."""
+    kernel = op.kernel
+    rules = op.rules
+    plans: dict[tuple, Any] = {}
+
+    def call(*args: Any, **params: Any) -> Any:
+        data = []
+        for a in args:
+            if a.__class__ is not Tensor:
+                return run(op, args, params)
+            data.append(a._data)
+        if not STATE.plain:
+            return run(op, args, params)
+        token = hush()
+        try:
+            out = kernel(*data, **params)
+        except (ValueError, TypeError, ArithmeticError, IndexError) as error:
+            raise explained(op, args, error) from error
+        finally:
+            unhush(token)
+        if out.__class__ is tuple or out.__class__ is list:
+            return finish(op, args, params, 0, out)
+        t = new(Tensor)
+        t._data = out
+        t._ver = t._view = t._meta = t._node = None
+        edges = [a if a._node is LEAF else a._node for a in args]
+        nodes = tuple([None if r is None else e for e, r in zip(edges, rules, strict=True)])
+        kind = out.dtype.kind
+        if kind in "biu" or nodes.count(None) == len(nodes):
+            return t
+        key = (*[n is not None for n in nodes], kind == "c")
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = plan_for(op, key[:-1], key[-1])
+        node = new(Node)
+        node.id = next_id()
+        node.plan = plan
+        node.edge = nodes
+        node.params = params
+        node.hooks = node.out = node.version = None
+        node.saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
+        for a in args:
+            if a._meta is not None:
+                refuse_inference(node.saved)
+                break
+        node.shapes = tuple([d.shape for d in data]) if plan.wants_shapes else None
+        if plan.saves_out:
+            node.out = out
+            node.version = version_of(t) if out.__class__ is ndarray else None
+        t._node = node
+        return t
+
+    return call
+
+
 def _unary(op: Op, slow: Callable) -> Callable:
     kernel, calm = op.kernel, op.calm
     keeps_dtype = op.dtype != "bool"
@@ -211,15 +333,15 @@ def _unary(op: Op, slow: Callable) -> Callable:
         if x.__class__ is not Tensor:
             return slow(x)
         a = x._data
+        c = a.__class__
         token = None if calm else hush()
         try:
-            out = kernel(a)
+            out = kernel(a) if c is not ndarray or a.size < LARGE else blockwise(kernel, a)
         except (TypeError, ArithmeticError, RuntimeWarning):
             return slow(x)
         finally:
             if token is not None:
                 unhush(token)
-        c = a.__class__
         if c is ndarray:
             d = a.dtype
             if keeps_dtype and out.dtype is not d:

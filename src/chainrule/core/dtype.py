@@ -252,7 +252,7 @@ def result_type(dimensioned: list[dtype], zero_dim: list[dtype], numbers: list[d
         if result is None:
             result = best
         elif best.category > result.category:
-            result = promote_types(result, best)
+            result = result.to_complex() if result.category == FLOAT else promote_types(result, best)
     assert result is not None
     return result
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, run
-from chainrule.core.graph import LEAF
+from chainrule.core.graph import LEAF, LEAF_EDGE, PORT, next_id
 from chainrule.core.mode import STATE
-from chainrule.core.op import TABLE, Op, op
+from chainrule.core.op import TABLE, Op, linear
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import make_node
-from chainrule.core.tensor import Tensor, array_of, innermost, version_of
+from chainrule.core.tensor import Tensor, array_of, innermost, version_of, wrap_at
 
 ndarray = np.ndarray
 
@@ -33,7 +33,45 @@ def assign(target: Tensor, compute: Callable[[], Tensor], name: str) -> Tensor:
         under `no_grad`, a result of another shape or of a dtype that does not fit.
     """
     check_writable(target)
-    return write(target, as_tensor(compute()), name)
+    start = next_id()
+    value = as_tensor(compute())
+    _keep_old_values(target, value, start)
+    return write(target, value, name)
+
+
+def _keep_old_values(target: Tensor, value: Tensor, start: int) -> None:
+    """Have the nodes made since `start` for `value` keep copies of what they saved of the memory about to be written.
+
+    Only an op that saves its input costs that copy; nodes made earlier keep the memory, and find it modified.
+    """
+    level, version = target._level, target._ver
+    stack = [value._node] if value._level == level else []
+    seen = set()
+    while stack:
+        edge = stack.pop()
+        if edge is None or edge is LEAF or edge._kind == LEAF_EDGE:
+            continue
+        node = edge.node if edge._kind == PORT else edge
+        if node.id <= start or node.id in seen:
+            continue
+        seen.add(node.id)
+        stack += node.edges
+        saved = node.saved if node.plan.keeps else None
+        if saved.__class__ is tuple:
+            node.saved = tuple([_old(t) if _shares(t, target, version) else t for t in saved])
+        elif _shares(saved, target, version):
+            node.saved = _old(saved)
+
+
+def _shares(t: Any, target: Tensor, version: Any) -> bool:
+    return t is target or (version is not None and isinstance(t, Tensor) and t._ver is version)
+
+
+def _old(t: Tensor) -> Tensor:
+    """Return a tensor of the same values and history that no write reaches."""
+    kept = wrap_at(t._level, t._data if t._level else array_of(t).copy())
+    kept._node = t._node
+    return kept
 
 
 def assign_elementwise(target: Tensor, op: Op, call: Callable, args: tuple, name: str) -> Tensor:
@@ -50,7 +88,7 @@ def assign_elementwise(target: Tensor, op: Op, call: Callable, args: tuple, name
                 unhush(token)
             version_of(target).bump()
             return target
-    return write(target, as_tensor(call(target, *args)), name)
+    return assign(target, lambda: call(target, *args), name)
 
 
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
@@ -73,13 +111,11 @@ def check_writable(target: Tensor, value: Any = None) -> None:
     """Raise PyTorch's error if `target` may not be written to in the current mode, with `value` where that is known."""
     if not isinstance(target, Tensor):
         raise TypeError(f"only a Tensor can be written in place, not {type(target).__name__}")
-    if target._view is not None and 0 in (strides := getattr(innermost(target), "strides", ())):
-        repeated = [n for n, step in zip(innermost(target).shape, strides, strict=True) if step == 0]
-        if max(repeated) > 1:
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-                "Please clone() the tensor before performing the operation."
-            )
+    if target._view is not None and _repeats(innermost(target)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
     if STATE.inference:
         return
     if target._meta is not None and target.is_inference():
@@ -90,10 +126,22 @@ def check_writable(target: Tensor, value: Any = None) -> None:
     if not STATE.record:
         return
     requires_grad = target.requires_grad
-    if target._view is not None and (requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+    if target._view is not None and (
+        requires_grad or root_of(target).requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    ):
         _check_view(target)
     if requires_grad and target.is_leaf:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def _repeats(data: Any) -> bool:
+    """Tell whether an array shows an element of its memory more than once, through a stride of 0."""
+    return (
+        data.ndim > 0
+        and data.size > 1
+        and 0 in data.strides
+        and any(step == 0 and n > 1 for n, step in zip(data.shape, data.strides, strict=True))
+    )
 
 
 def _check_view(target: Tensor) -> None:
@@ -102,8 +150,8 @@ def _check_view(target: Tensor) -> None:
     while tensor._view is not None:
         if tensor._view[3] is not None:
             raise RuntimeError(
-                f"Output {tensor._view[3]} of {tensor._view[1].node_name(None)} is a view and is being modified inplace. "
-                "This view is the output of a function that returns multiple views. Such functions do not allow the "
+                f"Output {tensor._view[3]} of {tensor._view[1].node_name(None).partition('Backward')[0]} is a view and is "
+                "being modified inplace. This view is the output of a function that returns multiple views. Such functions do not allow the "
                 "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
             )
         if getattr(tensor._meta, "frozen", None) == "no_grad":
@@ -208,61 +256,23 @@ def replayed(view: Tensor) -> Tensor:
     return follow(root_of(view), chain_of(view))
 
 
-def _pulled(g: Any, shape: tuple, chain: tuple) -> Any:
-    """Return the transpose of `follow`: zeros of the base's shape with `g` at the view's place."""
-    shapes = []
-    probe = np.broadcast_to(np.float32(0), shape)
-    for how, params, index in chain:
-        shapes.append(probe.shape)
-        probe = how.kernel(probe, **params)
-        probe = probe if index is None else probe[index]
-    for (how, params, index), x_shape in zip(reversed(chain), reversed(shapes), strict=True):
-        if index is not None:
-            width = len(how.kernel(np.broadcast_to(np.float32(0), x_shape), **params))
-            g = [g if i == index else None for i in range(width)]
-        g = how.rules[0]((g,), (None,), (x_shape,), None, None, params)
-    return g
-
-
-def _outside(shape: tuple, chain: tuple) -> np.ndarray:
-    """Return the mask of the base's elements that the view does not show."""
-    mask = np.ones(shape, bool)
-    shown = mask
-    for how, params, index in chain:
-        shown = how.kernel(shown, **params)
-        shown = shown if index is None else shown[index]
-    if mask.size and not np.may_share_memory(shown, mask):
-        raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
-    shown[...] = False
-    return mask
-
-
 def _written(base: Any, value: Any, *, chain: tuple) -> np.ndarray:
     """Return a copy of the base with the view's place taken by `value`."""
-    out = np.array(base)
+    out = np.array(base, order="C")
     view = out
     for how, params, index in chain:
         view = how.kernel(view, **params)
         view = view if index is None else view[index]
+    if view.size and not np.may_share_memory(view, out):
+        raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
     view[...] = value
     return out
 
 
-copy_slices = op("copy_slices(base, value, *, chain)", _written, node="CopySlices",
-    jvp=lambda base_dot, value_dot, base_shape, *, chain: _write_tangent(
-        base_dot, value_dot, base_shape, chain),
-    base=lambda g, base_shape, *, chain: TABLE["where"].call(_outside(base_shape, chain), g, 0),
+# Over the reals: a view may show the real parts of a complex base.
+copy_slices = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
+    base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
     value=lambda g, *, chain: follow(g, chain))  # fmt: skip
-
-
-def _write_tangent(base_dot: Any, value_dot: Any, base_shape: tuple, chain: tuple) -> Any:
-    kept = None
-    if base_dot is not None:
-        kept = TABLE["where"].call(_outside(base_shape, chain), base_dot, 0)
-    if value_dot is None:
-        return kept
-    placed = _pulled(value_dot, base_shape, chain)
-    return placed if kept is None else kept + placed
 
 
 def slices_node(base: Tensor, value: Tensor, chain: tuple) -> Any:
@@ -283,6 +293,7 @@ def _replace(target: Tensor, value: Tensor) -> None:
         _become(base, run(TABLE["copy_slices"], (base, value), {"chain": chain_of(target)}))
     for t in _views_of(base):
         _become(t, replayed(t))
+    version_of(base).bump()
 
 
 def _become(target: Tensor, value: Tensor) -> None:

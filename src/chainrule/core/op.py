@@ -77,7 +77,9 @@ class Rule:
         self, g: tuple, inputs: Sequence, shapes: Any, out: Any, dots: Any, params: dict, raw: bool = False
     ) -> Any:
         """Call the rule; `g` holds the leading arguments; `raw` if all values are raw arrays."""
-        f = self.raw if raw else self.f
+        f = self.f
+        if raw:
+            f = self._raw or self.raw
         args = [
             inputs[i] if kind is IN else out if kind is OUT else shapes[i] if kind is SHAPE else dots[i]
             for kind, i in self.sources
@@ -198,6 +200,8 @@ class Op:
         """Return the name of a recorded node, PyTorch's where PyTorch has the op."""
         name = self._node_name
         base = name(node) if callable(name) else name
+        if base[-1] == "!":  # the whole name: PyTorch's few that do not end in Backward and a digit
+            return base[:-1]
         return f"{base}Backward0" if not base[-1].isdigit() else f"{base[:-1]}Backward{base[-1]}"
 
     def __repr__(self) -> str:

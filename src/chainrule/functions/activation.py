@@ -312,5 +312,3 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     if x.dtype.category < dtypes.FLOAT:
         value = int(value)
     return placed(x, lambda x: where(x <= threshold, value, x), inplace, "threshold")
-
-

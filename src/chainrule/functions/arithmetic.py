@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift, make_call
+from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift, make_public
 from chainrule.core.inplace import assign_elementwise
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor
@@ -39,9 +39,9 @@ heaviside = public_op(ops.heaviside, inplace=True)
 gcd = public_op(ops.gcd, inplace=True)
 lcm = public_op(ops.lcm, inplace=True)
 
-_add = make_call(ops.add.op, public=True)  # type: ignore[attr-defined]
-_sub = make_call(ops.sub.op, public=True)  # type: ignore[attr-defined]
-_div = make_call(ops.div.op, public=True)  # type: ignore[attr-defined]
+_add = make_public(ops.add.op)  # type: ignore[attr-defined]
+_sub = make_public(ops.sub.op)  # type: ignore[attr-defined]
+_div = make_public(ops.div.op)  # type: ignore[attr-defined]
 
 
 def _scaled(input: Any, other: Any, alpha: Any, name: str) -> Any:
@@ -168,7 +168,7 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def _adding(op_call: Any, name: str) -> Any:
     op = op_call.op
-    call = make_call(op, public=True)
+    call = make_public(op)
 
     def method(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
         if not (alpha.__class__ is int and alpha == 1):
@@ -225,16 +225,19 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode is None:
         return _div(input, other)
     if rounding_mode not in ("trunc", "floor"):
-        raise RuntimeError(
-            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
-        )
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
     return _rounded(input, other, mode=rounding_mode)
 
 
-_rounded = make_call(ops.div_rounded.op, public=True)  # type: ignore[attr-defined]
+_rounded = make_public(ops.div_rounded.op)  # type: ignore[attr-defined]
 
 
-@public(kinds="f", domain=[(-3, 3), (0.2, 3.0)], inplace=True, samples=lambda: [Sample((3, 4), (4,)), Sample((), (), rounding_mode="trunc")])
+@public(
+    kinds="f",
+    domain=[(-3, 3), (0.2, 3.0)],
+    inplace=True,
+    samples=lambda: [Sample((3, 4), (4,)), Sample((), (), rounding_mode="trunc")],
+)
 def divide(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """Return the quotient, optionally rounded: another name of :func:`div`.
 
@@ -297,10 +300,13 @@ def ldexp(input: Tensor, other: Any) -> Tensor:
     return mul(input, pow(2.0, other))
 
 
-_lerp = make_call(ops.lerp.op, public=True)  # type: ignore[attr-defined]
+_lerp = make_public(ops.lerp.op)  # type: ignore[attr-defined]
 
 
-@public(inplace=True, samples=lambda: [Sample((3, 4), (4,), (3, 1)), Sample((3, 4), (4,), 0.25), Sample((), (), 0.75), Sample((0,), (0,), 0.5)])
+@public(
+    inplace=True,
+    samples=lambda: [Sample((3, 4), (4,), (3, 1)), Sample((3, 4), (4,), 0.25), Sample((), (), 0.75), Sample((0,), (0,), 0.5)],
+)
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Return the linear interpolation ``input + weight * (end - input)``.
 
@@ -336,8 +342,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return _lerp(x, y, weight)
 
 
-_addcmul = make_call(ops.addcmul.op, public=True)  # type: ignore[attr-defined]
-_addcdiv = make_call(ops.addcdiv.op, public=True)  # type: ignore[attr-defined]
+_addcmul = make_public(ops.addcmul.op)  # type: ignore[attr-defined]
+_addcdiv = make_public(ops.addcdiv.op)  # type: ignore[attr-defined]
 _VALUED = [Sample((3, 4), (4,), (3, 1)), Sample((3,), (3,), (3,), value=-0.5), Sample((), (), ()), Sample((0, 2), (2,), (1, 1))]
 
 
@@ -363,7 +369,10 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     >>> cr.addcmul(cr.tensor([1.0]), cr.tensor([2.0]), cr.tensor([3.0]), value=0.5)
     tensor([4.])
     """
-    if isinstance(value, float) and common_dtype((as_tensor(input), as_tensor(tensor1), as_tensor(tensor2))).category <= dtypes.INT:
+    if (
+        isinstance(value, float)
+        and common_dtype((as_tensor(input), as_tensor(tensor1), as_tensor(tensor2))).category <= dtypes.INT
+    ):
         value = int(value)
     return _addcmul(input, tensor1, tensor2, value=value)
 

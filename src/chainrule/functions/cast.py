@@ -50,20 +50,20 @@ def to(
     >>> cr.tensor([1, 2]).to(cr.float64).dtype
     chainrule.float64
     """
-    for place, arg in enumerate(args):
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    copy = copy or (len(flags) == 2 and flags[1])  # by position, non_blocking comes first
+    for arg in args:
         if isinstance(arg, Tensor):
             dtype = arg.dtype
-        elif isinstance(arg, bool):
-            copy = copy or (place == len(args) - 1 and arg and place > 1)
-        elif isinstance(arg, str) or hasattr(arg, "index") and hasattr(arg, "type") and not isinstance(arg, type):
+        elif isinstance(arg, str):
             device = arg
-        elif arg is not None:
+        elif arg is not None and not isinstance(arg, bool):
             dtype = arg
     if device is not None and str(device).partition(":")[0] != "cpu":
         raise RuntimeError(f"chainrule computes on the CPU: there is no device {device!r}")
     d = self.dtype if dtype is None else dtypes.as_dtype(dtype)
     if d is self.dtype:
-        return ops.clone(self) if copy else self
+        return ops.to(self, dtype=d.numpy, source=d.numpy) if copy else self
     return cast(self, d)
 
 

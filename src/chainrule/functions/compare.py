@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from chainrule.core.dispatch import as_tensor, make_call
+from chainrule.core.dispatch import as_tensor, make_public
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor, innermost
 from chainrule.functions.adapt import public, public_op
@@ -38,7 +36,7 @@ bitwise_xor = public_op(ops.bitwise_xor, inplace=True)
 bitwise_left_shift = public_op(ops.bitwise_left_shift, inplace=True)
 bitwise_right_shift = public_op(ops.bitwise_right_shift, inplace=True)
 
-_isclose = make_call(ops.isclose.op, public=True)  # type: ignore[attr-defined]
+_isclose = make_public(ops.isclose.op)  # type: ignore[attr-defined]
 _CLOSE = [Sample((3, 4), (4,)), Sample((3, 4), (3, 4), rtol=0.5, atol=0.2), Sample((), ()), Sample((0,), (0,), equal_nan=True)]
 
 

@@ -277,7 +277,7 @@ def positive(input: Tensor) -> Tensor:
     return x
 
 
-Tensor.__pos__ = positive  # type: ignore[attr-defined]
+Tensor.__pos__ = positive  # type: ignore[attr-defined, operator]
 
 
 def _float_pair(x: Tensor, y: Tensor) -> None:

@@ -158,17 +158,16 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         return self
     value = cast(value, self.dtype)
     if self._view is None and value._level <= self._level:
-        return write(self, ops.copy(self, value), "copy_")
+        return write(self, ops.copy(self, value, form="CopyBackwards!"), "copy_")
     return write(self, ops.clone(value) if value._node is LEAF or value._level else value, "copy_")
 
 
-def _filled(x: Tensor, value: Any) -> Tensor:
+def _filled(x: Tensor, value: Any, form: str | None = None) -> Tensor:
+    form = form or ("Fill1" if isinstance(value, Tensor) else "Fill0")
     value = as_tensor(value, "fill", 1)
     if value.ndim:
-        raise RuntimeError(
-            f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
-        )
-    return ops.copy(x, cast(value, x.dtype))
+        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+    return ops.copy(x, cast(value, x.dtype), form=form)
 
 
 @public(method=False, samples=lambda: [Sample((3, 4), 2.5), Sample((3,), ()), Sample((), 1.0)])
@@ -193,13 +192,17 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     >>> cr.zeros(2).fill_(3.0).tolist()
     [3.0, 3.0]
     """
+    return _fill(self, value, None)
+
+
+def _fill(self: Tensor, value: Any, form: str | None) -> Tensor:
     if value.__class__ in NUMBERS and plain(self):
         check_writable(self)
         array = array_of(self)
         array[...] = np.array(value).astype(array.dtype)
         version_of(self).bump()
         return self
-    return assign(self, lambda: _filled(self, value), "fill_")
+    return assign(self, lambda: _filled(self, value, form), "fill_")
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -211,7 +214,7 @@ def zero_(self: Tensor) -> Tensor:
     >>> cr.ones(2).zero_().tolist()
     [0.0, 0.0]
     """
-    return fill_(self, 0)
+    return _fill(self, 0, "Zero")
 
 
 Tensor.contiguous, Tensor.detach_ = contiguous, detach_  # type: ignore[attr-defined]

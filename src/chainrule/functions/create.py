@@ -152,9 +152,7 @@ def asarray(
         made = made.detach()  # type: ignore[attr-defined]
     if wanted is not None and made.dtype is not wanted:
         if copy is False:
-            raise ValueError(
-                f"can't alias tensor with dtype '{made.dtype.old_name}' into dtype '{wanted.old_name}'."
-            )
+            raise ValueError(f"can't alias tensor with dtype '{made.dtype.old_name}' into dtype '{wanted.old_name}'.")
         made = cast(made, wanted)
     elif copy:
         made = made.clone()  # type: ignore[attr-defined]
@@ -342,7 +340,9 @@ def _higher(a: dtypes.dtype | None, b: dtypes.dtype) -> dtypes.dtype:
 
 
 def _is_sequence(data: Any) -> bool:
-    return isinstance(data, Sequence) or (hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "keys"))
+    if isinstance(data, Sequence):
+        return True
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "keys")
 
 
 def _plain(data: Any) -> Any:

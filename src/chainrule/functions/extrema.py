@@ -11,14 +11,17 @@ from chainrule.core.sample import Bools, Sample
 from chainrule.core.shape import axes_tuple, axis_index
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
-from chainrule.functions.reduce import NAN, OUT_OF_RANGE, dims, refuse_complex, refuse_empty
-from chainrule.ops import order, reduce as ops
+from chainrule.functions.reduce import NAN, dims, refuse_complex, refuse_empty
+from chainrule.ops import order
+from chainrule.ops import reduce as ops
 from chainrule.return_types import named_result
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
 
-def _extremum(name: str, input: Any, dim: Any, keepdim: bool, other: Any, result: Any, of_all: Any, along: Any, pair: str) -> Any:
+def _extremum(
+    name: str, input: Any, dim: Any, keepdim: bool, other: Any, result: Any, of_all: Any, along: Any, pair: str
+) -> Any:
     x = as_tensor(input, name)
     if isinstance(dim, (Tensor, np.ndarray)):
         dim, other = None, dim
@@ -187,8 +190,10 @@ _aminmax = named_result("aminmax", "min", "max")
 @public(
     kinds="bif",
     samples=lambda: [
-        Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-2, keepdim=True), Sample(()), Sample(np.array([1.0, 1.0, 2.0])),
-        Sample((0,), error=(RuntimeError, "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")),
+        Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-2, keepdim=True), Sample(()),
+        Sample(np.array([1.0, 1.0, 2.0])),
+        Sample((0,),
+        error=(RuntimeError, "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")),
         Sample((0, 3), dim=0, error=(IndexError, "aminmax: Expected reduction dim 0 to have non-zero size.")),
     ],
 )  # fmt: skip
@@ -242,7 +247,8 @@ def _argument(name: str, op_call: Any, input: Any, dim: int | None, keepdim: boo
 
 def _argument_samples(name: str) -> list[Sample]:
     return [
-        Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-2, keepdim=True), Sample(()), Sample((3, 4), keepdim=True),
+        Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-2, keepdim=True), Sample(()), Sample((3, 4),
+        keepdim=True),
         Sample(NAN), Sample(np.array([2.0, 2.0, 1.0, 1.0])), Sample((3, 0), dim=0),
         Sample((0,), error=(IndexError, f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")),
         Sample((0, 3), dim=0, error=(IndexError, f"{name}(): Expected reduction dim 0 to have non-zero size.")),

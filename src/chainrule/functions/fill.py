@@ -11,12 +11,12 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.functions.create import check_device, leaf
 
 __all__ = [
-    "arange", "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "full", "full_like", "linspace", "logspace",
-    "ones", "ones_like", "scalar_tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
+    "arange", "empty", "empty_permuted", "empty_strided", "eye", "full", "linspace", "logspace", "ones", "scalar_tensor",
+    "tril_indices", "triu_indices", "zeros",
 ]  # fmt: skip
 
 
@@ -32,10 +32,9 @@ def size_of(name: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
     try:
         shape = shapes.sizes(sizes)
     except TypeError:
-        bad = next((s for s in (sizes if len(sizes) > 1 or not hasattr(sizes[0], "__iter__") else sizes[0])), None)
-        raise TypeError(
-            f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(bad).__name__}"
-        ) from None
+        given = sizes[0] if len(sizes) == 1 and hasattr(sizes[0], "__iter__") else sizes
+        bad = next(s for s in given if not hasattr(s, "__index__"))
+        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(bad).__name__}") from None
     for n in shape:
         if n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
@@ -55,7 +54,7 @@ def numpy_dtype(dtype: Any, default: dtypes.dtype | None = None) -> np.dtype:
     return dtypes.as_dtype(dtype).numpy
 
 
-def _number(value: Any, name: str, position: str = "fill_value") -> Any:
+def number(value: Any, name: str, position: str = "fill_value") -> Any:
     """Return the Python number of a number, NumPy scalar or 0-d tensor without history."""
     if isinstance(value, Tensor):
         if value.ndim or value.requires_grad or value._level:
@@ -64,7 +63,8 @@ def _number(value: Any, name: str, position: str = "fill_value") -> Any:
     return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
-def _filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
+def filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
+    """Return an array of one value; raise PyTorch's error if it does not fit the dtype."""
     if isinstance(value, complex) and numpy.kind != "c":
         raise RuntimeError(f"value cannot be converted to type {dtypes.of(numpy).name} without overflow")
     token = hush()
@@ -77,9 +77,7 @@ def _filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
 
 
 def _maker(name: str, make: Callable, text: str, example: str) -> Callable:
-    def factory(
-        *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
+    def factory(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         return finished(make(size_of(name, sizes, size), numpy_dtype(dtype)), device, requires_grad)
 
     factory.__name__ = factory.__qualname__ = name
@@ -136,9 +134,9 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     """
     if not hasattr(size, "__iter__") or isinstance(size, Tensor):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    value = _number(fill_value, "full")
+    value = number(fill_value, "full")
     numpy = numpy_dtype(dtype, dtypes.of_number(value))
-    return finished(_filled(size_of("full", (size,)), value, numpy), device, requires_grad)
+    return finished(filled(size_of("full", (size,)), value, numpy), device, requires_grad)
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -150,7 +148,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
     >>> cr.scalar_tensor(3)
     tensor(3.)
     """
-    return finished(_filled((), _number(s, "scalar_tensor", "s"), numpy_dtype(dtype)), device, requires_grad)
+    return finished(filled((), number(s, "scalar_tensor", "s"), numpy_dtype(dtype)), device, requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -209,7 +207,7 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    start, end, step = (_number(v, "arange", name) for v, name in ((start, "start"), (end, "end"), (step, "step")))
+    start, end, step = (number(v, "arange", name) for v, name in ((start, "start"), (end, "end"), (step, "step")))
     whole = all(isinstance(v, int) for v in (start, end, step))
     numpy = numpy_dtype(dtype, dtypes.int64 if whole else None)
     if numpy.kind in "bc":
@@ -228,9 +226,7 @@ def arange(
     return finished((start + step * np.arange(count)).astype(numpy), device, requires_grad)
 
 
-def linspace(
-    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return `steps` numbers from `start` to `end`, both included, at equal distances.
 
     Parameters
@@ -356,9 +352,7 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
     """
     shape, strides = size_of("empty_strided", (size,)), tuple(stride)
     if len(shape) != len(strides):
-        raise RuntimeError(
-            f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(strides)})"
-        )
+        raise RuntimeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(strides)})")
     numpy = numpy_dtype(dtype)
     count = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     memory = np.empty(count, numpy)
@@ -389,118 +383,3 @@ def empty_permuted(
     array = np.empty([shape[i] for i in layout], numpy_dtype(dtype)).transpose(np.argsort(layout))
     check_device(device)
     return leaf(wrap(array), requires_grad)
-
-
-# -- like another tensor -----------------------------------------------------------------------------------------------
-
-
-def like(input: Any, name: str, make: Callable, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    """Return a tensor of `input`'s shape, and dtype unless given; a level-0 tensor's layout in memory is kept."""
-    if not isinstance(input, Tensor):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    numpy = numpy_dtype(dtype, input.dtype)
-    model = innermost(input)
-    if input._level or model.ndim < 2:
-        model = np.broadcast_to(np.zeros((), bool), tuple(input.shape))
-        array = np.empty(model.shape, numpy)
-    else:
-        array = np.empty_like(model, numpy, subok=False)
-    return finished(make(array), device, requires_grad)
-
-
-def _writing(value: Any) -> Callable:
-    def make(array: np.ndarray) -> np.ndarray:
-        array[...] = value
-        return array
-
-    return make
-
-
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return zeros of `input`'s shape and dtype.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.zeros_like(cr.tensor([1.0, 2.0]))
-    tensor([0., 0.])
-    """
-    return like(input, "zeros_like", _writing(0), dtype, device, requires_grad)
-
-
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return ones of `input`'s shape and dtype.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.ones_like(cr.tensor([5, 6]))
-    tensor([1, 1])
-    """
-    return like(input, "ones_like", _writing(1), dtype, device, requires_grad)
-
-
-def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return unspecified values of `input`'s shape and dtype.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.empty_like(cr.ones(2, 3)).shape
-    chainrule.Size([2, 3])
-    """
-    return like(input, "empty_like", lambda array: array, dtype, device, requires_grad)
-
-
-def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return one value everywhere, in `input`'s shape and dtype.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.full_like(cr.ones(2), 3)
-    tensor([3., 3.])
-    """
-    value = _number(fill_value, "full_like")
-
-    def make(array: np.ndarray) -> np.ndarray:
-        array[...] = _filled((), value, array.dtype)
-        return array
-
-    return like(input, "full_like", make, dtype, device, requires_grad)
-
-
-def _new_method(name: str, factory: Callable) -> None:
-    def method(
-        self: Tensor, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
-        dtype = dtype or self.dtype
-        return factory(size_of(name, sizes, size), dtype=dtype, device=device, requires_grad=requires_grad)
-
-    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
-    method.__doc__ = f"Return :func:`chainrule.{factory.__name__}` of a shape, in this tensor's dtype unless given."
-    setattr(Tensor, name, method)
-
-
-for _factory in (zeros, ones, empty):
-    _new_method(f"new_{_factory.__name__}", _factory)
-
-
-def new_full(
-    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return :func:`chainrule.full` of a shape and value, in this tensor's dtype unless given."""
-    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
-
-
-def new_empty_strided(
-    self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return :func:`chainrule.empty_strided` of a shape and strides, in this tensor's dtype unless given."""
-    return empty_strided(size, stride, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
-
-
-Tensor.new_full = new_full  # type: ignore[attr-defined]
-Tensor.new_empty_strided = new_empty_strided  # type: ignore[attr-defined]

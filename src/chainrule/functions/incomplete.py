@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.dispatch import make_call
+from chainrule.core.dispatch import make_public
 from chainrule.core.mode import STATE
+from chainrule.core.sample import Ints, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
 from chainrule.ops import incomplete as ops
 
 __all__ = ["igamma", "igammac"]
 
-_lower = make_call(ops.igamma.op, public=True)  # type: ignore[attr-defined]
-_upper = make_call(ops.igammac.op, public=True)  # type: ignore[attr-defined]
+# The order is given in integers, which are not differentiated: PyTorch has no derivative in it either.
+_SAMPLES = [Sample(Ints((4,), 1, 5), (3, 4)), Sample(Ints((), 1, 5), ()), Sample(Ints((1,), 1, 5), (0,))]
+
+_lower = make_public(ops.igamma.op)  # type: ignore[attr-defined]
+_upper = make_public(ops.igammac.op)  # type: ignore[attr-defined]
 
 
 def _refuse_varying_order(order: Any, name: str) -> None:
@@ -27,8 +31,7 @@ def _refuse_varying_order(order: Any, name: str) -> None:
         )
 
 
-
-@public(kinds="f", domain=(0.2, 5.0), inplace=True)
+@public(kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function P(input, other).
 
@@ -61,7 +64,7 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     return _lower(input, other)
 
 
-@public(kinds="f", domain=(0.2, 5.0), inplace=True)
+@public(kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
 def igammac(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized upper incomplete gamma function Q(input, other) = 1 - P(input, other).
 

@@ -127,7 +127,7 @@ class finfo:  # noqa: N801 - PyTorch's public name
         self.bits, self.dtype = d.itemsize * 8, d.name
         self.eps, self.max, self.min = float(limits.eps), float(limits.max), float(limits.min)
         self.tiny = self.smallest_normal = float(limits.smallest_normal)
-        self.resolution = float(str(limits.resolution))
+        self.resolution = float(f"1e-{limits.precision}")
 
     def __repr__(self) -> str:
         return (
@@ -170,4 +170,4 @@ class iinfo:  # noqa: N801 - PyTorch's public name
         self.bits, self.dtype, self.max, self.min = limits.bits, d.name, int(limits.max), int(limits.min)
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"  # rounded as PyTorch rounds them

@@ -73,8 +73,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise RuntimeError(f"zero-dimensional tensor (at position {shapes.index(())}) cannot be concatenated")
     xs = _same_dtype(xs)
     if (0,) in shapes and any(s != (0,) for s in shapes):
-        xs = [x for x, s in zip(xs, shapes, strict=True) if s != (0,)]
-        shapes = [s for s in shapes if s != (0,)]
+        full = next(s for s in shapes if s != (0,))
+        axis = axis_index(dim, len(full))
+        empty = (*full[:axis], 0, *full[axis + 1 :])
+        xs = [x if s != (0,) or len(full) == 1 else reshape(x, empty) for x, s in zip(xs, shapes, strict=True)]
+        shapes = [x._data.shape for x in xs]
     axis = axis_index(dim, len(shapes[0]))
     for i, shape in enumerate(shapes):
         if len(shape) != len(shapes[0]):

@@ -5,46 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from chainrule.core.dispatch import NUMBERS, make_call
+from chainrule.core.dispatch import NUMBERS, OPERANDS, make_operator, make_public, make_reflected
 from chainrule.core.inplace import assign_elementwise
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
-from chainrule.ops import arithmetic as ops, compare
-
-_OPERANDS = (Tensor, np.ndarray, np.generic, int, float, complex)
-
-
-def _forward(op_call: Callable) -> Callable:
-    call = make_call(op_call.op, public=True)  # type: ignore[attr-defined]
-
-    def operator(self: Tensor, other: Any) -> Any:
-        if other.__class__ is Tensor or other.__class__ in NUMBERS or isinstance(other, _OPERANDS):
-            return call(self, other)
-        return NotImplemented
-
-    return operator
-
-
-def _reflected(op_call: Callable) -> Callable:
-    call = make_call(op_call.op, public=True)  # type: ignore[attr-defined]
-
-    def operator(self: Tensor, other: Any) -> Any:
-        if other.__class__ in NUMBERS or isinstance(other, _OPERANDS):
-            return call(other, self)
-        return NotImplemented
-
-    return operator
+from chainrule.ops import arithmetic as ops
+from chainrule.ops import compare
 
 
 def _in_place(op_call: Callable) -> Callable:
     op = op_call.op  # type: ignore[attr-defined]
-    call = make_call(op, public=True)
+    call = make_public(op)
     name = f"{op.name}_"
 
     def operator(self: Tensor, other: Any) -> Any:
-        if other.__class__ is Tensor or other.__class__ in NUMBERS or isinstance(other, _OPERANDS):
+        if other.__class__ is Tensor or other.__class__ in NUMBERS or isinstance(other, OPERANDS):
             return assign_elementwise(self, op, call, (other,), name)
         return NotImplemented
 
@@ -58,15 +33,15 @@ _ARITHMETIC = {
 }  # fmt: skip
 
 for _name, _op in _ARITHMETIC.items():
-    setattr(Tensor, f"__{_name}__", _forward(_op))
-    setattr(Tensor, f"__r{_name}__", _reflected(_op))
+    setattr(Tensor, f"__{_name}__", make_operator(_op.op))
+    setattr(Tensor, f"__r{_name}__", make_reflected(_op.op))
     setattr(Tensor, f"__i{_name}__", _in_place(_op))
 
 # Set after the class was made, `__eq__` leaves `__hash__` as it is: tensors hash by identity.
 for _op in (compare.eq, compare.ne, compare.lt, compare.le, compare.gt, compare.ge):
-    setattr(Tensor, f"__{_op.op.name}__", _forward(_op))  # type: ignore[attr-defined]
+    setattr(Tensor, f"__{_op.op.name}__", make_operator(_op.op))  # type: ignore[attr-defined]
 
-Tensor.__neg__ = make_call(ops.neg.op, public=True)  # type: ignore[attr-defined]
+Tensor.__neg__ = make_public(ops.neg.op)  # type: ignore[attr-defined]
 
 
 def _invert(self: Tensor) -> Tensor:

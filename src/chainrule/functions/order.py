@@ -8,19 +8,16 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor
-from chainrule.core.sample import Fixed, Sample
-from chainrule.core.shape import axis_index, kept
-from chainrule.core.tensor import Tensor, innermost
+from chainrule.core.sample import Sample
+from chainrule.core.shape import axis_index
+from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
 from chainrule.functions.reduce import NAN, OUT_OF_RANGE, refuse_complex, refuse_empty
-from chainrule.ops import order as ops, reduce
-from chainrule.ops.scatter import gather
-from chainrule.ops.shape import permute, reshape, squeeze
+from chainrule.ops import order as ops
+from chainrule.ops import reduce
 from chainrule.return_types import named_result
 
-__all__ = [
-    "argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk",
-]  # fmt: skip
+__all__ = ["argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "sort", "topk"]
 
 _sort, _topk = named_result("sort", "values", "indices"), named_result("topk", "values", "indices")
 _kthvalue, _mode = named_result("kthvalue", "values", "indices"), named_result("mode", "values", "indices")
@@ -33,7 +30,8 @@ _median, _nanmedian = named_result("median", "values", "indices"), named_result(
 @public(
     kinds="bif",
     samples=lambda: [
-        Sample((3, 4)), Sample((3, 4), dim=0, descending=True), Sample((2, 3, 4), dim=1, stable=True), Sample(()), Sample((0, 3)),
+        Sample((3, 4)), Sample((3, 4), dim=0, descending=True), Sample((2, 3, 4), dim=1, stable=True), Sample(()),
+        Sample((0, 3)),
         Sample(np.array([2.0, np.nan, 1.0, 2.0])), Sample(np.array([2.0, np.nan, 1.0, 2.0]), descending=True),
         Sample((3, 4), dim=2, error=OUT_OF_RANGE),
     ],
@@ -220,7 +218,8 @@ def _middle(name: str, input: Any, dim: int | None, keepdim: bool, result: Any, 
 
 def _middle_samples() -> list[Sample]:
     return [
-        Sample((3, 4)), Sample((3, 5)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=1, keepdim=True), Sample(()), Sample((), dim=0),
+        Sample((3, 4)), Sample((3, 5)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=1, keepdim=True), Sample(()),
+        Sample((), dim=0),
         Sample(np.array([2.0, 2.0, 1.0, 2.0])), Sample(NAN), Sample(NAN, dim=0),
         Sample((0, 3), dim=0, error=(IndexError, "median(): Expected reduction dim 0 to have non-zero size.")),
     ]  # fmt: skip
@@ -278,7 +277,8 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 @public(
     kinds="bif",
     samples=lambda: [
-        Sample((5,)), Sample((3, 4), dim=0), Sample((2, 3, 4), dim=1, keepdim=True), Sample(()), Sample(np.array([2.0, 1.0, 2.0, 1.0, 3.0])),
+        Sample((5,)), Sample((3, 4), dim=0), Sample((2, 3, 4), dim=1, keepdim=True), Sample(()),
+        Sample(np.array([2.0, 1.0, 2.0, 1.0, 3.0])),
         Sample((0,), error=(IndexError, "mode(): Expected reduction dim 0 to have non-zero size.")),
     ],
 )  # fmt: skip
@@ -310,134 +310,3 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     if x.ndim:
         refuse_empty(x, (axis,), "mode")
     return _mode(*ops.mode(x, axis=axis, keepdims=keepdim))
-
-
-# -- quantiles ---------------------------------------------------------------------------------------------------------
-
-_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
-
-
-def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Tensor:
-    x = as_tensor(input, name)
-    if x.dtype not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError("quantile() input tensor must be either float or double dtype")
-    if not isinstance(q, (Tensor, np.ndarray)):
-        if not 0 <= q <= 1:
-            raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
-        q = x.dtype.numpy.type(q)
-    q = as_tensor(q if isinstance(q, Tensor) else np.asarray(q))
-    if not x.numel():
-        raise RuntimeError("quantile() input tensor must be non-empty")
-    if q.ndim > 1:
-        raise RuntimeError("quantile() q must be a scalar or 1D tensor")
-    if q.dtype is not x.dtype:
-        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-    levels = np.asarray(innermost(q))
-    if not np.all((levels >= 0) & (levels <= 1)):
-        raise RuntimeError("quantile() q values must be in the range [0, 1]")
-    if interpolation not in _INTERPOLATIONS:
-        raise RuntimeError(
-            f"quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
-        )
-    shape = tuple(x.shape)
-    axis = None if dim is None or not shape else axis_index(dim, x.ndim)
-    if dim is not None:
-        axis_index(dim, x.ndim)
-    if axis is None:
-        rows = reshape(x, shape=(1, x.numel()))
-    else:
-        order = tuple(i for i in range(len(shape)) if i != axis) + (axis,)
-        rows = permute(x, order=order)
-    values = _at_levels(rows, q, levels, interpolation, skip_nan)
-    last = values.ndim - 1
-    values = permute(values, order=(last, *range(last)))  # PyTorch, too, makes an axis of levels and squeezes it away
-    rest = kept(shape, tuple(range(len(shape))) if axis is None else (axis,)) if keepdim else rest_of(shape, axis)
-    values = reshape(values, shape=(levels.size, *rest))
-    return squeeze(values, axis=() if q.ndim else (0,), form="4")
-
-
-def rest_of(shape: tuple, axis: int | None) -> tuple:
-    """Return the shape left after reducing one axis, or all."""
-    return () if axis is None else shape[:axis] + shape[axis + 1 :]
-
-
-def _at_levels(rows: Tensor, q: Tensor, levels: np.ndarray, interpolation: str, skip_nan: bool) -> Tensor:
-    """Return the quantiles of the last axis, in place of that axis."""
-    axis = rows.ndim - 1
-    values, _ = ops.sort(rows, axis=axis, descending=False, stable=False)
-    raw = innermost(values)
-    missing = np.isnan(raw)
-    size = raw.shape[-1]
-    lead = raw.shape[:-1]
-    q = reshape(q, shape=(levels.size,))
-    if skip_nan:
-        top = np.maximum(size - np.add.reduce(missing, axis=-1, keepdims=True) - 1, 0).astype(raw.dtype)
-    else:
-        top = np.full((*lead, 1), size - 1, raw.dtype)
-    ranks = q * top
-    at = levels.reshape(-1) * top
-    if not skip_nan:
-        at = np.where(missing.any(axis=-1, keepdims=True), size - 1, at)  # NaNs are last: the result is NaN
-    if interpolation in ("lower", "higher", "nearest"):
-        chosen = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](at)
-        return gather(values, chosen.astype(np.int64), axis=axis)
-    below = np.floor(at)
-    low = gather(values, below.astype(np.int64), axis=axis)
-    high = gather(values, np.ceil(at).astype(np.int64), axis=axis)
-    weight = raw.dtype.type(0.5) if interpolation == "midpoint" else ranks - below
-    return low + (high - low) * weight
-
-
-def _quantile_samples() -> list[Sample]:
-    q = np.array([0.0, 0.4, 1.0])
-    return [
-        Sample((3, 4), 0.3), Sample((3, 4), 0.5, dim=1), Sample((2, 3, 4), Fixed(0.7), dim=1, keepdim=True),
-        *[Sample((5, 4), 0.4, dim=0, interpolation=i) for i in _INTERPOLATIONS], Sample((3, 4), 0.2, keepdim=True),
-        Sample(NAN, 0.5), Sample((3, 4), 1.5, error=(RuntimeError, "quantile() q must be in the range [0, 1] but got 1.5")),
-        Sample((0,), 0.5, error=(RuntimeError, "quantile() input tensor must be non-empty")),
-        Sample(np.arange(12.0).reshape(3, 4), q, dim=1), Sample(np.arange(12.0).reshape(3, 4), q, dim=0, keepdim=True),
-    ]  # fmt: skip
-
-
-@public(kinds="f", samples=_quantile_samples)
-def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
-    """Return quantiles, of all elements or along an axis.
-
-    Parameters
-    ----------
-    input : Tensor
-        Not empty, float32 or float64. The quantile is NaN if any element is.
-    q : float or Tensor
-        Levels in [0, 1]: a scalar, or one axis, which then comes first in the result.
-    dim : int, optional
-        The axis; all elements by default.
-    keepdim : bool
-        Keep the axis with size 1.
-    interpolation : str
-        What to take between two elements: ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.quantile(cr.tensor([1.0, 2.0, 3.0, 4.0]), 0.5)
-    tensor(2.5000)
-    """
-    return _quantile("quantile", input, q, dim, keepdim, interpolation, skip_nan=False)
-
-
-@public(kinds="f", samples=_quantile_samples)
-def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
-    """Return quantiles of the elements that are not NaN.
-
-    Parameters
-    ----------
-    input, q, dim, keepdim, interpolation
-        As for :func:`quantile`.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.nanquantile(cr.tensor([1.0, float("nan"), 3.0]), 0.5)
-    tensor(2.)
-    """
-    return _quantile("nanquantile", input, q, dim, keepdim, interpolation, skip_nan=True)

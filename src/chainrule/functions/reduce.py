@@ -19,6 +19,7 @@ __all__ = ["all", "any", "count_nonzero", "logsumexp", "mean", "nanmean", "nansu
 OUT_OF_RANGE = (IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 2)")
 TWICE = (RuntimeError, "dim 0 appears multiple times in the list of dims")
 NAN = np.array([1.0, np.nan, 3.0])
+ALL = [tuple(range(ndim)) for ndim in range(65)]  # NumPy has at most 64 axes
 
 
 def dims() -> list[Sample]:
@@ -78,13 +79,16 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     >>> cr.sum(cr.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
+    if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
+        return ops.sum(input, axis=ALL[input._data.ndim], keepdims=keepdim)
     x = _summand(input, "sum", dtype)
     return ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
 
 @public(
-    samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=1), Sample(Ints((3,), 0, 4), error=(
-        RuntimeError, "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: Long"))],
+    samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=1),
+        Sample(Ints((3,), 0, 4), error=(RuntimeError, "mean(): could not infer output dtype. Input dtype must be either a")),
+    ],
 )  # fmt: skip
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return the mean of the elements, over all axes or some.
@@ -111,6 +115,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     >>> cr.mean(cr.tensor([1.0, 2.0, 6.0]))
     tensor(3.)
     """
+    if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
+        return ops.mean(input, axis=ALL[input._data.ndim], keepdims=keepdim)
     x = as_tensor(input, "mean")
     if dtype is not None:
         x = cast(x, dtypes.as_dtype(dtype))
@@ -166,9 +172,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     """
     x = as_tensor(input, "nanmean")
     if x.dtype.category < dtypes.FLOAT:
-        raise RuntimeError(
-            f"nanmean(): expected input to have floating point or complex dtype but got {x.dtype.old_name}"
-        )
+        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {x.dtype.old_name}")
     total = nansum(x, dim, keepdim, dtype=dtype)
     present = ops.sum(cast(x == x, total.dtype), axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
     return total / present
@@ -181,7 +185,8 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     kinds="bifc",
     samples=lambda: [
         Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-1, keepdim=True), Sample(()), Sample((), dim=0),
-        Sample((0, 3)), Sample((0, 3), dim=0), Sample(np.array([2.0, 0.0, 3.0])), Sample(np.array([[0.0, 0.0], [3.0, 0.0]]), dim=1),
+        Sample((0, 3)), Sample((0, 3), dim=0), Sample(np.array([2.0, 0.0, 3.0])), Sample(np.array([[0.0, 0.0], [3.0, 0.0]]),
+        dim=1),
         Sample((3, 4), dim=2, error=OUT_OF_RANGE),
     ],
 )  # fmt: skip
@@ -217,8 +222,10 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 @public(
     kinds="ifc",
     samples=lambda: [
-        Sample((3, 4), 1), Sample((3, 4), dim=(0, 1)), Sample((2, 3, 4), dim=-2, keepdim=True), Sample((), dim=0), Sample((0, 3), dim=0),
-        Sample(np.array([-np.inf, 0.0]), dim=0), Sample(np.array([np.inf, 0.0]), dim=0), Sample((3, 4), dim=2, error=OUT_OF_RANGE),
+        Sample((3, 4), 1), Sample((3, 4), dim=(0, 1)), Sample((2, 3, 4), dim=-2, keepdim=True), Sample((), dim=0),
+        Sample((0, 3), dim=0),
+        Sample(np.array([-np.inf, 0.0]), dim=0), Sample(np.array([np.inf, 0.0]), dim=0), Sample((3, 4),
+        dim=2, error=OUT_OF_RANGE),
     ],
 )  # fmt: skip
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
@@ -236,8 +243,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.logsumexp(cr.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931)
+    >>> cr.logsumexp(cr.tensor([100.0, 100.0]), dim=0)
+    tensor(100.6931)
     """
     x = as_tensor(input, "logsumexp")
     if x.dtype.category < dtypes.FLOAT:

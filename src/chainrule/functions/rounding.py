@@ -11,7 +11,7 @@ from chainrule.core.dispatch import as_tensor
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public, public_op
-from chainrule.functions.complex import complex
+from chainrule.functions.complex import complex, imag, real
 from chainrule.ops import rounding as ops
 from chainrule.ops.shape import clone
 
@@ -119,7 +119,7 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
     """
     x = as_tensor(input, "nan_to_num")
     if x.is_complex():
-        return complex(nan_to_num(x.real, nan, posinf, neginf), nan_to_num(x.imag, nan, posinf, neginf))
+        return complex(nan_to_num(real(x), nan, posinf, neginf), nan_to_num(imag(x), nan, posinf, neginf))
     if not x.is_floating_point():
         return clone(x)
     limit = _greatest(x.dtype)
@@ -194,4 +194,4 @@ def _rounded(self: Tensor, ndigits: int | None = None) -> Tensor:
 
 
 Tensor.__round__, Tensor.__floor__, Tensor.__ceil__, Tensor.__trunc__ = _rounded, floor, ceil, trunc  # type: ignore[attr-defined]
-Tensor.__invert__ = bitwise_not  # type: ignore[attr-defined]
+Tensor.__invert__ = bitwise_not  # type: ignore[attr-defined, operator]

@@ -20,16 +20,9 @@ _EDGES = np.array([1.0, 2.0, 4.0])
 
 
 def _search(name: str, boundaries: Tensor, values: Any, out_int32: bool, right: bool) -> Tensor:
-    scalar = not isinstance(values, (Tensor, np.ndarray))
     v = as_tensor(values, name, 1)
-    if scalar:
-        d = dtypes.promote_types(boundaries.dtype, v.dtype) if v.dtype.category > boundaries.dtype.category else boundaries.dtype
-        boundaries, v = cast(boundaries, d), cast(v, d)
-    elif v.dtype is not boundaries.dtype:
-        raise RuntimeError(
-            f"torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor dtype "
-            f"{boundaries.dtype.old_name} and input value tensor dtype {v.dtype.old_name}"
-        )
+    d = dtypes.promote_types(boundaries.dtype, v.dtype)
+    boundaries, v = cast(boundaries, d), cast(v, d)
     out = ops.searchsorted(boundaries, v, right=right)
     return cast(out, dtypes.int32) if out_int32 else out
 
@@ -37,15 +30,25 @@ def _search(name: str, boundaries: Tensor, values: Any, out_int32: bool, right: 
 @public(
     kinds="if", method=False,
     samples=lambda: [
-        Sample(_EDGES, (3, 2)), Sample(_EDGES, 2), Sample(_EDGES, 2, right=True), Sample(_EDGES, 2, side="right", out_int32=True),
-        Sample(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]), (2, 5)), Sample(np.array([4.0, 1.0, 2.0]), (3,), sorter=np.array([1, 2, 0])),
-        Sample(_EDGES, 2, side="left", right=True, error=(RuntimeError, "torch.searchsorted(): side and right can't be set to opposites")),
-        Sample(_EDGES, 2, side="mid", error=(RuntimeError, "torch.searchsorted(): side can only be 'left' or 'right' but got mid")),
+        Sample(_EDGES, (3, 2)), Sample(_EDGES, 2), Sample(_EDGES, 2, right=True),
+        Sample(_EDGES, 2, side="right", out_int32=True),
+        Sample(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]), (2, 5)), Sample(np.array([4.0, 1.0, 2.0]), (3,),
+        sorter=np.array([1, 2, 0])),
+        Sample(_EDGES, 2, side="left",
+        right=True, error=(RuntimeError, "torch.searchsorted(): side and right can't be set to opposites")),
+        Sample(_EDGES, 2, side="mid",
+        error=(RuntimeError, "torch.searchsorted(): side can only be 'left' or 'right' but got mid")),
         Sample(np.ones((2, 3)), (1,), error=(RuntimeError, "torch.searchsorted(): boundaries tensor should be 1 dimension or")),
     ],
 )  # fmt: skip
 def searchsorted(
-    sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Any = None
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Any = None,
 ) -> Tensor:
     """Return the positions at which values keep a sorted sequence sorted.
 
@@ -54,7 +57,7 @@ def searchsorted(
     sorted_sequence : Tensor
         Sorted along its last axis: one sequence, or one for each row of `input`.
     input : Tensor or number
-        The values, of the sequence's dtype.
+        The values.
     out_int32 : bool
         Return int32 instead of int64.
     right : bool
@@ -79,14 +82,16 @@ def searchsorted(
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
     if boundaries.ndim != 1:
         shape = tuple(input.shape) if isinstance(input, (Tensor, np.ndarray)) else ()
         if not boundaries.ndim or len(shape) != boundaries.ndim or shape[:-1] != tuple(boundaries.shape)[:-1]:
             raise RuntimeError(
-                "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-                f"and input value tensor must match, but we got boundaries tensor {list(boundaries.shape)} and input value "
-                f"tensor {list(shape)}"
+                "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+                f"tensor and input value tensor must match, but we got boundaries tensor {list(boundaries.shape)} and "
+                f"input value tensor {list(shape)}"
             )
     if sorter is not None:
         from chainrule.ops.scatter import gather
@@ -140,11 +145,11 @@ def _chosen(found: tuple, inverse: bool, counts: bool) -> Any:
 
 _DISTINCT = [
     Sample(Ints((6,), 0, 3)), Sample(Ints((3, 4), 0, 3), return_inverse=True, return_counts=True), Sample(Ints((), 0, 3)),
-    Sample(Ints((5, 1), 0, 2), dim=0, return_inverse=True, return_counts=True), Sample(Ints((2, 5), 0, 2), dim=1), Sample((0,)),
+    Sample(Ints((5, 1), 0, 2), dim=0, return_inverse=True, return_counts=True), Sample(Ints((2, 5), 0, 2), dim=1),
 ]  # fmt: skip
 
 
-@public(kinds="bif", samples=lambda: _DISTINCT)
+@public(kinds="i", samples=lambda: _DISTINCT)
 def unique(
     input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
@@ -179,10 +184,8 @@ def unique(
     return _chosen(ops.unique(x, axis=axis), return_inverse, return_counts)
 
 
-@public(kinds="bif", samples=lambda: _DISTINCT)
-def unique_consecutive(
-    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
-) -> Any:
+@public(kinds="i", samples=lambda: _DISTINCT)
+def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """Return the first of every run of equal elements, or of equal slices along an axis.
 
     Parameters
@@ -246,7 +249,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 @public(
     kinds="f",
     samples=lambda: [
-        Sample((10,), 4), Sample((10,)), Sample((3, 4), bins=5, min=-1, max=1), Sample(np.array([2.0, 2.0]), 3), Sample((0,), 3),
+        Sample((10,), 4), Sample((10,)), Sample((3, 4), bins=5, min=-1, max=1), Sample(np.array([2.0, 2.0]), 3),
+        Sample((0,), 3),
         Sample((3,), 0, error=(RuntimeError, "torch.histogram(): bins must be > 0, but got 0 for dimension 0")),
         Sample((3,), 4, 3, 1, error=(RuntimeError, "torch.histc: max must be larger than min")),
     ],
@@ -295,11 +299,13 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 @public(
     kinds="i",
     samples=lambda: [
-        Sample(Ints((6,), 0, 4)), Sample(Ints((6,), 0, 4), np.arange(6.0)), Sample(Ints((6,), 0, 4), minlength=9), Sample(Ints((0,), 0, 4)),
+        Sample(Ints((6,), 0, 4)), Sample(Ints((6,), 0, 4), np.arange(6)), Sample(Ints((6,), 0, 4), minlength=9),
+        Sample(Ints((0,), 0, 4)),
         Sample(np.array([-1]), error=(RuntimeError, "bincount only supports 1-d non-negative integral inputs.")),
         Sample(np.array([[1]]), error=(RuntimeError, "bincount only supports 1-d non-negative integral inputs.")),
         Sample(np.array([1]), minlength=-1, error=(RuntimeError, "minlength should be >= 0")),
-        Sample(np.array([1, 2]), np.array([1.0]), error=(RuntimeError, "weights should be 1-d and have the same length as input")),
+        Sample(np.array([1, 2]), np.array([1.0]),
+        error=(RuntimeError, "weights should be 1-d and have the same length as input")),
     ],
 )  # fmt: skip
 def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:

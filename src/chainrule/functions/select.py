@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift, make_call
+from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift, make_public
 from chainrule.core.sample import Bools, Ints, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public, public_op
-from chainrule.ops import extremum as extrema, select as ops
+from chainrule.ops import extremum as extrema
+from chainrule.ops import select as ops
 
 __all__ = [
     "clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "masked_fill", "maximum", "minimum", "where",
@@ -22,7 +23,7 @@ fmin = public_op(extrema.fmin)
 clamp_min = public_op(extrema.clamp_min, inplace=True)
 clamp_max = public_op(extrema.clamp_max, inplace=True)
 
-_clamp = make_call(extrema.clamp.op, public=True)  # type: ignore[attr-defined]
+_clamp = make_public(extrema.clamp.op)  # type: ignore[attr-defined]
 _CLAMPS = [
     Sample((3, 4), -0.5, 0.5), Sample((3, 4), min=0.1), Sample((3, 4), max=0.1), Sample((), 0.5, -0.5),
     Sample((3, 4), (4,), (3, 1)), Sample((3, 4), max=(4,)), Sample((0, 2), -1, 1),
@@ -93,7 +94,8 @@ def _as_condition(condition: Any) -> Tensor:
 
 
 _WHERE = [
-    Sample(Bools((3, 4)), (3, 4), (4,)), Sample(Bools((4,)), (3, 1), 2.0), Sample(Bools(()), (), ()), Sample(Bools((0,)), (1,), 1.0),
+    Sample(Bools((3, 4)), (3, 4), (4,)), Sample(Bools((4,)), (3, 1), 2.0), Sample(Bools(()), (), ()),
+    Sample(Bools((0,)), (1,), 1.0),
     Sample(Bools((3, 4))),
     Sample((2,), (2,), (2,), error=(RuntimeError, "where expected condition to be a boolean tensor, but got")),
 ]  # fmt: skip
@@ -157,7 +159,8 @@ Tensor.where = _where_method  # type: ignore[attr-defined]
     inplace=True,
     kinds="fc",
     samples=lambda: [
-        Sample((3, 4), Bools((4,)), 2.0), Sample((3, 1), Bools((3, 4)), ()), Sample((), Bools(()), 1), Sample((0,), Bools((1,)), 1.0),
+        Sample((3, 4), Bools((4,)), 2.0), Sample((3, 1), Bools((3, 4)), ()), Sample((), Bools(()), 1),
+        Sample((0,), Bools((1,)), 1.0),
         Sample((2,), Bools((2,)), (2,), error=(RuntimeError, "masked_fill_ only supports a 0-dimensional value tensor")),
         Sample((2,), Ints((2,), 0, 2), 1.0, error=(RuntimeError, "masked_fill_ only supports boolean masks")),
     ],

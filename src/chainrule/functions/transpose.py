@@ -11,7 +11,6 @@ from chainrule.core.sample import Fixed, Sample
 from chainrule.core.shape import axes_tuple, axis_index, sizes
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
-from chainrule.functions.view import reshape
 from chainrule.ops import shape as ops
 
 __all__ = [
@@ -71,7 +70,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     x = as_tensor(input, "transpose")
     ndim = x._data.ndim
     a, b = axis_index(dim0, ndim), axis_index(dim1, ndim)
-    return ops.transpose(x, a=a, b=b) if ndim else ops.view(x, shape=())
+    return ops.transpose(x, a=a, b=b)
 
 
 swapaxes = swapdims = transpose
@@ -98,8 +97,8 @@ def t(input: Tensor) -> Tensor:
 
 
 @public(samples=lambda: [
-    Sample((2, 3, 4), 0, 2), Sample((2, 3, 4), (0, 1), (-1, 0)), Sample((3,), 0, 0),
-    Sample((2, 3), (0, 1), (1,), error=(RuntimeError, "movedim: Invalid source or destination dims:")),
+    Sample((2, 3, 4), 0, 2), Sample((2, 3, 4), Fixed((0, 1)), Fixed((-1, 0))), Sample((3,), 0, 0),
+    Sample((2, 3), Fixed((0, 1)), Fixed((1,)), error=(RuntimeError, "movedim: Invalid source or destination dims:")),
 ])  # fmt: skip
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Return the view with axes moved to other places, the rest in their order.
@@ -154,12 +153,12 @@ def adjoint(input: Tensor) -> Tensor:
 
 
 def _reversed_axes(self: Tensor) -> Tensor:
-    """The view with the axes in reverse order."""
+    """Return the view with the axes in reverse order."""
     return ops.permute(self, order=tuple(range(self._data.ndim - 1, -1, -1)))
 
 
 def _matrix_transpose(self: Tensor) -> Tensor:
-    """The view with the last two axes exchanged."""
+    """Return the view with the last two axes exchanged."""
     ndim = self._data.ndim
     if ndim < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {ndim}-D tensor.")
@@ -167,14 +166,14 @@ def _matrix_transpose(self: Tensor) -> Tensor:
 
 
 def _adjoint(self: Tensor) -> Tensor:
-    """The conjugate transpose of the matrices in the last two axes."""
+    """Return the conjugate transpose of the matrices in the last two axes."""
     if self.ndim < 2:
         raise RuntimeError(f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
     return adjoint(self)
 
 
 def _hermitian(self: Tensor) -> Tensor:
-    """The conjugate transpose of a matrix."""
+    """Return the conjugate transpose of a matrix."""
     if self.ndim not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
     return adjoint(self) if self.ndim else self
@@ -188,7 +187,7 @@ Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
 # -- orders within an axis ---------------------------------------------------------------------------------------------
 
 
-@public(samples=lambda: [Sample((3, 4), (0,)), Sample((2, 3, 4), (0, -1)), Sample((3,), 0), Sample((0, 2), (0,))])
+@public(samples=lambda: [Sample((3, 4), Fixed((0,))), Sample((2, 3, 4), Fixed((0, -1))), Sample((0, 2), Fixed((0,)))])
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """Return a copy with the order of the elements reversed along the given axes.
 
@@ -236,7 +235,7 @@ def flipud(input: Tensor) -> Tensor:
 
 
 @public(samples=lambda: [
-    Sample((3, 4), 1), Sample((3, 4), (1, -1), (0, 1)), Sample((3, 4), 2, -1), Sample((0, 2), 1, 0), Sample((), 1),
+    Sample((3, 4), 1), Sample((3, 4), Fixed((1, -1)), Fixed((0, 1))), Sample((3, 4), 2, -1), Sample((0, 2), 1, 0), Sample((), 1),
 ])  # fmt: skip
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Return a copy with the elements shifted along axes, those that leave one end coming in at the other.
@@ -261,15 +260,14 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if dims is None or (isinstance(dims, Iterable) and not tuple(dims)):
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
-        flat = ops.roll(reshape(x, (x.numel(),)), shifts=steps, axis=(0,))
-        return reshape(flat, x.shape)
+        return ops.roll(x, shifts=steps, axis=())
     axes = tuple(dims) if isinstance(dims, Iterable) else (dims,)
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
     return ops.roll(x, shifts=steps, axis=tuple([axis_index(d, x.ndim) for d in axes]))
 
 
-@public(samples=lambda: [Sample((3, 4)), Sample((3, 4), 2), Sample((2, 3, 4), -1, (1, 2)), Sample((3, 4), 4)])
+@public(samples=lambda: [Sample((3, 4)), Sample((3, 4), 2), Sample((2, 3, 4), -1, Fixed((1, 2))), Sample((3, 4), 4)])
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Return a copy rotated `k` quarter turns in the plane of two axes, from the first towards the second.
 

@@ -1,4 +1,4 @@
-"""Modules that hold modules or parameters: in a row, in a list, in a dictionary."""
+"""Modules that hold modules: applied in a row, in a list, in a dictionary."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from chainrule.core.tensor import Tensor
-from chainrule.nn.module import Module, indented, typename
-from chainrule.nn.parameter import Parameter
+from chainrule.nn.module import Module, indented
+
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 
-def _position(index: Any, size: int) -> int:
+def position(index: Any, size: int) -> int:
     """Return a non-negative position; raise PyTorch's error for one out of range."""
     index = operator.index(index)
     if not -size <= index < size:
@@ -30,7 +30,7 @@ class _Row(Module):
         return iter(self._modules.values())
 
     def _key(self, index: Any) -> str:
-        return list(self._modules)[_position(index, len(self))]
+        return list(self._modules)[position(index, len(self))]
 
     def _made(self, modules: Iterable[Module]) -> Any:
         made = type(self).__new__(type(self))
@@ -247,14 +247,15 @@ class ModuleDict(Module):
 
     def update(self, modules: Any) -> None:
         """Add modules from a mapping or an iterable of pairs."""
-        for key, module in _pairs(modules, "ModuleDict"):
+        for key, module in pairs_of(modules, "ModuleDict"):
             self[key] = module
 
 
-def _pairs(given: Any, name: str) -> Iterable[tuple[str, Any]]:
+def pairs_of(given: Any, name: str) -> Iterable[tuple[str, Any]]:
+    """Return the (name, value) pairs of a mapping or an iterable of pairs."""
     if not isinstance(given, Iterable):
         raise TypeError(f"{name}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}")
-    if isinstance(given, (Mapping, ModuleDict, ParameterDict)):
+    if isinstance(given, Mapping) or (isinstance(given, Module) and hasattr(given, "items")):
         return list(given.items())
     pairs = []
     for i, pair in enumerate(given):
@@ -265,143 +266,3 @@ def _pairs(given: Any, name: str) -> Iterable[tuple[str, Any]]:
             raise ValueError(f"{name} update sequence element #{i} has length {len(pair)}; 2 is required")
         pairs.append(pair)
     return pairs
-
-
-def _as_parameter(value: Any) -> Any:
-    """Return a tensor as a parameter; anything else as it is."""
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
-
-
-def _member_line(key: Any, value: Any, dtype: str) -> str:
-    if not isinstance(value, Tensor):
-        return f"  ({key}): Object of type: {type(value).__name__}"
-    kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    size = "x".join(map(str, value.shape))
-    return f"  ({key}): {kind} containing: [{dtype} of size {size}]"
-
-
-class ParameterList(Module):
-    """A list of parameters, all of them registered; tensors put in become parameters.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> len(list(cr.nn.ParameterList([cr.ones(2), cr.zeros(3)]).parameters()))
-    2
-    """
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self._size = 0
-        if values is not None:
-            self.extend(values)
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([self[i] for i in range(self._size)])
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return type(self)([self[i] for i in range(*index.indices(self._size))])
-        return getattr(self, str(_position(index, self._size)))
-
-    def __setitem__(self, index: int, value: Any) -> None:
-        setattr(self, str(_position(index, self._size)), _as_parameter(value))
-
-    def append(self, value: Any) -> ParameterList:
-        """Add a value at the end; return the container."""
-        setattr(self, str(self._size), _as_parameter(value))
-        self._size += 1
-        return self
-
-    def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Add values at the end; return the container."""
-        if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
-        for value in list(values):
-            self.append(value)
-        return self
-
-    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
-        return self.extend(values)
-
-    def extra_repr(self) -> str:
-        """Return one line per value."""
-        return "\n".join(_member_line(i, value, str(getattr(value, "dtype", ""))) for i, value in enumerate(self))
-
-
-class ParameterDict(Module):
-    """A dictionary of parameters, all of them registered; tensors put in become parameters.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> list(cr.nn.ParameterDict({"a": cr.ones(2)}).keys())
-    ['a']
-    """
-
-    def __init__(self, parameters: Any = None) -> None:
-        super().__init__()
-        self._keys: dict[str, None] = {}
-        if parameters is not None:
-            self.update(parameters)
-
-    def __getitem__(self, key: str) -> Any:
-        return getattr(self, self._attribute(key))
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._keys[key] = None
-        setattr(self, self._attribute(key), _as_parameter(value))
-
-    def __delitem__(self, key: str) -> None:
-        del self._keys[key]
-        delattr(self, self._attribute(key))
-
-    def _attribute(self, key: Any) -> str:
-        if not isinstance(key, str):
-            raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key)}')."
-            )
-        return key
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._keys
-
-    def keys(self) -> Any:
-        """Return the names."""
-        return self._keys.keys()
-
-    def items(self) -> Any:
-        """Return the (name, value) pairs."""
-        return [(k, self[k]) for k in self._keys]
-
-    def values(self) -> Any:
-        """Return the values."""
-        return [self[k] for k in self._keys]
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a value, or the default where there is none."""
-        return self[key] if key in self._keys else default
-
-    def pop(self, key: str) -> Any:
-        """Remove a value and return it."""
-        found = self[key]
-        del self[key]
-        return found
-
-    def update(self, parameters: Any) -> None:
-        """Add values from a mapping or an iterable of pairs."""
-        for key, value in _pairs(parameters, "ParameterDict"):
-            self[key] = value
-
-    def extra_repr(self) -> str:
-        """Return one line per value."""
-        return "\n".join(_member_line(k, value, typename(value)) for k, value in self.items())

@@ -16,6 +16,8 @@ from chainrule.core.tensor import Tensor
 from chainrule.nn.parameter import Buffer, Parameter
 from chainrule.nn.state import Stateful
 
+__all__ = ["Module"]
+
 _Self = TypeVar("_Self", bound="Module")
 _REGISTERS = ("_parameters", "_buffers", "_modules")
 
@@ -64,6 +66,7 @@ class Module(Stateful):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `forward` does."""
         return self.forward(*args, **kwargs)
 
     # -- registration ----------------------------------------------------------------------------------------------

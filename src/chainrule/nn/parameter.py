@@ -7,6 +7,8 @@ from typing import Any
 from chainrule.core.graph import LEAF
 from chainrule.core.tensor import Tensor, array_of, check_differentiable, wrap
 
+__all__ = ["Buffer", "Parameter"]
+
 
 def _shared(data: Any, cls: type) -> Any:
     """Return a fresh leaf of a subclass on the memory of `data`."""

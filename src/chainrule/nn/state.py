@@ -49,13 +49,15 @@ class Stateful:
     def get_extra_state(self) -> Any:
         """Return state beyond parameters and buffers, for `state_dict`; a subclass may define it."""
         raise RuntimeError(
-            "Reached a code path in Module.get_extra_state() that should never be called. Define get_extra_state() in the module."
+            "Reached a code path in Module.get_extra_state() that should never be called. "
+            "Define get_extra_state() in the module."
         )
 
     def set_extra_state(self, state: Any) -> None:
         """Take the state that `get_extra_state` returned."""
         raise RuntimeError(
-            "Reached a code path in Module.set_extra_state() that should never be called. Define set_extra_state() in the module."
+            "Reached a code path in Module.set_extra_state() that should never be called. "
+            "Define set_extra_state() in the module."
         )
 
     def _own_state(self) -> dict[str, Tensor]:

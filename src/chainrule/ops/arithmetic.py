@@ -52,28 +52,28 @@ def _refuse_bool(x: Any) -> None:
         )
 
 
-add = elementwise("add(x, y)", operator.add, lower="fadd", kinds="bifc",
+add = elementwise("add(x, y)", operator.add, calm=True, lower="fadd", kinds="bifc",
     x=lambda g: g,
     y=lambda g: g,
     doc=binary("Return the sum.", "cr.add(cr.tensor([1.0, 2.0]), 3)", "tensor([4., 5.])"))  # fmt: skip
 
-sub = elementwise("sub(x, y)", operator.sub, lower="fsub", kinds="ifc", check=_refuse_bools,
+sub = elementwise("sub(x, y)", operator.sub, calm=True, lower="fsub", kinds="ifc", check=_refuse_bools,
     x=lambda g: g,
     y=lambda g: -g,
     doc=binary("Return the difference.", "cr.sub(cr.tensor([1.0, 2.0]), 3)", "tensor([-2., -1.])"))  # fmt: skip
 
-mul = elementwise("mul(x, y)", operator.mul, lower="fmul", kinds="bifc",
+mul = elementwise("mul(x, y)", operator.mul, calm=True, lower="fmul", kinds="bifc",
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     doc=binary("Return the product.", "cr.mul(cr.tensor([1.0, 2.0]), 3)", "tensor([3., 6.])"))  # fmt: skip
 
-div = elementwise("div(x, y)", operator.truediv, lower="fdiv", dtype="float", domain=[(-3, 3), POSITIVE],
+div = elementwise("div(x, y)", operator.truediv, calm=True, lower="fdiv", dtype="float", domain=[(-3, 3), POSITIVE],
     x=lambda g, y: g / y,
     y=lambda g, x, y: -g * ((x / y) / y),
     doc=binary("Return the quotient; integers give the default dtype.", "cr.div(cr.tensor([1, 2]), 4)",
                "tensor([0.2500, 0.5000])"))  # fmt: skip
 
-neg = elementwise("neg(x)", operator.neg, lower="fneg", kinds="ifc", check=_refuse_bool,
+neg = elementwise("neg(x)", operator.neg, calm=True, lower="fneg", kinds="ifc", check=_refuse_bool,
     x=lambda g: -g,
     doc=binary("Return the negative.", "cr.neg(cr.tensor([1.0, -2.0]))", "tensor([-1.,  2.])", names=("input",)))  # fmt: skip
 
@@ -84,6 +84,16 @@ neg = elementwise("neg(x)", operator.neg, lower="fneg", kinds="ifc", check=_refu
 def _refuse_negative_powers(x: Any, y: Any) -> None:
     if y.__class__ is int and y < 0 and isinstance(x, Tensor) and x.dtype.category <= dtypes.INT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+def _pow(x: Any, y: Any) -> Any:
+    try:
+        return operator.pow(x, y)
+    except ValueError:  # NumPy refuses negative powers of integers; PyTorch truncates them, to 0 but for powers of 1 and -1
+        if not isinstance(y, (np.ndarray, np.generic)):
+            raise
+        sign = np.where(y % 2 == 0, 1, x)
+        return np.where(y >= 0, operator.pow(x, np.maximum(y, 0)), np.where(np.abs(x) == 1, sign, 0)).astype(y.dtype)
 
 
 def _power_in_base(g: Any, x: Any, y: Any) -> Any:
@@ -106,12 +116,12 @@ def _log_of(x: Any, y: Any) -> Any:
 
 
 def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
-    """Derivative of x**y in y: ``out * log(x)``; 0 at x = 0 where y >= 0, its limit."""
+    """Return g times the derivative in y, ``out * log(x)``; 0 at x = 0 where y >= 0, its limit."""
     flat = x == 0 if is_complex(y) else (x == 0) & (y >= 0)
     return g * where(flat, 0, out * _log_of(x, y))
 
 
-pow = elementwise("pow(x, y)", operator.pow, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
+pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
     node=lambda node: "Pow1" if node.edges[1] is not None else "Pow",
     x=_power_in_base,
     y=_power_in_exponent,
@@ -174,12 +184,14 @@ def _fmod(x: Any, y: Any) -> Any:
 
 
 remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3), POSITIVE],
+    node=lambda node: "Remainder1" if node.edges[1] is not None else "Remainder",
     x=lambda g: g,
     y=lambda g, x, y: -g * div_rounded(x, y, mode="floor"),
     doc=binary("Return the remainder of the division, with the sign of the divisor, as Python's ``%``.",
                "cr.remainder(cr.tensor([-3.0, 3.0]), 2)", "tensor([1., 1.])"))  # fmt: skip
 
 fmod = elementwise("fmod(x, y)", _fmod, kinds="f", domain=[(-3, 3), POSITIVE],
+    node=lambda node: "Fmod1" if node.edges[1] is not None else "Fmod",
     x=lambda g: g,
     y=lambda g, x, y: -g * div_rounded(x, y, mode="trunc"),
     doc=binary("Return the remainder of the division, with the sign of the dividend, as C's ``fmod``.",
@@ -197,7 +209,7 @@ def _lerp(x: Any, y: Any, w: Any) -> Any:
     return np.where(np.abs(w) < 0.5, x + w * step, y - step * (1 - w))
 
 
-lerp = elementwise("lerp(x, y, w)", _lerp,
+lerp = elementwise("lerp(x, y, w)", _lerp, node=lambda node: "Lerp1" if node.edges[2] is not None else "Lerp",
     x=lambda g, w: g * (1 - w),
     y=lambda g, w: g * w,
     w=lambda g, x, y: g * (y - x),

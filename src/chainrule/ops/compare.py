@@ -16,15 +16,15 @@ from chainrule.ops.describe import binary
 
 def _ordered(name: str, kernel: Any, words: str, result: str) -> Any:
     example = f"cr.{name}(cr.tensor([1, 2, 3]), 2)"
-    return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bif", nondiff=True,
+    return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bif", calm=True, nondiff=True,
         doc=binary(f"Tell where `input` is {words} `other`.", example, result))  # fmt: skip
 
 
-eq = elementwise("eq(x, y)", operator.eq, dtype="bool", kinds="bifc", nondiff=True,
+eq = elementwise("eq(x, y)", operator.eq, dtype="bool", kinds="bifc", calm=True, nondiff=True,
     doc=binary("Tell where the values are equal.", "cr.eq(cr.tensor([1, 2, 3]), 2)",
                "tensor([False,  True, False])"))  # fmt: skip
 
-ne = elementwise("ne(x, y)", operator.ne, dtype="bool", kinds="bifc", nondiff=True,
+ne = elementwise("ne(x, y)", operator.ne, dtype="bool", kinds="bifc", calm=True, nondiff=True,
     doc=binary("Tell where the values differ.", "cr.ne(cr.tensor([1, 2, 3]), 2)",
                "tensor([ True, False,  True])"))  # fmt: skip
 
@@ -37,7 +37,7 @@ _TRUTHS = [Sample((3, 4), (4,)), Sample(Bools((3, 1)), Bools((4,))), Sample((), 
 
 
 def _logical(name: str, kernel: Any, words: str) -> Any:
-    return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bifc", nondiff=True, samples=lambda: _TRUTHS,
+    return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bifc", calm=True, nondiff=True, samples=lambda: _TRUTHS,
         doc=binary(f"Tell where {words} nonzero.", f"cr.{name}(cr.tensor([True, False]), True)",
                    "tensor([False,  True])" if name == "logical_xor" else
                    "tensor([True, True])" if name == "logical_or" else "tensor([ True, False])"))  # fmt: skip
@@ -86,7 +86,7 @@ def _isclose(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> An
     return close | (np.isfinite(gap) & (gap <= atol + abs(rtol * y)))
 
 
-isclose = elementwise("isclose(x, y, *, rtol, atol, equal_nan)", _isclose, dtype="bool", kinds="bifc", nondiff=True,
+isclose = elementwise("isclose(x, y, *, rtol, atol, equal_nan)", _isclose, dtype="bool", kinds="bifc", calm=True, nondiff=True,
     samples=lambda: [Sample((3, 4), (4,), rtol=0.5, atol=0.1, equal_nan=False),
                      Sample((), (2,), rtol=0.0, atol=1.0, equal_nan=True)],
     doc=binary("Tell where values differ by at most ``atol + rtol * abs(other)``."))  # fmt: skip

@@ -87,6 +87,8 @@ def _sign(x: Any) -> Any:
     """Return -1, 0 or 1, and 0 for NaN, as PyTorch does (``np.sign`` gives NaN, in half as much time again)."""
     if x.dtype.kind == "c":
         return np.sign(x)
+    if not x.ndim and x.dtype.kind == "f":
+        return np.sign(x) if x == x else x.dtype.type(0)
     return (np.greater(x, 0).view(np.int8) - np.less(x, 0).view(np.int8)).astype(x.dtype)
 
 
@@ -121,7 +123,8 @@ abs = elementwise("abs(x)", np.absolute, kinds="ifc", lower="fabs",
 def _angle(x: Any) -> Any:
     if x.dtype.kind == "c":
         return np.arctan2(x.imag, x.real)
-    return np.where(x < 0, np.pi, np.where(np.isnan(x), x, 0))
+    out = np.where(x < 0, np.pi, np.where(np.isnan(x), x, 0))
+    return out.astype(x.dtype) if x.dtype.kind == "V" else out
 
 
 def _angle_tangent(t: Any, x: Any) -> Any:

@@ -41,10 +41,10 @@ igamma = elementwise("igamma(a, x)", _regularized("gammainc"), dtype="float", ki
     x=lambda g, a, x: g * _density(a, x),
     doc=binary("Return the regularized lower incomplete gamma function P(input, other).",
                "cr.igamma(cr.tensor([1.0]), cr.tensor([1.0]))", "tensor([0.6321])",
-               note="Differentiable in `other` (DLMF 8.8.13); the derivative in `input` raises NotImplementedError."))  # fmt: skip
+               note="Differentiable in `other` only (DLMF 8.8.13)."))  # fmt: skip
 
 igammac = elementwise("igammac(a, x)", _regularized("gammaincc"), dtype="float", kinds="f", domain=(0.2, 5.0), samples=_samples,
     x=lambda g, a, x: -g * _density(a, x),
     doc=binary("Return the regularized upper incomplete gamma function Q(input, other).",
                "cr.igammac(cr.tensor([1.0]), cr.tensor([1.0]))", "tensor([0.3679])",
-               note="Differentiable in `other` (DLMF 8.8.13); the derivative in `input` raises NotImplementedError."))  # fmt: skip
+               note="Differentiable in `other` only (DLMF 8.8.13)."))  # fmt: skip

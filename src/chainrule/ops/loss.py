@@ -6,6 +6,7 @@ pass. Targets and weights are data. Classes lie along axis 1 of (N, C, ...), or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -36,7 +37,7 @@ def _shares(target: Any, weight: Any, reduction: str, ignore: int, d: Any) -> tu
     """Return (target made safe to index with, factor of each sample or None for 1, mask of the ignored or None, divisor)."""
     counted = target != ignore
     ignored = None
-    if not np.all(counted):
+    if not counted.all():
         ignored = ~counted
         target = np.where(counted, target, 0)
     factor = None if weight is None else weight[target].astype(d)
@@ -65,10 +66,14 @@ def _nll_loss(x: Any, target: Any, weight: Any, *, reduction: str, ignore: int) 
 
 
 def _nll_spread(g: Any, target: Any, weight: Any, *, shape: tuple, reduction: str, ignore: int) -> Any:
-    target, factor, _, total = _shares(target, weight, reduction, ignore, g.dtype)
+    target, factor, ignored, total = _shares(target, weight, reduction, ignore, g.dtype)
     share = -g / g.dtype.type(total) if reduction == "mean" else -g
+    if factor is not None:
+        share = share * factor
+    if ignored is not None:
+        share = np.where(ignored, g.dtype.type(0), share)
     out = np.zeros(shape, g.dtype)
-    out[_places(target, len(shape))] = share if factor is None else share * factor
+    out[_places(target, len(shape))] = share
     return out
 
 
@@ -90,7 +95,7 @@ nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss
     ],
     doc="Return minus the log probabilities of the targets, weighted, and reduced.")  # fmt: skip
 
-nll_spread = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
+nll_spread: Callable = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
     node="NllLossBackward",
     g=lambda g, target, weight, *, reduction, ignore: nll_loss(g, target, weight, reduction=reduction, ignore=ignore),
     samples=lambda: [
@@ -140,7 +145,7 @@ def _in_weight(g: Any, x: Any) -> Any:
     return mm(t(g), x) if g.ndim == 2 else mm(t(_rows(g)), _rows(x))
 
 
-linear_map = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
+linear_map: Callable = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
     x=lambda g, w: linear_map(g, t(w)),
     w=lambda g, x: _in_weight(g, x),
     samples=lambda: [

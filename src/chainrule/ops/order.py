@@ -1,6 +1,7 @@
 """Order: sorting, selecting by rank, searching. A selected element's derivative goes to the index it came from.
 
-Every selection's rules gather and scatter at the indices that the op itself returned. Inside, `axis` is one non-negative int; of a 0-d value, 0.
+Every selection's rules gather and scatter at the indices that the op itself returned. Inside, `axis` is one
+non-negative int; of a 0-d value, 0.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ def _scattered(g: Any, out: Any, x_shape: tuple, *, axis: int) -> Any:
     return put_along(g[0], out[1], axis, x_shape[axis], True) if x_shape else _whole(g[0])
 
 
-sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif", node=lambda node: "Sort1" if node.params["stable"] else "Sort",
+sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
+    node=lambda node: "Sort1" if node.params["stable"] else "Sort",
     jvp=_gathered,
     x=_scattered,
     doc="Sorted elements along an axis and their indices. The order is stable always; `stable` only names the node.",
@@ -183,7 +185,8 @@ topk = op("topk(x, *, k, axis, largest)", _topk, kinds="bif",
     x=_scattered,
     doc="The k largest (or smallest) elements along an axis, sorted, and their indices.",
     samples=lambda: [
-        Sample((5,), k=2, axis=0, largest=True), Sample((3, 4), k=3, axis=1, largest=False), Sample((100,), k=3, axis=0, largest=True),
+        Sample((5,), k=2, axis=0, largest=True), Sample((3, 4), k=3, axis=1, largest=False), Sample((100,),
+        k=3, axis=0, largest=True),
         Sample((), k=1, axis=0, largest=True), Sample((3, 2), k=0, axis=0, largest=True),
     ])  # fmt: skip
 
@@ -224,7 +227,8 @@ ALL_OR_ROWS = [Sample(Ints((3, 4), 0, 3), axis=None), Sample(Ints((5, 1), 0, 2),
 
 searchsorted = op("searchsorted(boundaries, values, *, right)", _searchsorted, nondiff=True, kinds="if",
     doc="Index at which each value keeps the boundaries sorted, row by row where the boundaries have rows.",
-    samples=lambda: [Sample(np.arange(4.0), (3, 2), right=False), Sample(np.arange(6.0).reshape(2, 3), (2, 4), right=True)])  # fmt: skip
+    samples=lambda: [Sample(np.arange(4.0), (3, 2), right=False), Sample(np.arange(6.0).reshape(2, 3), (2, 4),
+    right=True)])  # fmt: skip
 unique = op("unique(x, *, axis)", _unique, nondiff=True, kinds="bif",
     doc="Sorted distinct elements (or rows along an axis), the index of each element's own, and the counts.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
@@ -234,7 +238,8 @@ unique_consecutive = op("unique_consecutive(x, *, axis)", _unique_consecutive, n
 isin = op("isin(x, test, *, invert)", lambda x, test, *, invert: np.isin(ordered(x), ordered(test), invert=invert)[()],
     nondiff=True, kinds="bif",
     doc="Tell for each element whether it is among the test elements.",
-    samples=lambda: [Sample(Ints((3, 2), 0, 5), Ints((3,), 0, 5), invert=False), Sample(Ints((), 0, 2), Ints((2,), 0, 2), invert=True)])  # fmt: skip
+    samples=lambda: [Sample(Ints((3, 2), 0, 5), Ints((3,), 0, 5), invert=False), Sample(Ints((), 0, 2), Ints((2,), 0, 2),
+    invert=True)])  # fmt: skip
 
 
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:

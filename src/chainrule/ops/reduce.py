@@ -47,10 +47,15 @@ def _is_full(node: Any) -> bool:
 # -- sums --------------------------------------------------------------------------------------------------------------
 
 
+_add = np.add.reduce
+
+
 def _sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     if x.dtype.itemsize == 2 and x.dtype.kind != "i":  # half precision sums in single, as PyTorch's do
-        return np.add.reduce(x, axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+        return _add(x, axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)
+    if keepdims:
+        return _add(x, axis=axis, keepdims=True)
+    return _add(x, None if len(axis) == x.ndim else axis)  # a bare None costs half of a tuple and keywords
 
 
 sum = linear("sum(x, *, axis, keepdims)", _sum, shape=shapes.reduced,
@@ -62,8 +67,8 @@ sum = linear("sum(x, *, axis, keepdims)", _sum, shape=shapes.reduced,
 def _mean(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     n = count(x.shape, axis)
     if x.dtype.itemsize == 2:
-        return (np.add.reduce(x, axis=axis, dtype=np.float32, keepdims=keepdims) / n).astype(x.dtype)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims) / n
+        return (_add(x, axis=axis, dtype=np.float32, keepdims=keepdims) / n).astype(x.dtype)
+    return _sum(x, axis=axis, keepdims=keepdims) / n
 
 
 mean = linear("mean(x, *, axis, keepdims)", _mean, shape=shapes.reduced,
@@ -71,7 +76,12 @@ mean = linear("mean(x, *, axis, keepdims)", _mean, shape=shapes.reduced,
     x=lambda g, x_shape, *, axis, keepdims: restored(g / count(x_shape, axis), x_shape, axis, keepdims),
     samples=lambda: AXES)  # fmt: skip
 
-nansum = op("nansum(x, *, axis, keepdims)", lambda x, *, axis, keepdims: _sum(np.where(x == x, x, x.dtype.type(0)), axis=axis, keepdims=keepdims),
+
+def _nansum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    return _sum(np.where(x == x, x, x.dtype.type(0)), axis=axis, keepdims=keepdims)
+
+
+nansum = op("nansum(x, *, axis, keepdims)", _nansum,
     kinds="bif", shape=shapes.reduced,
     jvp=lambda x_dot, x, *, axis, keepdims: sum(where(x == x, x_dot, 0), axis=axis, keepdims=keepdims),
     x=lambda g, x, *, axis, keepdims: where(x == x, axes_back(g, x.shape, axis, keepdims), 0),
@@ -104,7 +114,8 @@ prod = op("prod(x, *, axis, keepdims)", _prod, node=lambda node: "Prod" if node.
         axes_back(g, x.shape, _one_or_all(x.shape, axis), keepdims) * conj(_others(x, axis))),
     doc="Product along one axis, or of all elements (`axis` None). The partial derivatives are the products of the others.",
     samples=lambda: [
-        Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((2, 3, 2), axis=1, keepdims=False),
+        Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((2, 3, 2),
+        axis=1, keepdims=False),
         Sample((), axis=None, keepdims=False), Sample((0, 2), axis=0, keepdims=False),
         Sample(np.array([2.0, 0.0, 3.0]), axis=0, keepdims=False),
     ])  # fmt: skip
@@ -124,7 +135,8 @@ def _ties(x: Any, out: Any, *, axis: tuple, keepdims: bool, nan: bool) -> Any:
 
 ties = op("ties(x, out, *, axis, keepdims, nan)", _ties, nondiff=True, kinds="f",
     doc="Equal weights, of sum 1, on the elements that equal an extremum; `nan`: on the NaNs where it is NaN.",
-    samples=lambda: [Sample(np.array([[1.0, 2.0], [1.0, 1.0]]), np.array([1.0, 1.0]), axis=(1,), keepdims=False, nan=True)])  # fmt: skip
+    samples=lambda: [Sample(np.array([[1.0, 2.0], [1.0, 1.0]]), np.array([1.0, 1.0]), axis=(1,),
+    keepdims=False, nan=True)])  # fmt: skip
 
 
 def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
@@ -191,7 +203,8 @@ def _declare_argument(name: str, kernel: Callable, doc: str) -> Callable:
             kernel(wide(x), axis=axis, keepdims=keepdims), np.int64)[()] if x.ndim else np.int64(0),
         nondiff=True, kinds="bif", doc=doc,
         samples=lambda: [
-            Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((), axis=None, keepdims=False),
+            Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((),
+            axis=None, keepdims=False),
         ])  # fmt: skip
 
 

@@ -63,7 +63,8 @@ def _shift(x: Any, *, axis: int, by: int) -> Any:
 shift = linear("shift(x, *, axis, by)", _shift,
     x=lambda g, *, axis, by: shift(g, axis=axis, by=-by),
     doc="Move the elements one step along an axis, forwards (`by` 1) or backwards (-1); zeros come in.",
-    samples=lambda: [Sample((4,), axis=0, by=1), Sample((3, 4), axis=0, by=-1), Sample((), axis=0, by=1), Sample((0, 2), axis=0, by=1)])  # fmt: skip
+    samples=lambda: [Sample((4,), axis=0, by=1), Sample((3, 4), axis=0, by=-1), Sample((), axis=0, by=1), Sample((0, 2),
+    axis=0, by=1)])  # fmt: skip
 
 
 def _step(reverse: bool) -> int:

@@ -87,9 +87,10 @@ def _extreme(x: ndarray, index: ndarray, y: ndarray, *, axis: int, largest: bool
     view = out.reshape(-1) if flat else out
     here = (checked(index, x.size, False).reshape(-1),) if flat else grid(index, axis, x.shape[axis])
     if not include_self:
-        view[here] = -np.inf if largest else np.inf
         if out.dtype.kind in "iu":
             view[here] = np.iinfo(out.dtype).min if largest else np.iinfo(out.dtype).max
+        else:
+            view[here] = -np.inf if largest else np.inf
     (np.maximum if largest else np.minimum).at(view, here, y.reshape(-1) if flat else y)
     return out
 

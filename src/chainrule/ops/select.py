@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from chainrule.core.op import elementwise, op
 from chainrule.core.sample import Bools, Sample
 from chainrule.ops.describe import binary
 
-where = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc", lower="select",
+where: Callable = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc", lower="select",
     x=lambda g, condition: where(condition, g, 0),
     y=lambda g, condition: where(condition, 0, g),
     samples=lambda: [

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.op import elementwise, linear, op
 from chainrule.core.sample import Sample
 from chainrule.core.shape import broadcast_axes
+from chainrule.ops.select import where
 
 ndarray = np.ndarray
 
@@ -40,10 +41,15 @@ contiguous = linear("contiguous(x)", lambda x: np.array(x, order="C"), node="Clo
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
-copy = linear("copy(x, y)", lambda x, y: np.array(np.broadcast_to(y, x.shape)),
-    x=lambda g: g * 0,
+copy = linear("copy(x, y, *, form)", lambda x, y, *, form: np.array(np.broadcast_to(y, x.shape)),
+    node=lambda node: node.params["form"],
+    x=lambda g: where(False, g, 0),
     y=lambda g, y_shape: sum_to(g, shape=y_shape),
-    samples=lambda: [Sample((3, 4), (4,)), Sample((), ()), Sample((0, 2), (1, 2))])  # fmt: skip
+    samples=lambda: [Sample(x, y, form="Copy") for x, y in (((3, 4), (4,)), ((), ()), ((0, 2), (1, 2)))])  # fmt: skip
+
+named = linear("named(x, *, form)", lambda x, *, form: x, node=lambda node: node.params["form"],
+    x=lambda g: g,
+    samples=lambda: [Sample((3, 4), form="Named")])  # fmt: skip
 
 detach = elementwise("detach(x)", lambda x: x[...], dtype="free", kinds="bifc", nondiff=True)
 
@@ -132,9 +138,9 @@ permute = linear("permute(x, *, order)", lambda x, *, order: x.transpose(order),
     x=lambda g, *, order: permute(g, order=inverse(order)),
     samples=lambda: [Sample((2, 3, 4), order=(2, 0, 1)), Sample((), order=()), Sample((0, 2), order=(1, 0))])  # fmt: skip
 
-transpose = linear("transpose(x, *, a, b)", lambda x, *, a, b: x.swapaxes(a, b), view=True,
+transpose = linear("transpose(x, *, a, b)", lambda x, *, a, b: x.swapaxes(a, b) if x.ndim else x[...], view=True,
     x=lambda g, *, a, b: transpose(g, a=a, b=b),
-    samples=lambda: [Sample((2, 3, 4), a=0, b=2), Sample((3,), a=0, b=0), Sample((0, 2), a=1, b=0)])  # fmt: skip
+    samples=lambda: [Sample((2, 3, 4), a=0, b=2), Sample((), a=0, b=0), Sample((0, 2), a=1, b=0)])  # fmt: skip
 
 t = linear("t(x)", lambda x: x.transpose(), view=True,
     x=lambda g: t(g),
@@ -149,9 +155,9 @@ flip = linear("flip(x, *, axis)", _flip,
     x=lambda g, *, axis: flip(g, axis=axis),
     samples=lambda: [Sample((3, 4), axis=(0,)), Sample((2, 3, 4), axis=(0, 2)), Sample((0, 2), axis=(0,))])  # fmt: skip
 
-roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: np.roll(x, shifts, axis),
+roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: np.roll(x, shifts, axis or None),
     x=lambda g, *, shifts, axis: roll(g, shifts=tuple([-s for s in shifts]), axis=axis),
-    samples=lambda: [Sample((3, 4), shifts=(1,), axis=(1,)), Sample((3, 4), shifts=(1, -5), axis=(0, 1))])  # fmt: skip
+    samples=lambda: [Sample((3, 4), shifts=(1,), axis=(1,)), Sample((3, 4), shifts=(1, -5), axis=(0, 1)), Sample((2, 3), shifts=(1,), axis=())])  # fmt: skip
 
 
 def _rot90(x: ndarray, *, k: int, axis: tuple) -> ndarray:

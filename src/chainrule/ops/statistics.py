@@ -63,7 +63,12 @@ var = op("var(x, *, axis, correction, keepdims)", _var, shape=shapes.reduced,
     doc="Variance over axes with `correction` fewer degrees of freedom than elements.",
     samples=lambda: MOMENTS)  # fmt: skip
 
-std = op("std(x, *, axis, correction, keepdims)", lambda x, **params: np.sqrt(_moments(wide(x), **params)[0]).astype(x.real.dtype),
+
+def _std(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
+    return narrowed(np.sqrt(_moments(wide(x), axis, correction, keepdims)[0]), x)
+
+
+std = op("std(x, *, axis, correction, keepdims)", _std,
     shape=shapes.reduced,
     jvp=lambda x_dot, x, out, *, axis, correction, keepdims: _halved(
         _inner(x_dot, _deviations(x, axis, correction), axis, keepdims), out),
@@ -108,85 +113,85 @@ std_mean = _declare_pair("std_mean", True)
 # -- norms -------------------------------------------------------------------------------------------------------------
 
 
-def _vector_norm(x: Any, *, ord: float, axis: tuple, keepdims: bool) -> Any:
+def _vector_norm(x: Any, *, order: float, axis: tuple, keepdims: bool) -> Any:
     d = x.real.dtype
     x = wide(x)
-    if ord == 0:
+    if order == 0:
         return np.add.reduce(x != 0, axis=axis, keepdims=keepdims, dtype=x.real.dtype).astype(d)
-    if ord == 2:
+    if order == 2:
         squares = x.real * x.real + x.imag * x.imag if x.dtype.kind == "c" else x * x
         return np.sqrt(np.add.reduce(squares, axis=axis, keepdims=keepdims)).astype(d)
     size = np.abs(x)
-    if ord in (inf, -inf):
-        return (np.maximum if ord > 0 else np.minimum).reduce(size, axis=axis, keepdims=keepdims).astype(d)
-    if ord == 1:
+    if order in (inf, -inf):
+        return (np.maximum if order > 0 else np.minimum).reduce(size, axis=axis, keepdims=keepdims).astype(d)
+    if order == 1:
         return np.add.reduce(size, axis=axis, keepdims=keepdims).astype(d)
-    return (np.add.reduce(size**ord, axis=axis, keepdims=keepdims) ** (1 / ord)).astype(d)
+    return (np.add.reduce(size**order, axis=axis, keepdims=keepdims) ** (1 / order)).astype(d)
 
 
-def _norm_gradient(x: Any, out: Any, ord: float, axis: tuple, keepdims: bool) -> Any:
-    """Return ``sgn(x) (|x| / out)^(ord-1)``; 0 where `out` or the element is 0, ties sharing the infinity norms.
+def _norm_gradient(x: Any, out: Any, order: float, axis: tuple, keepdims: bool) -> Any:
+    """Return ``sgn(x) (|x| / out)^(order-1)``; 0 where `out` or the element is 0, ties sharing the infinity norms.
 
     The guards divide by 1 where the result is 0, so that the second derivative meets no 0/0 either.
     """
-    if ord == 1:
+    if order == 1:
         return sgn(x)
-    if ord in (inf, -inf):
+    if order in (inf, -inf):
         return sgn(x) * ties(abs(x), out, axis=axis, keepdims=keepdims, nan=True)
     out = axes_back(out, x.shape, axis, keepdims)
     at_zero = out == 0
     out = where(at_zero, 1, out)
-    if ord == 2:
+    if order == 2:
         return where(at_zero, 0, x / out)
     flat = x == 0
-    return where(flat, 0, sgn(x) * (where(flat, 1, abs(x)) / out) ** (ord - 1))
+    return where(flat, 0, sgn(x) * (where(flat, 1, abs(x)) / out) ** (order - 1))
 
 
-def _norm_jvp(x_dot: Any, x: Any, out: Any, *, ord: float, axis: tuple, keepdims: bool) -> Any:
-    if ord == 0:
+def _norm_jvp(x_dot: Any, x: Any, out: Any, *, order: float, axis: tuple, keepdims: bool) -> Any:
+    if order == 0:
         return None
-    return _inner(x_dot, _norm_gradient(x, out, ord, axis, keepdims), axis, keepdims)
+    return _inner(x_dot, _norm_gradient(x, out, order, axis, keepdims), axis, keepdims)
 
 
-def _norm_pull(g: Any, x: Any, out: Any, *, ord: float, axis: tuple, keepdims: bool) -> Any:
-    if ord == 0:
+def _norm_pull(g: Any, x: Any, out: Any, *, order: float, axis: tuple, keepdims: bool) -> Any:
+    if order == 0:
         return None
-    return axes_back(g, x.shape, axis, keepdims) * _norm_gradient(x, out, ord, axis, keepdims)
+    return axes_back(g, x.shape, axis, keepdims) * _norm_gradient(x, out, order, axis, keepdims)
 
 
-vector_norm = op("vector_norm(x, *, ord, axis, keepdims)", _vector_norm, shape=shapes.reduced, node="LinalgVectorNorm",
+vector_norm = op("vector_norm(x, *, order, axis, keepdims)", _vector_norm, shape=shapes.reduced, node="LinalgVectorNorm",
     jvp=_norm_jvp,
     x=_norm_pull,
-    doc="``sum(|x|^ord)^(1/ord)`` over axes; the largest size for inf, the count of elements that are not 0 for 0.",
+    doc="``sum(|x|^order)^(1/order)`` over axes; the largest size for inf, the count of elements that are not 0 for 0.",
     samples=lambda: [
-        Sample((3, 4), ord=p, axis=axis, keepdims=keep)
+        Sample((3, 4), order=p, axis=axis, keepdims=keep)
         for p in (2, 1, 3, 0.5, inf, -inf) for axis, keep in (((0, 1), False), ((1,), True))
-    ] + [Sample((), ord=2, axis=(), keepdims=False)])  # fmt: skip
+    ] + [Sample((), order=2, axis=(), keepdims=False)])  # fmt: skip
 
 
-def _dist_jvp(x_dot: Any, y_dot: Any, x: Any, y: Any, out: Any, *, ord: float) -> Any:
-    if ord == 0:
+def _dist_jvp(x_dot: Any, y_dot: Any, x: Any, y: Any, out: Any, *, order: float) -> Any:
+    if order == 0:
         return None
     moved = -y_dot if x_dot is None else x_dot if y_dot is None else x_dot - y_dot
     gap = x - y
-    return _inner(moved, _norm_gradient(gap, out, ord, tuple(range(gap.ndim)), False), tuple(range(gap.ndim)), False)
+    return _inner(moved, _norm_gradient(gap, out, order, tuple(range(gap.ndim)), False), tuple(range(gap.ndim)), False)
 
 
-def _dist_pull(g: Any, x: Any, y: Any, out: Any, ord: float, shape: tuple) -> Any:
-    if ord == 0:
+def _dist_pull(g: Any, x: Any, y: Any, out: Any, order: float, shape: tuple) -> Any:
+    if order == 0:
         return None
     gap = x - y
-    return unbroadcast(g * _norm_gradient(gap, out, ord, tuple(range(gap.ndim)), False), shape)
+    return unbroadcast(g * _norm_gradient(gap, out, order, tuple(range(gap.ndim)), False), shape)
 
 
-def _dist(x: Any, y: Any, *, ord: float) -> Any:
+def _dist(x: Any, y: Any, *, order: float) -> Any:
     gap = x - y
-    return _vector_norm(gap, ord=ord, axis=tuple(range(gap.ndim)), keepdims=False)
+    return _vector_norm(gap, order=order, axis=tuple(range(gap.ndim)), keepdims=False)
 
 
-dist = op("dist(x, y, *, ord)", _dist,
+dist = op("dist(x, y, *, order)", _dist,
     jvp=_dist_jvp,
-    x=lambda g, x, y, out, *, ord: _dist_pull(g, x, y, out, ord, tuple(x.shape)),
-    y=lambda g, x, y, out, *, ord: _dist_pull(-g, x, y, out, ord, tuple(y.shape)),
+    x=lambda g, x, y, out, *, order: _dist_pull(g, x, y, out, order, tuple(x.shape)),
+    y=lambda g, x, y, out, *, order: _dist_pull(-g, x, y, out, order, tuple(y.shape)),
     doc="The norm of a difference, with the derivative of `vector_norm`.",
-    samples=lambda: [Sample((3, 4), (4,), ord=p) for p in (2, 1, 3, inf)] + [Sample((), (), ord=2)])  # fmt: skip
+    samples=lambda: [Sample((3, 4), (4,), order=p) for p in (2, 1, 3, inf)] + [Sample((), (), order=2)])  # fmt: skip

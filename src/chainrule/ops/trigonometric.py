@@ -15,11 +15,11 @@ from chainrule.ops.exponential import rsqrt
 WITHIN_ONE = (-0.9, 0.9)
 ABOVE_ONE = (1.2, 3.0)
 
-sin = elementwise("sin(x)", np.sin, dtype="float", kinds="bifc", lower="sin",
+sin = elementwise("sin(x)", np.sin, calm=True, dtype="float", kinds="bifc", lower="sin",
     x=lambda g, x: g * cos(x),
     doc=unary("Return the sine of each element.", "cr.sin(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.8415])"))  # fmt: skip
 
-cos = elementwise("cos(x)", np.cos, dtype="float", kinds="bifc", lower="cos",
+cos = elementwise("cos(x)", np.cos, calm=True, dtype="float", kinds="bifc", lower="cos",
     x=lambda g, x: -g * sin(x),
     doc=unary("Return the cosine of each element.", "cr.cos(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 0.5403])"))  # fmt: skip
 
@@ -37,7 +37,7 @@ cosh = elementwise("cosh(x)", np.cosh, dtype="float", kinds="bifc",
     doc=unary("Return the hyperbolic cosine of each element.",
         "cr.cosh(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 1.5431])"))  # fmt: skip
 
-tanh = elementwise("tanh(x)", np.tanh, dtype="float", kinds="bifc", lower="tanh",
+tanh = elementwise("tanh(x)", np.tanh, calm=True, dtype="float", kinds="bifc", lower="tanh",
     x=lambda g, out: g * (1 - out * out),
     doc=unary("Return the hyperbolic tangent of each element.",
         "cr.tanh(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7616])"))  # fmt: skip
@@ -87,7 +87,8 @@ rad2deg = elementwise("rad2deg(x)", np.rad2deg, dtype="float", kinds="bif", node
 def _sinc(x: Any) -> Any:
     zero = x == 0
     phase = np.where(zero, 1, x) * math.pi
-    return np.where(zero, 1, np.sin(phase) / phase)
+    out = np.where(zero, 1, np.sin(phase) / phase)
+    return out.astype(x.dtype) if x.dtype.kind == "V" else out
 
 
 def _sinc_derivative(x: Any, *, n: int) -> Any:
@@ -107,7 +108,7 @@ def _sinc_derivative(x: Any, *, n: int) -> Any:
     series, step = np.zeros_like(small), small * small
     for k in reversed(range(first, first + 16)):
         series = series * step + (-1) ** k * math.pi ** (2 * k) / ((2 * k + 1) * math.factorial(2 * k - n))
-    return np.where(near, series * small if n % 2 else series, out)
+    return np.where(near, series * small if n % 2 else series, out).astype(x.dtype, copy=False)
 
 
 sinc = elementwise("sinc(x)", _sinc, dtype="float", kinds="bifc",

@@ -173,12 +173,18 @@ def tensor_of(value: Any) -> Any:
     return wrap(value.copy()) if isinstance(value, (np.ndarray, np.generic)) else value
 
 
+def load_modules(package: str) -> list[str]:
+    """Import every module of a package, so that all they declare is declared; return their names."""
+    found = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+    names = [module.name for module in found if not module.name.endswith("__main__")]
+    for name in names:
+        importlib.import_module(name)
+    return names
+
+
 def load_table() -> dict[str, Op]:
     """Return the op table with every module of the rule book imported."""
-    import chainrule.ops
-
-    for module in pkgutil.walk_packages(chainrule.ops.__path__, "chainrule.ops."):
-        importlib.import_module(module.name)
+    load_modules("chainrule.ops")
     return TABLE
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dispatch import run
+from chainrule.core.dispatch import compute, run
 from chainrule.core.op import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import is_inexact, link_view, shape_of
@@ -28,18 +28,20 @@ class Dual(Tensor):
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
-        primals, tangents = [], []
+        primals, tangents, raw = [], [], True
         for a in args:
+            t = None
             if isinstance(a, Tensor) and a._level == level:
-                primals.append(a._data)
-                tangents.append(a._tangent)  # type: ignore[attr-defined]
-            else:
-                primals.append(a)
-                tangents.append(None)
+                a, t = a._data, a._tangent  # type: ignore[attr-defined]
+            raw = raw and not isinstance(a, Tensor) and not isinstance(t, Tensor)
+            primals.append(a)
+            tangents.append(t)
         token = hush()
         try:
-            out = run(op, tuple(primals), params)
-            out_dot = jvp_of(op, primals, tangents, out, params)
+            out = compute(op, primals, params, args) if raw else run(op, tuple(primals), params)
+            if op.kind is ELEMENTWISE and op.jvp is None:
+                return dual(level, out, _elementwise_jvp(op, primals, tangents, out, params, raw))
+            out_dot = jvp_of(op, primals, tangents, out, params, raw)
         finally:
             unhush(token)
         several = out.__class__ is tuple or out.__class__ is list
@@ -119,10 +121,10 @@ def zeros_like(value: Any) -> Any:
     return np.zeros(shape_of(value), d)
 
 
-def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict) -> Any:
+def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict, raw: bool = False) -> Any:
     """Return the tangent of an op's result; None where it is zero.
 
-    Values are raw or tensors of any lower level. For several results, a sequence of tangents, or None.
+    Values are raw (`raw` says that all are) or tensors of any lower level. For several results, a sequence of tangents, or None.
     """
     several = out.__class__ is tuple or out.__class__ is list
     if not op.is_differentiable:
@@ -137,10 +139,10 @@ def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict) -> Any
         shapes = [shape_of(p) for p in primals]
         dots = [t if on else None for t, on in zip(tangents, active, strict=True)]
         if op.variadic:
-            return op.jvp((), (tuple(primals),), (tuple(shapes),), out, (tuple(dots),), params)
-        return op.jvp((), primals, shapes, out, dots, params)
+            return op.jvp((), (tuple(primals),), (tuple(shapes),), out, (tuple(dots),), params, raw)
+        return op.jvp((), primals, shapes, out, dots, params, raw)
     if op.kind == ELEMENTWISE:
-        return _elementwise_jvp(op, primals, tangents, active, out, params)
+        return _elementwise_jvp(op, primals, tangents, out, params, raw)
     if op.kind == LINEAR:
         if len(primals) == 1:
             return run(op, (tangents[0],), params)
@@ -161,13 +163,12 @@ def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict) -> Any
     raise NotImplementedError(f"Trying to use forward AD with {op.name} that does not support it: its declaration has no jvp")
 
 
-def _elementwise_jvp(op: Op, primals: list, tangents: list, active: list, out: Any, params: dict) -> Any:
-    shape = shape_of(out)
+def _elementwise_jvp(op: Op, primals: list, tangents: list, out: Any, params: dict, raw: bool) -> Any:
     total = None
-    for t, rule, on in zip(tangents, op.rules, active, strict=True):
-        if on:
-            term = rule((t,), primals, None, out, None, params)
+    for t, rule in zip(tangents, op.rules, strict=True):
+        if t is not None and rule is not None:
+            term = rule((t,), primals, None, out, None, params, raw)
             total = term if total is None else total + term
-    if shape_of(total) != shape:
-        total = TABLE["broadcast_to"].call(total, shape=shape)
+    if len(primals) > 1 and total is not None and total.shape != out.shape:
+        total = TABLE["broadcast_to"].call(total, shape=shape_of(out))
     return total

@@ -201,6 +201,8 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
             elif level:
                 meta.grad = wrap_at(level, g) if old is None else old + wrap_at(level, g)
             elif old is None:
+                if g.dtype is not tensor._data.dtype:
+                    g, owned = in_dtype(g, tensor), True
                 meta.grad = g if owned or g.__class__ is not ndarray else g.copy()
             elif not isinstance(old, Tensor):
                 meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
@@ -212,6 +214,12 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                     old._ver.bump()
             else:
                 old._data = old._data + g
+
+
+def in_dtype(g: Any, t: Tensor) -> Any:
+    """Return a raw cotangent in the dtype of its tensor: bfloat16 widens where a rule meets a Python number."""
+    d = t.dtype.numpy
+    return g if isinstance(g, Tensor) or g.dtype is d else g.astype(d)
 
 
 def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bool, retain_graph: bool) -> list:

@@ -1,0 +1,432 @@
+"""Random tensors, and in-place filling with random numbers. The numbers differ from PyTorch's for the same seed.
+
+Draws are made in the dtype asked for: ``float32`` costs half of ``float64`` followed by a cast. Where a distribution's
+parameters are tensors and the sample is a smooth function of them (`normal`), the gradient flows through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core import dtype as dtypes
+from chainrule.core import shape as shapes
+from chainrule.core.dispatch import as_tensor, cast
+from chainrule.core.generator import Generator, default_generator
+from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.functions.create import check_device, leaf
+from chainrule.functions.fill import numpy_dtype, size_of
+from chainrule.ops.arithmetic import add, mul
+
+__all__ = [
+    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "randperm",
+]  # fmt: skip
+
+
+# -- draws -------------------------------------------------------------------------------------------------------------
+
+
+def _rng(generator: Generator | None) -> np.random.Generator:
+    return (generator or default_generator).rng
+
+
+def _refuse(numpy: np.dtype, kinds: str, kernel: str) -> None:
+    if numpy.kind not in kinds:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.of(numpy).old_name}'")
+
+
+_MANTISSA = {"float16": 11, "bfloat16": 8}
+
+
+def draw_uniform(shape: tuple, numpy: np.dtype, generator: Generator | None) -> Any:
+    """Return uniform numbers in [0, 1), in each part of a complex number."""
+    _refuse(numpy, "fcV", "check_uniform_bounds")
+    rng = _rng(generator)
+    if numpy.kind == "c":
+        return _of_parts(numpy, lambda part: rng.random(shape, part))
+    if numpy.itemsize == 2:  # as many bits as the mantissa holds, or rounding would give 1
+        bits = _MANTISSA[dtypes.of(numpy).name]
+        return (np.asarray(rng.integers(0, 1 << bits, shape)) / np.float32(1 << bits)).astype(numpy)
+    return rng.random(shape, numpy)  # type: ignore[arg-type]
+
+
+def draw_normal(shape: tuple, numpy: np.dtype, generator: Generator | None) -> Any:
+    """Return standard normal numbers; complex ones have variance 1, half in each part."""
+    _refuse(numpy, "fcV", "normal_kernel_cpu")
+    rng = _rng(generator)
+    if numpy.kind == "c":
+        return _of_parts(numpy, lambda part: rng.standard_normal(shape, part) * part.type(0.5**0.5))
+    if numpy.itemsize == 2:
+        return np.asarray(rng.standard_normal(shape, np.float32)).astype(numpy)
+    return rng.standard_normal(shape, numpy)  # type: ignore[arg-type]
+
+
+def _of_parts(numpy: np.dtype, draw: Callable) -> np.ndarray:
+    part = np.dtype(f"f{numpy.itemsize // 2}")
+    re = np.asarray(draw(part))
+    out = np.empty(re.shape, numpy)
+    out.real, out.imag = re, draw(part)
+    return out
+
+
+def draw_integers(low: int, high: int, shape: tuple, generator: Generator | None) -> Any:
+    """Return integers in [low, high)."""
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    return np.asarray(_rng(generator).integers(low, high, shape))
+
+
+def _made(values: Any, device: Any, requires_grad: bool) -> Tensor:
+    check_device(device)
+    array = np.asarray(values)
+    return leaf(wrap(array if array.ndim else array[()]), requires_grad)
+
+
+# -- tensors of random numbers -----------------------------------------------------------------------------------------
+
+
+def rand(
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return uniform random numbers in [0, 1).
+
+    Parameters
+    ----------
+    *sizes : int or one tuple of int
+        The shape; also as ``size=``.
+    generator : Generator, optional
+        The default generator if not given.
+    dtype : dtype, optional
+        Floating point or complex; the default dtype if not given.
+    device, requires_grad
+        As for :func:`zeros`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.rand(2, 3)
+    >>> x.shape, bool((x >= 0).all() & (x < 1).all())
+    (chainrule.Size([2, 3]), True)
+    """
+    return _made(draw_uniform(size_of("rand", sizes, size), numpy_dtype(dtype), generator), device, requires_grad)
+
+
+def randn(
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return standard normal random numbers; complex ones have variance 1.
+
+    Parameters
+    ----------
+    *sizes, generator, dtype, device, requires_grad
+        As for :func:`rand`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randn(2, 3, dtype=cr.float64).dtype
+    chainrule.float64
+    """
+    return _made(draw_normal(size_of("randn", sizes, size), numpy_dtype(dtype), generator), device, requires_grad)
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return random integers in [low, high); ``randint(high, size)`` starts at 0.
+
+    Parameters
+    ----------
+    low, high : int
+        The range.
+    size : tuple of int
+        The shape.
+    generator, device, requires_grad
+        As for :func:`rand`.
+    dtype : dtype
+        ``int64`` if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If the range is empty.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randint(3, 4, (2,))
+    tensor([3, 3])
+    """
+    if size is None and hasattr(high, "__iter__"):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    shape = size_of("randint", (), size)
+    values = draw_integers(int(low), int(high), shape, generator)
+    return _made(values.astype(numpy_dtype(dtype, dtypes.int64)), device, requires_grad)
+
+
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = dtypes.int64, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return the integers below `n` in random order.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> sorted(cr.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
+    size_of("randperm", (n,))
+    return _made(_rng(generator).permutation(n).astype(numpy_dtype(dtype)), device, requires_grad)
+
+
+def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    return tuple(input.shape), numpy_dtype(dtype, input.dtype)
+
+
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return :func:`rand` of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.rand_like(cr.ones(2, dtype=cr.float64)).dtype
+    chainrule.float64
+    """
+    return _made(draw_uniform(*_model(input, "rand_like", dtype), generator), device, requires_grad)
+
+
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return :func:`randn` of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randn_like(cr.ones(2, 3)).shape
+    chainrule.Size([2, 3])
+    """
+    return _made(draw_normal(*_model(input, "randn_like", dtype), generator), device, requires_grad)
+
+
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return :func:`randint` of `input`'s shape and dtype; ``randint_like(input, high)`` starts at 0.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randint_like(cr.ones(2), 1)
+    tensor([0., 0.])
+    """
+    shape, numpy = _model(input, "randint_like", dtype)
+    low, high = (0, low) if high is None else (low, high)
+    return _made(draw_integers(low, high, shape, generator).astype(numpy), device, requires_grad)
+
+
+# -- distributions whose parameters are tensors ------------------------------------------------------------------------
+
+
+def _values(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
+    """Return a tensor and its bottom array; raise under `vmap`, where one draw for all examples would be wrong."""
+    x = as_tensor(input, name)
+    values = np.asarray(innermost(x))
+    if values.shape != tuple(x.shape):
+        raise RuntimeError(
+            f"vmap: {name} was called on a batched tensor, which vmap does not support; draw the random numbers outside vmap "
+            "and pass them in."
+        )
+    return x, values
+
+
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return normal random numbers of given means and standard deviations.
+
+    Parameters
+    ----------
+    mean, std : float or Tensor
+        If either is a tensor the result has their broadcast shape, and is ``mean + std * randn``, through which gradients
+        flow to both (PyTorch gives zeros).
+    size : tuple of int
+        The shape, if both are numbers.
+    generator, dtype, device, requires_grad
+        As for :func:`randn`.
+
+    Raises
+    ------
+    RuntimeError
+        If a standard deviation is negative, or shapes do not broadcast.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> m = cr.zeros(3, requires_grad=True)
+    >>> cr.normal(m, 1.0).sum().backward()
+    >>> m.grad
+    tensor([1., 1., 1.])
+    """
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        if size is None:
+            raise TypeError("normal() needs size=, a tuple of ints, where mean and std are numbers")
+        _check_std(std)
+        values = draw_normal(size_of("normal", (), size), numpy_dtype(dtype), generator)
+        return _made(values * _in(std, values) + _in(mean, values), device, requires_grad)
+    if size is not None or dtype is not None or requires_grad:
+        raise TypeError("normal() takes its shape and dtype from mean and std where one of them is a tensor")
+    check_device(device)
+    model = mean if isinstance(mean, Tensor) else std
+    shape = shapes.broadcast(*[tuple(p.shape) for p in (mean, std) if isinstance(p, Tensor)])
+    if not isinstance(std, Tensor):
+        _check_std(std)
+    elif (np.asarray(innermost(std)) < 0).any():
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+    noise = wrap(draw_normal(shape, model.dtype.numpy, generator))
+    return add(mul(noise, cast(std, model.dtype)), cast(mean, model.dtype))
+
+
+def _check_std(std: Any, name: str = "normal") -> None:
+    if std < 0:
+        raise RuntimeError(f"{name} expects std >= 0.0, but found std {std}")
+
+
+def _in(value: Any, array: Any) -> Any:
+    """Return a number as a scalar of an array's dtype, so that it does not widen it."""
+    return array.dtype.type(value)
+
+
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Return ones with the given probabilities, else zeros; no gradient flows, as a sample is no smooth function.
+
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities; with `p` only its shape and dtype matter.
+    p : float, optional
+        One probability for all elements.
+    generator : Generator, optional
+        The default generator if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If a probability is not in [0, 1].
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.bernoulli(cr.tensor([0.0, 1.0]))
+    tensor([0., 1.])
+    """
+    if p is not None:
+        x = as_tensor(input, "bernoulli")
+        return wrap(_coins(p, tuple(x.shape), generator).astype(x.dtype.numpy))
+    x, values = _values(input, "bernoulli")
+    _refuse(values.dtype, "fV", "bernoulli_tensor_cpu_p_")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    return wrap(_coins(values, values.shape, generator).astype(x.dtype.numpy))
+
+
+def _coins(p: Any, shape: tuple, generator: Generator | None) -> np.ndarray:
+    if not isinstance(p, np.ndarray) and not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return np.asarray(_rng(generator).random(shape) < p)
+
+
+def poisson(input: Any, generator: Generator | None = None) -> Tensor:
+    """Return Poisson random numbers of the given rates, in their dtype; no gradient flows.
+
+    Raises
+    ------
+    RuntimeError
+        If a rate is negative.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.poisson(cr.zeros(2))
+    tensor([0., 0.])
+    """
+    x, values = _values(input, "poisson")
+    _refuse(values.dtype, "fV", "poisson_cpu")
+    if not (values >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return wrap(np.asarray(_rng(generator).poisson(values.astype(np.float64))).astype(x.dtype.numpy))
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+    """Return random indices, drawn with the given weights from each row.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point weights, of shape (n,) or (rows, n); they need not sum to 1.
+    num_samples : int
+        How many indices to draw from each row.
+    replacement : bool
+        Whether an index may be drawn again.
+    generator : Generator, optional
+        The default generator if not given.
+
+    Returns
+    -------
+    Tensor
+        ``int64``, of shape (num_samples,) or (rows, num_samples).
+
+    Raises
+    ------
+    RuntimeError
+        If weights are negative, not finite or all zero, or there are too few to draw from.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.multinomial(cr.tensor([0.0, 1.0]), 3, replacement=True)
+    tensor([1, 1, 1])
+    """
+    x, values = _values(input, "multinomial")
+    if values.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if x.dtype.category != dtypes.FLOAT:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {x.dtype.old_name}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > values.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    weights = values.astype(np.float64)
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    totals = weights.sum(-1, keepdims=True)
+    if not (totals > 0).all():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    rng = _rng(generator)
+    if not replacement:
+        # The order of weight / exponential is that of drawing without replacement (Efraimidis & Spirakis 2006).
+        order = np.argsort(-weights / rng.standard_exponential(weights.shape), axis=-1, kind="stable")
+        return wrap(np.ascontiguousarray(order[..., :num_samples]).astype(np.int64))
+    steps = np.cumsum(weights, -1)
+    draws = rng.random((*weights.shape[:-1], num_samples)) * steps[..., -1:]
+    rows = zip(steps.reshape(-1, steps.shape[-1]), draws.reshape(-1, num_samples), strict=True)
+    found = [np.searchsorted(step, draw, side="right") for step, draw in rows]
+    return wrap(np.array(found, np.int64).reshape(draws.shape))
+
+
+Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]
+Tensor.multinomial = multinomial  # type: ignore[attr-defined]

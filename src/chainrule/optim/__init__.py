@@ -1,0 +1,9 @@
+"""PyTorch's ``optim``: optimizers that update parameters in place from their gradients."""
+
+from __future__ import annotations
+
+from chainrule.optim.adam import Adam, AdamW
+from chainrule.optim.optimizer import Optimizer
+from chainrule.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

@@ -1,0 +1,281 @@
+"""NumPy's functions on tensors, DLPack, pickling and copying."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+A = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 1.5]])
+
+RECORDED = """
+np.exp(x)
+np.subtract(x, 1)
+np.multiply(2, x)
+np.true_divide(1, x)
+np.power(x, 3)
+np.negative(x)
+np.absolute(x)
+np.arctan2(x, 2.0)
+np.arctan(x)
+np.log1p(x)
+np.sqrt(x)
+np.maximum(x, 2.2)
+np.matmul(x, x.T)
+np.hypot(x, 1.0)
+np.add.reduce(x)
+np.add.reduce(x, axis=None)
+np.add.reduce(x, axis=1, keepdims=True)
+np.multiply.reduce(x, axis=1)
+np.maximum.reduce(x, axis=0)
+np.add.accumulate(x, axis=1)
+np.multiply.outer(x[0], x[1])
+np.ones((2, 3)) * x
+np.ones(3) + x
+np.float64(2) / x
+np.ones((2, 2)) @ x
+x - np.ones(3)
+np.sum(x)
+np.sum(x, axis=0)
+np.mean(x, axis=1, keepdims=True)
+np.mean(x)
+np.max(x, axis=1)
+np.min(x)
+np.prod(x)
+np.prod(x, axis=1)
+np.var(x)
+np.var(x, axis=0, ddof=1)
+np.std(x, axis=1)
+np.cumsum(x)
+np.cumsum(x, axis=0)
+np.concatenate([x, np.ones((1, 3))])
+np.concatenate([x, x], axis=1)
+np.concatenate([x, x], axis=None)
+np.stack([x, x], axis=2)
+np.vstack([x, x])
+np.hstack([x, x])
+np.where(np.array([True, False, True]), x, 0)
+np.dot(x, x.T)
+np.dot(x[0], x[1])
+np.dot(x, 2.0)
+np.reshape(x, (3, 2))
+np.reshape(x, -1)
+np.ravel(x)
+np.transpose(x)
+np.transpose(x, (1, 0))
+np.swapaxes(x, 0, 1)
+np.moveaxis(x, 0, 1)
+np.expand_dims(x, 1)
+np.squeeze(x[:1])
+np.clip(x, 1.2, 3.2)
+np.flip(x)
+np.flip(x, 0)
+np.roll(x, 1, axis=1)
+np.repeat(x, 2, axis=0)
+np.tile(x, (2, 1))
+np.tril(x)
+np.triu(x, 1)
+np.diag(x)
+np.diagonal(x)
+np.trace(x)
+np.outer(x[0], x)
+np.einsum("ij,kj->ik", x, x)
+np.tensordot(x, x.T, axes=1)
+np.kron(x, x)
+np.inner(x, x)
+np.sort(x)
+np.broadcast_to(x, (2, 2, 3))
+np.array_split(x, 2, axis=1)[1]
+np.copy(x)
+np.round(x * 0 + 1.26, 1)
+np.nan_to_num(x)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", RECORDED)
+def test_numpy_functions_on_tensors_are_recorded_and_right(text):
+    x = cr.tensor(A, requires_grad=True)
+    out = eval(text, {"np": np, "x": x})
+    assert isinstance(out, cr.Tensor)
+    assert out.requires_grad
+    expected = eval(text, {"np": np, "x": A})
+    assert tuple(out.shape) == np.shape(expected)
+    np.testing.assert_allclose(out.detach().numpy(), expected)
+    out.sum().backward()
+    assert x.grad is not None
+
+
+def test_the_derivative_flows_through_numpy_functions():
+    x = cr.tensor(A, requires_grad=True)
+    np.sum(np.sin(x) * np.float64(2)).backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.cos(A))
+    _, dot = cr.func.jvp(lambda y: np.sin(y), (x.detach(),), (cr.ones_like(x),))
+    np.testing.assert_allclose(dot.numpy(), np.cos(A))
+
+
+PLAIN = [
+    "np.less(x, 2)", "np.isnan(x)", "np.argmax(x)", "np.argmax(x, axis=1)", "np.shape(x)", "np.ndim(x)", "np.size(x)",
+    "np.allclose(x, x)", "np.array_equal(x, x)", "np.iscomplexobj(x)", "np.argsort(x)", "np.any(x > 3)",
+    "np.all(x > 0, axis=0)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_questions_are_answered_as_numpy_does(text):
+    out = eval(text, {"np": np, "x": cr.tensor(A)})
+    np.testing.assert_array_equal(out.numpy() if isinstance(out, cr.Tensor) else out, eval(text, {"np": np, "x": A}))
+
+
+def test_scipy_ufuncs_are_recorded():
+    special = pytest.importorskip("scipy.special")
+    x = cr.tensor(A, requires_grad=True)
+    for f in (special.erf, special.expit, special.gammaln):
+        np.testing.assert_allclose(f(x).detach().numpy(), f(A), rtol=1e-12)
+    with pytest.raises(TypeError, match="gdtr has no counterpart"):
+        special.gdtr(1.0, 2.0, x)
+
+
+REFUSED = {
+    "np.cbrt(x)": "numpy.cbrt has no counterpart",
+    "np.median(x)": "numpy.median has no counterpart",
+    "np.add.at(x, 0, 1)": "numpy.add.at has no counterpart",
+    "np.add(x, 1, out=np.ones((2, 3)))": "numpy.add: out= cannot take the result",
+    "np.sum(x, out=np.ones(()))": "numpy.sum: out= cannot take the result",
+    "np.add(x, 1, where=np.ones(3, bool))": "numpy.add: on a Tensor the argument where= is not supported",
+    "np.sum(x, where=np.ones(3, bool))": "numpy.sum: on a Tensor some of the given arguments are not supported",
+    "np.reshape(x, 6, order='F')": "only order='C'",
+    "np.ones((2, 3)).__iadd__(x)": "numpy.add: out= cannot take the result",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_cannot_be_recorded_is_refused_by_name(text):
+    with pytest.raises(TypeError, match=REFUSED[text]):
+        eval(text, {"np": np, "x": cr.tensor(A, requires_grad=True)})
+
+
+def test_asarray_of_a_recorded_tensor_raises():
+    with pytest.raises(RuntimeError, match=r"Use tensor.detach\(\).numpy\(\) instead"):
+        np.asarray(cr.tensor(A, requires_grad=True))
+    t = cr.tensor(A)
+    assert np.shares_memory(np.asarray(t), t.numpy())
+    assert not np.shares_memory(np.array(t), t.numpy())
+
+
+# -- DLPack ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "complex64", "bool"])
+def test_dlpack_shares_memory_both_ways_with_torch(dtype):
+    torch = pytest.importorskip("torch")
+    theirs = torch.zeros(3, dtype=getattr(torch, dtype))
+    ours = cr.from_dlpack(theirs)
+    theirs[0] = 1
+    assert ours.dtype is getattr(cr, dtype)
+    assert ours.tolist() == theirs.tolist()
+    ours[1] = 1
+    assert ours.tolist() == theirs.tolist()
+    back = torch.from_dlpack(cr.zeros(3, dtype=getattr(cr, dtype)))
+    assert back.dtype is theirs.dtype
+    t = cr.zeros(3, dtype=getattr(cr, dtype))
+    again = torch.from_dlpack(t)
+    t[2] = 1
+    assert again.tolist() == t.tolist()
+
+
+def test_dlpack_shares_memory_with_numpy():
+    t = cr.zeros(3)
+    a = np.from_dlpack(t)
+    t[0] = 5
+    assert a[0] == 5
+    b = np.zeros(2)
+    s = cr.from_dlpack(b)
+    b[0] = 2
+    assert s.tolist() == [2, 0]
+    assert not np.shares_memory(cr.from_dlpack(b, copy=True).numpy(), b)
+    assert cr.asarray(t).data_ptr() == t.data_ptr()
+
+
+def test_dlpack_keeps_strides_and_scalars():
+    torch = pytest.importorskip("torch")
+    t = cr.arange(6).reshape(2, 3).T
+    assert torch.from_dlpack(t).stride() == (1, 3)
+    assert torch.from_dlpack(cr.tensor(2.5)).item() == 2.5
+    assert cr.from_dlpack(torch.tensor(2.5)).item() == 2.5
+
+
+def test_dlpack_outlives_its_source():
+    torch = pytest.importorskip("torch")
+    t = cr.from_dlpack(torch.arange(1000.0))
+    assert t.sum().item() == 499500
+    theirs = torch.from_dlpack(cr.arange(1000.0))
+    assert theirs.sum().item() == 499500
+
+
+def test_dlpack_refuses_what_would_lose_a_derivative():
+    torch = pytest.importorskip("torch")
+    x = cr.ones(2, requires_grad=True)
+    with pytest.raises(BufferError, match="Can't export tensors that require gradient, use tensor.detach"):
+        torch.from_dlpack(x)
+    with pytest.raises(BufferError):
+        cr.func.jvp(lambda y: np.from_dlpack(y), (cr.ones(2),), (cr.ones(2),))
+    with pytest.raises(BufferError):
+        cr.from_dlpack(torch.ones(2, requires_grad=True))
+    with pytest.raises(TypeError, match="expected an object with __dlpack__"):
+        cr.from_dlpack(3)
+
+
+# -- pickling and copying ----------------------------------------------------------------------------------------------
+
+
+class Marked(cr.Tensor):
+    pass
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("dtype", [cr.float32, cr.int64, cr.bool, cr.complex128, cr.float16])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (2, 3)])
+def test_copies_keep_everything_but_memory(copied, dtype, shape):
+    t = cr.ones(shape, dtype=dtype)
+    if dtype.is_floating_point:
+        t.requires_grad_()
+    made = copied(t)
+    assert made.dtype is t.dtype
+    assert made.shape == t.shape
+    assert made.requires_grad == t.requires_grad
+    assert made.tolist() == t.tolist()
+    assert not np.shares_memory(made.detach().numpy(), t.detach().numpy())
+
+
+def test_copies_keep_class_sharing_and_gradient():
+    from chainrule.core.tensor import wrap
+
+    x = wrap(np.ones(2, np.float32), Marked).requires_grad_()
+    (x * x).sum().backward()
+    a, b = copy.deepcopy([x, x])
+    assert a is b
+    assert type(a) is Marked
+    assert a.grad.tolist() == [2, 2]
+    assert a.grad is not x.grad
+    a, b = pickle.loads(pickle.dumps([x, x]))
+    assert a is b
+    assert type(a) is Marked
+    assert a.requires_grad
+    assert type(copy.copy(x)) is Marked
+
+
+def test_copying_a_result_is_refused():
+    y = cr.ones(2, requires_grad=True) * 2
+    with pytest.raises(RuntimeError, match="Only Tensors created explicitly by the user"):
+        copy.deepcopy(y)
+    with pytest.raises(RuntimeError, match="detach"):
+        pickle.dumps(y)
+
+
+def test_a_pickled_view_takes_only_its_own_elements():
+    x = cr.zeros(100_000)
+    assert len(pickle.dumps(x[:3])) < 1000
