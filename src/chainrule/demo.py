@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 import chainrule as cr
 from chainrule import nn
@@ -107,7 +108,8 @@ def _learn(console: Console, epochs: int, seed: int, live: bool) -> tuple[bool, 
     console.print(f"[bold]Handwritten digits[/bold]: {len(images)} images to learn from, {len(held_images)} held out\n")
     console.print(f"{net}\n", markup=False)
     start = time.perf_counter()
-    with _reporting(console, epochs, live) as report:
+    # Matrices this small gain nothing from threads, and wait for them where other work keeps the cores busy.
+    with _reporting(console, epochs, live) as report, threadpool_limits(1, "blas"):
         train(net, images, labels, epochs, lambda e, loss: report(e, loss, accuracy(net, held_images, held_labels)))
     seconds = time.perf_counter() - start
     right = accuracy(net, held_images, held_labels)

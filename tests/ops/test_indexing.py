@@ -42,7 +42,8 @@ CASES = [
 ] + [
     ((2, 3, 4), k) for k in [
         (0, slice(None), A([0, 2])), (A([0, 1]), slice(None), A([1, 3])), (slice(None), A([0, 2]), A([1, 3])),
-        (A([0, 1]), None, A([1, 2])), (Ellipsis, A([0, 2]), slice(0, 2)), (slice(None), ROWS), (1, ROWS), (A([0, 1]), 1, A([3, 2])),
+        (A([0, 1]), None, A([1, 2])), (Ellipsis, A([0, 2]), slice(0, 2)), (slice(None), ROWS), (1, ROWS),
+        (A([0, 1]), 1, A([3, 2])),
         (None, A([0, 1]), Ellipsis, 0), (A([[0, 1], [1, 0]]), 0), (slice(None), slice(None), A([True, False, True, True])),
     ]
 ] + [((), None), ((), Ellipsis), ((), ()), ((), True), ((0, 3), slice(None)), ((0, 3), (slice(None), 1))]  # fmt: skip

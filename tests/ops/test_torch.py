@@ -78,9 +78,9 @@ def on_leaves(make, value, leaves):
     """Return arguments with arrays made tensors; floating ones require grad and are added to `leaves`."""
     if isinstance(value, (list, tuple)):
         return type(value)(on_leaves(make, v, leaves) for v in value)
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, (np.ndarray, np.generic)):
         return value
-    tensor = make(value.copy())
+    tensor = make(np.array(value))
     if value.dtype.kind in "fc":
         leaves.append(tensor.requires_grad_())
     return tensor

@@ -329,34 +329,34 @@ def _unary(op: Op, slow: Callable) -> Callable:
     saves_out = rule is not None and rule.uses(OUT)
     plans: list = [None, None]
 
-    def call(x: Any) -> Any:
-        if x.__class__ is not Tensor:
-            return slow(x)
-        a = x._data
+    def call(input: Any) -> Any:
+        if input.__class__ is not Tensor:
+            return slow(input)
+        a = input._data
         c = a.__class__
         token = None if calm else hush()
         try:
             out = kernel(a) if c is not ndarray or a.size < LARGE else blockwise(kernel, a)
         except (TypeError, ArithmeticError, RuntimeWarning):
-            return slow(x)
+            return slow(input)
         finally:
             if token is not None:
                 unhush(token)
         if c is ndarray:
             d = a.dtype
             if keeps_dtype and out.dtype is not d:
-                return slow(x)
+                return slow(input)
             is_c = d is not float32 and d is not float64 and d.kind == "c"
         else:
             if keeps_dtype and out.__class__ is not c:
-                return slow(x)
+                return slow(input)
             is_c = c is complex64 or c is complex128
         if is_c and real_only:
-            return slow(x)
+            return slow(input)
         t = new(Tensor)
         t._data = out
         t._ver = t._view = None
-        n = x._node
+        n = input._node
         if STATE.plain:
             t._meta = None
             if n is None or rule is None:
@@ -369,10 +369,10 @@ def _unary(op: Op, slow: Callable) -> Callable:
         node = new(Node)
         node.id = next_id()
         node.plan = plans[is_c] or first_plan(op, plans, is_c, (True,), is_c)
-        node.edge = x if n is LEAF else n
+        node.edge = input if n is LEAF else n
         node.hooks = None
         if saves_x:
-            node.saved = x
+            node.saved = input
         if saves_out:
             node.out = out
             node.version = version_of(t) if out.__class__ is ndarray else None
@@ -400,42 +400,42 @@ def _binary(op: Op, slow: Callable) -> Callable:
     nondiff = not op.is_differentiable
     plans: list = [None] * 8
 
-    def call(x: Any, y: Any) -> Any:
-        if x.__class__ is Tensor:
-            a = x._data
-            nx = x._node
+    def call(input: Any, other: Any) -> Any:
+        if input.__class__ is Tensor:
+            a = input._data
+            nx = input._node
             d = a.dtype
-            if y.__class__ is Tensor:
-                b = y._data
+            if other.__class__ is Tensor:
+                b = other._data
                 if d is not b.dtype:
-                    return slow(x, y)
-                ny = y._node
-            elif y.__class__ in NUMBERS:
-                b = y
+                    return slow(input, other)
+                ny = other._node
+            elif other.__class__ in NUMBERS:
+                b = other
                 ny = None
             else:
-                return slow(x, y)
-        elif x.__class__ in NUMBERS and y.__class__ is Tensor:
-            a = x
-            b = y._data
+                return slow(input, other)
+        elif input.__class__ in NUMBERS and other.__class__ is Tensor:
+            a = input
+            b = other._data
             nx = None
-            ny = y._node
+            ny = other._node
             d = b.dtype
         else:
-            return slow(x, y)
+            return slow(input, other)
         token = None if calm else hush()
         try:
             out = kernel(a, b)
         except (ValueError, TypeError, ArithmeticError, RuntimeWarning):
-            return slow(x, y)
+            return slow(input, other)
         finally:
             if token is not None:
                 unhush(token)
         if keeps_dtype and out.dtype is not d:
-            return slow(x, y)
+            return slow(input, other)
         is_c = d is not float32 and d is not float64 and d.kind == "c"
         if real_only and (is_c or a.__class__ is complex or b.__class__ is complex):
-            return slow(x, y)
+            return slow(input, other)
         t = new(Tensor)
         t._data = out
         t._ver = t._view = None
@@ -452,11 +452,11 @@ def _binary(op: Op, slow: Callable) -> Callable:
         if nx is not None:
             code += 1
             if nx is LEAF:
-                nx = x
+                nx = input
         if ny is not None:
             code += 2
             if ny is LEAF:
-                ny = y
+                ny = other
         plan = plans[code] or first_plan(op, plans, code, (nx is not None, ny is not None), is_c)
         node = new(Node)
         node.id = next_id()
@@ -465,18 +465,17 @@ def _binary(op: Op, slow: Callable) -> Callable:
         node.hooks = None
         if plan.keeps:
             sx, sy = plan.saves
-            node.saved = (x if sx else None, y if sy else None)
-            if code != 3:
-                if nx is None and sx and b is not y and a is not x and x._meta is not None:
-                    refuse_inference(node.saved)
-                elif ny is None and sy and b is not y and y._meta is not None:
-                    refuse_inference(node.saved)
+            node.saved = (input if sx else None, other if sy else None)
+            if code & 3 != 3:
+                for value in node.saved:
+                    if value.__class__ is Tensor and value._meta is not None:
+                        refuse_inference(node.saved)
         else:
             node.saved = _NOTHING
         if a.__class__ is ndarray and b.__class__ is ndarray:
             sa, sb = a.shape, b.shape
             node.shapes = None if sa == sb else (sa, sb)
-        elif a is x or b is y or (a.__class__ is not ndarray and b.__class__ is not ndarray):
+        elif a is input or b is other or (a.__class__ is not ndarray and b.__class__ is not ndarray):
             node.shapes = None
         else:
             node.shapes = (a.shape, b.shape)

@@ -242,8 +242,8 @@ def elementwise(
         For each differentiable input one map ``lambda g, <needed>: …`` that multiplies a (co)tangent by the partial
         derivative. jvp is the sum of the maps, vjp is each map followed by the un-broadcast; for complex values vjp is
         the conjugate of the map of the conjugate. A map that is not complex-linear (abs) gives its `jvp` too, and its
-        rule is then the adjoint. Options: `kinds` ("f", "fc": real and complex), `dtype`, `domain` (an open interval, or one per input,
-        from which tests draw), `samples`, `lower`, `node`, `reference`, `nondiff`, `doc`.
+        rule is then the adjoint. Options: `kinds` ("f", "fc": real and complex), `dtype`, `domain` (an open interval,
+        or one per input, from which tests draw), `samples`, `lower`, `node`, `reference`, `nondiff`, `doc`.
 
     Returns
     -------

@@ -96,7 +96,11 @@ def blockwise(f: Callable, *arrays: Any) -> Any:
     ):
         return f(*arrays)
     size = whole.size
-    first = _block(f, flat, 0)
+    token = hush()
+    try:
+        first = _block(f, flat, 0)
+    finally:
+        unhush(token)
     out = np.empty(whole.shape, first.dtype)
     target = out.reshape(-1)
     target[:BLOCK] = first

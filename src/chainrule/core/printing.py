@@ -19,7 +19,7 @@ from chainrule.core.tensor import Tensor, innermost, wrap
 __all__ = ["get_printoptions", "printoptions", "set_printoptions"]
 
 Format = Callable[[Any], str]
-_PROFILES = {
+_PROFILES: dict[str, dict[str, Any]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},

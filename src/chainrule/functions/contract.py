@@ -391,4 +391,4 @@ def _reflected_matmul(self: Tensor, other: Any) -> Any:
 
 
 Tensor.__matmul__ = _matmul_operator  # type: ignore[attr-defined]
-Tensor.__rmatmul__ = _reflected_matmul  # type: ignore[attr-defined]
+Tensor.__rmatmul__ = _reflected_matmul  # type: ignore[attr-defined, operator]

@@ -155,7 +155,7 @@ def asarray(
             raise ValueError(f"can't alias tensor with dtype '{made.dtype.old_name}' into dtype '{wanted.old_name}'.")
         made = cast(made, wanted)
     elif copy:
-        made = made.clone()  # type: ignore[attr-defined]
+        made = made.clone()  # type: ignore[attr-defined, union-attr]
     return leaf(made, True) if requires_grad and not made.requires_grad else made
 
 

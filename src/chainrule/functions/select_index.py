@@ -25,7 +25,7 @@ _ORDER = Fixed(np.array([2, 0]))
 
 def _vector(x: Tensor, dim: int, index: Any, name: str) -> tuple[Tensor, int]:
     """Return the index of an index_* function as a vector, and its axis."""
-    index = _index_of(index, name)
+    index = index_of(index, name)
     if index.ndim > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector")
     return (index if index.ndim else reshape(index, (1,))), axis_index(dim, x.ndim)

@@ -235,7 +235,8 @@ def flipud(input: Tensor) -> Tensor:
 
 
 @public(samples=lambda: [
-    Sample((3, 4), 1), Sample((3, 4), Fixed((1, -1)), Fixed((0, 1))), Sample((3, 4), 2, -1), Sample((0, 2), 1, 0), Sample((), 1),
+    Sample((3, 4), 1), Sample((3, 4), Fixed((1, -1)), Fixed((0, 1))), Sample((3, 4), 2, -1), Sample((0, 2), 1, 0),
+    Sample((), 1),
 ])  # fmt: skip
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Return a copy with the elements shifted along axes, those that leave one end coming in at the other.

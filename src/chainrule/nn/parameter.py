@@ -62,6 +62,12 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
+    def __deepcopy__(self, memo: dict) -> Parameter:
+        made = memo.get(id(self))
+        if made is None:  # as in PyTorch, the copy has no gradient yet, and not the user's attributes
+            made = memo[id(self)] = type(self)(wrap(array_of(self).copy()), self.requires_grad)
+        return made
+
     def __reduce_ex__(self, protocol: Any) -> tuple:
         return _with_attributes(self, super().__reduce_ex__(protocol))
 

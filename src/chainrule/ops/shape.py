@@ -157,7 +157,10 @@ flip = linear("flip(x, *, axis)", _flip,
 
 roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: np.roll(x, shifts, axis or None),
     x=lambda g, *, shifts, axis: roll(g, shifts=tuple([-s for s in shifts]), axis=axis),
-    samples=lambda: [Sample((3, 4), shifts=(1,), axis=(1,)), Sample((3, 4), shifts=(1, -5), axis=(0, 1)), Sample((2, 3), shifts=(1,), axis=())])  # fmt: skip
+    samples=lambda: [
+        Sample((3, 4), shifts=(1,), axis=(1,)), Sample((3, 4), shifts=(1, -5), axis=(0, 1)),
+        Sample((2, 3), shifts=(1,), axis=()),
+    ])  # fmt: skip
 
 
 def _rot90(x: ndarray, *, k: int, axis: tuple) -> ndarray:
