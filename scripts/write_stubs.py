@@ -21,7 +21,8 @@ from chainrule.core.tensor import Tensor
 
 class Methods:
 '''
-_CONVERSIONS = {"__iter__": "Any", "__contains__": "bool", "__array_ufunc__": "Any", "__array_function__": "Any"}
+COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+_CONVERSIONS = {"__iter__": "Any", "__contains__": "Any", "__array_ufunc__": "Any", "__array_function__": "Any"}
 
 
 def declared_here(value: object) -> bool:
@@ -33,7 +34,7 @@ def declared_here(value: object) -> bool:
 def returned(f: object) -> str:
     """Return a return annotation that a stub can name."""
     text = str(getattr(f, "__annotations__", {}).get("return", "Tensor"))
-    return text if text in ("Tensor", "bool", "int", "float", "None", "str", "tuple[Tensor, ...]") else "Any"
+    return text if text in ("Tensor", "int", "float", "None", "str", "tuple[Tensor, ...]") else "Any"
 
 
 def parameters(f: object) -> str:
@@ -61,7 +62,7 @@ def stub() -> str:
     """Return the text of the stub."""
     lines = []
     for name, value in sorted(vars(Tensor).items()):
-        if declared_here(value) or name in Tensor.__slots__ or name in vars(object) and name not in ("__eq__", "__ne__"):
+        if declared_here(value) or name in Tensor.__slots__ or (name in vars(object) and name not in COMPARISONS):
             continue
         if name in ("__annotations__", "__slots__", "__module__", "_level", "_kind", "__array_priority__"):
             continue

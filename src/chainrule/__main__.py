@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "demo":
         try:
             from chainrule.demo import run
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             print(f'The demo needs {error.name}: pip install "chainrule[demo]"', file=sys.stderr)
             return 1
         return run(arguments.epochs, arguments.seed, live=not arguments.no_progress)

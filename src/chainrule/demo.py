@@ -172,7 +172,7 @@ def three_gradients(net: nn.Module, images: Any, labels: Any) -> tuple[int, int,
         return nn.functional.cross_entropy(functional_call(net, {"0.weight": w}, images), labels)
 
     loss_of(weight).backward()
-    gradient = weight.grad
+    gradient: Any = weight.grad
     row, column = divmod(gradient.abs().argmax().item(), weight.shape[1])
     direction = cr.zeros_like(weight)
     direction[row, column] = 1

@@ -360,4 +360,4 @@ def tensor_backward(
     backward([self], [gradient], retain_graph, create_graph, inputs)
 
 
-Tensor.backward = tensor_backward  # type: ignore[attr-defined]
+Tensor.backward = tensor_backward  # type: ignore[assignment]

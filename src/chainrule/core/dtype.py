@@ -153,7 +153,7 @@ def as_dtype(spec: object) -> dtype:
     if spec is complex:
         return _default.to_complex()
     try:
-        return of(np.dtype(spec))  # type: ignore[arg-type]
+        return of(np.dtype(spec))  # type: ignore[call-overload]
     except TypeError:
         raise TypeError(f"dtype must be a chainrule.dtype or a NumPy dtype, not {spec!r}") from None
 

@@ -83,7 +83,7 @@ def assign_elementwise(target: Tensor, op: Op, call: Callable, args: tuple, name
         if ufunc is not None and all(_fits(target._data, r) for r in raw):
             token = hush()
             try:
-                ufunc(target._data, *raw, out=target._data)
+                ufunc(target._data, *raw, out=target._data)  # type: ignore[call-overload]
             finally:
                 unhush(token)
             version_of(target).bump()
@@ -149,10 +149,11 @@ def _check_view(target: Tensor) -> None:
     tensor = target
     while tensor._view is not None:
         if tensor._view[3] is not None:
+            maker = tensor._view[1].node_name(None).partition("Backward")[0]
             raise RuntimeError(
-                f"Output {tensor._view[3]} of {tensor._view[1].node_name(None).partition('Backward')[0]} is a view and is "
-                "being modified inplace. This view is the output of a function that returns multiple views. Such functions do not allow the "
-                "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+                f"Output {tensor._view[3]} of {maker} is a view and is being modified inplace. This view is the output of a "
+                "function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+                "You should replace the inplace operation by an out-of-place one."
             )
         if getattr(tensor._meta, "frozen", None) == "no_grad":
             raise RuntimeError(
@@ -270,7 +271,7 @@ def _written(base: Any, value: Any, *, chain: tuple) -> np.ndarray:
 
 
 # Over the reals: a view may show the real parts of a complex base.
-copy_slices = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
+copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
     base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
     value=lambda g, *, chain: follow(g, chain))  # fmt: skip
 

@@ -212,7 +212,7 @@ class inference_mode(_Mode):  # noqa: N801 - PyTorch's public name
 
     __slots__ = ()
 
-    def __new__(cls, mode: bool | Callable = True) -> Any:
+    def __new__(cls, mode: bool | Callable = True) -> Any:  # noqa: D102
         made = object.__new__(cls)
         if callable(mode):
             made.__init__()  # type: ignore[misc]

@@ -161,7 +161,8 @@ class Op:
         if match is None:
             raise TypeError(f"an op's signature reads 'name(x, y, *, param)', not {signature!r}")
         self.name = match[1]
-        inputs, params = [], []
+        inputs: list[str] = []
+        params: list[str] = []
         names = inputs
         self.variadic = False
         for part in filter(None, re.split(r",\s*", match[2])):
@@ -215,7 +216,7 @@ _OPTIONS = frozenset((
 
 
 def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:
-    from chainrule.core.dispatch import make_call
+    from chainrule.core.fast import make_call
 
     options = {k: given.pop(k) for k in list(given) if k in _OPTIONS}
     made = Op(kind, signature, kernel, given, jvp=jvp, **options)

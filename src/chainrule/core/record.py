@@ -14,8 +14,8 @@ import numpy as np
 
 from chainrule.core.graph import LEAF, Node, Port, freed_error, modified_error, new, next_id
 from chainrule.core.mode import STATE
-from chainrule.core.parallel import LARGE, blockwise
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
+from chainrule.core.parallel import LARGE, blockwise
 from chainrule.core.tensor import Tensor, meta_of, version_of, wrap_at
 
 ndarray = np.ndarray
@@ -136,7 +136,7 @@ class Plan:
         self.conjugate = conjugate
         conjugate = conjugate and op.kind != GENERAL and not op.real_linear
         if op.variadic:
-            self.pull: Callable = _variadic_pull(op.rules[0])
+            self.pull: Callable = _variadic_pull(used[0])
         elif self.single and not op.params:
             self.pull = _unary_pull(used[0])
         elif op.kind == ELEMENTWISE and not op.params and len(mask) == 2:

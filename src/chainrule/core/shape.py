@@ -88,7 +88,7 @@ def axes_tuple(dim: int | Iterable[int] | None, ndim: int) -> Shape:
     if dim is None:
         return tuple(range(ndim))
     if hasattr(dim, "__index__"):
-        axes = (axis_index(dim, ndim),)  # type: ignore[arg-type]
+        axes: Shape = (axis_index(dim, ndim),)  # type: ignore[arg-type]
     else:
         axes = tuple(axis_index(d, ndim) for d in dim)  # type: ignore[union-attr]
         if not axes:

@@ -8,7 +8,7 @@ level below.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
@@ -18,6 +18,11 @@ from chainrule.core.dtype import COMPLEX, FLOAT, dtype
 from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, Port, Version, dress, new
 from chainrule.core.mode import INFERENCE, STATE
 from chainrule.core.shape import Size
+
+if TYPE_CHECKING:
+    from chainrule.core.methods import Methods
+else:
+    Methods = object
 
 ndarray = np.ndarray
 
@@ -32,7 +37,7 @@ class Meta:
     name: str | None = None
 
 
-class Tensor:
+class Tensor(Methods):
     """A NumPy array that remembers how it was computed.
 
     Make one with :func:`chainrule.tensor`; calling ``Tensor(data)`` is PyTorch's older form and gives the default
@@ -459,7 +464,7 @@ _NUMBERS = frozenset((float, int, bool, complex))
 
 def wrap(data: Any, cls: type = Tensor) -> Tensor:
     """Return a fresh tensor around a payload, which it then owns; not recorded."""
-    t = new(cls)
+    t: Tensor = new(cls)
     t._data = data
     t._node = t._ver = t._view = None
     t._meta = STATE.meta

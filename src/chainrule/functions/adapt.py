@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.dispatch import make_public
+from chainrule.core.fast import make_public
 from chainrule.core.inplace import assign, assign_elementwise
 from chainrule.core.op import ELEMENTWISE
 from chainrule.core.sample import Sample, samples_of
@@ -118,14 +118,11 @@ def _register(function: Function) -> None:
 def in_place(call: Callable, name: str) -> Callable:
     """Return the in-place method of a public function: compute, then write into the tensor."""
     op = getattr(call, "op", None)
-    if op is not None and not op.params:
 
-        def method(self: Tensor, *args: Any) -> Tensor:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if op is not None and not kwargs:
             return assign_elementwise(self, op, call, args, name)
-    else:
-
-        def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            return assign(self, lambda: call(self, *args, **kwargs), name)
+        return assign(self, lambda: call(self, *args, **kwargs), name)
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift, make_public
+from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
+from chainrule.core.fast import make_public
 from chainrule.core.inplace import assign_elementwise
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chainrule.core.dispatch import as_tensor, make_public
+from chainrule.core.dispatch import as_tensor
+from chainrule.core.fast import make_public
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor, innermost
 from chainrule.functions.adapt import public, public_op

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.dispatch import make_public
+from chainrule.core.fast import make_public
 from chainrule.core.mode import STATE
 from chainrule.core.sample import Ints, Sample
 from chainrule.core.tensor import Tensor

@@ -40,7 +40,7 @@ def _as_array(item: Any) -> Any:
         if item._level == 0 and not item.ndim and item.dtype.category == dtypes.INT and item.dtype is not dtypes.uint8:
             return int(item.item())
     elif isinstance(item, np.generic):
-        return bool(item) if item.dtype.kind == "b" else operator.index(item)
+        return bool(item) if item.dtype.kind == "b" else operator.index(item)  # type: ignore[arg-type]
     elif hasattr(item, "__index__") and not isinstance(item, ndarray):
         return operator.index(item)
     else:

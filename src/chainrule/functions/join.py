@@ -35,7 +35,7 @@ def _same_dtype(xs: Sequence[Tensor]) -> list[Tensor]:
 def _tensors(tensors: Any, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
-    return [as_tensor(t, name, i) for i, t in enumerate(tensors)]
+    return [t if t.__class__ is Tensor else as_tensor(t, name, i) for i, t in enumerate(tensors)]
 
 
 @public(method=False, samples=lambda: [
@@ -80,6 +80,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         shapes = [x._data.shape for x in xs]
     axis = axis_index(dim, len(shapes[0]))
     for i, shape in enumerate(shapes):
+        if shape == shapes[0]:
+            continue
         if len(shape) != len(shapes[0]):
             raise RuntimeError(f"Tensors must have same number of dimensions: got {len(shapes[0])} and {len(shape)}")
         for k, (n, first) in enumerate(zip(shape, shapes[0], strict=True)):

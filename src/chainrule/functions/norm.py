@@ -44,7 +44,8 @@ def vector_norm(x: Tensor, order: float, dim: Any, keepdim: bool, dtype: Any = N
         p=3, dim=(0, 2), keepdim=True),
         Sample((3, 4)), Sample((), 2), Sample((0,)), Sample(np.zeros(3)), Sample(np.zeros(3), 1), Sample(np.zeros(3), 3),
         Sample(np.zeros(3), 0.5),
-        Sample(np.zeros(3), inf), Sample(np.array([1.0, -1.0]), inf), Sample((3, 4), "fro", (0, 1)), Sample((3, 4), 0.5, 0),
+        Sample(np.zeros(3), inf), Sample(np.array([1.0, -1.0]), inf), Sample((3, 4), "fro", Fixed((0, 1))),
+        Sample((3, 4), 0.5, 0),
         Sample(Ints((3,), 0, 4),
         error=(RuntimeError, "linalg.vector_norm: Expected a floating point or complex tensor as input. Got Long")),
     ],
@@ -81,9 +82,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         if p == "fro":
             p = 2
         elif p == "nuc":
-            from chainrule import linalg
-
-            return linalg.matrix_norm(x, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+            raise NotImplementedError('norm(): p="nuc" needs singular values, which chainrule does not differentiate yet')
         else:
             raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     elif p is None:

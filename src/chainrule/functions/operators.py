@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.dispatch import NUMBERS, OPERANDS, make_operator, make_public, make_reflected
+from chainrule.core.dispatch import NUMBERS, OPERANDS
+from chainrule.core.fast import make_operator, make_public, make_reflected
 from chainrule.core.inplace import assign_elementwise
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
@@ -14,7 +15,7 @@ from chainrule.ops import compare
 
 
 def _in_place(op_call: Callable) -> Callable:
-    op = op_call.op  # type: ignore[attr-defined]
+    op = op_call.op  # type: ignore[union-attr, attr-defined]
     call = make_public(op)
     name = f"{op.name}_"
 
@@ -39,9 +40,9 @@ for _name, _op in _ARITHMETIC.items():
 
 # Set after the class was made, `__eq__` leaves `__hash__` as it is: tensors hash by identity.
 for _op in (compare.eq, compare.ne, compare.lt, compare.le, compare.gt, compare.ge):
-    setattr(Tensor, f"__{_op.op.name}__", make_operator(_op.op))  # type: ignore[attr-defined]
+    setattr(Tensor, f"__{_op.op.name}__", make_operator(_op.op))  # type: ignore[union-attr, attr-defined]
 
-Tensor.__neg__ = make_public(ops.neg.op)  # type: ignore[attr-defined]
+Tensor.__neg__ = make_public(ops.neg.op)  # type: ignore[union-attr, attr-defined]
 
 
 def _invert(self: Tensor) -> Tensor:
@@ -56,6 +57,6 @@ def _positive(self: Tensor) -> Tensor:
     return self
 
 
-Tensor.__invert__ = _invert  # type: ignore[attr-defined]
-Tensor.__abs__ = _absolute  # type: ignore[attr-defined]
-Tensor.__pos__ = _positive  # type: ignore[attr-defined]
+Tensor.__invert__ = _invert  # type: ignore[union-attr, attr-defined]
+Tensor.__abs__ = _absolute  # type: ignore[union-attr, attr-defined]
+Tensor.__pos__ = _positive  # type: ignore[union-attr, attr-defined]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift, make_public
+from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
+from chainrule.core.fast import make_public
 from chainrule.core.sample import Bools, Ints, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public, public_op

@@ -34,7 +34,8 @@ cat = linear("cat(*xs, axis)", lambda *xs, axis: np.concatenate(xs, axis),
 
 
 def _stack(*xs: ndarray, axis: int) -> ndarray:
-    return np.stack([np.asarray(x) for x in xs], axis)
+    new = (*(slice(None),) * axis, None, ...)
+    return np.concatenate([np.asarray(x)[new] for x in xs], axis)
 
 
 def _unstack(g: Any, axis: int, count: int) -> list:

@@ -59,11 +59,24 @@ detach = elementwise("detach(x)", lambda x: x[...], dtype="free", kinds="bifc", 
 def _broadcast(x: Any, *, shape: tuple) -> Any:
     """Return a view of `x` repeated to `shape` (through strides of 0).
 
-    Calling the array type costs 150 ns where ``np.broadcast_to`` costs 2250; it takes every case in which `x` is a
-    scalar, which is what a full sum's cotangent is.
+    Calling the array type costs 150 ns for a scalar, which is what a full sum's cotangent is, and 900 for another
+    contiguous array, where ``np.broadcast_to`` costs 2250.
     """
-    if x.ndim == 0 and x.dtype.isbuiltin == 1:
-        return ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    if x.dtype.isbuiltin == 1:
+        if x.ndim == 0:
+            return ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        lead = len(shape) - x.ndim
+        if x.flags.c_contiguous and x.size and lead >= 0:
+            strides = [0] * lead
+            for n, m, step in zip(x.shape, shape[lead:], x.strides, strict=True):
+                if n == m:
+                    strides.append(step)
+                elif n == 1:
+                    strides.append(0)
+                else:
+                    break
+            else:
+                return ndarray(shape, x.dtype, x, 0, strides)
     return np.broadcast_to(x, shape)
 
 

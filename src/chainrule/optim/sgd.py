@@ -96,7 +96,7 @@ class SGD(Optimizer):
             vectors, is_first = [x, g], False
             if momentum:
                 state = self.state[p]
-                buffer = state.get("momentum_buffer")
+                buffer: Any = state.get("momentum_buffer")
                 is_first = buffer is None
                 if is_first:
                     buffer = state["momentum_buffer"] = wrap(np.empty(array_of(p).shape, p.dtype.numpy))

@@ -63,6 +63,10 @@ class Dual(Tensor):
         """Whether the primal requires grad."""
         return self._lower is not None and self._lower.requires_grad
 
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Have the primal require grad."""
         if not isinstance(self._data, Tensor):
@@ -124,7 +128,8 @@ def zeros_like(value: Any) -> Any:
 def jvp_of(op: Op, primals: list, tangents: list, out: Any, params: dict, raw: bool = False) -> Any:
     """Return the tangent of an op's result; None where it is zero.
 
-    Values are raw (`raw` says that all are) or tensors of any lower level. For several results, a sequence of tangents, or None.
+    Values are raw (`raw` says that all are) or tensors of any lower level. For several results, a sequence of tangents,
+    or None.
     """
     several = out.__class__ is tuple or out.__class__ is list
     if not op.is_differentiable:

@@ -100,6 +100,8 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
     heap: list[int] = []
     view = ~level if create_graph else level
     needed = None if paths is None else paths.needed
+    edges: Any
+    gs: Any
     if len(roots) == 1 and needed is None and roots[0][0]._kind == NODE:
         node, g = roots[0]
     else:
