@@ -245,7 +245,7 @@ def first_plan(op: Op, plans: list, slot: int, mask: tuple, conjugate: bool) -> 
     return plan
 
 
-_NOTHING: tuple = (None, None)
+_NEITHER: tuple = (None, None)
 
 
 def _binary(op: Op, slow: Callable) -> Callable:
@@ -326,7 +326,7 @@ def _binary(op: Op, slow: Callable) -> Callable:
                     if value.__class__ is Tensor and value._meta is not None:
                         refuse_inference(node.saved)
         else:
-            node.saved = _NOTHING
+            node.saved = _NEITHER
         if a.__class__ is ndarray and b.__class__ is ndarray:
             sa, sb = a.shape, b.shape
             node.shapes = None if sa == sb else (sa, sb)

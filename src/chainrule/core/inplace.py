@@ -67,7 +67,7 @@ def _shares(t: Any, target: Tensor, version: Any) -> bool:
     return t is target or (version is not None and isinstance(t, Tensor) and t._ver is version)
 
 
-def _old(t: Tensor) -> Tensor:
+def _old(t: Any) -> Tensor:
     """Return a tensor of the same values and history that no write reaches."""
     kept = wrap_at(t._level, t._data if t._level else array_of(t).copy())
     kept._node = t._node

@@ -236,7 +236,7 @@ def _product(x: Tensor, axis: int, index: Tensor, y: Tensor) -> Tensor:
     """Multiply in rounds, in each of which no place is named twice: exact derivatives of every order, zeros included."""
     turn = ops.turns(index, axis=axis)
     zeros = np.zeros(tuple(x.shape), x.dtype.numpy)
-    zero, one = zeros.dtype.type(0), zeros.dtype.type(1)
+    zero, one = np.zeros((), zeros.dtype), np.ones((), zeros.dtype)
     for k in range(int(innermost(turn).max(initial=-1)) + 1):
         now = turn == k
         placed = _in_range(ops.scatter_add, zeros, index, where(now, y, zero), axis=axis)

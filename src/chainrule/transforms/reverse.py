@@ -138,23 +138,27 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
             if gi is None or edge is None:
                 continue
             kind = edge.__class__
-            if kind is Node or (kind is not Tensor and edge._kind == NODE):
-                is_node, key, entries = True, edge.id, pending
-            elif kind is Tensor or edge._kind == LEAF_EDGE:
-                is_node, key, entries = False, id(edge), leaves
+            if kind is Tensor or (kind is not Node and edge._kind == LEAF_EDGE):
+                key = id(edge)
+                entry = leaves.get(key)
+                if entry is None:
+                    leaves[key] = [edge, gi, gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None]
+                    continue
+            elif kind is Node or edge._kind == NODE:
+                key = edge.id
+                entry = pending.get(key)
+                if entry is None:
+                    if needed is None or key in needed:
+                        heappush(heap, -key)
+                        # Its own buffer: not the cotangent passed on, nor a view of it (rules return no saved value).
+                        owned = gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None
+                        pending[key] = [edge, gi, owned]
+                    continue
             else:
                 if needed is None or edge.node.id in needed:
                     _add_to_port(edge, gi, pending, heap)
                 continue
-            entry = entries.get(key)
-            if entry is None:
-                if is_node:
-                    if needed is not None and key not in needed:
-                        continue
-                    heappush(heap, -key)
-                # Its own buffer: not the cotangent passed on, not a view of anything (rules return no saved value).
-                entries[key] = [edge, gi, gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None]
-            elif entry[2] and gi.__class__ is ndarray and entry[1].dtype is gi.dtype:
+            if entry[2] and gi.__class__ is ndarray and entry[1].dtype is gi.dtype:
                 np.add(entry[1], gi, out=entry[1])
             else:
                 entry[1] = total = entry[1] + gi
