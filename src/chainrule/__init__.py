@@ -52,6 +52,7 @@ from chainrule.core.mode import (
     set_grad_enabled,
 )
 from chainrule.core.printing import get_printoptions, printoptions, set_printoptions
+from chainrule.core.parallel import get_num_threads, set_num_threads
 from chainrule.core.shape import Size
 from chainrule.core.tensor import Tensor
 from chainrule.functions.activation import *
@@ -105,7 +106,7 @@ half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
-_LAZY = frozenset(("func", "nn", "optim", "testing", "utils"))
+_LAZY = frozenset(("func", "nn", "optim", "testing"))
 
 
 def __getattr__(name: str) -> Any:

@@ -73,9 +73,7 @@ class Rule:
             self._raw = raw_copy(self.f)
         return self._raw
 
-    def __call__(
-        self, g: tuple, inputs: Sequence, shapes: Any, out: Any, dots: Any, params: dict, raw: bool = False
-    ) -> Any:
+    def __call__(self, g: tuple, inputs: Sequence, shapes: Any, out: Any, dots: Any, params: dict, raw: bool = False) -> Any:
         """Call the rule; `g` holds the leading arguments; `raw` if all values are raw arrays."""
         f = self.f
         if raw:
@@ -228,9 +226,7 @@ def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, 
     return made.call
 
 
-def elementwise(
-    signature: str, kernel: Callable, *, jvp: Callable | None = None, **rules_and_options: Any
-) -> Callable:
+def elementwise(signature: str, kernel: Callable, *, jvp: Callable | None = None, **rules_and_options: Any) -> Callable:
     """Declare an op that maps elements to elements with broadcasting.
 
     Parameters

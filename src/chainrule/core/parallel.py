@@ -91,9 +91,7 @@ def blockwise(f: Callable, *arrays: Any) -> Any:
     """
     flat = [_flat(a) for a in arrays]
     whole = next((a for a in arrays if a.__class__ is np.ndarray and a.ndim and a.flags.c_contiguous), None)
-    if whole is None or any(
-        a is None or (a.__class__ is np.ndarray and a.ndim and a.size != whole.size) for a in flat
-    ):
+    if whole is None or any(a is None or (a.__class__ is np.ndarray and a.ndim and a.size != whole.size) for a in flat):
         return f(*arrays)
     size = whole.size
     token = hush()

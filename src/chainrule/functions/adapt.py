@@ -98,7 +98,7 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     call = make_public(op)
     call.__name__ = call.__qualname__ = name or op.name
     call.__doc__ = op.doc
-    call.__module__ = "chainrule"
+    call.__module__ = "chainrule.functions"
     call.op = op  # type: ignore[attr-defined]
     _register(Function(call.__name__, call, lambda: samples_of(op), op.domain, op.kinds, method, inplace))
     return call

@@ -12,6 +12,7 @@ from chainrule.core.shape import axes_tuple, axis_index
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
 from chainrule.functions.reduce import NAN, dims, refuse_complex, refuse_empty
+from chainrule.functions.select import maximum, minimum
 from chainrule.ops import order
 from chainrule.ops import reduce as ops
 from chainrule.return_types import named_result
@@ -20,15 +21,13 @@ __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
 
 def _extremum(
-    name: str, input: Any, dim: Any, keepdim: bool, other: Any, result: Any, of_all: Any, along: Any, pair: str
+    name: str, input: Any, dim: Any, keepdim: bool, other: Any, result: Any, of_all: Any, along: Any, pair: Any
 ) -> Any:
     x = as_tensor(input, name)
     if isinstance(dim, (Tensor, np.ndarray)):
         dim, other = None, dim
     if other is not None:
-        import chainrule
-
-        return getattr(chainrule, pair)(x, other)
+        return pair(x, other)
     if dim is None:
         refuse_complex(x, f"\"{name}_all\" not implemented for '{{}}'")
         if not x.numel():
@@ -91,7 +90,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     >>> cr.max(x, dim=1).indices
     tensor([1, 0])
     """
-    return _extremum("max", input, dim, keepdim, other, _max, ops.max_of_all, order.max_along, "maximum")
+    return _extremum("max", input, dim, keepdim, other, _max, ops.max_of_all, order.max_along, maximum)
 
 
 @public(kinds="bif", samples=lambda: _extremum_samples("min"))
@@ -116,7 +115,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     >>> cr.min(cr.tensor([[1.0, 5.0], [4.0, 3.0]]), dim=1).values
     tensor([1., 3.])
     """
-    return _extremum("min", input, dim, keepdim, other, _min, ops.min_of_all, order.min_along, "minimum")
+    return _extremum("min", input, dim, keepdim, other, _min, ops.min_of_all, order.min_along, minimum)
 
 
 def _amax_samples(name: str) -> list[Sample]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.core.mode import no_grad
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
+from chainrule.functions.join import cat
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm", "parameters_to_vector", "vector_to_parameters"]
 
@@ -24,8 +25,6 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> cr.nn.utils.parameters_to_vector([cr.ones(2), cr.zeros(1, 2)])
     tensor([1., 1., 0., 0.])
     """
-    from chainrule import cat
-
     return cat([p.reshape(-1) for p in parameters])  # type: ignore[attr-defined]
 
 
