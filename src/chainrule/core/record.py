@@ -243,8 +243,30 @@ def _adapted(rule: Rule, f: Callable) -> Callable:
     return lambda g, x, y, out: f(g, *[out if kind is OUT else y if i else x for kind, i in rule.sources])
 
 
+def _product_pull(fx: Callable, rx: Callable, fy: Callable, ry: Callable) -> Callable:
+    """Return the pull of an op like mul, each of whose rules needs the other input: `_binary_pull` without its adapters."""
+
+    def pull(node: Node, g: Any, level: int) -> tuple:
+        if node.saved is None:
+            raise freed_error()
+        x, y = node.saved
+        if level == 0:
+            x = x._data if x.__class__ is Tensor and x._ver is None else held(x, node, 0)
+            y = y._data if y.__class__ is Tensor and y._ver is None else held(y, node, 0)
+            gx, gy = rx(g, y), ry(g, x)
+        else:
+            gx, gy = fx(g, held(y, node, level)), fy(g, held(x, node, level))
+        if node.shapes is not None:
+            return unbroadcast(gx, node.shapes[0]), unbroadcast(gy, node.shapes[1])
+        return gx, gy
+
+    return pull
+
+
 def _binary_pull(rules: tuple, mask: tuple[bool, ...], saves_out: bool) -> Callable:
     """Return the pull of a binary elementwise op; `shapes` is None where no un-broadcast is needed."""
+    if mask == (True, True) and (rules[0].sources, rules[1].sources) == (((IN, 1),), ((IN, 0),)):
+        return _product_pull(rules[0].f, rules[0].raw, rules[1].f, rules[1].raw)
     fx, rx = (_adapted(rules[0], rules[0].f), _adapted(rules[0], rules[0].raw)) if mask[0] else (None, None)
     fy, ry = (_adapted(rules[1], rules[1].f), _adapted(rules[1], rules[1].raw)) if mask[1] else (None, None)
 

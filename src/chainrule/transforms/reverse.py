@@ -100,8 +100,10 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
     heap: list[int] = []
     view = ~level if create_graph else level
     needed = None if paths is None else paths.needed
+    add = np.add
     edges: Any
     gs: Any
+    held: Any = None
     if len(roots) == 1 and needed is None and roots[0][0]._kind == NODE:
         node, g = roots[0]
     else:
@@ -146,26 +148,42 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                     continue
             elif kind is Node or edge._kind == NODE:
                 key = edge.id
+                if held is not None:
+                    heappush(heap, -held.id)
+                    pending[held.id] = [held, held_g, False]
+                    held = None
                 entry = pending.get(key)
                 if entry is None:
-                    if needed is None or key in needed:
-                        heappush(heap, -key)
-                        # Its own buffer: not the cotangent passed on, nor a view of it (rules return no saved value).
-                        owned = gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None
-                        pending[key] = [edge, gi, owned]
+                    if needed is not None and key not in needed:
+                        continue
+                    if not heap:
+                        held, held_g = edge, gi  # the only node so far: the next, unless another comes
+                        continue
+                    heappush(heap, -key)
+                    # Its own buffer: not the cotangent passed on, nor a view of it (rules return no saved value).
+                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None
+                    pending[key] = [edge, gi, owned]
                     continue
             else:
                 if needed is None or edge.node.id in needed:
+                    if held is not None:
+                        heappush(heap, -held.id)
+                        pending[held.id] = [held, held_g, False]
+                        held = None
                     _add_to_port(edge, gi, pending, heap)
                 continue
             if entry[2] and gi.__class__ is ndarray and entry[1].dtype is gi.dtype:
-                np.add(entry[1], gi, out=entry[1])
+                add(entry[1], gi, entry[1])
             else:
                 entry[1] = total = entry[1] + gi
                 entry[2] = total.__class__ is ndarray
-        if not heap:
+        if held is not None:
+            node, g = held, held_g
+            held = None
+        elif heap:
+            node, g, _ = pending.pop(-heappop(heap))
+        else:
             return leaves
-        node, g, _ = pending.pop(-heappop(heap))
 
 
 def _add_to_port(port: Any, g: Any, pending: dict[int, list], heap: list[int]) -> None:
