@@ -16,7 +16,7 @@ from chainrule.core.dispatch import NUMBERS, OPERANDS, compute, promoted, run
 from chainrule.core.graph import LEAF, Node, new, next_id
 from chainrule.core.mode import STATE
 from chainrule.core.op import ELEMENTWISE, IN, OUT, Op
-from chainrule.core.parallel import LARGE, blockwise
+from chainrule.core.parallel import LARGE, spread
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, plan_for, refuse_inference
 from chainrule.core.tensor import Tensor, array_of, version_of
@@ -132,7 +132,7 @@ def _viewing(op: Op) -> Callable:
     def call(x: Any, **params: Any) -> Any:
         if x.__class__ is ndarray:
             return kernel(x, **params)
-        if x.__class__ is not Tensor or not STATE.plain:
+        if not isinstance(x, Tensor) or x._level or not STATE.plain:
             return run(op, (x,), params)
         a = x._data
         if a.__class__ is not ndarray:
@@ -179,19 +179,20 @@ def _unary(op: Op, slow: Callable) -> Callable:
     kernel, calm = op.kernel, op.calm
     keeps_dtype = op.dtype != "bool"
     real_only = "c" not in op.kinds
+    costly = op.costly
     rule = op.rules[0]
     saves_x = rule is not None and rule.uses(IN, 0)
     saves_out = rule is not None and rule.uses(OUT)
     plans: list = [None, None]
 
     def call(input: Any) -> Any:
-        if input.__class__ is not Tensor:
+        if input.__class__ is not Tensor and (not isinstance(input, Tensor) or input._level):
             return slow(input)
         a = input._data
         c = a.__class__
         token = None if calm else hush()
         try:
-            out = kernel(a) if c is not ndarray or a.size < LARGE else blockwise(kernel, a)
+            out = spread(kernel, a) if costly and c is ndarray and a.size >= LARGE else kernel(a)
         except (TypeError, ArithmeticError, RuntimeWarning):
             return slow(input)
         finally:
@@ -256,21 +257,22 @@ def _binary(op: Op, slow: Callable) -> Callable:
     plans: list = [None] * 8
 
     def call(input: Any, other: Any) -> Any:
-        if input.__class__ is Tensor:
+        cx, cy = input.__class__, other.__class__
+        if cx is Tensor or (cx not in NUMBERS and isinstance(input, Tensor) and not input._level):
             a = input._data
             nx = input._node
             d = a.dtype
-            if other.__class__ is Tensor:
+            if cy is Tensor or (cy not in NUMBERS and isinstance(other, Tensor) and not other._level):
                 b = other._data
                 if d is not b.dtype:
                     return slow(input, other)
                 ny = other._node
-            elif other.__class__ in NUMBERS:
+            elif cy in NUMBERS:
                 b = other
                 ny = None
             else:
                 return slow(input, other)
-        elif input.__class__ in NUMBERS and other.__class__ is Tensor:
+        elif cx in NUMBERS and cy is Tensor:
             a = input
             b = other._data
             nx = None

@@ -120,14 +120,16 @@ class Op:
     calm : bool
         The kernel raises floating point flags only on infinities and overflow, so the fast path runs it without the 100
         to 250 ns that silencing NumPy costs; a warning that is an error there is caught, and the slow path is silent.
+    costly : bool
+        The kernel computes much per element and takes ``out=``, so large arrays are split over threads.
     call : callable
         The function that the rule book exports: raw arrays in, raw array out; tensors in, tensor out.
     """
 
     __slots__ = (
-        "_node_name", "batch", "call", "calm", "check", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind", "kinds",
-        "lower", "name", "nondiff", "params", "plans", "real_linear", "reference", "rules", "samples", "shape", "variadic",
-        "view",
+        "_node_name", "batch", "call", "calm", "check", "costly", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind",
+        "kinds", "lower", "name", "nondiff", "params", "plans", "real_linear", "reference", "rules", "samples", "shape",
+        "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -154,6 +156,7 @@ class Op:
         doc: str = "",
         check: Callable | None = None,
         calm: bool = False,
+        costly: bool = False,
     ):
         match = _SIGNATURE.fullmatch(signature)
         if match is None:
@@ -183,7 +186,7 @@ class Op:
         self.view, self.dtype, self.kinds = view, dtype, kinds
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.domain, self.samples, self.reference = domain, samples, reference
-        self.nondiff, self.check, self.calm = nondiff, check, calm
+        self.nondiff, self.check, self.calm, self.costly = nondiff, check, calm, costly
         if nondiff and (rules or jvp):
             raise TypeError(f"{self.name} is declared nondiff and has rules")
         camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
@@ -208,8 +211,8 @@ class Op:
 
 
 _OPTIONS = frozenset((
-    "batch", "calm", "check", "doc", "domain", "dtype", "kinds", "lower", "node", "nondiff", "real_linear", "reference",
-    "samples", "shape", "view",
+    "batch", "calm", "check", "costly", "doc", "domain", "dtype", "kinds", "lower", "node", "nondiff", "real_linear",
+    "reference", "samples", "shape", "view",
 ))  # fmt: skip
 
 

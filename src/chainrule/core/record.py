@@ -15,7 +15,6 @@ import numpy as np
 from chainrule.core.graph import LEAF, Node, Port, freed_error, modified_error, new, next_id
 from chainrule.core.mode import STATE
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
-from chainrule.core.parallel import LARGE, blockwise
 from chainrule.core.tensor import Tensor, meta_of, version_of, wrap_at
 
 ndarray = np.ndarray
@@ -202,9 +201,7 @@ def _unary_pull(rule: Rule) -> Callable:
 
         def pull_out(node: Node, g: Any, level: int) -> Any:
             out = held_out(node, level)
-            if level == 0:
-                return raw(g, out) if g.__class__ is not ndarray or g.size < LARGE else blockwise(raw, g, out)
-            return f(g, out)
+            return raw(g, out) if level == 0 else f(g, out)
 
         return pull_out
     if kinds == (IN,):
@@ -212,8 +209,6 @@ def _unary_pull(rule: Rule) -> Callable:
         def pull_in(node: Node, g: Any, level: int) -> Any:
             x = node.saved
             if level == 0 and x.__class__ is Tensor and x._ver is None:
-                if g.__class__ is ndarray and g.size >= LARGE:
-                    return blockwise(raw, g, x._data)
                 return raw(g, x._data)
             if x is None:
                 raise freed_error()

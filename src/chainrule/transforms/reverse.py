@@ -104,6 +104,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
     edges: Any
     gs: Any
     held: Any = None
+    held_g: Any = None
     if len(roots) == 1 and needed is None and roots[0][0]._kind == NODE:
         node, g = roots[0]
     else:
