@@ -127,8 +127,8 @@ class Op:
     """
 
     __slots__ = (
-        "_node_name", "batch", "call", "calm", "check", "costly", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind",
-        "kinds", "lower", "name", "nondiff", "params", "plans", "real_linear", "reference", "rules", "samples", "shape",
+        "_node_name", "call", "calm", "check", "costly", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind",
+        "kinds", "name", "nondiff", "params", "plans", "real_linear", "reference", "rules", "samples", "shape",
         "variadic", "view",
     )  # fmt: skip
     call: Callable
@@ -142,8 +142,6 @@ class Op:
         *,
         jvp: Callable | None = None,
         shape: Callable | None = None,
-        batch: Callable | None = None,
-        lower: Any = None,
         node: str | Callable | None = None,
         view: bool = False,
         real_linear: bool = False,
@@ -182,7 +180,7 @@ class Op:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
-        self.shape, self.batch, self.lower, self.doc = shape, batch, lower, doc
+        self.shape, self.doc = shape, doc
         self.view, self.dtype, self.kinds = view, dtype, kinds
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.domain, self.samples, self.reference = domain, samples, reference
@@ -211,7 +209,7 @@ class Op:
 
 
 _OPTIONS = frozenset((
-    "batch", "calm", "check", "costly", "doc", "domain", "dtype", "kinds", "lower", "node", "nondiff", "real_linear",
+    "calm", "check", "costly", "doc", "domain", "dtype", "kinds", "node", "nondiff", "real_linear",
     "reference", "samples", "shape", "view",
 ))  # fmt: skip
 
@@ -243,7 +241,7 @@ def elementwise(signature: str, kernel: Callable, *, jvp: Callable | None = None
         derivative. jvp is the sum of the maps, vjp is each map followed by the un-broadcast; for complex values vjp is
         the conjugate of the map of the conjugate. A map that is not complex-linear (abs) gives its `jvp` too, and its
         rule is then the adjoint. Options: `kinds` ("f", "fc": real and complex), `dtype`, `domain` (an open interval,
-        or one per input, from which tests draw), `samples`, `lower`, `node`, `reference`, `nondiff`, `doc`.
+        or one per input, from which tests draw), `samples`, `node`, `reference`, `nondiff`, `doc`.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def _refuse(x: Any) -> None:
         raise NotImplementedError(f"\"clamp_min_scalar_cpu\" not implemented for '{x.dtype.old_name}'")
 
 
-relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", lower="relu", check=_refuse,
+relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
     x=lambda g, out: where(out <= 0, 0, g),
     doc=binary("Return the positive part of each element.", "cr.relu(cr.tensor([-1.0, 2.0]))", "tensor([0., 2.])",
                names=("input",), note="The derivative at 0 is 0."))  # fmt: skip

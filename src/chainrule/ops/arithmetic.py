@@ -52,28 +52,28 @@ def _refuse_bool(x: Any) -> None:
         )
 
 
-add = elementwise("add(x, y)", operator.add, calm=True, lower="fadd", kinds="bifc",
+add = elementwise("add(x, y)", operator.add, calm=True, kinds="bifc",
     x=lambda g: g,
     y=lambda g: g,
     doc=binary("Return the sum.", "cr.add(cr.tensor([1.0, 2.0]), 3)", "tensor([4., 5.])"))  # fmt: skip
 
-sub = elementwise("sub(x, y)", operator.sub, calm=True, lower="fsub", kinds="ifc", check=_refuse_bools,
+sub = elementwise("sub(x, y)", operator.sub, calm=True, kinds="ifc", check=_refuse_bools,
     x=lambda g: g,
     y=lambda g: -g,
     doc=binary("Return the difference.", "cr.sub(cr.tensor([1.0, 2.0]), 3)", "tensor([-2., -1.])"))  # fmt: skip
 
-mul = elementwise("mul(x, y)", operator.mul, calm=True, lower="fmul", kinds="bifc",
+mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc",
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     doc=binary("Return the product.", "cr.mul(cr.tensor([1.0, 2.0]), 3)", "tensor([3., 6.])"))  # fmt: skip
 
-div = elementwise("div(x, y)", operator.truediv, calm=True, lower="fdiv", dtype="float", domain=[(-3, 3), POSITIVE],
+div = elementwise("div(x, y)", operator.truediv, calm=True, dtype="float", domain=[(-3, 3), POSITIVE],
     x=lambda g, y: g / y,
     y=lambda g, x, y: -g * ((x / y) / y),
     doc=binary("Return the quotient; integers give the default dtype.", "cr.div(cr.tensor([1, 2]), 4)",
                "tensor([0.2500, 0.5000])"))  # fmt: skip
 
-neg = elementwise("neg(x)", operator.neg, calm=True, lower="fneg", kinds="ifc", check=_refuse_bool,
+neg = elementwise("neg(x)", operator.neg, calm=True, kinds="ifc", check=_refuse_bool,
     x=lambda g: -g,
     doc=binary("Return the negative.", "cr.neg(cr.tensor([1.0, -2.0]))", "tensor([-1.,  2.])", names=("input",)))  # fmt: skip
 

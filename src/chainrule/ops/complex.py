@@ -113,7 +113,7 @@ sgn = elementwise("sgn(x)", _sign, kinds="bifc",
         "tensor([0.6000+0.8000j, 0.0000+0.0000j])", "any",
         notes="The derivative at 0 is taken as 0."))  # fmt: skip
 
-abs = elementwise("abs(x)", np.absolute, kinds="ifc", lower="fabs",
+abs = elementwise("abs(x)", np.absolute, kinds="ifc",
     jvp=lambda x_dot, x: real_part(x_dot * sgn(x).conj()),
     x=lambda g, x: g * sgn(x),
     doc=unary("Return the magnitude of each element.", "cr.abs(cr.tensor([-2.0, 0.0, 3.0]))", "tensor([2., 0., 3.])", "ifc",

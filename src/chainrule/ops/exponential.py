@@ -14,7 +14,7 @@ from chainrule.ops.select import where
 POSITIVE = (0.2, 3.0)
 LN2, LN10 = math.log(2), math.log(10)
 
-exp = elementwise("exp(x)", np.exp, costly=True, dtype="float", kinds="bifc", lower="exp",
+exp = elementwise("exp(x)", np.exp, costly=True, dtype="float", kinds="bifc",
     x=lambda g, out: g * out,
     doc=unary("Return e to the power of each element.",
         "cr.exp(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 2.7183])"))  # fmt: skip
@@ -28,7 +28,7 @@ expm1 = elementwise("expm1(x)", np.expm1, costly=True, dtype="float", kinds="bif
     doc=unary("Return ``exp(input) - 1``, precise near 0.",
         "cr.expm1(cr.tensor([0.0, 1e-6]))", "tensor([0.0000e+00, 1.0000e-06])"))  # fmt: skip
 
-log = elementwise("log(x)", np.log, costly=True, dtype="float", kinds="bifc", lower="log", domain=POSITIVE,
+log = elementwise("log(x)", np.log, costly=True, dtype="float", kinds="bifc", domain=POSITIVE,
     x=lambda g, x: g / x,
     doc=unary("Return the natural logarithm of each element.", "cr.log(cr.tensor([1.0, 10.0]))", "tensor([0.0000, 2.3026])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
@@ -48,7 +48,7 @@ log1p = elementwise("log1p(x)", np.log1p, costly=True, dtype="float", kinds="bif
     doc=unary("Return ``log(1 + input)``, precise near 0.",
         "cr.log1p(cr.tensor([0.0, 1e-6]))", "tensor([0.0000e+00, 1.0000e-06])"))  # fmt: skip
 
-sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", lower="sqrt", domain=POSITIVE,
+sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", domain=POSITIVE,
     x=lambda g, out: g / (out + out),
     doc=unary("Return the square root of each element.", "cr.sqrt(cr.tensor([4.0, 9.0]))", "tensor([2., 3.])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
@@ -83,7 +83,7 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     return np.divide(1, out, out=out)
 
 
-sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds="bifc", lower="sigmoid",
+sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds="bifc",
     x=lambda g, out: g * out * (1 - out),
     doc=unary("Return the logistic function ``1 / (1 + exp(-input))`` of each element.",
         "cr.sigmoid(cr.tensor([0.0, 2.0, -2.0]))", "tensor([0.5000, 0.8808, 0.1192])"))  # fmt: skip

@@ -25,13 +25,13 @@ _TIES = "Where both are equal, each gets half of the derivative."
 _FIRST = "Where both are equal, `input` gets the derivative."
 _BOUND = "At a bound, `input` gets the derivative."
 
-maximum = elementwise("maximum(x, y)", np.maximum, calm=True, kinds="bif", lower="fmax", check=_refuse_complex("maximum"),
+maximum = elementwise("maximum(x, y)", np.maximum, calm=True, kinds="bif", check=_refuse_complex("maximum"),
     x=lambda g, x, y: where(x == y, g / 2, where(x < y, 0, g)),
     y=lambda g, x, y: where(x == y, g / 2, where(x > y, 0, g)),
     doc=binary("Return the larger of two values; NaN if either is NaN.",
                "cr.maximum(cr.tensor([1.0, 4.0]), cr.tensor([3.0, 2.0]))", "tensor([3., 4.])", note=_TIES))  # fmt: skip
 
-minimum = elementwise("minimum(x, y)", np.minimum, calm=True, kinds="bif", lower="fmin", check=_refuse_complex("minimum"),
+minimum = elementwise("minimum(x, y)", np.minimum, calm=True, kinds="bif", check=_refuse_complex("minimum"),
     x=lambda g, x, y: where(x == y, g / 2, where(x > y, 0, g)),
     y=lambda g, x, y: where(x == y, g / 2, where(x < y, 0, g)),
     doc=binary("Return the smaller of two values; NaN if either is NaN.",

@@ -11,7 +11,7 @@ from chainrule.core.op import elementwise, op
 from chainrule.core.sample import Bools, Sample
 from chainrule.ops.describe import binary
 
-where: Callable = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc", lower="select",
+where: Callable = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc",
     x=lambda g, condition: where(condition, g, 0),
     y=lambda g, condition: where(condition, 0, g),
     samples=lambda: [

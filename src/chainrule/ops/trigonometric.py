@@ -15,11 +15,11 @@ from chainrule.ops.exponential import rsqrt
 WITHIN_ONE = (-0.9, 0.9)
 ABOVE_ONE = (1.2, 3.0)
 
-sin = elementwise("sin(x)", np.sin, costly=True, calm=True, dtype="float", kinds="bifc", lower="sin",
+sin = elementwise("sin(x)", np.sin, costly=True, calm=True, dtype="float", kinds="bifc",
     x=lambda g, x: g * cos(x),
     doc=unary("Return the sine of each element.", "cr.sin(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.8415])"))  # fmt: skip
 
-cos = elementwise("cos(x)", np.cos, costly=True, calm=True, dtype="float", kinds="bifc", lower="cos",
+cos = elementwise("cos(x)", np.cos, costly=True, calm=True, dtype="float", kinds="bifc",
     x=lambda g, x: -g * sin(x),
     doc=unary("Return the cosine of each element.", "cr.cos(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 0.5403])"))  # fmt: skip
 
@@ -37,7 +37,7 @@ cosh = elementwise("cosh(x)", np.cosh, costly=True, dtype="float", kinds="bifc",
     doc=unary("Return the hyperbolic cosine of each element.",
         "cr.cosh(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 1.5431])"))  # fmt: skip
 
-tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", kinds="bifc", lower="tanh",
+tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", kinds="bifc",
     x=lambda g, out: g * (1 - out * out),
     doc=unary("Return the hyperbolic tangent of each element.",
         "cr.tanh(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7616])"))  # fmt: skip
