@@ -85,7 +85,7 @@ def test_inputs_limit_accumulation():
     assert x.grad.item() == 36.0
     assert w.grad is None
     assert h.retains_grad is False
-    with pytest.raises(RuntimeError, match="'inputs' argument to backward\\(\\) cannot be empty"):
+    with pytest.raises(RuntimeError, match=r"`inputs` argument to `backward\(\)` cannot be empty"):
         (x * w).backward(inputs=[])
 
 

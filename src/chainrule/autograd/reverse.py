@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core import dtype as dtypes
 from chainrule.core.graph import LEAF, LEAF_EDGE
 from chainrule.core.mode import enable_grad
 from chainrule.core.op import TABLE
@@ -60,7 +59,8 @@ def backward(
     if inputs is not None:
         wanted = list(inputs.values()) if isinstance(inputs, Mapping) else _sequence(inputs)
         if not wanted:
-            raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        wanted = list({id(t): t for t in wanted}.values())  # a tensor given twice gets its gradient once
         for i, t in enumerate(wanted):
             if not t.requires_grad:
                 raise RuntimeError(
@@ -228,7 +228,7 @@ def _cotangents(roots: list, given: Any, create_graph: bool) -> list[tuple[Any, 
     for i, (root, g) in enumerate(zip(roots, given, strict=True)):
         g = _one(root) if g is None and root.requires_grad else g
         if g is not None:
-            g = _checked(g, root, i)
+            g = checked_cotangent(g, root, i)
         if not root.requires_grad:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if not create_graph:
@@ -249,7 +249,8 @@ def _one(root: Tensor) -> Tensor:
 _ONES = {cls: cls(1) for cls in (np.float32, np.float64, np.float16)}
 
 
-def _checked(g: Tensor, root: Tensor, i: int) -> Tensor:
+def checked_cotangent(g: Tensor, root: Tensor, i: int) -> Tensor:
+    """Return the cotangent of a root in its dtype; raise PyTorch's error where it does not fit the root."""
     if g.shape != root.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {root.shape}."
@@ -260,8 +261,6 @@ def _checked(g: Tensor, root: Tensor, i: int) -> Tensor:
             f"grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a dtype of {root.dtype}."
         )
     if g.dtype is not root.dtype:
-        if g.dtype.category < dtypes.FLOAT:
-            raise RuntimeError(f"grad_output[{i}] must be floating point or complex, got {g.dtype}")
         g = TABLE["to"].call(g, dtype=root.dtype.numpy, source=g.dtype.numpy)
     return g
 
@@ -283,7 +282,7 @@ def _gradients_of_duals(roots: list, wanted: list, given: Any, retain: bool, cre
         value = root._data if at_level else root
         if not isinstance(value, Tensor) or not value.requires_grad:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-        g = _checked(_one(root) if g is None else g, root, 0)
+        g = checked_cotangent(_one(root) if g is None else g, root, 0)
         g_value, g_dot = (g._data, g._tangent) if g._level == level else (g, None)  # type: ignore[attr-defined]
         values.append(value)
         g_values.append(_tensor(g_value))

@@ -70,7 +70,7 @@ def explained(op: Op, args: tuple, error: Exception) -> Exception:
     if op.kind == ELEMENTWISE:
         shapes_.broadcast(*[shape_of(a) for a in args])
     if isinstance(error, OverflowError):
-        return RuntimeError(f"value cannot be converted to the tensor's dtype without overflow: {error} (in {op.name})")
+        return OverflowError(f"int too big to convert: {error} (in {op.name})")
     given = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, Tensor) else type(a).__name__ for a in args)
     kind = IndexError if isinstance(error, IndexError) else RuntimeError
     return kind(f"{op.name}(): {error} (called with {given})")
@@ -151,7 +151,18 @@ def promoted(op: Op, args: tuple) -> tuple:
         raise NotImplementedError(f"\"{op.name}\" not implemented for '{d.old_name}'")
     if d.numpy.isbuiltin != 1:  # NumPy's own dtypes take Python numbers as weak; ml_dtypes' bfloat16 would widen
         return tuple([cast(a, d) if isinstance(a, Tensor) else d.numpy.type(a) for a in lifted])
+    if d.category == dtypes.INT and op.dtype == "same":
+        return tuple([cast(a, d) if isinstance(a, Tensor) else wrapped(a, d) for a in lifted])
     return tuple([cast(a, d) for a in lifted])
+
+
+def wrapped(number: Any, d: dtypes.dtype) -> Any:
+    """Return a Python integer as an integer dtype holds it: modulo its range, as C converts it, where 64 bits hold it."""
+    if number.__class__ is not int or not -(1 << 63) <= number < 1 << 63:
+        return number
+    bits = 8 * d.itemsize
+    kept = number & ((1 << bits) - 1)
+    return kept - (1 << bits) if d.is_signed and kept >> (bits - 1) else kept
 
 
 def _agree(args: tuple) -> bool:

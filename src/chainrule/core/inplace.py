@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from chainrule.core.mode import STATE
 from chainrule.core.op import TABLE, Op, linear
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import make_node
-from chainrule.core.tensor import Tensor, array_of, innermost, version_of, wrap_at
+from chainrule.core.tensor import Tensor, array_of, innermost, keep_gradient, version_of, wrap_at
 
 ndarray = np.ndarray
 
@@ -123,7 +124,7 @@ def check_writable(target: Tensor, value: Any = None) -> None:
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
             "tensor before doing inplace update."
         )
-    if not STATE.record:
+    if not STATE.record or target._level < STATE.floor:
         return
     requires_grad = target.requires_grad
     if target._view is not None and (
@@ -131,7 +132,8 @@ def check_writable(target: Tensor, value: Any = None) -> None:
     ):
         _check_view(target)
     if requires_grad and target.is_leaf:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        a_leaf = "a leaf" if target._view is None else "a view of a leaf"
+        raise RuntimeError(f"{a_leaf} Variable that requires grad is being used in an in-place operation.")
 
 
 def _repeats(data: Any) -> bool:
@@ -207,7 +209,11 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         if np.may_share_memory(fresh, array):
             fresh = fresh.copy()
         np.copyto(array, fresh)
-    if STATE.record and (value._node is not None or target._node is not None or root_of(target)._node is not None):
+    if (
+        STATE.record
+        and not STATE.floor
+        and (value._node is not None or target._node is not None or root_of(target)._node is not None)
+    ):
         _rewire(target, value)
     version_of(target).bump()
     return target
@@ -216,13 +222,29 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
 def _rewire(target: Tensor, value: Tensor) -> None:
     """Give the written tensor, its base and the base's other views the history of the write."""
     if target._view is None:
+        before = target._node
         target._node = value._node
+        _keep_retaining(target, before)
         base = target
     else:
         base = root_of(target)
+        before = base._node
         base._node = slices_node(base, value, chain_of(target))
+        _keep_retaining(base, before)
     for t in _views_of(base):
+        before = t._node
         t._node = replayed(t)._node
+        _keep_retaining(t, before)
+
+
+def _keep_retaining(t: Tensor, before: Any) -> None:
+    """Have a tensor of a new history retain the gradient of its new values, no longer that of its old ones."""
+    if before is None or before is LEAF or not t.retains_grad:
+        return
+    node = before.node if before._kind == PORT else before
+    node.hooks = tuple([hook for hook in node.hooks or () if hook[1]() is not t]) or None
+    if t._node is not None and t._node is not LEAF:
+        keep_gradient(t._node, ref(t))
 
 
 def _views_of(base: Tensor) -> list[Tensor]:

@@ -22,6 +22,7 @@ class _State(threading.local):
     record = True
     grad = True
     inference = False
+    floor = 0  # the lowest level that is recorded: above 0 in a transform called under no_grad
     meta: Any = None  # what a fresh tensor's `_meta` starts as: marks tensors made in inference mode
 
 
@@ -39,7 +40,8 @@ INFERENCE = InferenceMark()
 
 def _set(grad: bool, inference: bool) -> None:
     STATE.grad, STATE.inference = grad, inference
-    STATE.plain = STATE.record = grad and not inference
+    STATE.record = grad and not inference
+    STATE.plain = STATE.record and not STATE.floor
     STATE.meta = INFERENCE if inference else None
 
 
@@ -113,6 +115,26 @@ class _Awaitable:
 
     def __await__(self) -> Any:
         return _drive(self._inner.__await__(), self._mode)
+
+
+class recording:  # noqa: N801 - a context manager like the others
+    """Record at a transform's own level and above it; below, go on recording or not as the caller does."""
+
+    __slots__ = ("_level", "_saved")
+
+    def __init__(self, level: int):
+        self._level = level
+
+    def __enter__(self) -> None:
+        s = STATE
+        self._saved = (s.grad, s.inference, s.floor)
+        if not s.record:
+            s.floor = self._level
+        _set(True, False)
+
+    def __exit__(self, *exc: object) -> None:
+        *before, STATE.floor = self._saved
+        _set(*before)
 
 
 class _DecoratorMode(_Mode):

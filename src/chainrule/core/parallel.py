@@ -93,7 +93,10 @@ def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
         finally:
             unhush(token)
 
-    waiting = [_workers().submit(share, k) for k in range(1, number)]
+    try:
+        waiting = [_workers().submit(share, k) for k in range(1, number)]
+    except RuntimeError:  # the interpreter is shutting down, and starts no more work
+        return kernel(a)
     share(0)
     for future in waiting:
         future.result()

@@ -38,4 +38,4 @@ except (ImportError, AttributeError, LookupError):
     hush, unhush = _through_errstate()
 
 # Ops declared `calm` run without `hush`; this keeps their rare overflow as silent as PyTorch's.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"chainrule\.core\.dispatch")
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"chainrule\.core\.fast")

@@ -71,13 +71,49 @@ def held_out(node: Node, level: int) -> Any:
     out, version = node.out, node.version
     if out is None:
         raise freed_error()
-    if version is not None and version.stamp > node.id:
-        raise modified_error(node, version, f"chainrule.Tensor {list(out.shape)}", f"output 0 of {node.name()}")
-    if level >= 0:
-        return out
+    modified = version is not None and version.stamp > node.id
     if out.__class__ is tuple:
-        return tuple(_revive(~level, o, Port(node, i)) for i, o in enumerate(out))
-    return _revive(~level, out, node)
+        if level < 0:
+            out = tuple(_revive(~level, o, Port(node, i)) for i, o in enumerate(out))
+        return _Guarded(out, node) if modified else out
+    if modified:
+        raise modified_error(node, version, f"chainrule.Tensor {list(out.shape)}", f"output 0 of {node.name()}")
+    return out if level >= 0 else _revive(~level, out, node)
+
+
+class _Versions:
+    """The version counters of several results, None for those that no write reaches."""
+
+    __slots__ = ("each",)
+
+    def __init__(self, each: tuple):
+        self.each = each
+
+    @property
+    def stamp(self) -> int:
+        """The node id current at the last write to any."""
+        return max([v.stamp for v in self.each if v is not None], default=0)
+
+
+class _Guarded(tuple):
+    """Several saved results, some written to since: reading one of those raises, and rules read what they need."""
+
+    _node: Node
+
+    def __new__(cls, out: tuple, node: Node) -> _Guarded:
+        made = super().__new__(cls, out)
+        made._node = node
+        return made
+
+    def __getitem__(self, index: Any) -> Any:
+        node, value = self._node, super().__getitem__(index)
+        version = node.version.each[index]
+        if version is not None and version.stamp > node.id:
+            raise modified_error(node, version, f"chainrule.Tensor {list(value.shape)}", f"output {index} of {node.name()}")
+        return value
+
+    def __iter__(self) -> Any:
+        return iter([self[i] for i in range(len(self))])
 
 
 def _revive(level: int, payload: Any, edge: Any) -> Tensor:
@@ -311,7 +347,8 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Nod
     node.params = params
     node.hooks = node.out = node.version = node.shapes = None
     saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
-    refuse_inference(saved)
+    if not STATE.floor:
+        refuse_inference(saved)
     # Only `None` itself means freed: a single op that saves its result alone says so with an empty tuple.
     node.saved = saved if not plan.single else saved[0] if plan.saves[0] else ()
     if plan.saves_out:
@@ -337,7 +374,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if several:
         outs = tuple(outs)
     made = [wrap_at(level, o) for o in (outs if several else (outs,))]
-    if STATE.record and op.is_differentiable:
+    if STATE.record and level >= STATE.floor and op.is_differentiable:
         rules = op.rules * len(args) if op.variadic else op.rules
         edges = tuple([None if r is None else edge_of(a, level) for a, r in zip(args, rules, strict=True)])
         if edges.count(None) < len(edges) and any(map(is_inexact, outs if several else (outs,))):
@@ -347,7 +384,9 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
             for i, t in enumerate(made):
                 if is_inexact(t._data):
                     t._node = Port(node, i) if several else node
-            if node.out is not None and not several and outs.__class__ is ndarray:
+            if node.out is not None and several and not level:
+                node.version = _Versions(tuple([version_of(t) if t._data.__class__ is ndarray else None for t in made]))
+            elif node.out is not None and outs.__class__ is ndarray:
                 node.version = version_of(made[0])
     if op.view:
         for i, t in enumerate(made):

@@ -7,9 +7,10 @@ from functools import wraps
 from typing import Any
 
 from chainrule.autograd.forward_ad import lowered, raised
+from chainrule.autograd.reverse import checked_cotangent
 from chainrule.core.graph import LEAF
 from chainrule.core.levels import fresh_level
-from chainrule.core.mode import enable_grad
+from chainrule.core.mode import recording
 from chainrule.core.tensor import Tensor, Tracked, check_differentiable, wrap, wrap_at
 from chainrule.core.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.transforms.forward import zeros_like
@@ -18,7 +19,7 @@ from chainrule.transforms.reverse import gradients
 
 def _leaf(level: int, t: Any) -> Tensor:
     if not isinstance(t, Tensor):
-        raise RuntimeError(f"Expected the differentiated arguments to be Tensors, got {type(t).__name__}")
+        raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
     check_differentiable(t.dtype)
     made = wrap_at(level, lowered(t))
     made._node = LEAF
@@ -66,7 +67,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     level = fresh_level()
     flat, spec = tree_flatten(primals)
     leaves = [_leaf(level, t) for t in flat]
-    with enable_grad():
+    with recording(level):
         result = func(*tree_unflatten(leaves, spec))
     aux = None
     if has_aux:
@@ -86,11 +87,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
                 f"Expected pytree structure of cotangents to be the same as pytree structure of "
                 f"outputs to the function. cotangents: {g_spec}, primal output: {out_spec}"
             )
-        for g, out in zip(gs, outs, strict=True):
-            if g.shape != out.shape:
-                raise RuntimeError(
-                    f"Mismatch in shape: the cotangent has a shape of {g.shape} and the output a shape of {out.shape}."
-                )
+        gs = [checked_cotangent(g, out, i) for i, (g, out) in enumerate(zip(gs, outs, strict=True))]
         return tree_unflatten(_pull(level, outs, gs, leaves, retain_graph), spec)
 
     value = tree_unflatten([_lowered_from(level, out) for out in outs], out_spec)

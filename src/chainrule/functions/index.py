@@ -224,7 +224,9 @@ def _reversed(self: Tensor) -> Tensor:
 def _setitem(self: Tensor, key: Any, value: Any) -> None:
     """Write a value, broadcast and cast, to the part of the tensor that the key selects; gradients flow to the value."""
     basic, arrays = _parsed(self, key)
+    mixed = False
     if value.__class__ not in NUMBERS:
+        mixed = isinstance(value, Tensor) and value.dtype is not self.dtype
         value = as_tensor(value, "__setitem__", 1)
     try:
         if not arrays:
@@ -234,8 +236,11 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
                 return
             _write(getitem(self, index=basic), value)
             return
+        masked = len(arrays) == 1 and _is_mask(arrays[0][1])
+        if mixed and not (masked and value.numel() == 1) and key.__class__ is not bool:
+            raise _mismatched(self, value)
         x = _selected(self, basic)
-        if len(arrays) == 1 and _is_mask(arrays[0][1]):
+        if masked:
             axis, mask = arrays[0]
             _check_mask(x, axis, mask)
             _put_masked(x, mask, _fitting(x, value), axis)
@@ -260,6 +265,13 @@ def _write(part: Tensor, value: Any) -> None:
     copy_(part, value)
 
 
+def _mismatched(x: Tensor, value: Tensor) -> RuntimeError:
+    return RuntimeError(
+        f"Index put requires the source and destination dtypes match, got {x.dtype.old_name} for the destination and "
+        f"{value.dtype.old_name} for the source."
+    )
+
+
 def _fitting(x: Tensor, value: Any) -> Tensor:
     """Return the value to write as a tensor of the dtype of `x`."""
     return cast(as_tensor(value), x.dtype)
@@ -273,7 +285,7 @@ def _broadcast_to_place(value: Tensor, shape: tuple) -> Tensor:
     except ValueError:
         fits = False
     if not fits:
-        raise IndexError(
+        raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
             f"{list(shape)}"
         )
@@ -343,10 +355,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """
     x, values = as_tensor(input, "index_put"), as_tensor(values, "index_put", 2)
     if x.dtype is not values.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {x.dtype.old_name} for the destination and "
-            f"{values.dtype.old_name} for the source."
-        )
+        raise _mismatched(x, values)
     _, arrays = _parsed(x, tuple(indices))
     i, axes = _combined(x, arrays)
     values = _broadcast_to_place(values, _place_shape(x, i, axes))

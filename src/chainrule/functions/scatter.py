@@ -265,6 +265,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
             f"{x.ndim} dimensions for input, and {i.ndim} dimensions for indices"
         )
+    if not x.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = axis_index(dim, x.ndim)
     flat = [tuple(1 if d == axis else n for d, n in enumerate(t._data.shape)) for t in (x, i)]
     shape = np.broadcast_shapes(*flat)

@@ -116,10 +116,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
             "movedim: Invalid source or destination dims: source "
             f"({list(sources)} dims) should contain the same number of dims as destination ({list(places)} dims)"
         )
-    if not x.ndim:
-        return x
     taken = [axis_index(d, x.ndim) for d in sources]
     given = [axis_index(d, x.ndim) for d in places]
+    if not x.ndim:
+        return x
     for name, dims in (("source", taken), ("destination", given)):
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")

@@ -71,7 +71,7 @@ def _selecting(find: Callable) -> Callable:
 
     def kernel(x: Any, *, axis: int, keepdims: bool, **params: Any) -> tuple:
         if not x.ndim:
-            return x, np.int64(0)
+            return x[()], np.int64(0)  # a scalar: never the input's own memory
         index = find(x, axis, **params)
         values = np.take_along_axis(x, index, axis)
         return (values, index) if keepdims else (values.squeeze(axis)[()], index.squeeze(axis)[()])
@@ -139,14 +139,14 @@ kthvalue = _declare_selection("kthvalue", _kth_index, "Kthvalue", ", k", k=2,
 
 def _sort(x: Any, *, axis: int, descending: bool, stable: bool) -> tuple:
     if not x.ndim:
-        return x, np.int64(0)
+        return x[()], np.int64(0)  # a scalar: never the input's own memory
     order = rank(x, axis, descending)
     return np.take_along_axis(x, order, axis), order
 
 
 def _topk(x: Any, *, k: int, axis: int, largest: bool) -> tuple:
     if not x.ndim:
-        return (x, np.int64(0)) if k else (np.empty(0, x.dtype), np.empty(0, np.int64))
+        return (x[()], np.int64(0)) if k else (np.empty(0, x.dtype), np.empty(0, np.int64))
     n = x.shape[axis]
     if k * 8 > n or n < 64:
         order = np.take(rank(x, axis, largest), range(k), axis)
@@ -207,7 +207,7 @@ def _searchsorted(boundaries: Any, values: Any, *, right: bool) -> Any:
 
 def _unique(x: Any, *, axis: int | None, **_: Any) -> tuple:
     if x.ndim == 0:
-        return x.reshape(1), np.int64(0), np.ones(1, np.int64)
+        return x.reshape(1).copy(), np.int64(0), np.ones(1, np.int64)
     values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
     return values, inverse.reshape(x.shape if axis is None else -1), counts
 

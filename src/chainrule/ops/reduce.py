@@ -94,7 +94,7 @@ nansum = op("nansum(x, *, axis, keepdims)", _nansum,
 
 def _prod(x: Any, *, axis: int | None, keepdims: bool) -> Any:
     if not x.ndim:
-        return x
+        return x[()]  # a scalar: never the input's own memory
     return narrowed(np.multiply.reduce(wide(x), axis=axis, keepdims=keepdims), x)
 
 

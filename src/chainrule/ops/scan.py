@@ -81,7 +81,7 @@ def previous(out: Any, axis: int, reverse: bool) -> Any:
 
 def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
     if not x.ndim:
-        return x
+        return x[()]  # a scalar: never the input's own memory
     if reverse:
         return _cumsum(x[along(axis, slice(None, None, -1))], axis=axis, reverse=False)[along(axis, slice(None, None, -1))]
     return narrowed(np.add.accumulate(wide(x), axis=axis), x)
@@ -173,7 +173,7 @@ recurrence = op("recurrence(a, b, *, axis, reverse)", _recurrence,
 
 def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
     if not x.ndim:
-        return x
+        return x[()]  # a scalar: never the input's own memory
     if reverse:
         return _cumprod(x[along(axis, slice(None, None, -1))], axis=axis, reverse=False)[along(axis, slice(None, None, -1))]
     return narrowed(np.multiply.accumulate(wide(x), axis=axis), x)
@@ -199,7 +199,7 @@ def products_of_others(x: Any, axis: int) -> Any:
 def _running(ufunc: np.ufunc) -> Any:
     def kernel(x: Any, *, axis: int) -> Any:
         if not x.ndim:
-            return x, np.int64(0)
+            return x[()], np.int64(0)  # a scalar: never the input's own memory
         out = ufunc.accumulate(x, axis=axis)
         reached = x == out
         if x.dtype.kind not in "biu":
@@ -224,7 +224,7 @@ cummin = _declare_running("cummin", np.minimum)
 
 def _logcumsumexp(x: Any, *, axis: int) -> Any:
     if not x.ndim:
-        return x
+        return x[()]  # a scalar: never the input's own memory
     if x.dtype.kind != "c":
         return narrowed(np.logaddexp.accumulate(wide(x), axis=axis), x)
     out = x.copy()

@@ -120,7 +120,9 @@ def dual(level: int, primal: Any, tangent: Any) -> Dual:
 
 
 def zeros_like(value: Any) -> Any:
-    """Return a zero of the value's shape and dtype, at the bottom level."""
+    """Return a zero of the value's shape and dtype, at the bottom level; 0 for a Python number."""
+    if not hasattr(value, "dtype"):
+        return 0
     d = value.dtype.numpy if isinstance(value, Tensor) else value.dtype
     return np.zeros(shape_of(value), d)
 

@@ -108,7 +108,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
     if len(roots) == 1 and needed is None and roots[0][0]._kind == NODE:
         node, g = roots[0]
     else:
-        node = g = None
+        node, g = None, []  # a list, which owns nothing that it holds: roots' cotangents are the caller's
         edges, gs = [edge for edge, _ in roots], [g for _, g in roots]
     while True:
         while node is not None:
@@ -145,7 +145,8 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                 key = id(edge)
                 entry = leaves.get(key)
                 if entry is None:
-                    leaves[key] = [edge, gi, gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None]
+                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and g.__class__ is not list
+                    leaves[key] = [edge, gi, owned]
                     continue
             elif kind is Node or edge._kind == NODE:
                 key = edge.id
@@ -161,8 +162,9 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                         held, held_g = edge, gi  # the only node so far: the next, unless another comes
                         continue
                     heappush(heap, -key)
-                    # Its own buffer: not the cotangent passed on, nor a view of it (rules return no saved value).
-                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and node is not None
+                    # Its own buffer: not the cotangent passed on (nor one of several), nor a view of it (rules return no
+                    # saved value).
+                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and g.__class__ is not list
                     pending[key] = [edge, gi, owned]
                     continue
             else:
@@ -229,16 +231,26 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                 if g.dtype is not tensor._data.dtype:
                     g, owned = in_dtype(g, tensor), True
                 meta.grad = g if owned or g.__class__ is not ndarray else g.copy()
-            elif not isinstance(old, Tensor):
-                meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
-            elif old._node is not None or old._level:
-                meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
-            elif old._data.__class__ is ndarray:
-                np.add(old._data, g, out=old._data, casting="same_kind")
-                if old._ver is not None:
-                    old._ver.bump()
             else:
-                old._data = old._data + g
+                token = hush()
+                try:
+                    _add_to_gradient(meta, old, g)
+                finally:
+                    unhush(token)
+
+
+def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
+    """Add a raw cotangent to a gradient that is there already: a payload, or the tensor made of it for its reader."""
+    if not isinstance(old, Tensor):
+        meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
+    elif old._node is not None or old._level:
+        meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
+    elif old._data.__class__ is ndarray:
+        np.add(old._data, g, out=old._data, casting="same_kind")
+        if old._ver is not None:
+            old._ver.bump()
+    else:
+        old._data = old._data + g
 
 
 def in_dtype(g: Any, t: Tensor) -> Any:
