@@ -11,8 +11,10 @@ tensor(3.) tensor(8.)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from chainrule.core.device import device
 from chainrule.core.dtype import (
     bool_ as bool,
     can_cast,
@@ -102,6 +104,7 @@ from chainrule import autograd, return_types
 
 __version__ = "0.1.0"
 
+e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
 half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.device import CPU
+from chainrule.core.device import device as as_device
 from chainrule.core.tensor import Tensor, innermost, wrap
 
 __all__ = ["Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
@@ -42,8 +44,7 @@ class Generator:
     __slots__ = ("_rng", "_seed")
 
     def __init__(self, device: Any = "cpu"):
-        if str(device) not in ("cpu", "cpu:0"):
-            raise RuntimeError(f"chainrule computes on the CPU only; device {str(device)!r} is not available")
+        as_device(device)
         self._seed = _FIRST_SEED
         self._rng: Any = None
 
@@ -55,9 +56,9 @@ class Generator:
         return self._rng
 
     @property
-    def device(self) -> str:
-        """Where it draws: always ``"cpu"``."""
-        return "cpu"
+    def device(self) -> as_device:
+        """Where it draws: always the CPU."""
+        return CPU
 
     def manual_seed(self, seed: int) -> Generator:
         """Start anew from a seed, an integer of at most 64 bits; return the generator.

@@ -14,6 +14,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core import dtype as dtypes
+from chainrule.core.device import CPU, device
 from chainrule.core.dtype import COMPLEX, FLOAT, dtype
 from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, Port, Version, dress, new
 from chainrule.core.mode import INFERENCE, STATE
@@ -106,9 +107,9 @@ class Tensor(Methods):
         return self.numel() * self.dtype.itemsize
 
     @property
-    def device(self) -> str:
-        """Where the values live: always ``"cpu"``."""
-        return "cpu"
+    def device(self) -> device:
+        """Where the values live: always the CPU."""
+        return CPU
 
     @property
     def is_cuda(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core import dtype as dtypes
+from chainrule.core.device import device as as_device
 from chainrule.core.dispatch import cast
 from chainrule.core.tensor import Tensor
 from chainrule.ops import shape as ops
@@ -55,12 +56,12 @@ def to(
     for arg in args:
         if isinstance(arg, Tensor):
             dtype = arg.dtype
-        elif isinstance(arg, str):
+        elif isinstance(arg, (str, as_device)):
             device = arg
         elif arg is not None and not isinstance(arg, bool):
             dtype = arg
-    if device is not None and str(device).partition(":")[0] != "cpu":
-        raise RuntimeError(f"chainrule computes on the CPU: there is no device {device!r}")
+    if device is not None:
+        as_device(device)
     d = self.dtype if dtype is None else dtypes.as_dtype(dtype)
     if d is self.dtype:
         return ops.to(self, dtype=d.numpy, source=d.numpy) if copy else self

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import dtype as dtypes
+from chainrule.core.device import CPU
+from chainrule.core.device import device as as_device
 from chainrule.core.dispatch import NUMBERS, cast
 from chainrule.core.graph import LEAF, new
 from chainrule.core.mode import STATE
@@ -238,8 +240,8 @@ Tensor.new_tensor = new_tensor  # type: ignore[attr-defined]
 
 def check_device(device: Any) -> None:
     """Raise unless the device is the CPU."""
-    if device is not None and str(device) not in ("cpu", "cpu:0"):
-        raise RuntimeError(f"chainrule computes on the CPU only; device {str(device)!r} is not available")
+    if device is not None and device is not CPU:
+        as_device(device)
 
 
 def leaf(t: Tensor, requires_grad: bool) -> Tensor:

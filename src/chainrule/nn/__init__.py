@@ -7,6 +7,7 @@ from chainrule.nn import init as init
 from chainrule.nn import utils as utils
 from chainrule.nn.activation import *
 from chainrule.nn.container import *
+from chainrule.nn.dropout import *
 from chainrule.nn.linear import *
 from chainrule.nn.loss import *
 from chainrule.nn.module import *

@@ -8,6 +8,8 @@ from chainrule.nn._activations import *  # noqa: F403
 from chainrule.nn._activations import __all__ as _activations
 from chainrule.nn._classification import *  # noqa: F403
 from chainrule.nn._classification import __all__ as _classification
+from chainrule.nn._dropout import *  # noqa: F403
+from chainrule.nn._dropout import __all__ as _dropout
 from chainrule.nn._losses import *  # noqa: F403
 from chainrule.nn._losses import __all__ as _losses
 from chainrule.nn._rectifiers import *  # noqa: F403
@@ -16,7 +18,7 @@ from chainrule.ops.arithmetic import add
 from chainrule.ops.loss import linear_map
 from chainrule.ops.shape import reshape
 
-__all__ = sorted([*_activations, *_classification, *_losses, *_rectifiers, "linear"])
+__all__ = sorted([*_activations, *_classification, *_dropout, *_losses, *_rectifiers, "linear"])
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from chainrule.core import dtype as dtypes
+from chainrule.core.device import device
 from chainrule.core.mode import no_grad
 from chainrule.core.tensor import Tensor
 from chainrule.nn.parameter import Buffer, Parameter
@@ -370,8 +371,8 @@ class Module(Stateful):
                 found = a.dtype
             elif isinstance(a, (dtypes.dtype, type)):
                 found = dtypes.as_dtype(a)
-            elif isinstance(a, str) and a.split(":")[0] != "cpu":
-                raise RuntimeError(f"chainrule computes on the CPU only; device {a!r} is not available")
+            elif isinstance(a, (str, device)):
+                device(a)
         if found is None:
             return self
         if found.category < dtypes.FLOAT:
