@@ -254,25 +254,26 @@ def _binary(op: Op, slow: Callable) -> Callable:
     keeps_dtype = op.dtype != "bool"
     real_only = "c" not in op.kinds
     nondiff = not op.is_differentiable
+    numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path
     plans: list = [None] * 8
 
     def call(input: Any, other: Any) -> Any:
         cx, cy = input.__class__, other.__class__
-        if cx is Tensor or (cx not in NUMBERS and isinstance(input, Tensor) and not input._level):
+        if cx is Tensor or (cx not in numbers and isinstance(input, Tensor) and not input._level):
             a = input._data
             nx = input._node
             d = a.dtype
-            if cy is Tensor or (cy not in NUMBERS and isinstance(other, Tensor) and not other._level):
+            if cy is Tensor or (cy not in numbers and isinstance(other, Tensor) and not other._level):
                 b = other._data
                 if d is not b.dtype:
                     return slow(input, other)
                 ny = other._node
-            elif cy in NUMBERS:
+            elif cy in numbers:
                 b = other
                 ny = None
             else:
                 return slow(input, other)
-        elif cx in NUMBERS and cy is Tensor:
+        elif cx in numbers and cy is Tensor:
             a = input
             b = other._data
             nx = None

@@ -84,7 +84,7 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
 
 
 sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds="bifc",
-    x=lambda g, out: g * out * (1 - out),
+    x=lambda g, out: (1 - out) * out * g,  # in this order NumPy reuses the first temporary for the rest
     doc=unary("Return the logistic function ``1 / (1 + exp(-input))`` of each element.",
         "cr.sigmoid(cr.tensor([0.0, 2.0, -2.0]))", "tensor([0.5000, 0.8808, 0.1192])"))  # fmt: skip
 
