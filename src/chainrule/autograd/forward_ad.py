@@ -12,23 +12,16 @@ tensor(12.)
 
 from __future__ import annotations
 
-import threading
 from typing import Any, NamedTuple
 
 from chainrule.core import dtype as dtypes
+from chainrule.core.inplace import demote
 from chainrule.core.levels import fresh_level
+from chainrule.core.mode import STATE
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.forward import Dual, dual
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
-
-
-class _Levels(threading.local):
-    def __init__(self) -> None:
-        self.open: list[int] = []
-
-
-_LEVELS = _Levels()
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -41,7 +34,7 @@ class UnpackedDualTensor(NamedTuple):
 def enter_dual_level() -> int:
     """Open a forward level and return it; close it with :func:`exit_dual_level`. Prefer :class:`dual_level`."""
     level = fresh_level()
-    _LEVELS.open.append(level)
+    STATE.open[level] = []
     return level
 
 
@@ -53,13 +46,14 @@ def exit_dual_level(*, level: int | None = None) -> None:
     RuntimeError
         If no level is open, or `level` is not the innermost.
     """
-    if not _LEVELS.open:
+    innermost = _open_level(None)
+    if innermost is None:
         raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created: none is open.")
-    if level is not None and level != _LEVELS.open[-1]:
+    if level is not None and level != innermost:
         raise RuntimeError(
             "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
         )
-    _LEVELS.open.pop()
+    demote(STATE.open.pop(innermost), innermost)
 
 
 class dual_level:  # noqa: N801 - PyTorch's public name
@@ -74,7 +68,7 @@ class dual_level:  # noqa: N801 - PyTorch's public name
 
 def _open_level(level: int | None) -> int | None:
     if level is None or level < 0:
-        return _LEVELS.open[-1] if _LEVELS.open else None
+        return next(reversed(STATE.open), None)
     return level
 
 

@@ -188,6 +188,9 @@ def _unary(op: Op, slow: Callable) -> Callable:
     def call(input: Any) -> Any:
         if input.__class__ is not Tensor and (not isinstance(input, Tensor) or input._level):
             return slow(input)
+        plain = STATE.plain
+        if not plain and STATE.record:
+            return slow(input)
         a = input._data
         c = a.__class__
         token = None if calm else hush()
@@ -213,7 +216,7 @@ def _unary(op: Op, slow: Callable) -> Callable:
         t._data = out
         t._ver = t._view = None
         n = input._node
-        if STATE.plain:
+        if plain:
             t._meta = None
             if n is None or rule is None:
                 t._node = None
@@ -281,6 +284,9 @@ def _binary(op: Op, slow: Callable) -> Callable:
             d = b.dtype
         else:
             return slow(input, other)
+        plain = STATE.plain
+        if not plain and STATE.record:
+            return slow(input, other)
         token = None if calm else hush()
         try:
             out = kernel(a, b)
@@ -297,7 +303,7 @@ def _binary(op: Op, slow: Callable) -> Callable:
         t = new(Tensor)
         t._data = out
         t._ver = t._view = None
-        if STATE.plain:
+        if plain:
             t._meta = None
             if (nx is None and ny is None) or nondiff:
                 t._node = None

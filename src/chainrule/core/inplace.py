@@ -19,7 +19,7 @@ from chainrule.core.mode import STATE
 from chainrule.core.op import TABLE, Op, linear
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import make_node
-from chainrule.core.tensor import Tensor, array_of, innermost, keep_gradient, version_of, wrap_at
+from chainrule.core.tensor import Tensor, array_of, innermost, keep_gradient, take, version_of, wrap
 
 ndarray = np.ndarray
 
@@ -45,8 +45,8 @@ def _keep_old_values(target: Tensor, value: Tensor, start: int) -> None:
 
     Only an op that saves its input costs that copy; nodes made earlier keep the memory, and find it modified.
     """
-    level, version = target._level, target._ver
-    stack = [value._node] if value._level == level else []
+    version = target._ver
+    stack = _histories(value)
     seen = set()
     while stack:
         edge = stack.pop()
@@ -68,10 +68,22 @@ def _shares(t: Any, target: Tensor, version: Any) -> bool:
     return t is target or (version is not None and isinstance(t, Tensor) and t._ver is version)
 
 
+def _histories(value: Any) -> list:
+    """Return the nodes of a value, at every level of it."""
+    found = []
+    while isinstance(value, Tensor):
+        found += [value._node, *_histories(getattr(value, "_tangent", None))]
+        value = value._data
+    return found
+
+
 def _old(t: Any) -> Tensor:
     """Return a tensor of the same values and history that no write reaches."""
-    kept = wrap_at(t._level, t._data if t._level else array_of(t).copy())
-    kept._node = t._node
+    kept = wrap(None if t._level else array_of(t).copy())
+    data = kept._data
+    take(kept, t)
+    if not t._level:
+        kept._data = data
     return kept
 
 
@@ -194,10 +206,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
             )
         value = TABLE["to"].call(value, dtype=d.numpy, source=value.dtype.numpy)
     if value._level > target._level:
-        raise RuntimeError(
-            f"{name}(): a value of an inner transform cannot be written into a tensor from outside it; return it instead, "
-            "or write into a clone made inside."
-        )
+        _promote(target, value, name)
     if target._view is not None and STATE.record and value.requires_grad and not target.requires_grad:
         _check_view(target)
     if target._level:
@@ -320,8 +329,37 @@ def _replace(target: Tensor, value: Tensor) -> None:
 
 
 def _become(target: Tensor, value: Tensor) -> None:
-    if not isinstance(value, target.__class__) or value._level != target._level:
+    if value._level != target._level:
         value = target._lifted(value)  # type: ignore[attr-defined]
-    target._data, target._node = value._data, value._node
-    if hasattr(value, "_tangent"):
-        target._tangent = value._tangent  # type: ignore[attr-defined]
+    take(target, value)
+
+
+def _promote(target: Tensor, value: Tensor, name: str) -> None:
+    """Make a tensor, its base and the base's views constants of the level of a value that is about to be written there.
+
+    Raises
+    ------
+    RuntimeError
+        PyTorch's, if the memory was not made inside the transform of that level: its caller would see the value escape.
+    """
+    level, base = value._level, root_of(target)
+    opened = STATE.open.get(level)
+    if opened is None and getattr(base._meta, "made", 0) < level:
+        raise value._captured(name)  # type: ignore[attr-defined]
+    for t in {id(t): t for t in (base, target, *_views_of(base))}.values():
+        if hasattr(t, "__dict__"):  # a subclass of another layout
+            raise RuntimeError(f"{name}(): a {type(t).__name__} cannot hold a value of a transform; write into a clone() of it")
+        kept = wrap(None)
+        kept._meta, kept._ver, kept._view = t._meta, t._ver, t._view
+        take(kept, t)
+        take(t, value._lifted(kept))  # type: ignore[attr-defined]
+        if opened is not None:
+            opened.append(ref(t))
+
+
+def demote(promoted: list, level: int) -> None:
+    """Make the tensors that took values of a level in place ordinary ones again: the level ends, their tangents with it."""
+    for reference in promoted:
+        t = reference()
+        if t is not None and t._level == level:
+            take(t, t._data if isinstance(t._data, Tensor) else wrap(t._data))

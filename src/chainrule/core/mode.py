@@ -15,7 +15,7 @@ class _State(threading.local):
     """One thread's modes.
 
     `record` is grad mode and not inference mode; `plain` is that and nothing else out of the ordinary: the one flag
-    that the hot path looks at.
+    that the hot path looks at. Set the others through :func:`switch`, which keeps these two and `meta` in step.
     """
 
     plain = True
@@ -23,26 +23,44 @@ class _State(threading.local):
     grad = True
     inference = False
     floor = 0  # the lowest level that is recorded: above 0 in a transform called under no_grad
-    meta: Any = None  # what a fresh tensor's `_meta` starts as: marks tensors made in inference mode
+    scope = 0  # the level of the innermost transform that is running
+    open: dict[int, list]  # forward_ad's levels that are open → weak references to tensors that took their values in place
+    watched = False  # whether something looks at every recorded op: anomaly mode, hooks on saved tensors
+    meta: Any = None  # what a fresh tensor's `_meta` starts as: marks tensors made in inference mode or in a transform
+
+    def __init__(self) -> None:
+        self.open = {}
 
 
 STATE = _State()
 
 
-class InferenceMark:
-    """The `_meta` of tensors made in inference mode; shared, hence without state of its own."""
+class Mark:
+    """The `_meta` of plain tensors made in inference mode, or in a transform of level `made`; shared by all of them."""
 
-    __slots__ = ()
+    __slots__ = ("inference", "made")
+
+    def __init__(self, inference: bool, made: int):
+        self.inference, self.made = inference, made
 
 
-INFERENCE = InferenceMark()
+def switch(**flags: Any) -> None:
+    """Set some of this thread's modes, and what follows from them."""
+    s = STATE
+    for name, value in flags.items():
+        setattr(s, name, value)
+    s.record = s.grad and not s.inference
+    s.plain = s.record and not (s.floor or s.scope or s.watched)
+    s.meta = Mark(s.inference, s.scope) if s.inference or s.scope else None
 
 
 def _set(grad: bool, inference: bool) -> None:
-    STATE.grad, STATE.inference = grad, inference
-    STATE.record = grad and not inference
-    STATE.plain = STATE.record and not STATE.floor
-    STATE.meta = INFERENCE if inference else None
+    s = STATE
+    s.grad, s.record = grad, grad and not inference
+    s.plain = s.record and not (s.floor or s.scope or s.watched)
+    if inference is not s.inference:
+        s.inference = inference
+        s.meta = Mark(inference, s.scope) if inference or s.scope else None
 
 
 class _Mode:
@@ -117,8 +135,24 @@ class _Awaitable:
         return _drive(self._inner.__await__(), self._mode)
 
 
+class scope:  # noqa: N801 - a context manager like the others
+    """A transform of a level is running: plain tensors made inside are marked as its own, so that it may write to them."""
+
+    __slots__ = ("_level", "_saved")
+
+    def __init__(self, level: int):
+        self._level = level
+
+    def __enter__(self) -> None:
+        self._saved = STATE.scope
+        switch(scope=self._level)
+
+    def __exit__(self, *exc: object) -> None:
+        switch(scope=self._saved)
+
+
 class recording:  # noqa: N801 - a context manager like the others
-    """Record at a transform's own level and above it; below, go on recording or not as the caller does."""
+    """The scope of a reverse-mode transform: it records its own level and above; below, recorded is what the caller records."""
 
     __slots__ = ("_level", "_saved")
 
@@ -127,14 +161,11 @@ class recording:  # noqa: N801 - a context manager like the others
 
     def __enter__(self) -> None:
         s = STATE
-        self._saved = (s.grad, s.inference, s.floor)
-        if not s.record:
-            s.floor = self._level
-        _set(True, False)
+        self._saved = {"grad": s.grad, "inference": s.inference, "floor": s.floor, "scope": s.scope}
+        switch(grad=True, inference=False, scope=self._level, floor=s.floor if s.record else self._level)
 
     def __exit__(self, *exc: object) -> None:
-        *before, STATE.floor = self._saved
-        _set(*before)
+        switch(**self._saved)
 
 
 class _DecoratorMode(_Mode):

@@ -17,7 +17,7 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.device import CPU, device
 from chainrule.core.dtype import COMPLEX, FLOAT, dtype
 from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, Port, Version, dress, new
-from chainrule.core.mode import INFERENCE, STATE
+from chainrule.core.mode import STATE, Mark
 from chainrule.core.shape import Size
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Meta:
     grad: Any = None  # a tensor; or its payload, until someone asks for it
     retains = False
     inference = False
+    made = 0  # the level of the transform inside which the tensor was made
     frozen: str | None = None  # why this view may not be written to in place, if so
     name: str | None = None
 
@@ -53,7 +54,9 @@ class Tensor(Methods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_meta", "_node", "_ver", "_view")
+    # The last two are unset in plain tensors: the level classes read them, and share this layout, so that a write in place
+    # can make a plain tensor a value of a transform.
+    __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
     _kind = LEAF_EDGE
     __array_priority__ = 1000
@@ -63,6 +66,8 @@ class Tensor(Methods):
     _ver: Version | None
     _view: tuple | None
     _meta: Any
+    _lv: int
+    _tangent: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
         """Build a tensor of the default dtype from data, or an uninitialised one from sizes, as ``torch.Tensor`` does."""
@@ -217,7 +222,7 @@ class Tensor(Methods):
             self._node = None
         else:
             check_differentiable(self.dtype)
-            if self._meta is not None and self._meta is not STATE.meta and self.is_inference():
+            if self._meta is not None and not STATE.inference and self.is_inference():
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
             self._node = LEAF
         return self
@@ -331,8 +336,15 @@ class Tensor(Methods):
 
     def is_inference(self) -> bool:
         """Tell whether this tensor was made in inference mode."""
-        meta = self._meta
-        return meta is INFERENCE or (meta.__class__ is Meta and meta.inference)
+        return self._meta is not None and self._meta.inference
+
+    def _captured(self, name: str) -> RuntimeError:
+        """Return PyTorch's error for a write of this transform's value into a tensor from outside the transform."""
+        return RuntimeError(
+            "During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call in-place operation "
+            f"({name}) that would mutate a captured Tensor. This is not supported; please rewrite the function being "
+            "transformed to explicitly accept the mutated Tensor(s) as inputs."
+        )
 
     # -- conversions -----------------------------------------------------------------------------------------------
 
@@ -482,11 +494,11 @@ def rebuild(cls: type, data: np.ndarray, requires_grad: bool) -> Tensor:
 
 def meta_of(t: Tensor) -> Meta:
     """Return the tensor's own `Meta`, made at first need."""
-    if t._meta.__class__ is not Meta:
-        marked = t._meta is INFERENCE
+    mark = t._meta
+    if mark.__class__ is not Meta:
         t._meta = Meta()
-        if marked:
-            t._meta.inference = True
+        if mark.__class__ is Mark:
+            t._meta.inference, t._meta.made = mark.inference, mark.made
     return t._meta
 
 
@@ -506,6 +518,20 @@ def array_of(t: Tensor) -> np.ndarray:
         return array_of(data)
     t._data = data = np.array(data)
     return data
+
+
+def take(target: Tensor, value: Tensor) -> None:
+    """Give a tensor the level, payloads and history of another; its identity, version and place among views stay."""
+    level = value._level
+    if level != target._level:
+        target.__class__ = value.__class__
+        if level:
+            target._lv = level  # type: ignore[attr-defined]
+    target._data, target._node = value._data, value._node
+    if hasattr(value, "_tangent"):
+        target._tangent = value._tangent  # type: ignore[attr-defined]
+    elif hasattr(target, "_tangent"):
+        del target._tangent
 
 
 def innermost(t: Any) -> Any:
@@ -530,7 +556,8 @@ def keep_gradient(edge: Any, tensor: ref) -> None:
 class Tracked(Tensor):
     """A tensor of a reverse-mode level above 0; its payload is a value of any lower level."""
 
-    __slots__ = ("_level",)
+    __slots__ = ()
+    _level = Tensor._lv  # type: ignore[attr-defined]
 
     def _lifted(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this one."""

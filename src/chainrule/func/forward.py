@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule.autograd.forward_ad import check_tangent, lowered, raised
 from chainrule.core.levels import fresh_level
+from chainrule.core.mode import scope
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.core.tree import tree_flatten, tree_unflatten
 from chainrule.transforms.forward import Dual, dual, zeros_like
@@ -60,7 +61,8 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         check_tangent(p, t)
     level = fresh_level()
     inputs = [dual(level, lowered(p), lowered(t)) for p, t in zip(flat, flat_dots, strict=True)]
-    result = func(*tree_unflatten(inputs, spec))
+    with scope(level):
+        result = func(*tree_unflatten(inputs, spec))
     aux = None
     if has_aux:
         if not (isinstance(result, tuple) and len(result) == 2):

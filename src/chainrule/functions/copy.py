@@ -12,7 +12,7 @@ from chainrule.core.graph import LEAF
 from chainrule.core.inplace import assign, check_writable, write
 from chainrule.core.mode import STATE
 from chainrule.core.sample import Sample
-from chainrule.core.tensor import Tensor, array_of, version_of, wrap
+from chainrule.core.tensor import Tensor, array_of, take, version_of, wrap
 from chainrule.functions.adapt import public
 from chainrule.functions.transpose import t, transpose
 from chainrule.functions.view import squeeze, unsqueeze
@@ -87,10 +87,7 @@ def detach_(self: Tensor) -> Tensor:
     if self._view is not None:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
     if self._level:
-        detached = ops.detach(self)
-        self._data, self._node = detached._data, None
-        if hasattr(self, "_tangent"):
-            self._tangent = None
+        take(self, ops.detach(self))
     else:
         self._node = None
     return self
@@ -233,9 +230,7 @@ def _reshaping(f: Callable, name: str) -> Callable:
             raise RuntimeError(f"{name}(): the tensor has views, whose places in it would be lost; use {name[:-1]}() instead")
         seen = f(self, *args, **kwargs)
         parent, version = self._view, version_of(self)
-        self._data, self._node = seen._data, seen._node
-        if hasattr(self, "_tangent"):
-            self._tangent = seen._tangent
+        take(self, seen)
         if parent is not None:
             self._view = _rerouted(parent, seen)
         version.bump()

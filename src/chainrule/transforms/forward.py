@@ -24,7 +24,8 @@ class Dual(Tensor):
     knows of a dual is what it knows of its primal.
     """
 
-    __slots__ = ("_level", "_tangent")
+    __slots__ = ()
+    _level = Tensor._lv  # type: ignore[attr-defined]
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
