@@ -181,6 +181,10 @@ class Plan:
         if conjugate:
             self.pull = _conjugating(self.pull, self.single)
 
+    def restrict(self, mask: tuple[bool, ...]) -> Plan:
+        """Return the plan that pulls to some of the inputs only; other kinds of node bring plans of their own."""
+        return plan_for(self.op, mask, self.conjugate)
+
 
 def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
     """Return the op's plan for the inputs that require grad; `conjugate` for complex results."""

@@ -18,7 +18,6 @@ from chainrule.core.graph import LEAF_EDGE, NODE, PORT, Node
 from chainrule.core.mode import enable_grad
 from chainrule.core.op import TABLE
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import plan_for
 from chainrule.core.tensor import Meta, Tensor, meta_of, wrap, wrap_at
 
 ndarray = np.ndarray
@@ -121,7 +120,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                 if mask is None:
                     edges = gs = ()
                     break
-                plan = plan_for(plan.op, mask, plan.conjugate)
+                plan = plan.restrict(mask)
             gs = plan.pull(node, g, view)
             if own.keeps and not retain_graph:
                 node.saved = None
