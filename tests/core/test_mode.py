@@ -90,6 +90,116 @@ def test_coroutines_run_in_the_mode_and_others_do_not():
     assert asyncio.run(both()) == [False, True]
 
 
+def run_together(*coroutines):
+    async def all_of_them():
+        return await asyncio.gather(*coroutines)
+
+    return asyncio.run(all_of_them())
+
+
+def test_blocks_of_interleaving_tasks_do_not_reach_each_other():
+    # With one state per thread, when A enters, B enters, A leaves, B leaves: on inside B, and off ever after.
+    seen = []
+
+    async def quiet(turns):
+        with cr.no_grad():
+            for _ in range(turns):
+                seen.append(("quiet", (leaf() * 2).requires_grad))
+                await asyncio.sleep(0)
+
+    async def loud(turns):
+        for _ in range(turns):
+            seen.append(("loud", (leaf() * 2).requires_grad))
+            await asyncio.sleep(0)
+
+    run_together(quiet(2), quiet(4), loud(6))
+    assert cr.is_grad_enabled()
+    assert {which: {on for w, on in seen if w == which} for which, _ in seen} == {"quiet": {False}, "loud": {True}}
+
+
+def test_transforms_of_interleaving_tasks_do_not_reach_each_other():
+    async def gradient(x, turns):
+        async def pause():
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        with cr.autograd.forward_ad.dual_level():
+            d = cr.autograd.forward_ad.make_dual(cr.tensor(x), cr.tensor(1.0))
+            await pause()
+            y = d * d
+            await pause()
+            return cr.autograd.forward_ad.unpack_dual(y).tangent.item()
+
+    assert run_together(gradient(1.0, 1), gradient(2.0, 3), gradient(3.0, 2)) == [2.0, 4.0, 6.0]
+
+
+def test_tasks_start_in_the_mode_of_their_maker():
+    async def enabled():
+        return cr.is_grad_enabled()
+
+    async def parent():
+        with cr.no_grad():
+            return await asyncio.gather(enabled(), enabled())
+
+    assert asyncio.run(parent()) == [False, False]
+    assert cr.is_grad_enabled()
+
+
+def test_asynchronous_generators_run_in_the_mode_and_their_consumers_do_not():
+    closed = []
+
+    @cr.no_grad()
+    async def numbers():
+        try:
+            received = yield cr.is_grad_enabled()
+            await asyncio.sleep(0)
+            try:
+                yield received, cr.is_grad_enabled()
+            except KeyError:
+                yield cr.is_grad_enabled()
+        finally:
+            closed.append(cr.is_grad_enabled())
+
+    async def consume():
+        g = numbers()
+        found = [
+            await g.asend(None),
+            cr.is_grad_enabled(),
+            await g.asend("sent"),
+            await g.athrow(KeyError()),
+            cr.is_grad_enabled(),
+        ]
+        await g.aclose()
+        found += [n async for n in numbers()][:1]
+        return found
+
+    assert asyncio.run(consume()) == [False, True, ("sent", False), False, True, False]
+    assert closed == [False, False]
+    assert cr.is_grad_enabled()
+
+
+def test_a_switch_made_inside_a_block_ends_with_it():
+    with cr.no_grad():
+        cr.set_grad_enabled(True)
+        assert cr.is_grad_enabled()
+    assert cr.is_grad_enabled()
+    with cr.enable_grad():
+        cr.set_grad_enabled(False)
+    assert cr.is_grad_enabled()
+
+
+def test_decorating_a_class_warns_as_pytorch_does():
+    with pytest.warns(FutureWarning, match="Decorating classes is deprecated"):
+
+        @cr.no_grad()
+        class Model:
+            def __init__(self):
+                self.enabled = cr.is_grad_enabled()
+
+    assert Model().enabled is False
+    assert cr.is_grad_enabled()
+
+
 def test_modes_are_per_thread():
     seen = []
     with cr.no_grad():

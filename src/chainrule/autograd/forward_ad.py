@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from chainrule.core import dtype as dtypes
 from chainrule.core.inplace import demote
 from chainrule.core.levels import fresh_level
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes, switch
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.transforms.forward import Dual, dual
 
@@ -34,7 +34,7 @@ class UnpackedDualTensor(NamedTuple):
 def enter_dual_level() -> int:
     """Open a forward level and return it; close it with :func:`exit_dual_level`. Prefer :class:`dual_level`."""
     level = fresh_level()
-    STATE.open[level] = []
+    switch(open={**modes().open, level: []})
     return level
 
 
@@ -53,7 +53,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
         raise RuntimeError(
             "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
         )
-    demote(STATE.open.pop(innermost), innermost)
+    still_open = dict(modes().open)
+    demote(still_open.pop(innermost), innermost)
+    switch(open=still_open)
 
 
 class dual_level:  # noqa: N801 - PyTorch's public name
@@ -68,7 +70,7 @@ class dual_level:  # noqa: N801 - PyTorch's public name
 
 def _open_level(level: int | None) -> int | None:
     if level is None or level < 0:
-        return next(reversed(STATE.open), None)
+        return next(reversed(modes().open), None)
     return level
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes_
+from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, shape_of
@@ -42,6 +43,18 @@ def run(op: Op, args: tuple, params: dict) -> Any:
 
 def compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
     """Run an op's kernel on the raw payloads of `args`, silently; explain its errors."""
+    watchers = modes().watchers
+    return watched(watchers, op, payloads, params, args) if watchers else _compute(op, payloads, params, args)
+
+
+def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple) -> Any:
+    """Run an op's kernel inside the watchers, each of which may do without it."""
+    if not watchers:
+        return _compute(op, payloads, params, args)
+    return watchers[-1].around(op, payloads, params, lambda: watched(watchers[:-1], op, payloads, params, args))
+
+
+def _compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
     token = hush()
     try:
         return op.kernel(*payloads, **params)

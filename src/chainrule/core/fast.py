@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.core.dispatch import NUMBERS, OPERANDS, compute, promoted, run
 from chainrule.core.graph import LEAF, Node, new, next_id
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, IN, OUT, Op
 from chainrule.core.parallel import LARGE, spread
 from chainrule.core.quiet import hush, unhush
@@ -86,7 +86,7 @@ def _direct(op: Op) -> Callable:
             if not isinstance(a, Tensor) or a._level:
                 return run(op, args, params)
             data.append(a._data)
-        if not STATE.plain:
+        if not modes().plain:
             return run(op, args, params)
         out = compute(op, data, params, args)
         if out.__class__ is tuple or out.__class__ is list:
@@ -132,7 +132,7 @@ def _viewing(op: Op) -> Callable:
     def call(x: Any, **params: Any) -> Any:
         if x.__class__ is ndarray:
             return kernel(x, **params)
-        if not isinstance(x, Tensor) or x._level or not STATE.plain:
+        if not isinstance(x, Tensor) or x._level or not modes().plain:
             return run(op, (x,), params)
         a = x._data
         if a.__class__ is not ndarray:
@@ -188,8 +188,8 @@ def _unary(op: Op, slow: Callable) -> Callable:
     def call(input: Any) -> Any:
         if input.__class__ is not Tensor and (not isinstance(input, Tensor) or input._level):
             return slow(input)
-        plain = STATE.plain
-        if not plain and STATE.record:
+        m = modes()
+        if m.detour:
             return slow(input)
         a = input._data
         c = a.__class__
@@ -216,13 +216,13 @@ def _unary(op: Op, slow: Callable) -> Callable:
         t._data = out
         t._ver = t._view = None
         n = input._node
-        if plain:
+        if m.plain:
             t._meta = None
             if n is None or rule is None:
                 t._node = None
                 return t
         else:
-            t._meta = STATE.meta
+            t._meta = m.meta
             t._node = None
             return t
         node = new(Node)
@@ -284,8 +284,8 @@ def _binary(op: Op, slow: Callable) -> Callable:
             d = b.dtype
         else:
             return slow(input, other)
-        plain = STATE.plain
-        if not plain and STATE.record:
+        m = modes()
+        if m.detour:
             return slow(input, other)
         token = None if calm else hush()
         try:
@@ -303,13 +303,13 @@ def _binary(op: Op, slow: Callable) -> Callable:
         t = new(Tensor)
         t._data = out
         t._ver = t._view = None
-        if plain:
+        if m.plain:
             t._meta = None
             if (nx is None and ny is None) or nondiff:
                 t._node = None
                 return t
         else:
-            t._meta = STATE.meta
+            t._meta = m.meta
             t._node = None
             return t
         code = 4 * is_c

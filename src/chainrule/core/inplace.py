@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, run
 from chainrule.core.graph import LEAF, LEAF_EDGE, PORT, next_id
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.op import TABLE, Op, linear
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import make_node
@@ -115,7 +115,7 @@ def _fits(data: np.ndarray, raw: Any) -> bool:
 
 
 def _records(target: Tensor, args: tuple) -> bool:
-    if not STATE.record:
+    if not modes().record:
         return False
     return target._node is not None or any(isinstance(a, Tensor) and (a._node is not None or a._level) for a in args)
 
@@ -129,14 +129,14 @@ def check_writable(target: Tensor, value: Any = None) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
-    if STATE.inference:
+    if modes().inference:
         return
     if target._meta is not None and target.is_inference():
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
             "tensor before doing inplace update."
         )
-    if not STATE.record or target._level < STATE.floor:
+    if not modes().record or target._level < modes().floor:
         return
     requires_grad = target.requires_grad
     if target._view is not None and (
@@ -207,7 +207,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         value = TABLE["to"].call(value, dtype=d.numpy, source=value.dtype.numpy)
     if value._level > target._level:
         _promote(target, value, name)
-    if target._view is not None and STATE.record and value.requires_grad and not target.requires_grad:
+    if target._view is not None and modes().record and value.requires_grad and not target.requires_grad:
         _check_view(target)
     if target._level:
         _replace(target, value)
@@ -219,8 +219,8 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
             fresh = fresh.copy()
         np.copyto(array, fresh)
     if (
-        STATE.record
-        and not STATE.floor
+        modes().record
+        and not modes().floor
         and (value._node is not None or target._node is not None or root_of(target)._node is not None)
     ):
         _rewire(target, value)
@@ -343,7 +343,7 @@ def _promote(target: Tensor, value: Tensor, name: str) -> None:
         PyTorch's, if the memory was not made inside the transform of that level: its caller would see the value escape.
     """
     level, base = value._level, root_of(target)
-    opened = STATE.open.get(level)
+    opened = modes().open.get(level)
     if opened is None and getattr(base._meta, "made", 0) < level:
         raise value._captured(name)  # type: ignore[attr-defined]
     for t in {id(t): t for t in (base, target, *_views_of(base))}.values():

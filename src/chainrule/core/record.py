@@ -13,7 +13,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core.graph import LEAF, Node, Port, freed_error, modified_error, new, next_id
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.tensor import Tensor, meta_of, version_of, wrap_at
 
@@ -351,7 +351,7 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Nod
     node.params = params
     node.hooks = node.out = node.version = node.shapes = None
     saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
-    if not STATE.floor:
+    if not modes().floor:
         refuse_inference(saved)
     # Only `None` itself means freed: a single op that saves its result alone says so with an empty tuple.
     node.saved = saved if not plan.single else saved[0] if plan.saves[0] else ()
@@ -378,7 +378,11 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if several:
         outs = tuple(outs)
     made = [wrap_at(level, o) for o in (outs if several else (outs,))]
-    if STATE.record and level >= STATE.floor and op.is_differentiable:
+    m = modes()
+    if m.watchers and not level:
+        for watcher in m.watchers:
+            watcher.wrapped(op, made)
+    if m.record and level >= m.floor and op.is_differentiable:
         rules = op.rules * len(args) if op.variadic else op.rules
         edges = tuple([None if r is None else edge_of(a, level) for a, r in zip(args, rules, strict=True)])
         if edges.count(None) < len(edges) and any(map(is_inexact, outs if several else (outs,))):
@@ -403,5 +407,5 @@ def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None
     version = t._ver = version_of(parent)
     t._view = (parent, op, params, index)
     version.members.add(ref(t, version.members.discard))
-    if not STATE.grad:
+    if not modes().grad:
         meta_of(t).frozen = "no_grad"

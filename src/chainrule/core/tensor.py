@@ -17,7 +17,7 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.device import CPU, device
 from chainrule.core.dtype import COMPLEX, FLOAT, dtype
 from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, Port, Version, dress, new
-from chainrule.core.mode import STATE, Mark
+from chainrule.core.mode import Mark, modes
 from chainrule.core.shape import Size
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Tensor(Methods):
             self._node = None
         else:
             check_differentiable(self.dtype)
-            if self._meta is not None and not STATE.inference and self.is_inference():
+            if self._meta is not None and not modes().inference and self.is_inference():
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
             self._node = LEAF
         return self
@@ -480,7 +480,7 @@ def wrap(data: Any, cls: type = Tensor) -> Tensor:
     t: Tensor = new(cls)
     t._data = data
     t._node = t._ver = t._view = None
-    t._meta = STATE.meta
+    t._meta = modes().meta
     return t
 
 

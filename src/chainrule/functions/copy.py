@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.core.dispatch import as_tensor, cast
 from chainrule.core.graph import LEAF
 from chainrule.core.inplace import assign, check_writable, write
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor, array_of, take, version_of, wrap
 from chainrule.functions.adapt import public
@@ -103,9 +103,9 @@ def plain(target: Tensor, value: Any = None) -> bool:
     if isinstance(value, Tensor):
         if value._level:
             return False
-        if STATE.record and value._node is not None:
+        if modes().record and value._node is not None:
             return False
-    return not STATE.record or target._node is None
+    return not modes().record or target._node is None
 
 
 def put_raw(target: Tensor, index: Any, value: Any) -> None:
@@ -224,7 +224,7 @@ def _reshaping(f: Callable, name: str) -> Callable:
     """Return the method that has a tensor stand for a view of itself."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if STATE.record and self._node is LEAF:
+        if modes().record and self._node is LEAF:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         if self._view is None and self._ver is not None and any(r() is not None for r in self._ver.members):
             raise RuntimeError(f"{name}(): the tensor has views, whose places in it would be lost; use {name[:-1]}() instead")

@@ -17,7 +17,7 @@ from chainrule.core.device import CPU
 from chainrule.core.device import device as as_device
 from chainrule.core.dispatch import NUMBERS, cast
 from chainrule.core.graph import LEAF, new
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor, check_differentiable, wrap
 
@@ -73,7 +73,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         t._data = dtypes.get_default_dtype().numpy.type(data)
         t._ver = t._view = None
         t._node = LEAF if requires_grad else None
-        t._meta = STATE.meta
+        t._meta = modes().meta
         return t
     check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)

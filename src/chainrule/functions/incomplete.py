@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.fast import make_public
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.sample import Ints, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
@@ -24,7 +24,7 @@ def _refuse_varying_order(order: Any, name: str) -> None:
     """Raise if a derivative in the order would be needed, rather than drop it."""
     if not isinstance(order, Tensor):
         return
-    if (STATE.record and order.requires_grad) or getattr(order, "_tangent", None) is not None:
+    if (modes().record and order.requires_grad) or getattr(order, "_tangent", None) is not None:
         raise NotImplementedError(
             f"the derivative for '{name}: input' is not implemented: SciPy has no derivative of the incomplete gamma "
             "function in its order. Detach the order, and differentiate in `other` only."

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, cast
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.tensor import Tensor, innermost, wrap
 from chainrule.nn._losses import reduced, reduction_of
 from chainrule.ops import activation
@@ -26,7 +26,7 @@ __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_en
 
 def _varies(t: Any) -> bool:
     """Tell whether a derivative in `t` would be needed."""
-    return (STATE.record and t.requires_grad) or getattr(t, "_tangent", None) is not None
+    return (modes().record and t.requires_grad) or getattr(t, "_tangent", None) is not None
 
 
 def _class_weight(weight: Any, classes: int, d: dtypes.dtype) -> Tensor | None:
