@@ -14,6 +14,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
+_NO_LEVELS: dict[int, list] = {}
+
+
 class Mode:
     """The modes of one thread and context: a record that is never changed, only replaced.
 
@@ -30,12 +33,18 @@ class Mode:
         The level of the innermost transform that is running.
     open : dict
         `forward_ad`'s levels that are open → weak references to tensors that took their values in place.
-    watched : bool
-        Whether something looks at every recorded op: anomaly mode, hooks on saved tensors.
+    saving : tuple or None
+        The (pack, unpack) hooks in force for saved tensors.
+    no_saving : str or None
+        Why there may be none, where that is forbidden.
+    anomaly : object or None
+        What anomaly mode checks, where it is on.
     watchers : tuple
         What stands around every kernel (`dispatch.compute`), innermost last: profilers, selective checkpoints.
     record : bool
         Derived: grad mode and not inference mode.
+    watched : bool
+        Derived: something looks at every recorded op: anomaly mode, hooks on saved tensors.
     plain : bool
         Derived: `record`, and nothing else out of the ordinary.
     detour : bool
@@ -44,11 +53,26 @@ class Mode:
         Derived: what a fresh tensor's `_meta` starts as.
     """
 
-    __slots__ = ("detour", "floor", "grad", "inference", "meta", "open", "plain", "record", "scope", "watched", "watchers")
+    __slots__ = (
+        "anomaly", "detour", "floor", "grad", "inference", "meta", "no_saving", "open", "plain", "record", "saving", "scope",
+        "watched", "watchers",
+    )  # fmt: skip
 
-    def __init__(self, grad: bool, inference: bool, floor: int, scope: int, open: dict, watched: bool, watchers: tuple):
+    def __init__(
+        self,
+        grad: bool = True,
+        inference: bool = False,
+        floor: int = 0,
+        scope: int = 0,
+        open: dict = _NO_LEVELS,
+        saving: tuple | None = None,
+        no_saving: str | None = None,
+        anomaly: Any = None,
+        watchers: tuple = (),
+    ):
         self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
-        self.open, self.watched, self.watchers = open, watched, watchers
+        self.open, self.saving, self.no_saving, self.anomaly, self.watchers = open, saving, no_saving, anomaly, watchers
+        self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
         self.plain = plain = record and not (floor or scope or watched or watchers)
         self.detour = not plain and bool(record or watchers)
@@ -65,7 +89,7 @@ class Mode:
         return self.having(grad=grad, inference=inference)
 
 
-_FLAGS = ("grad", "inference", "floor", "scope", "open", "watched", "watchers")
+_FLAGS = ("grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers")
 _flags = attrgetter(*_FLAGS)
 
 
@@ -78,9 +102,7 @@ class Mark:
         self.inference, self.made = inference, made
 
 
-_ORDINARY = {
-    (grad, inference): Mode(grad, inference, 0, 0, {}, False, ()) for grad in (True, False) for inference in (True, False)
-}
+_ORDINARY = {(grad, inference): Mode(grad, inference) for grad in (True, False) for inference in (True, False)}
 _current: ContextVar[Mode] = ContextVar("chainrule.mode", default=_ORDINARY[True, False])
 modes = _current.get
 set_modes = _current.set
@@ -234,7 +256,7 @@ class recording:  # noqa: N801 - a context manager like the others
     def __enter__(self) -> None:
         self._before = m = modes()
         level = self._level
-        self._entered = Mode(True, False, m.floor if m.record else level, level, m.open, m.watched, m.watchers)
+        self._entered = m.having(grad=True, inference=False, floor=m.floor if m.record else level, scope=level)
         set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
@@ -361,7 +383,7 @@ def is_inference_mode_enabled() -> bool:
 
 
 class _State:
-    """Read and set the flags of the current record as attributes."""
+    """Read and set the flags of the current record as attributes; `modes` is three times faster to read."""
 
     __slots__ = ()
 
