@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from chainrule.autograd import forward_ad, graph
 from chainrule.autograd.reverse import backward, grad
 from chainrule.core.mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+
+if TYPE_CHECKING:
+    from chainrule.autograd import functional
 
 __all__ = [
     "backward",
     "enable_grad",
     "forward_ad",
+    "functional",
     "grad",
     "graph",
     "inference_mode",
     "no_grad",
     "set_grad_enabled",
 ]
+
+_LAZY = frozenset(("functional",))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"chainrule.autograd.{name}")
+    raise AttributeError(f"module 'chainrule.autograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
