@@ -200,12 +200,3 @@ def freed_error() -> RuntimeError:
         "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
         "saved tensors after calling backward."
     )
-
-
-def modified_error(node: Node, version: Version, what: str, which: str) -> RuntimeError:
-    """Return PyTorch's error for a saved value that was written to after it was saved."""
-    return RuntimeError(
-        "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{what}], which is {which} saved by {node.name()}, is at version {version.count}; expected version "
-        f"{version.at(node.id)} instead. Hint: clone the value before writing to it, or use the out-of-place op."
-    )

@@ -15,10 +15,10 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, run
 from chainrule.core.graph import LEAF, LEAF_EDGE, PORT, next_id
-from chainrule.core.mode import modes
+from chainrule.core.mode import modes, switch
 from chainrule.core.op import TABLE, Op, linear
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import make_node
+from chainrule.core.record import make_node, pack_node
 from chainrule.core.tensor import Tensor, array_of, innermost, keep_gradient, take, version_of, wrap
 
 ndarray = np.ndarray
@@ -35,33 +35,45 @@ def assign(target: Tensor, compute: Callable[[], Tensor], name: str) -> Tensor:
     """
     check_writable(target)
     start = next_id()
-    value = as_tensor(compute())
-    _keep_old_values(target, value, start)
+    if modes().saving is None:
+        value = as_tensor(compute())
+        _keep_old_values(target, value, start)
+    else:
+        saving = modes().saving
+        switch(saving=None)  # until the values about to be written over are copied
+        try:
+            value = as_tensor(compute())
+        finally:
+            switch(saving=saving)
+        for node, level in _keep_old_values(target, value, start):
+            pack_node(node, level)
     return write(target, value, name)
 
 
-def _keep_old_values(target: Tensor, value: Tensor, start: int) -> None:
+def _keep_old_values(target: Tensor, value: Tensor, start: int) -> list:
     """Have the nodes made since `start` for `value` keep copies of what they saved of the memory about to be written.
 
-    Only an op that saves its input costs that copy; nodes made earlier keep the memory, and find it modified.
+    Only an op that saves its input costs that copy; nodes made earlier keep the memory, and find it modified. Return
+    the new nodes and their levels.
     """
     version = target._ver
     stack = _histories(value)
-    seen = set()
+    seen = {}
     while stack:
-        edge = stack.pop()
+        edge, level = stack.pop()
         if edge is None or edge is LEAF or edge._kind == LEAF_EDGE:
             continue
         node = edge.node if edge._kind == PORT else edge
         if node.id <= start or node.id in seen:
             continue
-        seen.add(node.id)
-        stack += node.edges
+        seen[node.id] = (node, level)
+        stack += [(e, level) for e in node.edges]
         saved = node.saved if node.plan.keeps else None
         if saved.__class__ is tuple:
             node.saved = tuple([_old(t) if _shares(t, target, version) else t for t in saved])
         elif _shares(saved, target, version):
             node.saved = _old(saved)
+    return list(seen.values())
 
 
 def _shares(t: Any, target: Tensor, version: Any) -> bool:
@@ -69,10 +81,10 @@ def _shares(t: Any, target: Tensor, version: Any) -> bool:
 
 
 def _histories(value: Any) -> list:
-    """Return the nodes of a value, at every level of it."""
+    """Return the nodes of a value, at every level of it, and the levels."""
     found = []
     while isinstance(value, Tensor):
-        found += [value._node, *_histories(getattr(value, "_tangent", None))]
+        found += [(value._node, value._level), *_histories(getattr(value, "_tangent", None))]
         value = value._data
     return found
 

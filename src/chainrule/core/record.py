@@ -12,9 +12,10 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.core.graph import LEAF, Node, Port, freed_error, modified_error, new, next_id
-from chainrule.core.mode import modes
+from chainrule.core.graph import LEAF, Node, Port, freed_error, new, next_id
+from chainrule.core.mode import modes, no_grad
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
+from chainrule.core.saved import PACKED, modified_error, pack, pack_output, unpack
 from chainrule.core.tensor import Tensor, meta_of, version_of, wrap_at
 
 ndarray = np.ndarray
@@ -58,12 +59,9 @@ def held(value: Any, node: Node, level: int) -> Any:
     if isinstance(value, Tensor):
         version = value._ver
         if version is not None and version.stamp > node.id:
-            made_by = "a leaf" if value.is_leaf else f"output {value.output_nr} of {value.grad_fn.name()}"
-            what = f"chainrule.{value.dtype.old_name}Tensor {list(value.shape)}"
-            raise modified_error(node, version, what, made_by)
-        if value._level == level:
-            return value._data
-    return value
+            unpack(value, node)  # raises
+        return value._data if value._level == level else value
+    return _opened(value, node, level) if value.__class__ in PACKED else value
 
 
 def held_out(node: Node, level: int) -> Any:
@@ -71,14 +69,25 @@ def held_out(node: Node, level: int) -> Any:
     out, version = node.out, node.version
     if out is None:
         raise freed_error()
-    modified = version is not None and version.stamp > node.id
+    if version is not None and version.stamp > node.id:
+        if out.__class__ is tuple:
+            return _Results(out, node, level)
+        if out.__class__ in PACKED:
+            return _opened(out, node, level)
+        raise modified_error(node, version, out, node, 0)
+    if level >= 0:
+        return out
     if out.__class__ is tuple:
-        if level < 0:
-            out = tuple(_revive(~level, o, Port(node, i)) for i, o in enumerate(out))
-        return _Guarded(out, node) if modified else out
-    if modified:
-        raise modified_error(node, version, f"chainrule.Tensor {list(out.shape)}", f"output 0 of {node.name()}")
-    return out if level >= 0 else _revive(~level, out, node)
+        return tuple([_revive(~level, o, Port(node, i)) for i, o in enumerate(out)])
+    return _revive(~level, out, node)
+
+
+def _opened(kept: Any, node: Node, level: int) -> Any:
+    if level < 0:
+        return kept.tensor(node)
+    with no_grad():  # hooks see the mode of the pass
+        t = kept.tensor(node)
+    return t._data if t._level == level else t
 
 
 class _Versions:
@@ -95,22 +104,34 @@ class _Versions:
         return max([v.stamp for v in self.each if v is not None], default=0)
 
 
-class _Guarded(tuple):
-    """Several saved results, some written to since: reading one of those raises, and rules read what they need."""
+class _Unpacked:
+    """The version of results that hooks packed: not to be read as they are."""
+
+    stamp = float("inf")
+
+
+_PACKED_RESULTS = _Unpacked()
+
+
+class _Results(tuple):
+    """Several saved results, packed by hooks or some written to since: one is unpacked or raises when a rule reads it."""
 
     _node: Node
+    _level: int
 
-    def __new__(cls, out: tuple, node: Node) -> _Guarded:
+    def __new__(cls, out: tuple, node: Node, level: int) -> _Results:
         made = super().__new__(cls, out)
-        made._node = node
+        made._node, made._level = node, level
         return made
 
     def __getitem__(self, index: Any) -> Any:
         node, value = self._node, super().__getitem__(index)
+        if value.__class__ in PACKED:
+            return _opened(value, node, self._level)
         version = node.version.each[index]
         if version is not None and version.stamp > node.id:
-            raise modified_error(node, version, f"chainrule.Tensor {list(value.shape)}", f"output {index} of {node.name()}")
-        return value
+            raise modified_error(node, version, value, node, index)
+        return value if self._level >= 0 else _revive(~self._level, value, Port(node, index))
 
     def __iter__(self) -> Any:
         return iter([self[i] for i in range(len(self))])
@@ -362,6 +383,26 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Nod
     return node
 
 
+def pack_node(node: Node, level: int) -> None:
+    """Have the hooks in force pack all that a node of this level saved."""
+    plan = node.plan
+    if plan.keeps and node.saved.__class__ is tuple:
+        kept = list(node.saved)
+        named = [] if plan.op.variadic else [i for _, rule in plan.steps for kind, i in rule.sources if kind is IN]
+        for i in dict.fromkeys([*named, *range(len(kept))]):  # in PyTorch's order: as the rules name them
+            kept[i] = pack(kept[i])
+        node.saved = tuple(kept)
+    elif plan.keeps:
+        node.saved = pack(node.saved)
+    if plan.saves_out and node.out.__class__ is tuple:
+        edges = [Port(node, i) if is_inexact(o) else None for i, o in enumerate(node.out)]
+        made = [_revive(level, o, edge) for o, edge in zip(node.out, edges, strict=True)]
+        node.out = tuple([pack_output(t, i) if t._node else pack(t) for i, t in enumerate(made)])
+        node.version = _PACKED_RESULTS
+    elif plan.saves_out:
+        node.out, node.version = pack_output(_revive(level, node.out, node)), _PACKED_RESULTS
+
+
 def refuse_inference(saved: tuple) -> None:
     """Raise PyTorch's error if a tensor made in inference mode is about to be saved for a backward pass."""
     for a in saved:
@@ -396,6 +437,8 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
                 node.version = _Versions(tuple([version_of(t) if t._data.__class__ is ndarray else None for t in made]))
             elif node.out is not None and outs.__class__ is ndarray:
                 node.version = version_of(made[0])
+            if modes().saving is not None:
+                pack_node(node, level)
     if op.view:
         for i, t in enumerate(made):
             link_view(t, args[0], op, params, i if several else None)

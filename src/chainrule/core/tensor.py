@@ -230,13 +230,14 @@ class Tensor(Methods):
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor; gradients accumulate in leaves that require them."""
-        return self._node is None or self._node is LEAF
+        node = self._node
+        return node is None or node is LEAF or node._kind == LEAF_EDGE
 
     @property
     def grad_fn(self) -> Any:
         """The node of the operation that made this tensor; None for a leaf."""
         node = self._node
-        if node is None or node is LEAF:
+        if node is None or node is LEAF or node._kind == LEAF_EDGE:
             return None
         return dress(node if node._kind == NODE else node.node)
 
