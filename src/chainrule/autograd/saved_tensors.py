@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.mode import modes, switch
+from chainrule.core.mode import back, modes, switch
 from chainrule.core.tensor import Tensor
 
 
@@ -45,16 +45,17 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's public name
 
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
         self.pack_hook, self.unpack_hook = pack_hook, unpack_hook
-        self._before: list = []
+        self._entered: list = []
 
     def __enter__(self) -> None:
-        if modes().no_saving is not None:
-            raise RuntimeError(modes().no_saving)
-        self._before.append(modes().saving)
+        before = modes()
+        if before.no_saving is not None:
+            raise RuntimeError(before.no_saving)
         switch(saving=(self.pack_hook, self.unpack_hook))
+        self._entered.append((modes(), before))
 
     def __exit__(self, *exc: object) -> None:
-        switch(saving=self._before.pop())
+        back(*self._entered.pop(), "saving")
 
 
 class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's public name
@@ -127,13 +128,14 @@ class disable_saved_tensors_hooks:  # noqa: N801 - PyTorch's public name
 
     def __init__(self, error_message: str) -> None:
         self.error_message = error_message
-        self._before: list = []
+        self._entered: list = []
 
     def __enter__(self) -> None:
-        if modes().saving is not None:
+        before = modes()
+        if before.saving is not None:
             raise RuntimeError(self.error_message)
-        self._before.append(modes().no_saving)
         switch(no_saving=self.error_message)
+        self._entered.append((modes(), before))
 
     def __exit__(self, *exc: object) -> None:
-        switch(no_saving=self._before.pop())
+        back(*self._entered.pop(), "no_saving")

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, run
 from chainrule.core.graph import LEAF, LEAF_EDGE, PORT, next_id
-from chainrule.core.mode import modes, switch
+from chainrule.core.mode import modes, set_modes, switch
 from chainrule.core.op import TABLE, Op, linear
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import make_node, pack_node
@@ -35,16 +35,16 @@ def assign(target: Tensor, compute: Callable[[], Tensor], name: str) -> Tensor:
     """
     check_writable(target)
     start = next_id()
-    if modes().saving is None:
+    mode = modes()
+    if mode.saving is None:
         value = as_tensor(compute())
         _keep_old_values(target, value, start)
     else:
-        saving = modes().saving
         switch(saving=None)  # until the values about to be written over are copied
         try:
             value = as_tensor(compute())
         finally:
-            switch(saving=saving)
+            set_modes(mode)
         for node, level in _keep_old_values(target, value, start):
             pack_node(node, level)
     return write(target, value, name)
