@@ -19,7 +19,7 @@ from chainrule.core.op import ELEMENTWISE, IN, OUT, Op
 from chainrule.core.parallel import LARGE, spread
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, plan_for, refuse_inference
-from chainrule.core.tensor import Tensor, array_of, version_of
+from chainrule.core.tensor import Tensor, array_of, marked_as, version_of
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
@@ -146,6 +146,8 @@ def _viewing(op: Op) -> Callable:
         t = new(Tensor)
         t._data = out
         t._meta = t._node = None
+        if x._meta is not None:
+            marked_as(t, x)
         version = t._ver = x._ver or version_of(x)
         t._view = (x, op, params, None)
         version.members.add(ref(t, version.members.discard))

@@ -170,6 +170,12 @@ def _repeats(data: Any) -> bool:
     )
 
 
+_FROZEN = {
+    "no_grad": ("no_grad", "with grad mode enabled", "no_grad"),
+    "inference": ("inference", "in normal mode", "inference_mode"),
+}
+
+
 def _check_view(target: Tensor) -> None:
     """Raise PyTorch's error if a recorded write to this view has no meaning for its base."""
     tensor = target
@@ -181,12 +187,14 @@ def _check_view(target: Tensor) -> None:
                 "function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
                 "You should replace the inplace operation by an out-of-place one."
             )
-        if getattr(tensor._meta, "frozen", None) == "no_grad":
+        frozen = getattr(tensor._meta, "frozen", None)
+        if frozen is not None:
+            made, now, block = _FROZEN[frozen]
             raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
-                "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
-                "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
-                "outside (if you want the inplace to be tracked)."
+                f"A view was created in {made} mode and is being modified inplace {now}. Given that this use case is ambiguous "
+                "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
+                f"both inside the {block} block (if you don't want the inplace to be tracked) or both outside (if you want "
+                "the inplace to be tracked)."
             )
         tensor = tensor._view[0]
     if tensor.requires_grad and tensor.is_leaf:

@@ -16,7 +16,7 @@ from chainrule.core.graph import LEAF, Node, Port, freed_error, new, next_id
 from chainrule.core.mode import modes, no_grad
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.saved import PACKED, modified_error, pack, pack_output, unpack
-from chainrule.core.tensor import Tensor, meta_of, version_of, wrap_at
+from chainrule.core.tensor import Tensor, marked_as, meta_of, version_of, wrap_at
 
 ndarray = np.ndarray
 
@@ -409,7 +409,8 @@ def refuse_inference(saved: tuple) -> None:
         if isinstance(a, Tensor) and a._meta is not None and a.is_inference():
             raise RuntimeError(
                 "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
-                "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor."
+                "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
+                "in autograd, or use `no_grad()` instead of `inference_mode()`."
             )
 
 
@@ -450,5 +451,7 @@ def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None
     version = t._ver = version_of(parent)
     t._view = (parent, op, params, index)
     version.members.add(ref(t, version.members.discard))
-    if not modes().grad:
-        meta_of(t).frozen = "no_grad"
+    marked_as(t, parent)
+    m = modes()
+    if not m.record:
+        meta_of(t).frozen = "inference" if m.inference else "no_grad"

@@ -222,7 +222,7 @@ class Tensor(Methods):
             self._node = None
         else:
             check_differentiable(self.dtype)
-            if self._meta is not None and not modes().inference and self.is_inference():
+            if self._meta is not None and self._meta.inference and not modes().inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
             self._node = LEAF
         return self
@@ -313,16 +313,19 @@ class Tensor(Methods):
     @property
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own: writes to it go unseen."""
-        return wrap(array_of(self) if self._level == 0 else self._data, type(self))
+        return marked_as(wrap(array_of(self) if self._level == 0 else self._data, type(self)), self)
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data expected to be a Tensor, not {type(value).__name__}")
         self._data = array_of(value)
+        marked_as(self, value)
 
     @property
     def _version(self) -> int:
+        if self._meta is not None and self._meta.inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return 0 if self._ver is None else self._ver.count
 
     @property
@@ -488,9 +491,14 @@ def wrap(data: Any, cls: type = Tensor) -> Tensor:
 def rebuild(cls: type, data: np.ndarray, requires_grad: bool) -> Tensor:
     """Return a leaf from its pickled parts."""
     made = wrap(data, cls)
-    if requires_grad:
-        made._node = LEAF
-    return made
+    return made.requires_grad_() if requires_grad else made
+
+
+def marked_as(t: Tensor, source: Tensor) -> Tensor:
+    """Return a tensor, made an inference tensor or a normal one as the tensor whose memory it shares."""
+    if t._meta is not source._meta and t.is_inference() is not source.is_inference():
+        meta_of(t).inference = source.is_inference()
+    return t
 
 
 def meta_of(t: Tensor) -> Meta:

@@ -12,7 +12,7 @@ from chainrule.core.graph import LEAF
 from chainrule.core.inplace import assign, check_writable, write
 from chainrule.core.mode import modes
 from chainrule.core.sample import Sample
-from chainrule.core.tensor import Tensor, array_of, take, version_of, wrap
+from chainrule.core.tensor import Tensor, array_of, marked_as, take, version_of, wrap
 from chainrule.functions.adapt import public
 from chainrule.functions.transpose import t, transpose
 from chainrule.functions.view import squeeze, unsqueeze
@@ -64,7 +64,7 @@ def detach(input: Tensor) -> Tensor:
     x = as_tensor(input, "detach")
     if x._level:
         return ops.detach(x)
-    made = wrap(array_of(x))
+    made = marked_as(wrap(array_of(x)), x)
     made._ver = version_of(x)
     return made
 

@@ -10,7 +10,21 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import common_dtype, lift
 from chainrule.core.tensor import Tensor
 
-__all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_tensor", "numel", "result_type"]
+__all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_inference", "is_tensor", "numel", "result_type"]
+
+
+def is_inference(input: Tensor) -> bool:
+    """Tell whether a tensor was made in inference mode.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> with cr.inference_mode():
+    ...     x = cr.ones(2)
+    >>> cr.is_inference(x)
+    True
+    """
+    return input.is_inference()
 
 
 def is_tensor(obj: Any) -> bool:

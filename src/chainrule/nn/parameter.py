@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.graph import LEAF
-from chainrule.core.tensor import Tensor, array_of, check_differentiable, wrap
+from chainrule.core.tensor import Tensor, array_of, marked_as, wrap
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -21,7 +20,7 @@ def _shared(data: Any, cls: type) -> Any:
             f"{cls.__name__}: a value inside a transform cannot become a {cls.__name__.lower()}; make it outside, and pass its "
             "value to the function that is transformed"
         )
-    return wrap(array_of(data), cls)
+    return marked_as(wrap(array_of(data), cls), data)
 
 
 class Parameter(Tensor):
@@ -45,15 +44,12 @@ class Parameter(Tensor):
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         """Return a parameter that shares the memory of `data`."""
         made = _shared(data, cls)
-        if requires_grad:
-            check_differentiable(made.dtype)
-            made._node = LEAF
-        return made
+        return made.requires_grad_() if requires_grad else made  # type: ignore[return-value]
 
     @property
     def data(self) -> Tensor:
         """The same memory as a plain tensor, without history and with a version counter of its own."""
-        return wrap(array_of(self))
+        return marked_as(wrap(array_of(self)), self)
 
     @data.setter
     def data(self, value: Tensor) -> None:
