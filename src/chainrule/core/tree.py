@@ -16,18 +16,14 @@ class TreeSpec:
     A leaf's spec has no type and no children.
     """
 
-    __slots__ = ("children", "context", "kind")
+    __slots__ = ("children", "context", "kind", "num_leaves")
 
     def __init__(self, kind: type | None, context: Any, children: list[TreeSpec]):
         self.kind, self.context, self.children = kind, context, children
-
-    @property
-    def num_leaves(self) -> int:
-        """Number of leaves."""
-        return 1 if self.kind is None else sum(child.num_leaves for child in self.children)
+        self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
 
     def __eq__(self, other: object) -> bool:
-        return (
+        return self is other or (
             isinstance(other, TreeSpec)
             and self.kind is other.kind
             and self.context == other.context
@@ -42,6 +38,7 @@ class TreeSpec:
         return f"{self.kind.__name__}({', '.join(map(repr, self.children))})"
 
 
+_LEAF = TreeSpec(None, None, [])  # every leaf's
 _Flatten = Callable[[Any], tuple[list, Any]]
 _Unflatten = Callable[[list, Any], Any]
 _NODES: dict[type, tuple[_Flatten, _Unflatten]] = {}
@@ -86,14 +83,6 @@ _NODES[defaultdict] = (
 _NODES[deque] = (lambda x: (list(x), x.maxlen), lambda children, maxlen: deque(children, maxlen))
 
 
-def _container(x: Any) -> tuple[_Flatten, _Unflatten] | None:
-    found = _NODES.get(x.__class__)
-    if found is None and isinstance(x, tuple) and hasattr(x, "_fields"):
-        cls = x.__class__
-        return lambda x: (list(x), None), lambda children, _: cls(*children)
-    return found
-
-
 def tree_flatten(tree: Any) -> tuple[list, TreeSpec]:
     """Return the leaves of a pytree, depth first, and its structure.
 
@@ -103,16 +92,21 @@ def tree_flatten(tree: Any) -> tuple[list, TreeSpec]:
     >>> tree_flatten({"a": 1, "b": (2, [3])})
     ([1, 2, 3], dict(*, tuple(*, list(*))))
     """
-    found = _container(tree)
-    if found is None:
-        return [tree], TreeSpec(None, None, [])
-    children, context = found[0](tree)
-    leaves, specs = [], []
-    for child in children:
-        inner, spec = tree_flatten(child)
-        leaves += inner
-        specs.append(spec)
-    return leaves, TreeSpec(tree.__class__, context, specs)
+    leaves: list = []
+    return leaves, _flatten(tree, leaves)
+
+
+def _flatten(tree: Any, leaves: list) -> TreeSpec:
+    kind = tree.__class__
+    found = _NODES.get(kind)
+    if found is not None:
+        children, context = found[0](tree)
+    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        children, context = list(tree), None
+    else:
+        leaves.append(tree)
+        return _LEAF
+    return TreeSpec(kind, context, [_flatten(child, leaves) for child in children])
 
 
 def tree_unflatten(leaves: list, spec: TreeSpec) -> Any:
@@ -131,7 +125,7 @@ def tree_unflatten(leaves: list, spec: TreeSpec) -> Any:
 def _unflatten(leaves: Any, spec: TreeSpec) -> Any:
     if spec.kind is None:
         return next(leaves)
-    children = [_unflatten(leaves, child) for child in spec.children]
+    children = [next(leaves) if child is _LEAF else _unflatten(leaves, child) for child in spec.children]
     found = _NODES.get(spec.kind)
     return spec.kind(*children) if found is None else found[1](children, spec.context)
 

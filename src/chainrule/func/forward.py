@@ -1,4 +1,4 @@
-"""`jvp`: the derivative of a function of pytrees along a direction, in one forward sweep."""
+"""`jvp` and `linearize`: the derivative of a function of pytrees along a direction."""
 
 from __future__ import annotations
 
@@ -6,11 +6,66 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.autograd.forward_ad import check_tangent, lowered, raised
+from chainrule.core.dtype import COMPLEX, FLOAT
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import scope
+from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.func.reverse import Record, check_outputs, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
+
+__all__ = ["jvp", "linearize"]
+
+
+class Push:
+    """One run of a function with tangents: its results, and their derivative along the tangents of its inputs.
+
+    Parameters
+    ----------
+    func : callable
+    spec : TreeSpec
+        The structure of the tuple of primals.
+    primals, tangents : list of Tensor
+        The leaves; a tangent may be None, for an input that does not move.
+    has_aux : bool
+
+    Attributes
+    ----------
+    values, dots : list of Tensor
+        The results and their tangents, flattened; a tangent is None where a result does not depend on what moves.
+    out_spec : TreeSpec
+        The structure of the result.
+    aux : object
+        What the function returned beside its result, its tensors without their tangents.
+    """
+
+    __slots__ = ("aux", "dots", "level", "out_spec", "values")
+
+    def __init__(self, func: Callable, spec: TreeSpec, primals: list, tangents: list, has_aux: bool = False):
+        self.level = level = fresh_level()
+        moving = [
+            p if t is None else dual(level, lowered(p), lowered(t)) for p, t in zip(primals, tangents, strict=True)
+        ]  # fmt: skip
+        with scope(level):
+            result = func(*tree_unflatten(moving, spec))
+        self.aux = None
+        if has_aux:
+            result, aux = pair_of(result, _NAME)
+            self.aux = tree_map(lambda a: self._split(a)[0], aux)
+        outs, self.out_spec = tree_flatten(result)
+        check_outputs(outs, _NAME)
+        split = [self._split(out) for out in outs]
+        self.values: list = [value for value, _ in split]
+        self.dots: list = [dot for _, dot in split]
+
+    def _split(self, out: Any) -> tuple[Any, Tensor | None]:
+        if out.__class__ is Dual and out._level == self.level:
+            return raised(out._data), None if out._tangent is None else raised(out._tangent)
+        return out, None
+
+
+_NAME = "jvp(f, primals, tangents)"
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
@@ -21,7 +76,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     func : callable
         Takes the primals as positional arguments and returns a pytree of tensors.
     primals, tangents : tuple
-        Pytrees of tensors of the same structure, shapes and dtypes: where, and along what.
+        Pytrees of tensors of the same structure and shapes: where, and along what.
     strict : bool
         Raise if an output does not depend on the inputs, instead of returning a zero tangent.
     has_aux : bool
@@ -35,7 +90,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     Raises
     ------
     RuntimeError
-        If the structures, shapes or dtypes of primals and tangents differ.
+        If the structures or shapes of primals and tangents differ.
 
     Examples
     --------
@@ -44,50 +99,94 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     >>> cr.func.jvp(lambda x: x**2, (x,), (cr.ones(2),))
     (tensor([1., 4.]), tensor([2., 4.]))
     """
-    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
-        raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to be tuples")
+    flat, spec, dots = checked_pairs(primals, tangents)
+    run = Push(func, spec, flat, dots, has_aux)
+    if strict and None in run.dots:
+        raise RuntimeError(
+            "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with "
+            "strict=True."
+        )
+    found = [wrap(zeros_like(v)) if dot is None else dot for v, dot in zip(run.values, run.dots, strict=True)]
+    pair = (tree_unflatten(run.values, run.out_spec), tree_unflatten(found, run.out_spec))
+    return (*pair, run.aux) if has_aux else pair
+
+
+def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list]:
+    """Return the leaves of primals and tangents and their structure; raise PyTorch's errors where they do not fit."""
+    if not isinstance(primals, tuple):
+        raise RuntimeError(f"{_NAME}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     flat, spec = tree_flatten(primals)
-    flat_dots, dot_spec = tree_flatten(tangents)
+    dots, dot_spec = tree_flatten(tangents)
     if spec != dot_spec:
         raise RuntimeError(
-            f"jvp(f, primals, tangents): Expected primals and tangents to have the same python structure, "
-            f"got {spec} and {dot_spec}"
+            f"{_NAME}: Expected primals and tangents to have the same python structure. For example, if primals is a tuple of "
+            f"3 tensors, tangents also must be. Got primals with structure {spec} and tangents with structure {dot_spec}"
         )
     if not flat:
-        raise RuntimeError("jvp(f, primals, tangents): Expected primals to contain at least one tensor")
-    for p, t in zip(flat, flat_dots, strict=True):
-        if not isinstance(p, Tensor) or not isinstance(t, Tensor):
-            raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to contain only Tensors")
+        raise RuntimeError(f"{_NAME}: Expected primals to contain at least one Tensor.")
+    for name, leaves in (("primals", flat), ("tangents", dots)):
+        for t in leaves:
+            if not isinstance(t, Tensor):
+                raise RuntimeError(f"{_NAME}: Expected {name} to only contain Tensors, got {type(t)}")
+    for i, (p, t) in enumerate(zip(flat, dots, strict=True)):
+        if t.dtype is not p.dtype and (COMPLEX if p.dtype.category == COMPLEX else FLOAT) >= t.dtype.category >= FLOAT:
+            dots[i] = t = TABLE["to"].call(t, dtype=p.dtype.numpy, source=t.dtype.numpy)
         check_tangent(p, t)
-    level = fresh_level()
-    inputs = [dual(level, lowered(p), lowered(t)) for p, t in zip(flat, flat_dots, strict=True)]
-    with scope(level):
-        result = func(*tree_unflatten(inputs, spec))
-    aux = None
-    if has_aux:
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise RuntimeError("jvp(f, primals, tangents): with has_aux=True, f must return a tuple (output, aux)")
-        result, aux = result
-    outs, out_spec = tree_flatten(result)
-    values, dots = [], []
-    for out in outs:
-        if not isinstance(out, Tensor):
-            raise RuntimeError(f"jvp(f, primals, tangents): Expected f to return only tensors, got {type(out).__name__}")
-        value, dot = split(out, level)
-        if dot is None and strict:
-            raise RuntimeError("jvp(f, primals, tangents, strict=True): an output of f is independent of the inputs")
-        values.append(raised(value))
-        dots.append(wrap(zeros_like(value)) if dot is None else raised(dot))
-    found = (tree_unflatten(values, out_spec), tree_unflatten(dots, out_spec))
-    if not has_aux:
-        return found
-    aux_leaves, aux_spec = tree_flatten(aux)
-    kept = [raised(split(a, level)[0]) if isinstance(a, Tensor) else a for a in aux_leaves]
-    return (*found, tree_unflatten(kept, aux_spec))
+    return flat, spec, dots
 
 
-def split(out: Tensor, level: int) -> tuple[Any, Any]:
-    """Return primal and tangent of a value at a level; its tangent is None where it does not depend on the inputs."""
-    if out.__class__ is Dual and out._level == level:
-        return out._data, out._tangent  # type: ignore[attr-defined]
-    return out, None
+def linearize(func: Callable, *primals: Any) -> tuple:
+    """Return the value of `func`, and its derivative there as a function of the tangents that can be called again and again.
+
+    The function runs once. What reverse mode records of it is the transposed derivative Jᵀ, which is linear; transposing
+    that record again gives J, so that a call of the tangent map costs one sweep and does not run `func`.
+
+    Parameters
+    ----------
+    func : callable
+        Takes the primals and returns a pytree of tensors.
+    *primals
+        Pytrees of floating point or complex tensors.
+
+    Returns
+    -------
+    tuple
+        ``(output, jvp_fn)``; ``jvp_fn(*tangents)`` takes the primals' structure and returns J t, with the output's.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> y, push = cr.func.linearize(cr.sin, cr.tensor(0.0))
+    >>> push(cr.tensor(1.0)), push(cr.tensor(3.0))
+    (tensor(1.), tensor(3.))
+    """
+    run = Record(func, primals)
+    check_outputs(run.outs, "linearize(f, *primals)")
+    moving = [i for i, out in enumerate(run.outs) if run.depends(out)]
+    flat = [run.lower(leaf) for leaf in run.leaves]
+
+    def pull(*chosen: Tensor) -> tuple:
+        gs: list = [None] * len(run.outs)
+        for i, g in zip(moving, chosen, strict=True):
+            gs[i] = lowered(g)
+        return tuple(run.pull(gs))
+
+    transposed = Record(pull, tuple([wrap(zeros_like(run.outs[i])) for i in moving]))
+
+    def jvp_fn(*tangents: Any) -> Any:
+        dots, spec = tree_flatten(tangents)
+        if spec != run.spec:
+            raise RuntimeError(f"Expected the tangents {spec} to have the same argspec as the primals {run.spec}")
+        for i, (t, p) in enumerate(zip(dots, flat, strict=True)):
+            for what, found, wanted in (("shape", t.shape, p.shape), ("dtype", t.dtype, p.dtype)):
+                if found != wanted:
+                    raise RuntimeError(
+                        f"tangent:{i} with {what} {found} in flattened pytree doesn't match the {what} {wanted} of the "
+                        "corresponding primal."
+                    )
+        found = [wrap(zeros_like(out)) for out in run.outs]
+        for i, dot in zip(moving, transposed.pull([lowered(t) for t in dots]), strict=True):
+            found[i] = dot
+        return tree_unflatten(found, run.out_spec)
+
+    return run.value(), jvp_fn

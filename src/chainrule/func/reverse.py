@@ -6,15 +6,75 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from chainrule.autograd.forward_ad import lowered, raised
 from chainrule.autograd.reverse import checked_cotangent
+from chainrule.core.dtype import COMPLEX
 from chainrule.core.graph import LEAF
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import recording
 from chainrule.core.tensor import Tensor, Tracked, check_differentiable, wrap, wrap_at
 from chainrule.core.tree import tree_flatten, tree_map, tree_unflatten
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.transforms.forward import zeros_like
-from chainrule.transforms.reverse import gradients
+from chainrule.transforms.reverse import run_pass
+
+__all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]
+
+
+class Record:
+    """One recorded run of a function: its results, and the map that pulls cotangents of them back to its inputs.
+
+    Attributes
+    ----------
+    level : int
+        The run's own.
+    leaves, outs : list of Tensor
+        The inputs and results, flattened, as values of that level.
+    spec, out_spec : TreeSpec
+        The structures of the tuple of primals, and of the result.
+    aux : object
+        What the function returned beside its result, its tensors lowered from the level.
+    """
+
+    __slots__ = ("aux", "leaves", "level", "out_spec", "outs", "spec")
+
+    def __init__(self, func: Callable, primals: tuple, has_aux: bool = False, name: str = "vjp(f, *primals)"):
+        self.level = level = fresh_level()
+        flat, self.spec = tree_flatten(primals)
+        self.leaves = [_leaf(level, t) for t in flat]
+        with recording(level):
+            result = func(*tree_unflatten(self.leaves, self.spec))
+        self.aux = None
+        if has_aux:
+            result, aux = pair_of(result, name)
+            self.aux = tree_map(self.lower, aux)
+        self.outs, self.out_spec = tree_flatten(result)
+
+    def lower(self, value: Any) -> Any:
+        """Return a value of this level as one of the level below; others as they are."""
+        return raised(value._data) if value.__class__ is Tracked and value._level == self.level else value
+
+    def value(self) -> Any:
+        """Return the result, lowered."""
+        return tree_unflatten([self.lower(out) for out in self.outs], self.out_spec)
+
+    def depends(self, out: Tensor) -> bool:
+        """Tell whether a result depends on the inputs."""
+        return out.__class__ is Tracked and out._level == self.level and out._node is not None
+
+    def pull(self, gs: list, retain: bool = True) -> list:
+        """Return the cotangents of the leaves for payloads of cotangents of the results, None for none."""
+        roots = [
+            (out if out._node is LEAF else out._node, g)
+            for out, g in zip(self.outs, gs, strict=True)
+            if g is not None and self.depends(out)
+        ]
+        if not roots:
+            return [wrap(zeros_like(leaf)) for leaf in self.leaves]
+        found = run_pass(roots, self.level, False, retain)
+        return [_gradient(leaf, found.get(id(leaf))) for leaf in self.leaves]
 
 
 def _leaf(level: int, t: Any) -> Tensor:
@@ -26,17 +86,30 @@ def _leaf(level: int, t: Any) -> Tensor:
     return made
 
 
-def _lowered_from(level: int, value: Any) -> Any:
-    return raised(value._data) if isinstance(value, Tracked) and value._level == level else value
+def _gradient(leaf: Tensor, entry: list | None) -> Tensor:
+    """Return what a pass found for a leaf as a tensor that nobody else holds."""
+    if entry is None:
+        return wrap(zeros_like(leaf))
+    _, g, owned = entry
+    if isinstance(g, Tensor):
+        return g
+    if g.dtype is not leaf._data.dtype:  # bfloat16 widens where a rule meets a Python number
+        g = g.astype(leaf.dtype.numpy)
+    return wrap(g if owned or g.__class__ is not np.ndarray else g.copy())
 
 
-def _pull(level: int, outs: list, gs: list, leaves: list, retain: bool) -> list:
-    roots = []
-    for out, g in zip(outs, gs, strict=True):
-        if isinstance(out, Tracked) and out._level == level and out._node is not None:
-            roots.append((out if out._node is LEAF else out._node, lowered(g)))
-    found = gradients(roots, leaves, level, False, retain)
-    return [wrap(zeros_like(leaf)) if g is None else raised(g) for leaf, g in zip(leaves, found, strict=True)]
+def pair_of(result: Any, name: str) -> tuple:
+    """Return the (output, aux) that a function returned; raise PyTorch's error if it did not."""
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise RuntimeError(f"{name}: output of function f should be a tuple: (output, aux) if has_aux is True")
+    return result
+
+
+def check_outputs(outs: list, name: str) -> None:
+    """Raise PyTorch's error for a function that returned anything but tensors."""
+    for out in outs:
+        if not isinstance(out, Tensor):
+            raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(out)}")
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
@@ -57,6 +130,13 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         ``(output, vjp_fn)``; ``vjp_fn(cotangents)`` takes the output's structure and returns a tuple, one entry per primal.
         It may be called any number of times.
 
+    Raises
+    ------
+    ValueError
+        If an input is not a tensor.
+    RuntimeError
+        If an input is of integers, or a result is not a tensor.
+
     Examples
     --------
     >>> import chainrule as cr
@@ -64,90 +144,92 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     >>> pull(cr.ones(2))
     (tensor([2., 4.]),)
     """
-    level = fresh_level()
-    flat, spec = tree_flatten(primals)
-    leaves = [_leaf(level, t) for t in flat]
-    with recording(level):
-        result = func(*tree_unflatten(leaves, spec))
-    aux = None
-    if has_aux:
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise RuntimeError("vjp(f, *primals): with has_aux=True, f must return a tuple (output, aux)")
-        result, aux = result
-        aux = tree_map(lambda a: _lowered_from(level, a), aux)
-    outs, out_spec = tree_flatten(result)
-    for out in outs:
-        if not isinstance(out, Tensor):
-            raise RuntimeError(f"vjp(f, *primals): Expected f to return only tensors, got {type(out).__name__}")
+    run = Record(func, primals, has_aux)
+    check_outputs(run.outs, "vjp(f, *primals)")
 
     def vjp_fn(cotangents: Any, retain_graph: bool = True) -> tuple:
-        gs, g_spec = tree_flatten(cotangents)
-        if g_spec != out_spec:
+        gs, spec = tree_flatten(cotangents)
+        if spec != run.out_spec:
             raise RuntimeError(
-                f"Expected pytree structure of cotangents to be the same as pytree structure of "
-                f"outputs to the function. cotangents: {g_spec}, primal output: {out_spec}"
+                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
+                f"cotangents: {spec}, primal output: {run.out_spec}"
             )
-        gs = [checked_cotangent(g, out, i) for i, (g, out) in enumerate(zip(gs, outs, strict=True))]
-        return tree_unflatten(_pull(level, outs, gs, leaves, retain_graph), spec)
+        for g in gs:
+            if not isinstance(g, Tensor):
+                raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+        lows = [lowered(checked_cotangent(g, out, i)) for i, (g, out) in enumerate(zip(gs, run.outs, strict=True))]
+        return tree_unflatten(run.pull(lows, retain_graph), run.spec)
 
-    value = tree_unflatten([_lowered_from(level, out) for out in outs], out_spec)
-    return (value, vjp_fn, aux) if has_aux else (value, vjp_fn)
+    return (run.value(), vjp_fn, run.aux) if has_aux else (run.value(), vjp_fn)
 
 
-def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+_NAME = "grad_and_value(f)(*args)"
+
+
+def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
     """Return a function that computes the gradient of a scalar function, and its value.
 
     Parameters
     ----------
     func : callable
-        Returns a tensor of one element, or with `has_aux` a pair of one and anything.
+        Returns a real tensor of no axes, or with `has_aux` a pair of one and anything.
     argnums : int or tuple of int
-        The positional arguments to differentiate in.
+        The positional arguments to differentiate in, pytrees of tensors; negative numbers count from the last.
+    has_aux : bool
+        Whether `func` returns ``(value, aux)``.
+    argnames : str or tuple of str, optional
+        The arguments by name instead, whether the call gives them by position or by keyword.
 
     Returns
     -------
     callable
-        Returns ``(gradient, value)``, or ``(gradient, (value, aux))``.
+        Returns ``(gradient, value)``, or ``(gradient, (value, aux))``. The gradient is a tuple if `argnums` or `argnames` is.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such argument, or the value is not a real scalar tensor.
 
     Examples
     --------
     >>> import chainrule as cr
     >>> cr.func.grad_and_value(lambda x: x**3)(cr.tensor(2.0))
     (tensor(12.), tensor(8.))
+    >>> cr.func.grad_and_value(lambda x, *, w: x * w**2, argnames="w")(cr.tensor(2.0), w=cr.tensor(3.0))
+    (tensor(12.), tensor(18.))
     """
+    check_places(argnums, argnames)
+    one = is_one(argnums, argnames)
 
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> tuple:
-        indices = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        for i in indices:
-            if not -len(args) <= i < len(args):
-                raise RuntimeError(f"Got argnum={i}, but only {len(args)} positional inputs")
-        indices = tuple(i % len(args) for i in indices)
-
-        def of_chosen(*chosen: Any) -> Any:
-            filled = list(args)
-            for i, a in zip(indices, chosen, strict=True):
-                filled[i] = a
-            out = func(*filled, **kwargs)
-            value = out[0] if has_aux and isinstance(out, tuple) and len(out) == 2 else out
-            if not isinstance(value, Tensor):
-                raise RuntimeError(f"Expected f(*args) to return a Tensor, got {type(value).__name__}")
-            if value.ndim != 0:
-                raise RuntimeError(
-                    f"Expected f(*args) to return a scalar Tensor, got tensor with {value.ndim} dims. Maybe you wanted to use "
-                    "the vjp or jacrev APIs instead?"
-                )
-            return out
-
-        value, pull, *aux = vjp(of_chosen, *[args[i] for i in indices], has_aux=has_aux)
-        gradients = pull(wrap(value.dtype.numpy.type(1)), retain_graph=False)
-        gradient = gradients[0] if isinstance(argnums, int) else gradients
-        return gradient, (value, *aux) if has_aux else value
+        primals, call = choose(func, argnums, argnames, args, kwargs)
+        run = Record(call, primals, has_aux, _NAME)
+        gradients = tree_unflatten(run.pull([_one(run)], retain=False), run.spec)
+        value = run.lower(run.outs[0])
+        return gradients[0] if one else gradients, (value, run.aux) if has_aux else value
 
     return wrapped
 
 
-def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def _one(run: Record) -> Any:
+    """Return the cotangent 1 of the one real scalar that a run gave; raise PyTorch's errors for any other result."""
+    out = run.outs[0] if run.out_spec.kind is None else None
+    if not isinstance(out, Tensor):
+        kind = type(out) if run.out_spec.kind is None else run.out_spec.kind
+        raise RuntimeError(f"{_NAME}: Expected f(*args) to return a Tensor, got {kind}")
+    if out.ndim != 0:
+        raise RuntimeError(
+            f"{_NAME}: Expected f(*args) to return a scalar Tensor, got tensor with {out.ndim} dims. Maybe you wanted to use "
+            "the vjp or jacrev APIs instead?"
+        )
+    d = out.dtype
+    if d.category == COMPLEX:
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {d}")
+    return d.numpy.type(1)
+
+
+def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
     """Return a function that computes the gradient of a scalar function; see :func:`grad_and_value`.
 
     Returns
@@ -161,11 +243,35 @@ def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fal
     >>> cr.func.grad(cr.func.grad(lambda x: x**3))(cr.tensor(2.0))
     tensor(12.)
     """
-    both = grad_and_value(func, argnums, has_aux)
+    both = grad_and_value(func, argnums, has_aux, argnames=argnames)
 
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         gradient, value = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
+
+    return wrapped
+
+
+def value_and_grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
+    """Return a function that computes the value of a scalar function, and its gradient, in JAX's order.
+
+    Returns
+    -------
+    callable
+        Returns ``(value, gradient)``, or ``((value, aux), gradient)``; otherwise as :func:`grad_and_value`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.func.value_and_grad(lambda x: x**3)(cr.tensor(2.0))
+    (tensor(8.), tensor(12.))
+    """
+    both = grad_and_value(func, argnums, has_aux, argnames=argnames)
+
+    @wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> tuple:
+        gradient, value = both(*args, **kwargs)
+        return value, gradient
 
     return wrapped
