@@ -19,7 +19,8 @@ from chainrule.core.op import ELEMENTWISE, IN, OUT, Op
 from chainrule.core.parallel import LARGE, spread
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, plan_for, refuse_inference
-from chainrule.core.tensor import Tensor, array_of, marked_as, version_of
+from chainrule.core.tensor import Tensor, Tracked, array_of, marked_as, version_of
+from chainrule.core.tracked import tracked_binary, tracked_unary
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
@@ -55,7 +56,9 @@ def make_public(op: Op) -> Callable:
     one_sided = len(op.inputs) == 2 and op.rules.count(None) == 1
     if op.params or op.variadic or len(op.inputs) > 2 or op.dtype == "free" or one_sided:
         return slow
-    return (_unary if len(op.inputs) == 1 else _binary)(op, slow)
+    if len(op.inputs) == 1:
+        return _unary(op, tracked_unary(op, slow))
+    return _binary(op, tracked_binary(op, slow))
 
 
 def make_operator(op: Op) -> Callable:
@@ -66,7 +69,7 @@ def make_operator(op: Op) -> Callable:
             return run(op, promoted(op, (x, y)), {})
         return NotImplemented
 
-    return _binary(op, slow)
+    return _binary(op, tracked_binary(op, slow))
 
 
 def make_reflected(op: Op) -> Callable:

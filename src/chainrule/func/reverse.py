@@ -198,16 +198,22 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     >>> cr.func.grad_and_value(lambda x, *, w: x * w**2, argnames="w")(cr.tensor(2.0), w=cr.tensor(3.0))
     (tensor(12.), tensor(18.))
     """
+    return _differentiated(
+        func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, (value, *aux) if aux else value)
+    )
+
+
+def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: Argnames, give: Callable) -> Callable:
+    """Return the function that computes gradient, value and aux (a tuple, empty without `has_aux`) and gives some of them."""
     check_places(argnums, argnames)
     one = is_one(argnums, argnames)
 
     @wraps(func)
-    def wrapped(*args: Any, **kwargs: Any) -> tuple:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         primals, call = choose(func, argnums, argnames, args, kwargs)
         run = Record(call, primals, has_aux, _NAME)
         gradients = tree_unflatten(run.pull([_one(run)], retain=False), run.spec)
-        value = run.lower(run.outs[0])
-        return gradients[0] if one else gradients, (value, run.aux) if has_aux else value
+        return give(gradients[0] if one else gradients, run.lower(run.outs[0]), (run.aux,) if has_aux else ())
 
     return wrapped
 
@@ -243,14 +249,7 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argname
     >>> cr.func.grad(cr.func.grad(lambda x: x**3))(cr.tensor(2.0))
     tensor(12.)
     """
-    both = grad_and_value(func, argnums, has_aux, argnames=argnames)
-
-    @wraps(func)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        gradient, value = both(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
-
-    return wrapped
+    return _differentiated(func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, *aux) if aux else gradient)
 
 
 def value_and_grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
@@ -267,11 +266,6 @@ def value_and_grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     >>> cr.func.value_and_grad(lambda x: x**3)(cr.tensor(2.0))
     (tensor(8.), tensor(12.))
     """
-    both = grad_and_value(func, argnums, has_aux, argnames=argnames)
-
-    @wraps(func)
-    def wrapped(*args: Any, **kwargs: Any) -> tuple:
-        gradient, value = both(*args, **kwargs)
-        return value, gradient
-
-    return wrapped
+    return _differentiated(
+        func, argnums, has_aux, argnames, lambda gradient, value, aux: ((value, *aux) if aux else value, gradient)
+    )
