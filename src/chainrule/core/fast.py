@@ -85,18 +85,35 @@ def _direct(op: Op) -> Callable:
 
     def call(*args: Any, **params: Any) -> Any:
         data = []
+        level = 0
         for a in args:
-            if not isinstance(a, Tensor) or a._level:
+            if not isinstance(a, Tensor):
                 return run(op, args, params)
+            if a._level:
+                if a.__class__ is not Tracked or (level and a._lv != level):
+                    return run(op, args, params)
+                level = a._lv
             data.append(a._data)
-        if not modes().plain:
+        m = modes()
+        if level:
+            if not m.clear or m.floor > level:
+                return run(op, args, params)
+            for a, d in zip(args, data, strict=True):
+                if isinstance(d, Tensor) or (a._node is not None and not a._level):
+                    return run(op, args, params)  # a lower transform's value; or captured, and recorded below as well
+        elif not m.plain:
             return run(op, args, params)
         out = compute(op, data, params, args)
         if out.__class__ is tuple or out.__class__ is list:
-            return finish(op, args, params, 0, out)
-        t = new(Tensor)
+            return finish(op, args, params, level, out)
+        if level:
+            t = new(Tracked)
+            t._lv = level
+        else:
+            t = new(Tensor)
         t._data = out
-        t._ver = t._view = t._meta = t._node = None
+        t._meta = m.meta
+        t._ver = t._view = t._node = None
         edges = [a if a._node is LEAF else a._node for a in args]
         nodes = tuple([None if r is None else e for e, r in zip(edges, rules, strict=True)])
         kind = out.dtype.kind
@@ -135,20 +152,30 @@ def _viewing(op: Op) -> Callable:
     def call(x: Any, **params: Any) -> Any:
         if x.__class__ is ndarray:
             return kernel(x, **params)
-        if not isinstance(x, Tensor) or x._level or not modes().plain:
+        if not isinstance(x, Tensor):
             return run(op, (x,), params)
-        a = x._data
-        if a.__class__ is not ndarray:
+        a, m, level = x._data, modes(), x._level
+        if level:
+            if x.__class__ is not Tracked or a.__class__ is not ndarray or not m.clear or m.floor > level:
+                return run(op, (x,), params)
+        elif not m.plain:
+            return run(op, (x,), params)
+        elif a.__class__ is not ndarray:
             a = array_of(x)
         try:
             out = kernel(a, **params)
         except (ValueError, TypeError, ArithmeticError, IndexError):
             return run(op, (x,), params)
         if out.__class__ is not ndarray:
-            return finish(op, (x,), params, 0, out)
-        t = new(Tensor)
+            return finish(op, (x,), params, level, out)
+        if level:
+            t = new(Tracked)
+            t._lv = level
+        else:
+            t = new(Tensor)
         t._data = out
-        t._meta = t._node = None
+        t._meta = m.meta
+        t._node = None
         if x._meta is not None:
             marked_as(t, x)
         version = t._ver = x._ver or version_of(x)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph import LEAF, Node, new, next_id
-from chainrule.core.mode import STATE
+from chainrule.core.mode import modes
 from chainrule.core.op import IN, OUT, Op
 from chainrule.core.parallel import LARGE
 from chainrule.core.quiet import hush, unhush
@@ -37,9 +37,9 @@ def tracked_unary(op: Op, slow: Callable) -> Callable:
         nonlocal plan
         if input.__class__ is not Tracked:
             return slow(input)
-        a, n, s = input._data, input._node, STATE
+        a, n, m = input._data, input._node, modes()
         d = a.dtype
-        if (d is not float32 and d is not float64) or n is None or not s.record or s.watched or s.floor > input._lv:
+        if (d is not float32 and d is not float64) or n is None or not m.clear or m.floor > input._lv:
             return slow(input)
         if costly and a.size >= LARGE:
             return slow(input)
@@ -56,7 +56,7 @@ def tracked_unary(op: Op, slow: Callable) -> Callable:
         t._lv = input._lv
         t._data = out
         t._ver = t._view = None
-        t._meta = s.meta
+        t._meta = m.meta
         if plan is None:
             plan = plan_for(op, (True,), False)
         node = new(Node)
@@ -109,8 +109,8 @@ def tracked_binary(op: Op, slow: Callable) -> Callable:
                 return slow(input, other)
         else:
             return slow(input, other)
-        s = STATE
-        if (d is not float32 and d is not float64) or not s.record or s.watched or s.floor > level:
+        m = modes()
+        if (d is not float32 and d is not float64) or not m.clear or m.floor > level:
             return slow(input, other)
         code = (nx is not None) + 2 * (ny is not None)
         if not code or (cx is Tensor and nx is not None) or (cy is Tensor and ny is not None):
@@ -128,7 +128,7 @@ def tracked_binary(op: Op, slow: Callable) -> Callable:
         t._lv = level
         t._data = out
         t._ver = t._view = None
-        t._meta = s.meta
+        t._meta = m.meta
         plan = plans[code]
         if plan is None:
             plan = plans[code] = plan_for(op, (nx is not None, ny is not None), False)
