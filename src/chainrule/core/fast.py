@@ -132,7 +132,8 @@ def _direct(op: Op) -> Callable:
         node.saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
         for a in args:
             if a._meta is not None:
-                refuse_inference(node.saved)
+                if not m.floor:
+                    refuse_inference(node.saved)
                 break
         node.shapes = tuple([d.shape for d in data]) if plan.wants_shapes else None
         if plan.saves_out:

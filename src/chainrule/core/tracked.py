@@ -140,7 +140,7 @@ def tracked_binary(op: Op, slow: Callable) -> Callable:
         if plan.keeps:
             sx, sy = plan.saves
             node.saved = (input if sx else None, other if sy else None)
-            if code != 3:
+            if code != 3 and not m.floor:
                 refuse_inference(node.saved)
             if plan.saves_out:
                 node.out = out
