@@ -103,6 +103,7 @@ try:
     from chainrule.functions.select_index import *
     from chainrule.functions.part import *
     from chainrule.functions import cast as _cast
+    from chainrule.functions import layout as _layout
     from chainrule.functions import operators as _operators
     from chainrule import autograd, return_types
 finally:

@@ -212,8 +212,10 @@ class TestErrors:
             (leaf(1.0, 2.0) * 2).backward(cr.tensor([1j, 1j]))
 
     def test_integers_cannot_require_grad(self):
-        with pytest.raises(RuntimeError, match="Only Tensors of floating point and complex dtype can require gradients"):
+        with pytest.raises(RuntimeError, match="only Tensors of floating point dtype can require gradients"):
             cr.tensor([1, 2]).requires_grad_()
+        with pytest.raises(RuntimeError, match="Only Tensors of floating point and complex dtype can require gradients"):
+            cr.tensor([1, 2], requires_grad=True)
 
     def test_requires_grad_of_a_result_cannot_be_unset(self):
         with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf variables"):

@@ -229,7 +229,7 @@ def _cotangents(roots: list, given: Any, create_graph: bool) -> list[tuple[Any, 
         g = _one(root) if g is None and root.requires_grad else g
         if g is not None:
             g = checked_cotangent(g, root, i)
-        if not root.requires_grad:
+        if not root.requires_grad or (root.is_leaf and root._node is not LEAF and not root._level):
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if not create_graph:
             g = g._data if g._level == root._level else g if root._level else innermost(g)

@@ -166,6 +166,19 @@ def public_edge(edge: Any) -> tuple:
     return (AccumulateGrad(edge), 0)
 
 
+class Refused:
+    """The `_node` of a view that PyTorch forbids to use: whoever follows it gets the error."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: str):
+        self.words = words
+
+    @property
+    def _kind(self) -> int:
+        raise RuntimeError(self.words)
+
+
 class Version:
     """The version counter of one stretch of memory, shared by a tensor and all its aliases.
 
@@ -173,11 +186,12 @@ class Version:
     memory finds it modified; so saving costs nothing, and only writing does.
     """
 
-    __slots__ = ("count", "history", "members", "stamp")
+    __slots__ = ("count", "frozen", "history", "members", "stamp")
 
     def __init__(self) -> None:
         self.count = 0
         self.stamp = 0
+        self.frozen = False  # whether some member's history depends on whether the memory was written to (`views.refuse`)
         self.history: tuple = ()
         self.members: set = set()  # weak references to the differentiable views (and their base) on this memory
 
@@ -186,6 +200,10 @@ class Version:
         self.count += 1
         self.stamp = next_id()
         self.history = (*self.history[-15:], self.stamp)
+        if self.frozen:
+            from chainrule.core.views import refuse
+
+            refuse(self)
 
     def at(self, node_id: int) -> int:
         """Return the version that a node of this id saw (exact for the last 16 writes)."""

@@ -16,10 +16,11 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, run
 from chainrule.core.graph import LEAF, LEAF_EDGE, PORT, next_id
 from chainrule.core.mode import modes, set_modes, switch
-from chainrule.core.op import TABLE, Op, linear
+from chainrule.core.op import TABLE, Op
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import make_node, pack_node
-from chainrule.core.tensor import Tensor, array_of, innermost, keep_gradient, take, version_of, wrap
+from chainrule.core.record import pack_node
+from chainrule.core.tensor import Tensor, array_of, innermost, root_of, take, version_of, wrap
+from chainrule.core.views import chain_of, follow, forbidden, rewire, views_of
 
 ndarray = np.ndarray
 
@@ -136,7 +137,7 @@ def check_writable(target: Tensor, value: Any = None) -> None:
     """Raise PyTorch's error if `target` may not be written to in the current mode, with `value` where that is known."""
     if not isinstance(target, Tensor):
         raise TypeError(f"only a Tensor can be written in place, not {type(target).__name__}")
-    if target._view is not None and _repeats(innermost(target)):
+    if target._view is not None and repeats(innermost(target)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
@@ -150,6 +151,14 @@ def check_writable(target: Tensor, value: Any = None) -> None:
         )
     if not modes().record or target._level < modes().floor:
         return
+    check_unfrozen(target, value)
+
+
+def check_unfrozen(target: Tensor, value: Any = None) -> None:
+    """Raise PyTorch's error if a recorded write to `target` has no meaning, or would change a leaf."""
+    m = modes()
+    if not m.record or target._level < m.floor:
+        return
     requires_grad = target.requires_grad
     if target._view is not None and (
         requires_grad or root_of(target).requires_grad or (isinstance(value, Tensor) and value.requires_grad)
@@ -160,7 +169,7 @@ def check_writable(target: Tensor, value: Any = None) -> None:
         raise RuntimeError(f"{a_leaf} Variable that requires grad is being used in an in-place operation.")
 
 
-def _repeats(data: Any) -> bool:
+def repeats(data: Any) -> bool:
     """Tell whether an array shows an element of its memory more than once, through a stride of 0."""
     return (
         data.ndim > 0
@@ -170,42 +179,14 @@ def _repeats(data: Any) -> bool:
     )
 
 
-_FROZEN = {
-    "no_grad": ("no_grad", "with grad mode enabled", "no_grad"),
-    "inference": ("inference", "in normal mode", "inference_mode"),
-}
-
-
 def _check_view(target: Tensor) -> None:
     """Raise PyTorch's error if a recorded write to this view has no meaning for its base."""
-    tensor = target
-    while tensor._view is not None:
-        if tensor._view[3] is not None:
-            maker = tensor._view[1].node_name(None).partition("Backward")[0]
-            raise RuntimeError(
-                f"Output {tensor._view[3]} of {maker} is a view and is being modified inplace. This view is the output of a "
-                "function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
-                "You should replace the inplace operation by an out-of-place one."
-            )
-        frozen = getattr(tensor._meta, "frozen", None)
-        if frozen is not None:
-            made, now, block = _FROZEN[frozen]
-            raise RuntimeError(
-                f"A view was created in {made} mode and is being modified inplace {now}. Given that this use case is ambiguous "
-                "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
-                f"both inside the {block} block (if you don't want the inplace to be tracked) or both outside (if you want "
-                "the inplace to be tracked)."
-            )
-        tensor = tensor._view[0]
-    if tensor.requires_grad and tensor.is_leaf:
+    error = forbidden(target)
+    if error is not None:
+        raise error
+    base = root_of(target)
+    if base.requires_grad and base.is_leaf:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-
-
-def root_of(t: Tensor) -> Tensor:
-    """Return the base that a view is a view of; the tensor itself if it is none."""
-    while t._view is not None:
-        t = t._view[0]
-    return t
 
 
 def write(target: Tensor, value: Tensor, name: str) -> Tensor:
@@ -238,102 +219,14 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         if np.may_share_memory(fresh, array):
             fresh = fresh.copy()
         np.copyto(array, fresh)
+    version_of(target).bump()
     if (
         modes().record
         and not modes().floor
         and (value._node is not None or target._node is not None or root_of(target)._node is not None)
     ):
-        _rewire(target, value)
-    version_of(target).bump()
+        rewire(target, value, name)
     return target
-
-
-def _rewire(target: Tensor, value: Tensor) -> None:
-    """Give the written tensor, its base and the base's other views the history of the write."""
-    if target._view is None:
-        before = target._node
-        target._node = value._node
-        _keep_retaining(target, before)
-        base = target
-    else:
-        base = root_of(target)
-        before = base._node
-        base._node = slices_node(base, value, chain_of(target))
-        _keep_retaining(base, before)
-    for t in _views_of(base):
-        before = t._node
-        t._node = replayed(t)._node
-        _keep_retaining(t, before)
-
-
-def _keep_retaining(t: Tensor, before: Any) -> None:
-    """Have a tensor of a new history retain the gradient of its new values, no longer that of its old ones."""
-    if before is None or before is LEAF or not t.retains_grad:
-        return
-    node = before.node if before._kind == PORT else before
-    node.hooks = tuple([hook for hook in node.hooks or () if hook[1]() is not t]) or None
-    if t._node is not None and t._node is not LEAF:
-        keep_gradient(t._node, ref(t))
-
-
-def _views_of(base: Tensor) -> list[Tensor]:
-    """Return the live views of a base, oldest link first."""
-    if base._ver is None:
-        return []
-    live = [r() for r in list(base._ver.members)]
-    return [t for t in live if t is not None and root_of(t) is base]
-
-
-def chain_of(view: Tensor) -> tuple:
-    """Return the (op, params, output number) steps that lead from the base to a view."""
-    steps = []
-    while view._view is not None:
-        parent, how, params, index = view._view
-        steps.append((how, params, index))
-        view = parent
-    return tuple(reversed(steps))
-
-
-def follow(value: Any, chain: tuple) -> Any:
-    """Apply the steps of a view to a value of the base's shape."""
-    for how, params, index in chain:
-        value = run(how, (value,), params)
-        if index is not None:
-            value = value[index]
-    return value
-
-
-def replayed(view: Tensor) -> Tensor:
-    """Return the view taken anew from its base as it now is."""
-    return follow(root_of(view), chain_of(view))
-
-
-def _written(base: Any, value: Any, *, chain: tuple) -> np.ndarray:
-    """Return a copy of the base with the view's place taken by `value`."""
-    out = np.array(base, order="C")
-    view = out
-    for how, params, index in chain:
-        view = how.kernel(view, **params)
-        view = view if index is None else view[index]
-    if view.size and not np.may_share_memory(view, out):
-        raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
-    view[...] = value
-    return out
-
-
-# Over the reals: a view may show the real parts of a complex base.
-copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
-    base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
-    value=lambda g, *, chain: follow(g, chain))  # fmt: skip
-
-
-def slices_node(base: Tensor, value: Tensor, chain: tuple) -> Any:
-    """Return the node of a write through a view, whose values are in the base's memory already."""
-    args = (base, value)
-    edges = tuple([None if t._node is None else t if t._node is LEAF else t._node for t in args])
-    if edges == (None, None):
-        return None
-    return make_node(TABLE["copy_slices"], args, {"chain": chain}, edges, array_of(base))
 
 
 def _replace(target: Tensor, value: Tensor) -> None:
@@ -343,8 +236,8 @@ def _replace(target: Tensor, value: Tensor) -> None:
         _become(target, value)
     else:
         _become(base, run(TABLE["copy_slices"], (base, value), {"chain": chain_of(target)}))
-    for t in _views_of(base):
-        _become(t, replayed(t))
+    for t in views_of(base):
+        _become(t, follow(base, chain_of(t)))
     version_of(base).bump()
 
 
@@ -366,7 +259,7 @@ def _promote(target: Tensor, value: Tensor, name: str) -> None:
     opened = modes().open.get(level)
     if opened is None and getattr(base._meta, "made", 0) < level:
         raise value._captured(name)  # type: ignore[attr-defined]
-    for t in {id(t): t for t in (base, target, *_views_of(base))}.values():
+    for t in {id(t): t for t in (base, target, *views_of(base))}.values():
         if hasattr(t, "__dict__"):  # a subclass of another layout
             raise RuntimeError(f"{name}(): a {type(t).__name__} cannot hold a value of a transform; write into a clone() of it")
         kept = wrap(None)

@@ -16,7 +16,7 @@ from chainrule.core.graph import LEAF, Node, Port, freed_error, new, next_id
 from chainrule.core.mode import modes, no_grad
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.saved import PACKED, modified_error, pack, pack_output, unpack
-from chainrule.core.tensor import Tensor, marked_as, meta_of, version_of, wrap_at
+from chainrule.core.tensor import Tensor, marked_as, version_of, wrap_at
 
 ndarray = np.ndarray
 
@@ -452,6 +452,7 @@ def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None
     t._view = (parent, op, params, index)
     version.members.add(ref(t, version.members.discard))
     marked_as(t, parent)
-    m = modes()
-    if not m.record:
-        meta_of(t).frozen = "inference" if m.inference else "no_grad"
+    if not modes().record:
+        from chainrule.core.views import freeze
+
+        freeze(t)

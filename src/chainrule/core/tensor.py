@@ -202,6 +202,8 @@ class Tensor(Methods):
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
+        if flag and self.dtype.category < FLOAT:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(flag)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -212,19 +214,25 @@ class Tensor(Methods):
         RuntimeError
             If the dtype is not floating point or complex, or the tensor is the result of a recorded operation.
         """
-        if self._node is not None and self._node is not LEAF:
+        if not self.is_leaf:
             if not requires_grad:
                 raise RuntimeError(
                     "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
                     "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
         elif not requires_grad:
-            self._node = None
+            if self._node is LEAF:
+                self._node = None
         else:
-            check_differentiable(self.dtype)
+            if self.dtype.category < FLOAT:
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._meta is not None and self._meta.inference and not modes().inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
             self._node = LEAF
+        if self._ver is not None and self._ver.members and self._view is None:
+            from chainrule.core.views import follow_base
+
+            follow_base(self)
         return self
 
     @property
@@ -236,9 +244,13 @@ class Tensor(Methods):
     @property
     def grad_fn(self) -> Any:
         """The node of the operation that made this tensor; None for a leaf."""
-        node = self._node
-        if node is None or node is LEAF or node._kind == LEAF_EDGE:
+        if self.is_leaf:
             return None
+        node = self._node
+        if self._view is not None and node.__class__ is not Port and self._ver.stamp > node.id:  # type: ignore[union-attr]
+            from chainrule.core.views import current
+
+            node = current(self)
         return dress(node if node._kind == NODE else node.node)
 
     @property
@@ -305,7 +317,7 @@ class Tensor(Methods):
         """
         if self._node is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self._node is LEAF or self.retains_grad:
+        if self.is_leaf or self.retains_grad:
             return
         meta_of(self).retains = True
         keep_gradient(self._node, ref(self))
@@ -330,10 +342,7 @@ class Tensor(Methods):
 
     @property
     def _base(self) -> Tensor | None:
-        tensor = self
-        while tensor._view is not None:
-            tensor = tensor._view[0]
-        return None if tensor is self else tensor
+        return None if self._view is None else root_of(self)
 
     def _is_view(self) -> bool:
         return self._view is not None
@@ -509,6 +518,13 @@ def meta_of(t: Tensor) -> Meta:
         if mark.__class__ is Mark:
             t._meta.inference, t._meta.made = mark.inference, mark.made
     return t._meta
+
+
+def root_of(t: Tensor) -> Tensor:
+    """Return the base that a view is a view of; the tensor itself if it is none."""
+    while t._view is not None:
+        t = t._view[0]
+    return t
 
 
 def version_of(t: Tensor) -> Version:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, cast
 from chainrule.core.graph import LEAF
-from chainrule.core.inplace import assign, check_writable, write
+from chainrule.core.inplace import assign, check_unfrozen, check_writable, repeats, write
 from chainrule.core.mode import modes
 from chainrule.core.sample import Sample
-from chainrule.core.tensor import Tensor, array_of, marked_as, take, version_of, wrap
+from chainrule.core.tensor import Tensor, array_of, innermost, marked_as, take, version_of, wrap
+from chainrule.core.views import loosen
 from chainrule.functions.adapt import public
-from chainrule.functions.transpose import t, transpose
-from chainrule.functions.view import squeeze, unsqueeze
 from chainrule.ops import shape as ops
+from chainrule.ops.view import getitem
 
 __all__ = ["clone", "detach", "fill"]
 
@@ -88,8 +88,9 @@ def detach_(self: Tensor) -> Tensor:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
     if self._level:
         take(self, ops.detach(self))
-    else:
+    elif self._node is not None:
         self._node = None
+        loosen(self)
     return self
 
 
@@ -148,8 +149,6 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
                 f"output with shape {list(shape)} doesn't match the broadcast shape: a value of shape {list(value.shape)} "
                 "was given to copy_()"
             )
-    if value is self:
-        return self
     if plain(self, value):
         put_raw(self, ..., value)
         return self
@@ -159,12 +158,20 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     return write(self, ops.clone(value) if value._node is LEAF or value._level else value, "copy_")
 
 
-def _filled(x: Tensor, value: Any, form: str | None = None) -> Tensor:
-    form = form or ("Fill1" if isinstance(value, Tensor) else "Fill0")
-    value = as_tensor(value, "fill", 1)
+def _filled(x: Tensor, value: Any, form: str) -> Tensor:
+    value = as_tensor(_number_in(value, x.dtype), "fill", 1)
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
     return ops.copy(x, cast(value, x.dtype), form=form)
+
+
+def _number_in(value: Any, d: dtypes.dtype) -> Any:
+    """Return a value to fill with; raise PyTorch's error for a complex number where real ones go."""
+    if value.__class__ is complex and d.category != dtypes.COMPLEX:
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {d.name.rstrip('0123456789')} without overflow")
+        return value.real
+    return value
 
 
 @public(method=False, samples=lambda: [Sample((3, 4), 2.5), Sample((3,), ()), Sample((), 1.0)])
@@ -177,7 +184,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
     >>> cr.fill(cr.zeros(2), 3.0).tolist()
     [3.0, 3.0]
     """
-    return _filled(as_tensor(input, "fill"), value)
+    return _filled(as_tensor(input, "fill"), value, "Fill1" if isinstance(value, Tensor) else "Fill0")
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
@@ -189,17 +196,22 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     >>> cr.zeros(2).fill_(3.0).tolist()
     [3.0, 3.0]
     """
-    return _fill(self, value, None)
+    return _fill(self, value, "Fill3" if isinstance(value, Tensor) else "Fill2")
 
 
-def _fill(self: Tensor, value: Any, form: str | None) -> Tensor:
-    if value.__class__ in NUMBERS and plain(self):
+def _fill(self: Tensor, value: Any, form: str) -> Tensor:
+    if self._view is not None and repeats(innermost(self)):  # one element of each place in memory stands for all
+        steps = innermost(self).strides
+        check_unfrozen(self)
+        _fill(getitem(self, index=tuple([slice(0, 1) if step == 0 else slice(None) for step in steps])), value, form)
+    elif value.__class__ in NUMBERS and plain(self):
         check_writable(self)
         array = array_of(self)
-        array[...] = np.array(value).astype(array.dtype)
+        array[...] = np.array(_number_in(value, self.dtype)).astype(array.dtype)
         version_of(self).bump()
-        return self
-    return assign(self, lambda: _filled(self, value, form), "fill_")
+    else:
+        assign(self, lambda: _filled(self, value, form), form.lower().rstrip("0123456789") + "_")
+    return self
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -216,41 +228,3 @@ def zero_(self: Tensor) -> Tensor:
 
 Tensor.contiguous, Tensor.detach_ = contiguous, detach_  # type: ignore[attr-defined]
 Tensor.copy_, Tensor.fill_, Tensor.zero_ = copy_, fill_, zero_  # type: ignore[attr-defined]
-
-# -- shapes changed in place -------------------------------------------------------------------------------------------
-
-
-def _reshaping(f: Callable, name: str) -> Callable:
-    """Return the method that has a tensor stand for a view of itself."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if modes().record and self._node is LEAF:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if self._view is None and self._ver is not None and any(r() is not None for r in self._ver.members):
-            raise RuntimeError(f"{name}(): the tensor has views, whose places in it would be lost; use {name[:-1]}() instead")
-        seen = f(self, *args, **kwargs)
-        parent, version = self._view, version_of(self)
-        take(self, seen)
-        if parent is not None:
-            self._view = _rerouted(parent, seen)
-        version.bump()
-        return self
-
-    method.__name__ = name
-    method.__qualname__ = f"Tensor.{name}"
-    method.__doc__ = f"In-place version of :func:`chainrule.{name[:-1]}`."
-    return method
-
-
-def _rerouted(parent: tuple, seen: Tensor) -> tuple:
-    """Return the link of a view that changed its shape: a stand-in with its old link, then the step to its new shape."""
-    base, op, params, index = parent
-    stand_in = wrap(np.empty(0), type(seen))
-    stand_in._view = (base, op, params, index)
-    _, op, params, index = seen._view  # type: ignore[misc]
-    return (stand_in, op, params, index)
-
-
-for _f in (squeeze, unsqueeze, transpose, t):
-    setattr(Tensor, _f.__name__ + "_", _reshaping(_f, _f.__name__ + "_"))
-Tensor.swapaxes_ = Tensor.swapdims_ = Tensor.transpose_  # type: ignore[attr-defined]

@@ -15,11 +15,11 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, cast
-from chainrule.core.inplace import assign, check_writable
+from chainrule.core.inplace import assign, check_writable, repeats
 from chainrule.core.sample import Bools, Fixed, Ints, Sample
 from chainrule.core.tensor import Tensor, innermost
 from chainrule.functions.adapt import public
-from chainrule.functions.copy import NUMBERS, copy_, fill_, plain, put_raw
+from chainrule.functions.copy import NUMBERS, _fill, copy_, fill_, plain, put_raw
 from chainrule.functions.join import unbind
 from chainrule.functions.view import broadcast_tensors, expand, reshape
 from chainrule.ops import index as ops
@@ -230,11 +230,11 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         value = as_tensor(value, "__setitem__", 1)
     try:
         if not arrays:
-            if plain(self, value) and (value.__class__ in NUMBERS or not value.ndim):
+            if plain(self, value) and (value.__class__ in NUMBERS or not value.ndim) and not repeats(innermost(self)):
                 check_writable(self)
                 put_raw(self, basic, value)
                 return
-            _write(getitem(self, index=basic), value)
+            _write(_selected(self, basic), value)
             return
         masked = len(arrays) == 1 and _is_mask(arrays[0][1])
         if mixed and not (masked and value.numel() == 1) and key.__class__ is not bool:
@@ -253,6 +253,9 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
 
 def _write(part: Tensor, value: Any) -> None:
     if value.__class__ in NUMBERS:
+        _fill(part, value, "Fill3")
+        return
+    if not value.ndim and not value._level:
         fill_(part, value)
         return
     shape = tuple(value._data.shape)
