@@ -111,7 +111,7 @@ def plain(target: Tensor, value: Any = None) -> bool:
 
 def put_raw(target: Tensor, index: Any, value: Any) -> None:
     """Write a number or the payload of a tensor to a place of a plain tensor's memory, cast to its dtype."""
-    raw = value._data if isinstance(value, Tensor) else value
+    raw = value._data if isinstance(value, Tensor) else _number_in(value, target.dtype)
     array = array_of(target)
     if getattr(raw, "dtype", None) is not array.dtype and raw.__class__ not in NUMBERS:
         raw = raw.real if raw.dtype.kind == "c" and array.dtype.kind != "c" else raw

@@ -362,7 +362,10 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     _, arrays = _parsed(x, tuple(indices))
     i, axes = _combined(x, arrays)
     values = _broadcast_to_place(values, _place_shape(x, i, axes))
-    return ops.index_put(x, i, values, axes=axes, accumulate=bool(accumulate))
+    try:
+        return ops.index_put(x, i, values, axes=axes, accumulate=bool(accumulate))
+    except IndexError as error:
+        raise _explained(x, error) from None
 
 
 def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:

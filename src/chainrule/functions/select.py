@@ -204,5 +204,5 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {v.ndim} dimension(s)."
             )
     elif isinstance(v, complex) and x.dtype.category != dtypes.COMPLEX:
-        raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
+        raise RuntimeError(f"value cannot be converted to type {x.dtype.name.rstrip('0123456789')} without overflow")
     return ops.where(m, cast(as_tensor(v), x.dtype), x)

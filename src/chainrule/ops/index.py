@@ -219,7 +219,7 @@ masked_put = linear("masked_put(x, mask, values, *, lead, accumulate)", _masked_
 def _masked_scatter(x: ndarray, mask: ndarray, y: ndarray) -> ndarray:
     count = np.count_nonzero(mask)
     if count > y.size:
-        raise ValueError("Number of elements of source < number of ones in mask")
+        raise RuntimeError("Number of elements of source < number of ones in mask")
     out = np.array(x)
     out[mask] = y.reshape(-1)[:count]
     return out
