@@ -18,8 +18,6 @@ FUNCTION_MODULES = [name for name in MODULES if name.startswith("chainrule.funct
 
 # Ops whose parameters are other ops or functions, so that no sample can be written down: tested where they are used.
 WITHOUT_SAMPLES = dict.fromkeys(("copy_slices", "retake"), "its parameter is a path of views; core/test_inplace_writes.py")
-    ("copy_slices", "retake"), "its parameter is a path of views; tests/core/test_inplace_writes.py"
-)
 # Inputs that no sample moves.
 NEVER_MOVED = {
     ("igamma", "a"): "the derivative raises, as PyTorch's",
