@@ -461,11 +461,6 @@ class Tensor(Methods):
         return tensor_text(self)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Pickling a tensor that is the result of a recorded operation would lose its history; "
-                "pickle tensor.detach() instead."
-            )
         return (rebuild, (type(self), array_of(self), self.requires_grad))
 
     def __deepcopy__(self, memo: dict) -> Tensor:
@@ -478,7 +473,7 @@ class Tensor(Methods):
         done = memo.get(id(self))
         if done is not None:
             return done
-        made = rebuild(type(self), array_of(self).copy(), self.requires_grad)
+        made = rebuild(type(self), _copied(array_of(self), memo), self.requires_grad)
         memo[id(self)] = made
         if self.grad is not None:
             meta_of(made).grad = self.grad.__deepcopy__(memo)
@@ -501,6 +496,23 @@ def rebuild(cls: type, data: np.ndarray, requires_grad: bool) -> Tensor:
     """Return a leaf from its pickled parts."""
     made = wrap(data, cls)
     return made.requires_grad_() if requires_grad else made
+
+
+def _copied(array: ndarray, memo: dict) -> ndarray:
+    """Return a copy of an array; of arrays that share memory, copies that share memory."""
+    owner = array
+    while isinstance(owner.base, ndarray):
+        owner = owner.base
+    if owner is array and id(owner) not in memo:
+        memo[id(owner)] = made = array.copy(order="K")
+        return made
+    copy = memo.get(id(owner))
+    if copy is None:
+        if not (owner.flags.c_contiguous or owner.flags.f_contiguous):
+            return array.copy()
+        copy = memo[id(owner)] = owner.copy(order="A")
+    offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return np.ndarray(array.shape, array.dtype, copy, offset, array.strides)
 
 
 def marked_as(t: Tensor, source: Tensor) -> Tensor:

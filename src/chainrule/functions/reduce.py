@@ -19,7 +19,6 @@ __all__ = ["all", "any", "count_nonzero", "logsumexp", "mean", "nanmean", "nansu
 OUT_OF_RANGE = (IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 2)")
 TWICE = (RuntimeError, "dim 0 appears multiple times in the list of dims")
 NAN = np.array([1.0, np.nan, 3.0])
-ALL = [tuple(range(ndim)) for ndim in range(65)]  # NumPy has at most 64 axes
 
 
 def dims() -> list[Sample]:
@@ -80,7 +79,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     tensor([4., 6.])
     """
     if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
-        return ops.sum(input, axis=ALL[input._data.ndim], keepdims=keepdim)
+        return ops.sum(input, axis=ops.ALL[input._data.ndim], keepdims=keepdim)
     x = _summand(input, "sum", dtype)
     return ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
@@ -116,7 +115,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     tensor(3.)
     """
     if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
-        return ops.mean(input, axis=ALL[input._data.ndim], keepdims=keepdim)
+        return ops.mean(input, axis=ops.ALL[input._data.ndim], keepdims=keepdim)
     x = as_tensor(input, "mean")
     if dtype is not None:
         x = cast(x, dtypes.as_dtype(dtype))

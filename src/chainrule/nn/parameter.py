@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.tensor import Tensor, array_of, marked_as, wrap
+from chainrule.core.tensor import Tensor, array_of, check_differentiable, marked_as, wrap
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -44,7 +44,10 @@ class Parameter(Tensor):
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         """Return a parameter that shares the memory of `data`."""
         made = _shared(data, cls)
-        return made.requires_grad_() if requires_grad else made  # type: ignore[return-value]
+        if requires_grad:
+            check_differentiable(made.dtype)
+            made.requires_grad_()
+        return made  # type: ignore[return-value]
 
     @property
     def data(self) -> Tensor:

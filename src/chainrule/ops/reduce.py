@@ -40,8 +40,12 @@ def count(x_shape: tuple, axis: tuple) -> int:
     return product([x_shape[i] for i in axis])
 
 
+ALL = [tuple(range(ndim)) for ndim in range(65)]  # the axes of a reduction without `dim`; NumPy has at most 64
+
+
 def _is_full(node: Any) -> bool:
-    return len(node.params["axis"]) == len(node.shapes[0])
+    axis = node.params["axis"]
+    return axis is ALL[len(axis)]
 
 
 # -- sums --------------------------------------------------------------------------------------------------------------

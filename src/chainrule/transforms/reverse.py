@@ -18,7 +18,7 @@ from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, PORT, Node
 from chainrule.core.mode import enable_grad
 from chainrule.core.op import TABLE
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.tensor import Meta, Tensor, meta_of, wrap, wrap_at
+from chainrule.core.tensor import Meta, Tensor, meta_of, version_of, wrap, wrap_at
 
 ndarray = np.ndarray
 Roots = Sequence[tuple[Any, Any]]  # (edge, cotangent)
@@ -242,14 +242,14 @@ def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
     """Add a raw cotangent to a gradient that is there already: a payload, or the tensor made of it for its reader."""
     if not isinstance(old, Tensor):
         meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
-    elif old._node is not None or old._level:
+    elif old._level:
         meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
-    elif old._data.__class__ is ndarray:
-        np.add(old._data, g, out=old._data, casting="same_kind")
-        if old._ver is not None:
-            old._ver.bump()
     else:
-        old._data = old._data + g
+        if old._data.__class__ is ndarray:
+            np.add(old._data, g, out=old._data, casting="same_kind")
+        else:
+            old._data = old._data + g
+        version_of(old).bump()
 
 
 def in_dtype(g: Any, t: Tensor) -> Any:
