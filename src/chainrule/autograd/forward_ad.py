@@ -119,7 +119,7 @@ def check_tangent(primal: Tensor, tangent: Tensor) -> None:
 
 def lowered(t: Tensor) -> Any:
     """Return a plain tensor that reverse mode does not watch as its payload, which is cheaper; others as they are."""
-    return t._data if t.__class__ is Tensor and t._node is None else t
+    return t._data if t.__class__ is Tensor and t._node is None and modes().tracer is None else t
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

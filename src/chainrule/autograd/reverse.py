@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph import LEAF, LEAF_EDGE
-from chainrule.core.mode import enable_grad
+from chainrule.core.mode import enable_grad, modes
 from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
 from chainrule.core.tensor import Tensor, innermost, wrap, wrap_at
@@ -55,6 +55,8 @@ def backward(
     tensor([2., 4.])
     """
     roots = _sequence(tensors)
+    if modes().tracer is not None:
+        modes().tracer.refuse_pass(roots)
     wanted = None
     if inputs is not None:
         wanted = list(inputs.values()) if isinstance(inputs, Mapping) else _sequence(inputs)
@@ -156,6 +158,8 @@ def grad(
         )  # fmt: skip
         return dict(zip(keys, found, strict=True))
     roots, wanted = _sequence(outputs), _sequence(inputs)
+    if modes().tracer is not None:
+        modes().tracer.refuse_pass(roots)
     retain = create_graph if retain_graph is None else retain_graph
     for t in wanted:
         if not t.requires_grad:

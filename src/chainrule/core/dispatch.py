@@ -16,7 +16,7 @@ from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, shape_of
-from chainrule.core.tensor import Tensor, Tracked, array_of, innermost, wrap
+from chainrule.core.tensor import Tensor, Tracked, array_of, numpy_dtype, wrap
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
@@ -33,6 +33,9 @@ def run(op: Op, args: tuple, params: dict) -> Any:
             level, top = a._level, a
     if level < 0:
         return op.kernel(*args, **params)
+    tracer = modes().tracer
+    if tracer is not None and level <= tracer.level and tracer.takes(args):
+        return tracer.process(op, args, params)
     if level:
         return top._process(op, args, params)  # type: ignore[union-attr]
     payloads = [a._data if isinstance(a, Tensor) else a for a in args]
@@ -183,7 +186,7 @@ def _agree(args: tuple) -> bool:
     d = None
     for a in args:
         if isinstance(a, Tensor):
-            found = innermost(a).dtype
+            found = numpy_dtype(a)
             if d is None:
                 d = found
             if d is not found:

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core.device import CPU
 from chainrule.core.device import device as as_device
+from chainrule.core.mode import modes
 from chainrule.core.tensor import Tensor, innermost, wrap
 
 __all__ = ["Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
@@ -51,6 +52,8 @@ class Generator:
     @property
     def rng(self) -> np.random.Generator:
         """NumPy's generator, which makes the draws."""
+        if modes().tracer is not None:
+            modes().tracer.refuse_draw()
         if self._rng is None:
             self._rng = np.random.Generator(np.random.PCG64(self._seed))
         return self._rng

@@ -19,7 +19,7 @@ from chainrule.core.mode import modes, set_modes, switch
 from chainrule.core.op import TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import pack_node
-from chainrule.core.tensor import Tensor, array_of, innermost, root_of, take, version_of, wrap
+from chainrule.core.tensor import Tensor, array_of, root_of, take, version_of, wrap
 from chainrule.core.views import chain_of, follow, forbidden, rewire, views_of
 
 ndarray = np.ndarray
@@ -137,7 +137,9 @@ def check_writable(target: Tensor, value: Any = None) -> None:
     """Raise PyTorch's error if `target` may not be written to in the current mode, with `value` where that is known."""
     if not isinstance(target, Tensor):
         raise TypeError(f"only a Tensor can be written in place, not {type(target).__name__}")
-    if target._view is not None and repeats(innermost(target)):
+    if modes().tracer is not None:
+        modes().tracer.before_write(target)
+    if target._view is not None and repeats(target):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
@@ -157,6 +159,8 @@ def check_writable(target: Tensor, value: Any = None) -> None:
 def check_unfrozen(target: Tensor, value: Any = None) -> None:
     """Raise PyTorch's error if a recorded write to `target` has no meaning, or would change a leaf."""
     m = modes()
+    if m.tracer is not None:
+        m.tracer.before_write(target)
     if not m.record or target._level < m.floor:
         return
     requires_grad = target.requires_grad
@@ -169,14 +173,10 @@ def check_unfrozen(target: Tensor, value: Any = None) -> None:
         raise RuntimeError(f"{a_leaf} Variable that requires grad is being used in an in-place operation.")
 
 
-def repeats(data: Any) -> bool:
-    """Tell whether an array shows an element of its memory more than once, through a stride of 0."""
-    return (
-        data.ndim > 0
-        and data.size > 1
-        and 0 in data.strides
-        and any(step == 0 and n > 1 for n, step in zip(data.shape, data.strides, strict=True))
-    )
+def repeats(t: Tensor) -> bool:
+    """Tell whether a tensor shows an element of its memory more than once, through a stride of 0."""
+    steps = t.stride() if t._level else t._data.strides
+    return 0 in steps and t.numel() > 1 and any(step == 0 and n > 1 for n, step in zip(t.shape, steps, strict=True))
 
 
 def _check_view(target: Tensor) -> None:

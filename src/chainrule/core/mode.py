@@ -41,6 +41,8 @@ class Mode:
         What anomaly mode checks, where it is on.
     watchers : tuple
         What stands around every kernel (`dispatch.compute`), innermost last: profilers, selective checkpoints.
+    tracer : object or None
+        The innermost trace that is running: `dispatch.run` asks it whether it takes an op.
     record : bool
         Derived: grad mode and not inference mode.
     watched : bool
@@ -57,7 +59,7 @@ class Mode:
 
     __slots__ = (
         "anomaly", "clear", "detour", "floor", "grad", "inference", "meta", "no_saving", "open", "plain", "record", "saving",
-        "scope", "watched", "watchers",
+        "scope", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -71,14 +73,16 @@ class Mode:
         no_saving: str | None = None,
         anomaly: Any = None,
         watchers: tuple = (),
+        tracer: Any = None,
     ):
         self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
         self.open, self.saving, self.no_saving, self.anomaly, self.watchers = open, saving, no_saving, anomaly, watchers
+        self.tracer = tracer
         self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
-        self.clear = clear = record and not (watched or watchers)
+        self.clear = clear = record and not (watched or watchers or tracer is not None)
         self.plain = plain = clear and not (floor or scope)
-        self.detour = not plain and bool(record or watchers)
+        self.detour = not plain and (record or bool(watchers) or tracer is not None)
         self.meta = Mark(inference, scope) if inference or scope else None
 
     def having(self, **flags: Any) -> Mode:
@@ -92,7 +96,7 @@ class Mode:
         return self.having(grad=grad, inference=inference)
 
 
-_FLAGS = ("grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers")
+_FLAGS = ("grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer")
 _flags = attrgetter(*_FLAGS)
 
 

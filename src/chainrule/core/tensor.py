@@ -59,6 +59,7 @@ class Tensor(Methods):
     __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
     _kind = LEAF_EDGE
+    _unreadable: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise
     __array_priority__ = 1000
 
     _data: Any
@@ -159,7 +160,9 @@ class Tensor(Methods):
 
     def stride(self, dim: int | None = None) -> Any:
         """Return the step in elements along each axis, or along one."""
-        data = innermost(self)
+        if isinstance(self._data, Tensor):
+            return self._data.stride(dim)
+        data = self._data
         steps = tuple(s // data.itemsize for s in data.strides)
         return steps if dim is None else steps[dim]
 
@@ -178,7 +181,9 @@ class Tensor(Methods):
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Tell whether the elements lie in C order without gaps."""
-        data = innermost(self)
+        data = self._data
+        if isinstance(data, Tensor):
+            return data.is_contiguous(memory_format)
         return data.__class__ is not ndarray or data.flags.c_contiguous
 
     def is_floating_point(self) -> bool:
@@ -369,7 +374,7 @@ class Tensor(Methods):
         RuntimeError
             If there is not exactly one element.
         """
-        data = innermost(self)
+        data = innermost(self, "item")
         if data.size != 1:
             raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
         value = data.item()
@@ -398,6 +403,7 @@ class Tensor(Methods):
         if self._node is not None and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self._level:
+            innermost(self)
             raise RuntimeError(
                 "Can't call numpy() on a value inside a transform: its derivative would be lost. Use chainrule's own ops, "
                 "or take the value out of the function."
@@ -435,7 +441,7 @@ class Tensor(Methods):
         return int(self.item())
 
     def __bool__(self) -> bool:
-        data = innermost(self)
+        data = innermost(self, "bool")
         if data.size != 1:
             if data.size:
                 raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
@@ -548,6 +554,8 @@ def version_of(t: Tensor) -> Version:
 
 def array_of(t: Tensor) -> np.ndarray:
     """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
+    if t._unreadable is not None:
+        raise t._unreadable("read")
     data = t._data
     if data.__class__ is ndarray:
         return data
@@ -571,11 +579,27 @@ def take(target: Tensor, value: Tensor) -> None:
         del target._tangent
 
 
-def innermost(t: Any) -> Any:
-    """Return the NumPy array or scalar at the bottom of a value of any level."""
+def innermost(t: Any, use: str = "read") -> Any:
+    """Return the NumPy array or scalar at the bottom of a value of any level.
+
+    Raises
+    ------
+    RuntimeError
+        If the value is not one array's: it has many examples', or none yet. `use` says what is done with it: "item", "bool"
+        or "read".
+    """
     while isinstance(t, Tensor):
+        if t._unreadable is not None:
+            raise t._unreadable(use)
         t = t._data
     return t
+
+
+def numpy_dtype(t: Any) -> np.dtype:
+    """Return the NumPy dtype at the bottom of a value of any level."""
+    while isinstance(t, Tensor):
+        t = t._data
+    return t.dtype
 
 
 def check_differentiable(d: dtype) -> None:

@@ -230,7 +230,7 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         value = as_tensor(value, "__setitem__", 1)
     try:
         if not arrays:
-            if plain(self, value) and (value.__class__ in NUMBERS or not value.ndim) and not repeats(innermost(self)):
+            if plain(self, value) and (value.__class__ in NUMBERS or not value.ndim) and not repeats(self):
                 check_writable(self)
                 put_raw(self, basic, value)
                 return

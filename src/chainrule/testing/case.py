@@ -15,7 +15,8 @@ import numpy as np
 
 from chainrule.core.op import TABLE, Op
 from chainrule.core.sample import Fixed, Sample, samples_of
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.record import is_inexact
+from chainrule.core.tensor import Tensor, wrap
 
 OF_KIND = {"b": "bool", "i": "int64", "f": "float64", "c": "complex128"}
 _KIND_OF = {"b": "b", "i": "i", "u": "i", "f": "f", "c": "c", "V": "f"}
@@ -145,8 +146,9 @@ class Case:
 
 def is_floating(value: Any) -> bool:
     """Tell whether a value is an array, NumPy scalar or tensor of floating point or complex numbers."""
-    raw = innermost(value)
-    return isinstance(raw, (np.ndarray, np.generic)) and raw.dtype.kind in "fcV"
+    if isinstance(value, Tensor):
+        return is_inexact(value)
+    return isinstance(value, (np.ndarray, np.generic)) and is_inexact(value)
 
 
 def floating(out: Any) -> list:

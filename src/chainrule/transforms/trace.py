@@ -1,0 +1,376 @@
+"""Tracing: a traced value carries a concrete value and the variable that stands for it in the graph being recorded.
+
+The function runs once. Shapes, dtypes and views come from the run, so an op needs nothing for it beyond its declaration.
+Every op is recorded that meets a traced value or a tensor from outside the function, at any level below; what is computed
+from numbers alone, or from tensors that the function makes itself, is a constant.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from chainrule.core.dispatch import compute, run
+from chainrule.core.inplace import root_of
+from chainrule.core.levels import fresh_level
+from chainrule.core.mode import Mode, modes, recording, set_modes, switch
+from chainrule.core.op import TABLE, Op
+from chainrule.core.quiet import hush, unhush
+from chainrule.core.record import link_view
+from chainrule.core.tensor import Tensor, array_of, take, wrap
+from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
+from chainrule.core.tree import tree_flatten, tree_unflatten
+
+_HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+class TraceError(RuntimeError):
+    """A traced function did something that a graph cannot hold."""
+
+
+class Traced(Tensor):
+    """A value of a function that is being traced.
+
+    `_data` is its concrete value one level down, `_tangent` its variable. What reverse mode knows of it is what it knows of
+    the concrete value.
+    """
+
+    __slots__ = ()
+    _level = Tensor._lv  # type: ignore[attr-defined]
+
+    def _process(self, op: Op, args: tuple, params: dict) -> NoReturn:
+        # `run` hands what meets a running trace to that; only a value that outlived its own comes here.
+        raise TraceError(
+            f"{op.name}(): a traced value is used outside of the function that was traced, or in another thread. Return it from "
+            "the function instead of keeping it."
+        )
+
+    def _lifted(self, value: Tensor) -> Tensor:
+        """Return a value of a lower level as a constant of this trace."""
+        return _tracer_of(self._level).lifted(value)
+
+    def _unreadable(self, use: str) -> TraceError:
+        """Return the error for reading the value, which the graph would freeze."""
+        return TraceError(_frozen())
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """Raise: NumPy's functions cannot be traced."""
+        raise TraceError(_frozen())
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether the concrete value requires grad."""
+        return isinstance(self._data, Tensor) and self._data.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, requires_grad: bool = True) -> NoReturn:
+        """Raise: a graph holds no backward pass of this kind."""
+        raise TraceError(_no_pass("requires_grad_()"))
+
+    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise: a graph holds no backward pass of this kind."""
+        raise TraceError(_no_pass("backward()"))
+
+    def register_hook(self, hook: Any) -> NoReturn:
+        """Raise: a graph holds no hooks."""
+        raise TraceError(_no_pass("register_hook()"))
+
+    def retain_grad(self) -> NoReturn:
+        """Raise: a graph holds no backward pass of this kind."""
+        raise TraceError(_no_pass("retain_grad()"))
+
+    @property
+    def data(self) -> Tensor:
+        """The same values without history."""
+        return TABLE["detach"].call(self)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        raise TraceError(f"setting .data of a traced tensor cannot be recorded{_at()}; write into it in place instead")
+
+    def __repr__(self) -> str:
+        return f"traced({self._tangent!r}, now {self._data!r})"  # type: ignore[attr-defined]
+
+
+class Readable(Traced):
+    """A traced value that the function may read, so that the graph holds for these values alone."""
+
+    __slots__ = ()
+    _unreadable = None
+
+
+class Tracer:
+    """The recording of one function.
+
+    Attributes
+    ----------
+    level : int
+        Of the traced values.
+    kind : type
+        The class of the traced values.
+    outer : Tracer or None
+        The trace inside which this one runs; it takes what happens one level down.
+    """
+
+    def __init__(self, level: int, branches: bool):
+        self.level = level
+        self.kind = Readable if branches else Traced
+        self.outer: Tracer | None = modes().tracer
+        self.equations: list[Equation] = []
+        self.constants: dict[Variable, Tensor] = {}
+        self._lowered: tuple[Any, Any] = (None, None)
+        self._known: dict[int, tuple[Variable, Any]] = {}  # id of a constant → its variable, and the constant, to keep the id
+
+    def takes(self, args: tuple) -> bool:
+        """Tell whether an op on these is recorded: one is traced, or from outside the function."""
+        level = self.level
+        for a in args:
+            if isinstance(a, Tensor) and (a._level or a._node is not None or a._meta is None or a._meta.made < level):
+                return True
+        return False
+
+    def process(self, op: Op, args: tuple, params: dict) -> Any:
+        """Run an op on the payloads one level down, and record it."""
+        level, raw = self.level, True
+        payloads: list[Any] = []
+        operands: list[Any] = []
+        for a in args:
+            if isinstance(a, Tensor):
+                if a._level == level:
+                    operands.append(a._tangent)  # type: ignore[attr-defined]
+                    a = a._data
+                else:
+                    operands.append(self.constant(a))
+                raw = raw and not isinstance(a, Tensor)
+            else:
+                operands.append(self.constant(a) if isinstance(a, (np.ndarray, np.generic)) else a)
+            payloads.append(a)
+        token, mode = hush(), modes()
+        set_modes(self._below(mode))
+        try:
+            out = compute(op, payloads, params, args) if raw else run(op, tuple(payloads), params)
+        finally:
+            set_modes(mode)
+            unhush(token)
+        several = out.__class__ is tuple or out.__class__ is list
+        made = [self.traced(o, _variable_of(o)) for o in (out if several else (out,))]
+        results = tuple([t._tangent for t in made])  # type: ignore[attr-defined]
+        self.equations.append(Equation(op, tuple(operands), params, results, several, mode.record))
+        if op.view:
+            for i, t in enumerate(made):
+                link_view(t, args[0], op, params, i if several else None)
+        return tuple(made) if several else made[0]
+
+    def _below(self, mode: Mode) -> Mode:
+        """Return a record of modes for what happens one level down."""
+        if self._lowered[0] is not mode:
+            self._lowered = mode, mode.having(tracer=self.outer)
+        return self._lowered[1]
+
+    def traced(self, payload: Any, variable: Variable) -> Traced:
+        """Return the traced value of a payload and its variable."""
+        t: Any = wrap(payload, self.kind)
+        t._lv, t._tangent = self.level, variable
+        return t
+
+    def constant(self, value: Any) -> Variable:
+        """Return the variable of a value from outside, itself kept; or of one made inside, kept apart from later writes."""
+        found = self._known.get(id(value))
+        if found is None:
+            found = self._known[id(value)] = (_variable_of(value), value)
+            if not isinstance(value, Tensor):
+                kept = wrap(value)
+            elif self._is_inside(value):
+                kept = wrap(None)
+                take(kept, value)
+            else:
+                kept = value
+            self.constants[found[0]] = kept
+        return found[0]
+
+    def lifted(self, value: Tensor) -> Traced:
+        """Return a value of a lower level as a traced constant."""
+        return self.traced(value, self.constant(value))
+
+    def _is_inside(self, t: Tensor) -> bool:
+        return getattr(root_of(t)._meta, "made", 0) >= self.level
+
+    def before_write(self, target: Tensor) -> None:
+        """Prepare for a write in place: refuse one that the caller would see; keep the old values of constants.
+
+        Raises
+        ------
+        TraceError
+            If the memory is not the function's own.
+        """
+        base = root_of(target)
+        if base._level == self.level:
+            return
+        if not self._is_inside(base):
+            raise TraceError(
+                f"a write in place to a tensor from outside the traced function{_at()}: the graph would not repeat it. Pass the "
+                "tensor as an argument and return its new values."
+            )
+        if base._level:
+            return  # writes there replace payloads
+        array = array_of(base)
+        for key, (variable, value) in list(self._known.items()):
+            kept = self.constants[variable]
+            if not kept._level and np.may_share_memory(array, array_of(kept)):
+                kept._data = array_of(kept).copy()
+                if value is not kept:
+                    del self._known[key]
+
+
+    def refuse_pass(self, roots: list) -> None:
+        """Raise for `autograd.grad` or `backward` from values of this level or below, unless a transform inside records them."""
+        if any(isinstance(t, Tensor) and t._level <= self.level for t in roots):
+            raise TraceError(_no_pass("autograd.grad or backward()"))
+
+    def refuse_draw(self) -> NoReturn:
+        """Raise for random numbers, which the graph would repeat."""
+        raise TraceError(
+            f"random numbers drawn inside a traced function{_at()} would be the same in every run of its graph. Draw them outside "
+            "and pass them in; switch dropout off with module.eval()."
+        )
+
+
+def _variable_of(value: Any) -> Variable:
+    t = value if isinstance(value, Tensor) else wrap(value)
+    return Variable(tuple(t.shape), t.dtype)
+
+
+def _tracer_of(level: int) -> Tracer:
+    tracer = modes().tracer
+    while tracer is not None and tracer.level != level:
+        tracer = tracer.outer
+    if tracer is None:
+        raise TraceError("a traced value is used outside of the function that was traced, or in another thread")
+    return tracer
+
+
+def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: bool = False) -> Graph:
+    """Return the graph of a call of `f`.
+
+    Parameters
+    ----------
+    f : callable
+    args, kwargs
+        Pytrees; tensors and arrays in them are the graph's inputs, all else is fixed.
+    branches : bool
+        Let `f` read traced values, as Python branches do. The graph then holds for the outcomes of this call alone.
+    """
+    level = fresh_level()
+    tracer = Tracer(level, branches)
+    leaves, in_spec = flatten_call(args, kwargs or {})
+    arguments, values = [], []
+    for leaf in leaves:
+        if isinstance(leaf, (Tensor, np.ndarray)):
+            payload = leaf if not isinstance(leaf, Tensor) or leaf._level or leaf._node is not None else leaf._data
+            values.append(tracer.traced(payload, _variable_of(leaf)))
+            arguments.append(values[-1]._tangent)  # type: ignore[attr-defined]
+        else:
+            values.append(leaf)
+            arguments.append(leaf)
+    given, named = tree_unflatten(values, in_spec)
+    with recording(level):
+        switch(tracer=tracer)
+        try:
+            result = f(*given, **named)
+        finally:
+            switch(tracer=tracer.outer)
+    outs, out_spec = tree_flatten(result)
+    outputs = [_output(tracer, out) for out in outs]
+    inputs = [a for a in arguments if a.__class__ is Variable]
+    return Graph(inputs, tracer.constants, tracer.equations, outputs, arguments, in_spec, out_spec)
+
+
+def _output(tracer: Tracer, out: Any) -> Any:
+    if not isinstance(out, (Tensor, np.ndarray)):
+        return out
+    level = out._level if isinstance(out, Tensor) else 0
+    if level > tracer.level:
+        raise TraceError("the traced function returns a value of a transform that has ended; return it from that transform")
+    return out._tangent if level == tracer.level else tracer.constant(out)  # type: ignore[union-attr]
+
+
+def is_captured(value: Tensor) -> bool:
+    """Tell whether a constant carries derivatives: it requires grad, or belongs to another transform."""
+    return value._level > 0 or value._node is not None
+
+
+def captured(f: Callable, args: tuple) -> tuple[Callable, list[Tensor]]:
+    """Return `f` as a function of what it captures, too, and the captured tensors.
+
+    Captured are tensors that `f` does not get as arguments and that require grad or belong to another transform. `f` may
+    branch on values; what is returned then stands for `f` near these arguments.
+
+    Returns
+    -------
+    explicit : callable
+        ``explicit(captured, *args)`` is ``f(*args)``.
+    captured : list of Tensor
+    """
+    graph = graph_of(f, args, branches=True)
+    places = [i for i, value in enumerate(graph.values) if is_captured(value)]
+
+    def explicit(given: Any, *args: Any) -> Any:
+        values = list(graph.values)
+        for i, value in zip(places, given, strict=True):
+            values[i] = value
+        return graph.compute(values, *args)
+
+    return explicit, [graph.values[i] for i in places]
+
+
+# -- whose line it was -------------------------------------------------------------------------------------------------
+
+
+def _user_frame() -> tuple[Any, str]:
+    """Return the innermost frame outside of this package, and the name of the function that it called."""
+    frame: Any = sys._getframe(1)
+    called = ""
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        called = frame.f_code.co_name
+        frame = frame.f_back
+    return frame, called
+
+
+def _at() -> str:
+    """Return the user's file, line and code, as it stands in an error."""
+    frame, _ = _user_frame()
+    if frame is None:
+        return ""
+    name = frame.f_code.co_filename
+    text = linecache.getline(name, frame.f_lineno, frame.f_globals).strip()
+    return f" at {name}:{frame.f_lineno}, in {frame.f_code.co_name}" + (f": `{text}`" if text else "")
+
+
+_USES = {"__bool__": "A Python branch or loop", "item": ".item()", "tolist": ".tolist()", "numpy": ".numpy()"}
+_USES |= {f"__{name}__": f"{name}()" for name in ("float", "int", "complex", "index")}
+_USES["__array__"] = "A NumPy function"
+
+
+def _frozen() -> str:
+    _, called = _user_frame()
+    use = _USES.get(called, f"{called}()")
+    return (
+        f"{use} needs the value of a traced tensor{_at()}. A graph is one straight list of ops, in which that value would be "
+        "frozen. Choose between values with chainrule.where, compute with chainrule's own ops, or decide outside of the traced "
+        "function and pass a Python number."
+    )
+
+
+def _no_pass(what: str) -> str:
+    return (
+        f"{what} on a traced tensor{_at()}: a graph cannot hold a backward pass into tensors' .grad. Differentiate inside with "
+        "func.grad or func.vjp, or differentiate the graph."
+    )

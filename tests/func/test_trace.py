@@ -1,0 +1,439 @@
+"""`func.trace`: what a graph holds, that it equals the function under every transform, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn
+from chainrule.func import grad, jvp, trace, vjp
+from chainrule.transforms.trace import TraceError, captured
+
+F64 = cr.float64
+
+
+def t(*values, **kwargs):
+    return cr.tensor(values[0] if len(values) == 1 else list(values), dtype=F64, **kwargs)
+
+
+def close(a, b):
+    np.testing.assert_allclose(np.asarray(a.detach()), np.asarray(b.detach()), rtol=1e-12)
+
+
+def composite(x):
+    return (cr.sin(x) * cr.exp(x[0]) + x**2).sum()
+
+
+def test_text_is_stable_and_readable():
+    def f(x, y):
+        z = cr.tanh(x @ y)
+        return {"z": z, "s": (z * 2).sum(dim=1)}
+
+    expected = """\
+graph(a: float32[2, 3], b: float32[3, 2]):
+    c: float32[2, 2] = mm(a, b)
+    d: float32[2, 2] = tanh(c)
+    e: float32[2, 2] = mul(d, 2)
+    f: float32[2] = sum(e, axis=(1,), keepdims=False)
+    return d, f"""
+    assert [str(trace(f)(cr.ones(2, 3), cr.ones(3, 2))) for _ in range(2)] == [expected] * 2
+
+
+def test_names_go_on_after_z():
+    def f(x):
+        for _ in range(30):
+            x = cr.sin(x)
+        return x
+
+    text = str(trace(f)(cr.ones(())))
+    assert "    z: float32[] = sin(y)\n    aa: float32[] = sin(z)\n    ab: float32[] = sin(aa)" in text
+
+
+def test_pytrees_in_and_out_and_fixed_arguments():
+    def f(p, n, scale=1.0):
+        return [p["w"] * n + p["b"][0], None, {"same": p["w"]}, n]
+
+    p = {"w": t(1.0, 2.0), "b": (t(3.0, 4.0),)}
+    graph = trace(f)(p, 2, scale=3.0)
+    out = graph(p, 2, scale=3.0)
+    close(out[0], t(5.0, 8.0))
+    assert out[1] is None
+    assert out[2]["same"] is p["w"]
+    assert out[3] == 2
+
+
+def test_arguments_are_checked():
+    graph = trace(lambda p, n: p["w"] * n)({"w": cr.ones(2)}, 2)
+    with pytest.raises(RuntimeError, match=r"graph: argument 0\['w'\] is float32\[3\], but it was traced for float32\[2\]"):
+        graph({"w": cr.ones(3)}, 2)
+    with pytest.raises(RuntimeError, match=r"argument 0\['w'\] is float64\[2\], but it was traced for float32\[2\]"):
+        graph({"w": cr.ones(2, dtype=F64)}, 2)
+    with pytest.raises(ValueError, match="argument 1 was 2 in the trace and fixed there, and is 3"):
+        graph({"w": cr.ones(2)}, 3)
+    with pytest.raises(TypeError, match="the arguments' structure is"):
+        graph([cr.ones(2)], 2)
+    with pytest.raises(TypeError, match=r"argument 0\['w'\] must be a Tensor, not float"):
+        graph({"w": 1.0}, 2)
+
+
+def test_arrays_are_inputs():
+    graph = trace(lambda x: x * 2)(np.ones(2))
+    assert graph(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+
+
+def test_what_no_output_needs_is_left_out():
+    def f(x):
+        cr.exp(x * cr.ones(2))
+        return cr.sin(x)
+
+    graph = trace(f)(cr.ones(2))
+    assert [e.op.name for e in graph.equations] == ["sin"]
+    assert not graph.constants
+
+
+def test_values_are_freed_when_nothing_needs_them():
+    import weakref
+
+    alive = []
+
+    def f(x):
+        for _ in range(20):
+            x = x * 2
+        return x
+
+    graph = trace(f)(t(1.0))
+    real = cr.core.op.TABLE["mul"].kernel
+    op = cr.core.op.TABLE["mul"]
+
+    def kernel(a, b):
+        out = np.asarray(real(a, b)).reshape(()).view(Counted)
+        alive.append(weakref.ref(out))
+        counts.append(sum(r() is not None for r in alive))
+        return out
+
+    class Counted(np.ndarray):
+        pass
+
+    counts: list[int] = []
+    op.kernel = kernel
+    try:
+        graph(t(1.0))
+    finally:
+        op.kernel = real
+    assert len(counts) == 20
+    assert max(counts) <= 4
+
+
+# -- composition -------------------------------------------------------------------------------------------------------
+
+X = np.array([0.3, -0.7, 1.1])
+TRANSFORMS = {
+    "grad": lambda f: grad(f),
+    "jvp": lambda f: lambda x: jvp(f, (x,), (cr.cos(x),))[1],
+    "vjp": lambda f: lambda x: vjp(f, x)[1](cr.ones((), dtype=F64))[0],
+    "hvp": lambda f: lambda x: jvp(grad(f), (x,), (cr.cos(x),))[1],
+    "grad of grad": lambda f: grad(lambda x: grad(f)(x).sum()),
+    "nested trace": lambda f: lambda x: trace(f)(x)(x),
+    "trace in jvp": lambda f: lambda x: jvp(lambda y: trace(f)(y)(y), (x,), (x,))[1],
+}
+
+
+@pytest.mark.parametrize("name", list(TRANSFORMS))
+def test_transforms_of_graphs_and_graphs_of_transforms(name):
+    of, x = TRANSFORMS[name], t(X.tolist())
+    expected = of(composite)(x)
+    close(of(trace(composite)(t(0.0, 0.0, 0.0)))(x), expected)
+    close(trace(of(composite))(t(0.0, 0.1, 0.2))(x), expected)
+    close(trace(of(trace(composite)(x)))(x)(x), expected)
+
+
+def test_a_trace_inside_of_a_gradient_takes_what_is_captured_with_it():
+    def f(x):
+        graph = trace(lambda y: cr.sin(x * y))(t(2.0))
+        return graph(t(2.0)) * x
+
+    expected = grad(lambda x: cr.sin(x * 2.0) * x)(t(0.4))
+    close(grad(f)(t(0.4)), expected)
+    close(jvp(f, (t(0.4),), (t(1.0),))[1], expected)
+    close(trace(grad(f))(t(0.1))(t(0.4)), expected)
+
+
+def test_parameters_are_captured_and_stay_live():
+    w = t(1.0, 2.0, requires_grad=True)
+    graph = trace(lambda x: (w * w.norm() * x).sum())(t(1.0, 1.0))
+    for value in ([1.0, 2.0], [3.0, 4.0]):
+        with cr.no_grad():
+            w.copy_(t(value))
+        w.grad = None
+        out = graph(t(1.0, -1.0))
+        out.backward()
+        reference = t(value, requires_grad=True)
+        (reference * reference.norm() * t(1.0, -1.0)).sum().backward()
+        close(w.grad, reference.grad)
+    assert any(v is w for v in graph.values)
+
+
+def test_a_module_is_traced_with_its_own_parameters():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    x = cr.ones(2, 3)
+    graph = trace(net)(x)
+    assert {id(p) for p in net.parameters()} == {id(v) for v in graph.values if v.requires_grad}
+    graph(x).sum().backward()
+    found = [p.grad.clone() for p in net.parameters()]
+    net.zero_grad()
+    net(x).sum().backward()
+    for a, p in zip(found, net.parameters(), strict=True):
+        close(a, p.grad)
+
+
+def test_a_captured_tensor_that_does_not_require_grad_is_live_too():
+    scale = t(2.0)
+    graph = trace(lambda x: x * (scale + 1))(t(1.0))
+    scale.fill_(5.0)
+    assert graph(t(1.0)).item() == 6.0
+
+
+def test_no_grad_inside_stays():
+    def f(x):
+        with cr.no_grad():
+            y = x * 2
+        return x * y + x.detach()
+
+    x = t(3.0, requires_grad=True)
+    graph = trace(f)(x)
+    assert "# no_grad" in str(graph)
+    graph(x).backward()
+    assert x.grad.item() == 6.0
+    close(grad(graph)(t(3.0)), grad(f)(t(3.0)))
+    close(jvp(graph, (t(3.0),), (t(1.0),))[1], jvp(f, (t(3.0),), (t(1.0),))[1])
+
+
+def test_the_trace_itself_does_not_depend_on_the_grad_mode():
+    with cr.no_grad():
+        graph = trace(lambda x: x * x)(t(1.0))
+    x = t(3.0, requires_grad=True)
+    graph(x).backward()
+    assert x.grad.item() == 6.0
+
+
+def test_inner_parameters_of_a_lower_transform():
+    y, dot = jvp(lambda w: trace(lambda x: x * w * w)(t(2.0))(t(3.0)), (t(5.0),), (t(1.0),))
+    assert (y.item(), dot.item()) == (75.0, 30.0)
+
+
+# -- writes in place ---------------------------------------------------------------------------------------------------
+
+
+def write_elements(x):
+    y = cr.zeros(3, dtype=F64)
+    y[0] = x.sum()
+    y[1:] += x[:2] * 2
+    return y
+
+
+def write_through_view(x):
+    y = x.clone()
+    v = y[1:]
+    v.mul_(x[0])
+    return y * v.sum()
+
+
+def write_constants_later(x):
+    c = cr.zeros(3, dtype=F64)
+    y = x * c
+    c += 1
+    z = x * c
+    c[0] = 5
+    d = c[1:]
+    d.fill_(7.0)
+    return y + z + x * c
+
+
+def write_then_promote(x):
+    c = cr.zeros(3, dtype=F64)
+    y = x + c
+    c.copy_(x)
+    c.add_(1.0)
+    return y * c
+
+
+def transpose_in_place(x):
+    y = cr.outer(x, x)
+    y.t_()
+    y[0] = x
+    return y
+
+
+def test_a_constant_written_to_later_keeps_its_old_values_in_the_graph():
+    graph, x = trace(write_constants_later)(t(1.0, 2.0, 3.0)), t(X.tolist())
+    close(graph(x), write_constants_later(x))
+    close(graph(x), x * t(6.0, 8.0, 8.0))
+    close(grad(lambda x: graph(x).sum())(x), t(6.0, 8.0, 8.0))
+
+
+@pytest.mark.parametrize("f", [write_elements, write_through_view, write_then_promote, transpose_in_place])
+def test_writes_in_place_are_functional(f):
+    graph, x = trace(f)(t(1.0, 2.0, 3.0)), t(X.tolist())
+    close(graph(x), f(x.clone()))
+    close(graph(x), f(x.clone()))  # the first run changed nothing that the graph holds
+    along = t(1.0, -1.0, 0.5)
+    close(jvp(graph, (x,), (along,))[1], jvp(f, (x,), (along,))[1])
+    close(grad(lambda x: (graph(x) ** 2).sum())(x), grad(lambda x: (f(x) ** 2).sum())(x))
+
+
+def test_writes_to_the_argument_do_not_reach_the_caller():
+    def f(x):
+        x.mul_(2)
+        return x + 1
+
+    x = t(1.0, 2.0)
+    graph = trace(f)(x)
+    assert x.tolist() == [1.0, 2.0]
+    assert graph(x).tolist() == [3.0, 5.0]
+    assert x.tolist() == [1.0, 2.0]
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def branch(x):
+    if x.sum() > 0:
+        return x
+    return -x
+
+
+def loop(x):
+    while x < 10:
+        x = x * 2
+    return x
+
+
+READS = {
+    "A Python branch or loop": branch,
+    r"\.item\(\)": lambda x: x * x.sum().item(),
+    r"float\(\)": lambda x: x * float(x.sum()),
+    r"int\(\)": lambda x: x * int(x.sum()),
+    r"\.tolist\(\)": lambda x: x * x.tolist()[0],
+    r"\.numpy\(\)": lambda x: x.numpy(),
+    "A NumPy function": lambda x: np.sin(np.asarray(x)),
+    r"equal\(\)": lambda x: cr.equal(x, x * 2),
+    r"allclose\(\)": lambda x: cr.allclose(x, x),
+}
+
+
+@pytest.mark.parametrize("words", list(READS))
+def test_reading_a_value_raises_and_names_the_line(words):
+    with pytest.raises(TraceError, match=rf"^{words} needs the value of a traced tensor at .*test_trace\.py:\d+, in .*`.*`"):
+        trace(READS[words])(t(1.0, 2.0))
+
+
+def test_a_loop_names_its_line():
+    line = loop.__code__.co_firstlineno + 1
+    with pytest.raises(TraceError, match=rf"test_trace\.py:{line}, in loop: `while x < 10:`"):
+        trace(loop)(t(1.0))
+
+
+def test_a_branch_inside_of_another_transform_raises_too():
+    with pytest.raises(TraceError, match="in branch"):
+        trace(grad(lambda x: branch(x).sum()))(t(1.0, 2.0))
+    with pytest.raises(TraceError, match="in branch"):
+        trace(lambda x: jvp(branch, (x,), (x,)))(t(1.0, 2.0))
+
+
+def test_branches_on_shapes_and_fixed_arguments_are_free():
+    def f(x, double):
+        return x * 2 if double and x.ndim == 1 and len(x) == 2 and x.dtype is F64 else x
+
+    assert trace(f)(t(1.0, 2.0), True)(t(1.0, 3.0), True).tolist() == [2.0, 6.0]
+
+
+def test_branches_on_own_constants_are_free():
+    def f(x):
+        n = cr.arange(4).sum()
+        return x * n.item() if n > 3 else x
+
+    assert trace(f)(t(1.0))(t(2.0)).item() == 12.0
+
+
+def test_writes_to_outside_raise():
+    outside = t(1.0, 2.0)
+    for f in (lambda x: outside.add_(x), lambda x: outside.add_(1), lambda x: outside[0].add_(x[0]), lambda x: outside.t_()):
+        with pytest.raises(TraceError, match="a write in place to a tensor from outside the traced function"):
+            trace(f)(t(1.0, 1.0))
+    assert outside.tolist() == [1.0, 2.0]
+
+
+def test_random_numbers_raise():
+    with pytest.raises(TraceError, match="random numbers drawn inside a traced function"):
+        trace(lambda x: x * cr.rand(2))(cr.ones(2))
+    with pytest.raises(TraceError, match="random numbers drawn"):
+        trace(nn.Dropout(0.5))(cr.ones(2))
+    trace(nn.Dropout(0.5).eval())(cr.ones(2))
+
+
+def test_backward_inside_raises():
+    w = t(2.0, requires_grad=True)
+
+    def by_method(x):
+        (w * x).backward()
+        return x
+
+    def by_grad(x):
+        return cr.autograd.grad(w * x, w)[0]
+
+    for f in (by_method, by_grad, lambda x: x.requires_grad_(), lambda x: x.register_hook(print), lambda x: x.retain_grad()):
+        with pytest.raises(TraceError, match=r"a graph cannot hold a backward pass into tensors' \.grad"):
+            trace(f)(t(3.0))
+    assert w.grad is None
+
+
+def test_autograd_grad_inside_of_a_transform_inside_is_recorded():
+    f = grad(lambda x: cr.autograd.grad(cr.sin(x) * x, x, create_graph=True)[0])
+    close(trace(f)(t(0.1))(t(0.5)), f(t(0.5)))
+
+
+def test_leaked_values_raise():
+    kept = []
+
+    def f(x):
+        kept.append(x * 2)
+        return x
+
+    trace(f)(t(1.0))
+    with pytest.raises(TraceError, match="a traced value is used outside of the function that was traced"):
+        kept[0] + 1
+
+
+def test_an_error_inside_ends_the_trace():
+    with pytest.raises(ZeroDivisionError):
+        trace(lambda x: x * (1 // 0))(t(1.0))
+    assert type(t(1.0) * 2) is cr.Tensor
+    assert cr.rand(2).shape == (2,)
+
+
+# -- closure conversion ------------------------------------------------------------------------------------------------
+
+
+def test_captured_makes_a_function_of_what_it_captures():
+    w, scale = t(2.0, requires_grad=True), t(3.0)
+
+    def f(x):
+        return x * w**2 * scale if x > 0 else x
+
+    explicit, found = captured(f, (t(1.0),))
+    assert len(found) == 1
+    assert found[0] is w
+    assert explicit([t(5.0)], t(2.0)).item() == 150.0
+    _, dot = jvp(lambda w: explicit([w], t(2.0)), (t(5.0),), (t(1.0),))
+    assert dot.item() == 60.0
+
+
+def test_captured_finds_values_of_other_transforms():
+    def outer(w):
+        explicit, found = captured(lambda x: cr.sin(w * x), (t(2.0),))
+        assert len(found) == 1
+        return explicit([w * w], t(2.0))
+
+    close(grad(outer)(t(0.3)), grad(lambda w: cr.sin(w * w * 2.0))(t(0.3)))
+    close(jvp(outer, (t(0.3),), (t(1.0),))[1], grad(lambda w: cr.sin(w * w * 2.0))(t(0.3)))

@@ -1,0 +1,81 @@
+"""A trace of every op: the graph equals the op, and its derivatives, taken of the graph or traced themselves, are the op's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chainrule.core.tensor import wrap
+from chainrule.func import trace
+from chainrule.testing import cases
+from chainrule.testing.case import filled
+from chainrule.testing.compare import first_gap
+from chainrule.testing.derive import at_of, gradient, payload, pulled, pushed, slope, wrapped
+from chainrule.testing.values import results
+
+TOLERANCE = 1e-12
+EVERY = cases(kinds="bifc")
+DIFFERENTIABLE = cases(differentiable=True)
+
+
+def sampled(items):
+    """Split cases: the first of each op for the fast set, the rest for the slow one."""
+    seen, parameters = set(), []
+    for case in items:
+        marks = [pytest.mark.slow] if case.op.name in seen else []
+        seen.add(case.op.name)
+        parameters.append(pytest.param(case, marks=marks, id=repr(case)))
+    return parameters
+
+
+@pytest.mark.parametrize("case", sampled(EVERY))
+def test_the_graph_equals_the_op(case):
+    arrays = [i for i, a in enumerate(case.args) if isinstance(a, np.ndarray)]
+    f = lambda *values: case.op.call(*filled(case.tensors(), values, arrays), **case.params)
+    inputs = [wrap(case.args[i].copy()) for i in arrays]
+    try:
+        expected = results(f(*inputs))
+    except RuntimeError as error:
+        with pytest.raises(RuntimeError, match=str(error)[:20]):
+            trace(f)(*inputs)
+        return
+    graph = trace(f)(*inputs)
+    found = results(graph(*inputs))
+    assert first_gap(found, expected, TOLERANCE) is None
+    assert [r.dtype for r in found] == [r.dtype for r in expected]
+    assert [(v.shape, v.dtype.numpy) for v in graph.outputs] == [(r.shape, r.dtype) for r in expected]
+    assert str(graph).count("\n") == len(graph.equations) + len(graph.constants) + 1
+
+
+@pytest.mark.parametrize("case", sampled(DIFFERENTIABLE))
+def test_derivatives_of_the_graph_and_graphs_of_derivatives(case):
+    at, xs, weights, along = case.moving, at_of(case, case.moving), case.weights(), case.directions(case.moving)
+    f = case.function(at)
+    graph = trace(f)(*wrapped(xs))
+    cotangents = [payload(g) for g in pulled(f, xs, weights)]
+    tangents = [payload(t) for t in pushed(f, xs, along)[1]]
+    found = {
+        "vjp of graph": (pulled(graph, xs, weights), cotangents),
+        "graph of vjp": (trace(gradient(f, weights))(*wrapped(xs))(*wrapped(xs)), cotangents),
+        "jvp of graph": (pushed(graph, xs, along)[1], tangents),
+        "graph of jvp": (trace(slope(f, along))(*wrapped(xs))(*wrapped(xs)), tangents),
+    }
+    for how, (values, expected) in found.items():
+        assert first_gap([payload(v) for v in values], expected, TOLERANCE) is None, how
+
+
+@pytest.mark.parametrize("case", sampled(cases(kinds="f", differentiable=True)))
+def test_gradients_reach_leaves_through_the_graph(case):
+    leaves = [x.requires_grad_() for x in wrapped(at_of(case, case.moving))]
+    f = case.function(case.moving)
+    outs = trace(f)(*leaves)(*leaves)
+    weights = case.weights()
+    moving = [(out, w) for out, w in zip(outs, wrapped(weights), strict=True) if out.requires_grad]
+    if not moving:
+        return
+    from chainrule.autograd import backward
+
+    backward([out for out, _ in moving], [w for _, w in moving])
+    expected = pulled(f, at_of(case, case.moving), weights)
+    found = [np.zeros(x.shape) if x.grad is None else payload(x.grad) for x in leaves]
+    assert first_gap(found, [payload(g) for g in expected], TOLERANCE) is None
