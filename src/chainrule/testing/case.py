@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op import TABLE, Op
-from chainrule.core.sample import Fixed, Sample, samples_of
 from chainrule.core.record import is_inexact
+from chainrule.core.sample import Fixed, Sample, samples_of
 from chainrule.core.tensor import Tensor, wrap
 
 OF_KIND = {"b": "bool", "i": "int64", "f": "float64", "c": "complex128"}

@@ -36,7 +36,7 @@ def graph_text(graph: Graph) -> str:
 
 
 def _letters(n: int) -> str:
-    """Return the n-th of a, b, …, z, aa, ab, …"""
+    """Return the n-th of a, b, …, z, aa, ab, and so on."""
     name = ascii_lowercase[n % 26]
     while n >= 26:
         n = n // 26 - 1

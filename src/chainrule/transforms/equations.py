@@ -159,7 +159,9 @@ class Graph:
                     raise RuntimeError(f"graph: {self._place(i)} is {given}, but it was traced for {traced}; trace it anew")
                 found.append(t)
             elif leaf is not traced and (leaf.__class__ is not traced.__class__ or leaf != traced):
-                raise ValueError(f"graph: {self._place(i)} was {traced!r} in the trace and fixed there, and is {leaf!r}: trace anew")
+                raise ValueError(
+                    f"graph: {self._place(i)} was {traced!r} in the trace and fixed there, and is {leaf!r}; trace it anew"
+                )
         return found
 
     def _place(self, i: int) -> str:

@@ -23,8 +23,8 @@ from chainrule.core.op import TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import link_view
 from chainrule.core.tensor import Tensor, array_of, take, wrap
-from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
@@ -46,8 +46,8 @@ class Traced(Tensor):
     def _process(self, op: Op, args: tuple, params: dict) -> NoReturn:
         # `run` hands what meets a running trace to that; only a value that outlived its own comes here.
         raise TraceError(
-            f"{op.name}(): a traced value is used outside of the function that was traced, or in another thread. Return it from "
-            "the function instead of keeping it."
+            f"{op.name}(): a traced value is used outside of the function that was traced, or in another thread. Return it "
+            "from the function instead of keeping it."
         )
 
     def _lifted(self, value: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Readable(Traced):
     """A traced value that the function may read, so that the graph holds for these values alone."""
 
     __slots__ = ()
-    _unreadable = None
+    _unreadable: Any = None
 
 
 class Tracer:
@@ -216,8 +216,8 @@ class Tracer:
             return
         if not self._is_inside(base):
             raise TraceError(
-                f"a write in place to a tensor from outside the traced function{_at()}: the graph would not repeat it. Pass the "
-                "tensor as an argument and return its new values."
+                f"a write in place to a tensor from outside the traced function{_at()}: the graph would not repeat it. Pass "
+                "the tensor as an argument and return its new values."
             )
         if base._level:
             return  # writes there replace payloads
@@ -229,17 +229,16 @@ class Tracer:
                 if value is not kept:
                     del self._known[key]
 
-
     def refuse_pass(self, roots: list) -> None:
-        """Raise for `autograd.grad` or `backward` from values of this level or below, unless a transform inside records them."""
+        """Raise for `autograd.grad` or `backward` from values that no transform inside of the trace records."""
         if any(isinstance(t, Tensor) and t._level <= self.level for t in roots):
             raise TraceError(_no_pass("autograd.grad or backward()"))
 
     def refuse_draw(self) -> NoReturn:
         """Raise for random numbers, which the graph would repeat."""
         raise TraceError(
-            f"random numbers drawn inside a traced function{_at()} would be the same in every run of its graph. Draw them outside "
-            "and pass them in; switch dropout off with module.eval()."
+            f"random numbers drawn inside a traced function{_at()} would be the same in every run of its graph. Draw them "
+            "outside and pass them in; switch dropout off with module.eval()."
         )
 
 
