@@ -12,7 +12,7 @@ from chainrule.core.graph import LEAF
 from chainrule.core.inplace import assign, check_unfrozen, check_writable, repeats, write
 from chainrule.core.mode import modes
 from chainrule.core.sample import Sample
-from chainrule.core.tensor import Tensor, array_of, innermost, marked_as, take, version_of, wrap
+from chainrule.core.tensor import Tensor, array_of, marked_as, take, version_of, wrap
 from chainrule.core.views import loosen
 from chainrule.functions.adapt import public
 from chainrule.ops import shape as ops
