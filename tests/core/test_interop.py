@@ -268,12 +268,22 @@ def test_copies_keep_class_sharing_and_gradient():
     assert type(copy.copy(x)) is Marked
 
 
-def test_copying_a_result_is_refused():
+def test_a_result_is_pickled_without_its_history_and_not_copied_deeply():
     y = cr.ones(2, requires_grad=True) * 2
     with pytest.raises(RuntimeError, match="Only Tensors created explicitly by the user"):
         copy.deepcopy(y)
-    with pytest.raises(RuntimeError, match="detach"):
-        pickle.dumps(y)
+    z = pickle.loads(pickle.dumps(y))
+    assert z.is_leaf
+    assert z.requires_grad
+    assert z.tolist() == [2.0, 2.0]
+
+
+def test_deep_copies_share_memory_as_their_sources():
+    x = cr.zeros(4)
+    y, part = copy.deepcopy((x, x[1:].t()))
+    y.add_(1)
+    assert part.tolist() == [1.0, 1.0, 1.0]
+    assert x.tolist() == [0.0] * 4
 
 
 def test_a_pickled_view_takes_only_its_own_elements():
