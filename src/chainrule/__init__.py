@@ -125,6 +125,10 @@ def __getattr__(name: str) -> _Any:
         import importlib
 
         return importlib.import_module(f"chainrule.{name}")
+    if name == "vmap":
+        from chainrule.func import vmap
+
+        return vmap
     if name == "bfloat16":
         from chainrule.core.dtype import bfloat16
 

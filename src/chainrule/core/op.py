@@ -114,6 +114,8 @@ class Op:
         The NumPy kinds that the op computes in: any of "b", "i", "f", "c"; integers count as "f" for "float" ops.
     dtype : str
         How an elementwise op's result dtype follows: "same", "float" (integers become the default dtype) or "bool".
+    batch : callable or None
+        How the op runs with a batch axis in front (see ``core.batching``); an elementwise op needs none.
     check : callable or None
         Called with the arguments of an elementwise op before promotion; raises for dtypes that PyTorch refuses. Not on
         the fast path: the kernel must refuse those dtypes itself, or give another dtype than it was given.
@@ -127,7 +129,7 @@ class Op:
     """
 
     __slots__ = (
-        "_node_name", "call", "calm", "check", "costly", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind",
+        "_node_name", "batch", "call", "calm", "check", "costly", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind",
         "kinds", "name", "nondiff", "params", "plans", "real_linear", "reference", "rules", "samples", "shape",
         "variadic", "view",
     )  # fmt: skip
@@ -155,6 +157,7 @@ class Op:
         check: Callable | None = None,
         calm: bool = False,
         costly: bool = False,
+        batch: Callable | None = None,
     ):
         match = _SIGNATURE.fullmatch(signature)
         if match is None:
@@ -180,7 +183,7 @@ class Op:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
-        self.shape, self.doc = shape, doc
+        self.shape, self.batch, self.doc = shape, batch, doc
         self.view, self.dtype, self.kinds = view, dtype, kinds
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.domain, self.samples, self.reference = domain, samples, reference
@@ -209,7 +212,7 @@ class Op:
 
 
 _OPTIONS = frozenset((
-    "calm", "check", "costly", "doc", "domain", "dtype", "kinds", "node", "nondiff", "real_linear",
+    "batch", "calm", "check", "costly", "doc", "domain", "dtype", "kinds", "node", "nondiff", "real_linear",
     "reference", "samples", "shape", "view",
 ))  # fmt: skip
 

@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.core.dispatch import run
+from chainrule.core.batching import Batch, EachView, per_example
 from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, PORT, Refused, Version
 from chainrule.core.mode import modes
 from chainrule.core.op import TABLE, linear
@@ -49,7 +49,7 @@ def chain_of(view: Tensor) -> Chain:
     steps = []
     while view._view is not None:
         parent, how, params, index = view._view
-        steps.append((how, params, index, tuple(parent._data.shape)))
+        steps.append((how, params, index, tuple(parent.shape)))
         view = parent
     return tuple(reversed(steps))
 
@@ -57,7 +57,7 @@ def chain_of(view: Tensor) -> Chain:
 def follow(value: Any, chain: Chain) -> Any:
     """Apply the steps of a view to a value of the base's shape."""
     for how, params, index, _ in chain:
-        value = run(how, (value,), params)
+        value = how.call(value, **params)
         if index is not None:
             value = value[index]
     return value
@@ -97,13 +97,19 @@ def _retaken_name(node: Any) -> str:
     return how.node_name(node)[:-9] if how.name in ("view_as_real", "view_as_complex") else "AsStrided"
 
 
+def _write_examples(b: Batch, base: Any, value: Any, *, chain: Chain) -> Any:
+    steps = tuple([(EachView(b, how), params, index, (b.size, *shape)) for how, params, index, shape in chain])
+    return copy_slices(*b.whole((base, value)), chain=steps)
+
+
 # Both over the reals: a view may show the real parts of a complex base.
 copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
+    batch=_write_examples,
     base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
     value=lambda g, *, chain: follow(g, chain))  # fmt: skip
 
 retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: _shown(base, chain), real_linear=True,
-    node=_retaken_name,
+    node=_retaken_name, batch=per_example(lambda base, *, chain: follow(base, chain)),
     base=lambda g, *, chain: _sent_back(g, chain))  # fmt: skip
 
 

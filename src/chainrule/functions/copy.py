@@ -138,8 +138,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """
     value = as_tensor(src, "copy_", 1)
     check_writable(self, value)
-    shape = tuple(self._data.shape)
-    if tuple(value._data.shape) != shape:
+    shape = tuple(self.shape)
+    if tuple(value.shape) != shape:
         try:
             fits = np.broadcast_shapes(value.shape, shape) == shape
         except ValueError:

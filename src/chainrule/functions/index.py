@@ -65,7 +65,7 @@ def _is_mask(item: Any) -> bool:
 def _parsed(x: Tensor, key: Any) -> tuple[tuple, list]:
     """Return a key's basic index and, for the view that it gives, the (axis, array) pairs still to apply."""
     items = list(key) if key.__class__ is tuple else [key]
-    ndim = x._data.ndim
+    ndim = x.ndim
     used, ellipses = 0, 0
     for k, item in enumerate(items):
         if item.__class__ is int or item.__class__ is slice:
@@ -137,11 +137,11 @@ def _columns(mask: Any) -> list:
 
 
 def _check_mask(x: Tensor, axis: int, mask: Any) -> None:
-    size = tuple(x._data.shape[axis : axis + mask.ndim])
+    size = tuple(x.shape[axis : axis + mask.ndim])
     if tuple(mask.shape) != size:
         raise IndexError(
             f"The shape of the mask {list(mask.shape)} at index {axis} does not match the shape of the indexed tensor "
-            f"{list(x._data.shape)} at index {axis}"
+            f"{list(x.shape)} at index {axis}"
         )
 
 
@@ -179,7 +179,7 @@ def _explained(x: Tensor, error: IndexError) -> IndexError:
 
 def _getitem(self: Tensor, key: Any) -> Tensor:
     """Return part of the tensor: a view for integers, slices, None and Ellipsis; a copy where arrays or masks take part."""
-    if key.__class__ is int and self._data.ndim:
+    if key.__class__ is int and self.ndim:
         try:
             return getitem(self, index=(key, ...))
         except IndexError as error:
@@ -258,7 +258,7 @@ def _write(part: Tensor, value: Any) -> None:
     if not value.ndim and not value._level:
         fill_(part, value)
         return
-    shape = tuple(value._data.shape)
+    shape = tuple(value.shape)
     while len(shape) > part.ndim and shape[0] == 1:
         shape = shape[1:]
     if len(shape) != value.ndim:
@@ -319,7 +319,7 @@ def _put(x: Tensor, i: Any, value: Tensor, axes: tuple, accumulate: bool) -> Non
 
 def _place_shape(x: Tensor, i: Any, axes: tuple) -> tuple:
     """Return the shape of what an index array selects."""
-    shape, found = tuple(x._data.shape), tuple(i.shape)
+    shape, found = tuple(x.shape), tuple(i.shape)
     if len(axes) > 1:
         found = found[1:]
     if axes == tuple(range(axes[0], axes[-1] + 1)):

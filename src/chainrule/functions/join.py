@@ -68,7 +68,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     xs = _tensors(tensors, "cat")
     if not xs:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    shapes = [x._data.shape for x in xs]
+    shapes = [x.shape for x in xs]
     if () in shapes:
         raise RuntimeError(f"zero-dimensional tensor (at position {shapes.index(())}) cannot be concatenated")
     xs = _same_dtype(xs)
@@ -77,7 +77,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         axis = axis_index(dim, len(full))
         empty = (*full[:axis], 0, *full[axis + 1 :])
         xs = [x if s != (0,) or len(full) == 1 else reshape(x, empty) for x, s in zip(xs, shapes, strict=True)]
-        shapes = [x._data.shape for x in xs]
+        shapes = [x.shape for x in xs]
     axis = axis_index(dim, len(shapes[0]))
     for i, shape in enumerate(shapes):
         if shape == shapes[0]:
@@ -113,9 +113,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     xs = _tensors(tensors, "stack")
     if not xs:
         raise RuntimeError("stack expects a non-empty TensorList")
-    first = xs[0]._data.shape
+    first = xs[0].shape
     for i, x in enumerate(xs):
-        if x._data.shape != first:
+        if x.shape != first:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at entry {i}"
             )
@@ -215,7 +215,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not x.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     axis = axis_index(dim, x.ndim)
-    return tuple(ops.unbind(x, axis=axis)) if x._data.shape[axis] else ()
+    return tuple(ops.unbind(x, axis=axis)) if x.shape[axis] else ()
 
 
 def _axis_of(x: Tensor, dim: int, name: str) -> int:
@@ -241,7 +241,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     axis = _axis_of(x, dim, "split")
     if not hasattr(split_size_or_sections, "__index__"):
         return split_with_sizes(x, split_size_or_sections, axis)
-    n, size = x._data.shape[axis], operator.index(split_size_or_sections)
+    n, size = x.shape[axis], operator.index(split_size_or_sections)
     if size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
     if size == 0 and n:
@@ -263,7 +263,7 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     x = as_tensor(input, "split_with_sizes")
     axis = _axis_of(x, dim, "split_with_sizes")
     sizes = tuple(map(operator.index, split_sizes))
-    n = x._data.shape[axis]
+    n = x.shape[axis]
     if sum(sizes) != n:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got "
@@ -290,7 +290,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     axis = _axis_of(x, dim, "chunk")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = x._data.shape[axis]
+    n = x.shape[axis]
     if not n:
         return split_with_sizes(x, (0,) * chunks, axis)
     return split(x, -(-n // chunks), axis)
@@ -316,7 +316,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if not x.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     axis = axis_index(dim, x.ndim)
-    n = x._data.shape[axis]
+    n = x.shape[axis]
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, Iterable):
@@ -337,7 +337,7 @@ def _along(x: Tensor, indices_or_sections: Any, dim: int, name: str, least: int)
             f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a tensor with "
             f"{x.ndim} dimensions!"
         )
-    n = x._data.shape[dim]
+    n = x.shape[dim]
     if not isinstance(indices_or_sections, Iterable) and (indices_or_sections <= 0 or n % indices_or_sections):
         raise RuntimeError(
             f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {n} is not divisible by the "

@@ -20,7 +20,7 @@ def _mask_of(x: Tensor, mask: Any, name: str) -> tuple[Tensor, Tensor]:
     mask = as_tensor(mask, name, 1)
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError(f"{name}: expected BoolTensor for mask, not {mask.dtype.old_name}Tensor")
-    return (x, mask) if x._data.shape == mask._data.shape else broadcast_tensors(x, mask)  # type: ignore[return-value]
+    return (x, mask) if x.shape == mask.shape else broadcast_tensors(x, mask)  # type: ignore[return-value]
 
 
 @public(samples=lambda: [Sample((3, 4), Bools((3, 4))), Sample((3, 4), Bools((4,))), Sample((), Bools((3,)))])

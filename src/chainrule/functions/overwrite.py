@@ -16,7 +16,7 @@ __all__ = ["as_strided_scatter", "diagonal_scatter", "select_scatter", "slice_sc
 
 
 def _fits(place: tuple, src: Tensor, name: str) -> None:
-    if tuple(src._data.shape) != tuple(place):
+    if tuple(src.shape) != tuple(place):
         raise RuntimeError(
             f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(place)}"
             f" (in {name})"
@@ -54,8 +54,8 @@ def slice_scatter(
     """
     x, y = as_tensor(input, "slice_scatter"), as_tensor(src, "slice_scatter", 1)
     axis = axis_index(dim, x.ndim)
-    first, last, by = slice(start, end, step).indices(x._data.shape[axis])
-    place = list(x._data.shape)
+    first, last, by = slice(start, end, step).indices(x.shape[axis])
+    place = list(x.shape)
     place[axis] = len(range(first, last, by))
     _fits(tuple(place), y, "slice_scatter")
     return parts.overwrite(x, cast(y, x.dtype), index=(*(slice(None),) * axis, slice(first, last, by), ...))

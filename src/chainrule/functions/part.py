@@ -34,7 +34,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if not x.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     axis = axis_index(dim, x.ndim)
-    n = x._data.shape[axis]
+    n = x.shape[axis]
     first = operator.index(start)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -63,9 +63,9 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     if not x.ndim:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     axis, place = axis_index(dim, x.ndim), operator.index(index)
-    n = x._data.shape[axis]
+    n = x.shape[axis]
     if not -n <= place < n:
-        raise IndexError(f"select(): index {place} out of range for tensor of size {list(x._data.shape)} at dimension {axis}")
+        raise IndexError(f"select(): index {place} out of range for tensor of size {list(x.shape)} at dimension {axis}")
     return parts.getitem(x, index=(*(slice(None),) * axis, place, ...))
 
 
@@ -104,7 +104,7 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     [[1, 2], [2, 3], [3, 4]]
     """
     axis = axis_index(dimension, self.ndim)
-    n = self._data.shape[axis] if self.ndim else 1
+    n = self.shape[axis] if self.ndim else 1
     if size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {axis} is {n} but size is {size}")
     if step <= 0:

@@ -38,7 +38,7 @@ def check_same_dtype(x: Tensor, y: Tensor, name: str) -> None:
 
 def _within(x: Tensor, index: Tensor, axis: int, name: str) -> None:
     """Check that an index of gather or scatter fits: as many axes as the input, and no longer off the axis."""
-    shape, wanted = x._data.shape or (1,), index._data.shape or (1,)
+    shape, wanted = x.shape or (1,), index.shape or (1,)
     if 0 in wanted:
         return
     if len(shape) != len(wanted):
@@ -52,7 +52,7 @@ def _within(x: Tensor, index: Tensor, axis: int, name: str) -> None:
 
 def _source(y: Tensor, index: Tensor, name: str) -> Tensor:
     """Return the part of a source that an index reads: its leading corner of the index's shape."""
-    have, wanted = y._data.shape, index._data.shape
+    have, wanted = y.shape, index.shape
     if have == wanted or (prod(have) == 1 and prod(wanted) == 1):
         return y if have == wanted else reshape(y, wanted)
     if 0 in wanted:
@@ -268,10 +268,10 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if not x.ndim:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = axis_index(dim, x.ndim)
-    flat = [tuple(1 if d == axis else n for d, n in enumerate(t._data.shape)) for t in (x, i)]
+    flat = [tuple(1 if d == axis else n for d, n in enumerate(t.shape)) for t in (x, i)]
     shape = np.broadcast_shapes(*flat)
     x, i = (
-        t.expand([n if d == axis else shape[d] for d, n in enumerate(t._data.shape)])  # type: ignore[attr-defined]
+        t.expand([n if d == axis else shape[d] for d, n in enumerate(t.shape)])  # type: ignore[attr-defined]
         for t in (x, i)
     )
     return gather(x, axis, i)

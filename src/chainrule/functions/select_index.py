@@ -81,13 +81,13 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def _slices(x: Tensor, axis: int, i: Tensor, y: Tensor, name: str) -> Tensor:
     """Return a source for index_add, index_copy, index_reduce of the shape it must have; raise if it cannot."""
     count = i.numel()
-    have = y._data.shape or (1,)
+    have = y.shape or (1,)
     if (have[axis] if axis < len(have) else 0) != count:
         raise RuntimeError(
             f"{name}(): Number of indices ({count}) should be equal to source.size(dim): "
             f"({have[axis] if axis < len(have) else 0}), for dim: {axis}"
         )
-    shape = list(x._data.shape or (1,))
+    shape = list(x.shape or (1,))
     shape[axis] = count
     if have != tuple(shape):
         raise RuntimeError(f"{name}(): source {list(have)} must match self {list(x.shape)} in all other dimensions")

@@ -99,7 +99,7 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, ou
             raise RuntimeError("repeats can not be negative")
         if dim is None:
             x, dim = view.ravel(x), 0
-        n = x._data.shape[axis_index(dim, x.ndim)] if x.ndim else 1
+        n = x.shape[axis_index(dim, x.ndim)] if x.ndim else 1
         if counts.size not in (1, n):
             raise RuntimeError("repeats must have the same size as input along dim")
         result = index_select(x, dim, np.repeat(np.arange(n), counts))
@@ -110,7 +110,7 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, ou
         if dim is None:
             x, dim = view.ravel(x), 0
         axis = axis_index(dim, x.ndim)
-        shape = tuple(x._data.shape)
+        shape = tuple(x.shape)
         wide = (*shape[: axis + 1], count, *shape[axis + 1 :])
         copied = ops.contiguous(expand(unsqueeze(x, axis + 1), wide))
         result = reshape(copied, (*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
@@ -192,8 +192,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     offset = operator.index(offset)
-    n = x._data.shape[-1] + abs(offset)
-    rest = iter(x._data.shape[:-1])
+    n = x.shape[-1] + abs(offset)
+    rest = iter(x.shape[:-1])
     shape = tuple([n if d in (a, b) else next(rest) for d in range(ndim)])
     return parts.place_diagonal(x, shape=shape, offset=offset, a=a, b=b)
 
@@ -345,7 +345,7 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
         )
     pairs = [(0, 0)] * (x.ndim - len(widths) // 2)
     pairs += [(widths[k], widths[k + 1]) for k in range(len(widths) - 2, -1, -2)]
-    for n, (a, b) in zip(x._data.shape, pairs, strict=True):
+    for n, (a, b) in zip(x.shape, pairs, strict=True):
         if n + a + b < 0:
             raise RuntimeError(
                 f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid."
@@ -362,7 +362,7 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     >>> cr.ones(2, 3).sum_to_size(1, 3).tolist()
     [[2.0, 2.0, 2.0]]
     """
-    wanted, shape = sizes(size), tuple(self._data.shape)
+    wanted, shape = sizes(size), tuple(self.shape)
     lead = len(shape) - len(wanted)
     if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")

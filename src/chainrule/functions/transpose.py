@@ -45,7 +45,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     chainrule.Size([4, 2, 3])
     """
     x = as_tensor(input, "permute")
-    ndim, dims = x._data.ndim, sizes(dims)
+    ndim, dims = x.ndim, sizes(dims)
     if len(dims) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -68,7 +68,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     chainrule.Size([4, 3, 2])
     """
     x = as_tensor(input, "transpose")
-    ndim = x._data.ndim
+    ndim = x.ndim
     a, b = axis_index(dim0, ndim), axis_index(dim1, ndim)
     return ops.transpose(x, a=a, b=b)
 
@@ -91,7 +91,7 @@ def t(input: Tensor) -> Tensor:
     chainrule.Size([3, 2])
     """
     x = as_tensor(input, "t")
-    if x._data.ndim > 2:
+    if x.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D")
     return ops.t(x)
 
@@ -154,12 +154,12 @@ def adjoint(input: Tensor) -> Tensor:
 
 def _reversed_axes(self: Tensor) -> Tensor:
     """Return the view with the axes in reverse order."""
-    return ops.permute(self, order=tuple(range(self._data.ndim - 1, -1, -1)))
+    return ops.permute(self, order=tuple(range(self.ndim - 1, -1, -1)))
 
 
 def _matrix_transpose(self: Tensor) -> Tensor:
     """Return the view with the last two axes exchanged."""
-    ndim = self._data.ndim
+    ndim = self.ndim
     if ndim < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {ndim}-D tensor.")
     return ops.transpose(self, a=ndim - 2, b=ndim - 1)

@@ -12,7 +12,7 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor
 from chainrule.core.sample import Fixed, Sample
 from chainrule.core.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes
-from chainrule.core.tensor import Tensor, array_of, innermost, version_of, wrap
+from chainrule.core.tensor import Tensor, array_of, version_of, wrap
 from chainrule.functions.adapt import public
 from chainrule.ops import shape as ops
 
@@ -28,11 +28,13 @@ ndarray = np.ndarray
 
 def _viewable(x: Tensor, shape: tuple) -> bool:
     """Tell whether the memory of `x` can be seen in another shape without a copy."""
-    data = innermost(x)
+    data: Any = x
+    while isinstance(data, Tensor):
+        below = data._data
+        shape = (*below.shape[: below.ndim - data.ndim], *shape)  # a batch axis stays in front
+        data = below
     if data.__class__ is not ndarray or data.flags.c_contiguous:
         return True
-    if data.shape != tuple(x.shape):
-        return False
     try:
         np.reshape(data, shape, copy=False)
     except ValueError:
@@ -66,7 +68,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     [1, 2, 3, 4]
     """
     x = as_tensor(input, "reshape")
-    shape = infer(sizes(shape), prod(x._data.shape))
+    shape = infer(sizes(shape), prod(x.shape))
     if _viewable(x, shape):
         return ops.view(x, shape=shape)
     return ops.reshape(ops.contiguous(x), shape=shape)
@@ -98,7 +100,7 @@ def view(self: Tensor, *shape: Any) -> Tensor:
         made = wrap(array_of(self).view(shape[0].numpy))
         made._ver = version_of(self)
         return made
-    target = infer(sizes(shape), prod(self._data.shape))
+    target = infer(sizes(shape), prod(self.shape))
     if not _viewable(self, target):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
@@ -148,7 +150,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     chainrule.Size([2, 12])
     """
     x = as_tensor(input, "flatten")
-    shape = x._data.shape
+    shape = x.shape
     first, last = axis_index(start_dim, len(shape)), axis_index(end_dim, len(shape))
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -168,7 +170,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     chainrule.Size([2, 3, 4])
     """
     x = as_tensor(input, "unflatten")
-    shape = x._data.shape
+    shape = x.shape
     axis = axis_index(dim, len(shape))
     wanted = tuple(map(operator.index, sizes))
     if not wanted:
@@ -211,7 +213,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     chainrule.Size([2, 3])
     """
     x = as_tensor(input, "squeeze")
-    shape = x._data.shape
+    shape = x.shape
     if dim is None:
         axes, form = range(len(shape)), "0"
     elif hasattr(dim, "__index__"):
@@ -235,7 +237,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     chainrule.Size([2, 1, 3])
     """
     x = as_tensor(input, "unsqueeze")
-    return ops.unsqueeze(x, axis=axis_index(dim, x._data.ndim + 1))
+    return ops.unsqueeze(x, axis=axis_index(dim, x.ndim + 1))
 
 
 # -- broadcasts --------------------------------------------------------------------------------------------------------
@@ -255,7 +257,7 @@ def expand(self: Tensor, *size: Any) -> Tensor:
     >>> cr.tensor([[1], [2]]).expand(-1, 3).tolist()
     [[1, 1, 1], [2, 2, 2]]
     """
-    wanted, shape = sizes(size), self._data.shape
+    wanted, shape = sizes(size), self.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(
@@ -322,8 +324,8 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
     xs = [as_tensor(t, "broadcast_tensors", i) for i, t in enumerate(tensors)]
-    shape = broadcast(*[x._data.shape for x in xs])
-    return tuple([x if x._data.shape == shape else ops.broadcast_to(x, shape=shape) for x in xs])
+    shape = broadcast(*[x.shape for x in xs])
+    return tuple([x if x.shape == shape else ops.broadcast_to(x, shape=shape) for x in xs])
 
 
 def broadcast_shapes(*shapes: Any) -> Size:

@@ -43,7 +43,7 @@ def _class_weight(weight: Any, classes: int, d: dtypes.dtype) -> Tensor | None:
 
 def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     """Return the targets as indices that fit (N, C, ...) or (C,); raise PyTorch's errors where they do not."""
-    shape, given = x._data.shape, target._data.shape
+    shape, given = x.shape, target.shape
     if target.dtype is not dtypes.int64:
         if target.dtype is not dtypes.uint8:
             raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.old_name}")
@@ -131,7 +131,7 @@ def nll_loss(
     reduction = reduction_of(size_average, reduce, reduction)
     x = as_tensor(input, "nll_loss")
     t = _class_indices(x, as_tensor(target, "nll_loss", 1), ignore_index)
-    w = _class_weight(weight, x._data.shape[0 if x.ndim == 1 else 1], x.dtype)
+    w = _class_weight(weight, x.shape[0 if x.ndim == 1 else 1], x.dtype)
     return _nll(x, t, w, ignore_index, reduction)
 
 
@@ -189,8 +189,8 @@ def cross_entropy(
     x, t = as_tensor(input, "cross_entropy"), as_tensor(target, "cross_entropy_loss", 1)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    shape = x._data.shape
-    if shape == t._data.shape:
+    shape = x.shape
+    if shape == t.shape:
         return _soft_cross_entropy(x, t, weight, reduction, label_smoothing)
     t = _class_indices(x, t, ignore_index)
     axis = 0 if len(shape) == 1 else 1
@@ -214,7 +214,7 @@ def cross_entropy(
 
 
 def _over_classes(w: Tensor, ndim: int) -> Tensor:
-    return w if ndim <= 2 else reshape(w, shape=(w._data.shape[0],) + (1,) * (ndim - 2))
+    return w if ndim <= 2 else reshape(w, shape=(w.shape[0],) + (1,) * (ndim - 2))
 
 
 def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float) -> Tensor:
@@ -224,7 +224,7 @@ def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Any, reduction: str, 
     if not x.ndim:
         raise RuntimeError("cross_entropy(): input must have at least one axis, the classes'")
     axis = 0 if x.ndim == 1 else 1
-    classes = x._data.shape[axis]
+    classes = x.shape[axis]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
     terms = activation.log_softmax(x, axis=(axis,)) * target
@@ -281,7 +281,7 @@ def binary_cross_entropy(
     """
     reduction = reduction_of(size_average, reduce, reduction)
     x, y = as_tensor(input, "binary_cross_entropy"), as_tensor(target, "binary_cross_entropy", 1)
-    if x._data.shape != y._data.shape:
+    if x.shape != y.shape:
         raise ValueError(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}) is deprecated. Please ensure "
             "they have the same size."
@@ -337,7 +337,7 @@ def binary_cross_entropy_with_logits(
     """
     reduction = reduction_of(size_average, reduce, reduction)
     x, y = as_tensor(input, "binary_cross_entropy"), as_tensor(target, "binary_cross_entropy", 1)
-    if x._data.shape != y._data.shape:
+    if x.shape != y.shape:
         raise ValueError(f"Target size ({y.shape}) must be the same as input size ({x.shape})")
     tail = logaddexp(-x, 0)
     if pos_weight is not None:

@@ -65,7 +65,7 @@ def _weighted(x: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
 
 def _pair(input: Any, target: Any, name: str) -> tuple[Tensor, Tensor]:
     x, y = as_tensor(input, name), as_tensor(target, name, 1)
-    if x._data.shape != y._data.shape:
+    if x.shape != y.shape:
         warnings.warn(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}). This will likely lead to "
             "incorrect results due to broadcasting. Please ensure they have the same size.",

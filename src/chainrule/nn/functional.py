@@ -51,7 +51,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3.5000, 6.5000]])
     """
     x, w = as_tensor(input, "linear"), as_tensor(weight, "linear", 1)
-    shape, size = x._data.shape, w._data.shape
+    shape, size = x.shape, w.shape
     if not shape or not size:
         raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {len(shape)}D and {len(size)}D")
     if len(size) > 2:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import dtype as dtypes
+from chainrule.core.batching import shift_axes
 from chainrule.core.op import elementwise, op
 from chainrule.core.record import is_complex
 from chainrule.core.sample import Sample
@@ -78,12 +79,14 @@ _SAMPLES = [
 ]  # fmt: skip
 
 softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=lambda x_shape, *, axis: x_shape,
+    batch=shift_axes,
     jvp=lambda x_dot, out, *, axis: out * (x_dot - _over(out * x_dot, axis)),
     x=lambda g, out, *, axis: out * (g - _over(g * out, axis)),
     samples=lambda: _SAMPLES,
     doc="Return ``exp(x) / sum(exp(x))`` along an axis, without overflow.")  # fmt: skip
 
 log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=lambda x_shape, *, axis: x_shape,
+    batch=shift_axes,
     jvp=lambda x_dot, out, *, axis: x_dot - _over(exp(out) * x_dot, axis),
     x=lambda g, out, *, axis: g - exp(out) * _over(g, axis),
     samples=lambda: _SAMPLES,

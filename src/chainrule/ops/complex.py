@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import aligned, same
 from chainrule.core.op import elementwise, linear
 from chainrule.core.record import is_complex, unbroadcast
 from chainrule.core.sample import Sample
@@ -20,10 +21,12 @@ from chainrule.ops.select import where
 SHAPES = [Sample((3, 4), kinds="c"), Sample((), kinds="c"), Sample((0, 2), kinds="c")]
 
 real = linear("real(x)", lambda x: x.real, view=True, real_linear=True, node="Select", kinds="c",
+    batch=same,
     x=lambda g: complex(g, flat(g)),
     samples=lambda: SHAPES)  # fmt: skip
 
 imag = linear("imag(x)", lambda x: x.imag, view=True, real_linear=True, node="Select", kinds="c",
+    batch=same,
     x=lambda g: complex(flat(g), g),
     samples=lambda: SHAPES)  # fmt: skip
 
@@ -41,6 +44,7 @@ def _complex(x: Any, y: Any) -> Any:
 
 
 complex = linear("complex(x, y)", _complex, real_linear=True, kinds="f",
+    batch=aligned,
     x=lambda g, x_shape: unbroadcast(real(g), x_shape),
     y=lambda g, y_shape: unbroadcast(imag(g), y_shape),
     samples=lambda: [
@@ -61,10 +65,12 @@ def _as_complex(x: Any) -> Any:
 
 
 view_as_real = linear("view_as_real(x)", _as_real, view=True, real_linear=True, kinds="c",
+    batch=same,
     x=lambda g: view_as_complex(g),
     samples=lambda: SHAPES)  # fmt: skip
 
 view_as_complex = linear("view_as_complex(x)", _as_complex, view=True, real_linear=True, kinds="f",
+    batch=same,
     x=lambda g: view_as_real(g),
     samples=lambda: [Sample((3, 4, 2)), Sample((2,)), Sample((0, 2))])  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import Batch, per_example, reshaped, shift_axes
 from chainrule.core.op import bilinear, op
 from chainrule.core.record import is_complex
 from chainrule.core.sample import Sample
@@ -96,34 +97,82 @@ def _summed(g: Any, shape: tuple) -> Any:
     return g if g.shape == shape else sum_to(g, shape=shape)
 
 
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def _mm_examples(b: Batch, x: Any, y: Any) -> Any:
+    return bmm(x, y) if all(b.on) else matmul(x, y)
+
+
+def _mv_examples(b: Batch, x: Any, y: Any) -> Any:
+    if not b.on[1]:
+        return reshaped(mv(reshaped(x, (b.size * x.shape[1], x.shape[2])), y), x.shape[:2])
+    if not b.on[0]:
+        return mm(y, _t(x))
+    return reshaped(bmm(x, reshaped(y, (*y.shape, 1))), x.shape[:2])
+
+
+def _dot_examples(b: Batch, x: Any, y: Any) -> Any:
+    if not all(b.on):
+        return mv(x, y) if b.on[0] else mv(y, x)
+    n, k = x.shape
+    return reshaped(bmm(reshaped(x, (n, 1, k)), reshaped(y, (n, k, 1))), (n,))
+
+
+def _outer_examples(b: Batch, x: Any, y: Any) -> Any:
+    return reshaped(x, (*x.shape, 1)) * (reshaped(y, (b.size, 1, y.shape[1])) if b.on[1] else y)
+
+
+def _bmm_examples(b: Batch, x: Any, y: Any) -> Any:
+    return matmul(x, y)
+
+
+def _matmul_examples(b: Batch, x: Any, y: Any) -> Any:
+    ndim = max(x.ndim - b.on[0], y.ndim - b.on[1])
+    return matmul(b.ranked(x, 0, ndim), b.ranked(y, 1, ndim))
+
+
+def _bmm_sum_examples(b: Batch, x: Any, y: Any) -> Any:
+    lead = x.ndim - 3
+    many, n, k = x.shape[lead:]
+    left = permute(x, order=(*range(lead), lead + 1, lead, lead + 2))
+    return matmul(reshaped(left, (*x.shape[:lead], n, many * k)), reshaped(y, (*y.shape[:-3], many * k, y.shape[-1])))
+
+
 # -- products ----------------------------------------------------------------------------------------------------------
 
 mm = bilinear("mm(x, y)", _dot, kinds="ifc",
+    batch=_mm_examples,
     x=lambda g, y: _mm(g, _t(y)),
     y=lambda g, x: _mm(_t(x), g),
     samples=lambda: [Sample(x, y) for x, y in MATRICES])  # fmt: skip
 
 mv = bilinear("mv(x, y)", _dot, kinds="ifc",
+    batch=_mv_examples,
     x=lambda g, y: outer(g, y),
     y=lambda g, x: mv(_t(x), g),
     samples=lambda: [Sample((3, 4), (4,)), Sample((0, 4), (4,)), Sample((2, 0), (0,))])  # fmt: skip
 
 dot = bilinear("dot(x, y)", _dot, kinds="ifc",
+    batch=_dot_examples,
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     samples=lambda: [Sample((3,), (3,)), Sample((1,), (1,)), Sample((0,), (0,))])  # fmt: skip
 
 outer = bilinear("outer(x, y)", lambda x, y: x[:, None] * y, kinds="ifc",
+    batch=_outer_examples,
     x=lambda g, y: mv(g, y),
     y=lambda g, x: mv(_t(g), x),
     samples=lambda: [Sample((3,), (4,)), Sample((0,), (2,))])  # fmt: skip
 
 bmm = bilinear("bmm(x, y)", _matmul, kinds="ifc",
+    batch=_bmm_examples,
     x=lambda g, y: bmm(g, _mt(y)),
     y=lambda g, x: bmm(_mt(x), g),
     samples=lambda: [Sample(x, y) for x, y in BATCHES])  # fmt: skip
 
 matmul = bilinear("matmul(x, y)", _matmul, kinds="ifc", node="UnsafeView",
+    batch=_matmul_examples,
     x=lambda g, y, x_shape: _left(g, y, x_shape),
     y=lambda g, x, y_shape: _right(g, x, y_shape),
     samples=lambda: [Sample(x, y) for x, y in [
@@ -140,11 +189,13 @@ def _add_products(x: ndarray, y: ndarray) -> Any:
 
 
 bmm_sum = bilinear("bmm_sum(x, y)", _add_products, kinds="ifc", node="Sum1",
+    batch=_bmm_sum_examples,
     x=lambda g, y, x_shape: bmm(broadcast_to(g, shape=(x_shape[0], *g.shape)), _mt(y)),
     y=lambda g, x, y_shape: bmm(_mt(x), broadcast_to(g, shape=(y_shape[0], *g.shape))),
     samples=lambda: [Sample(x, y) for x, y in BATCHES])  # fmt: skip
 
 vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
+    batch=per_example(lambda x, y: dot(x.conj(), y)),
     jvp=lambda x_dot, y_dot, x, y: _total(
         None if x_dot is None else vdot(x_dot, y), None if y_dot is None else vdot(x, y_dot)),
     x=lambda g, y: _conj(g) * y,
@@ -152,6 +203,7 @@ vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
     samples=lambda: [Sample((3,), (3,)), Sample((1,), (1,)), Sample((0,), (0,))])  # fmt: skip
 
 cross = bilinear("cross(x, y, *, axis)", lambda x, y, *, axis: np.cross(x, y, axis=axis), kinds="ifc", node="LinalgCross",
+    batch=shift_axes,
     x=lambda g, y, *, axis: cross(y, g, axis=axis),
     y=lambda g, x, *, axis: cross(g, x, axis=axis),
     samples=lambda: [Sample((4, 3), (4, 3), axis=1), Sample((3,), (3,), axis=0), Sample((0, 3), (0, 3), axis=1)])  # fmt: skip
@@ -203,7 +255,12 @@ def _affine(name: str, product: Callable, samples: list) -> Callable:
         g = _scaled(g, alpha.conjugate())
         return right(g, _conj(a), b_shape) if shaped else right(g, _conj(a))
 
+    def composed(x: Any, a: Any, b: Any, *, beta: Any, alpha: Any) -> Any:
+        out = _scaled(product(a, b), alpha)
+        return out if beta == 0 else out + _scaled(x, beta)
+
     return op(f"{name}(x, a, b, *, beta, alpha)", forward, jvp=jvp, kinds="ifc",
+        batch=per_example(composed),
         x=lambda g, x_shape, *, beta: _summed(_scaled(g, beta.conjugate()), x_shape),
         a=of_a,
         b=of_b,

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.op import linear, op
+from chainrule.core.batching import Batch, dynamic, moved, per_example, reshaped
+from chainrule.core.op import TABLE, linear, op
 from chainrule.core.sample import Fixed, Ints, Sample
 from chainrule.ops.select import where
-from chainrule.ops.shape import reshape, sum_to
-from chainrule.ops.view import zeros
+from chainrule.ops.shape import broadcast_to, permute, reshape, sum_to
+from chainrule.ops.view import getitem, zeros
 
 ndarray = np.ndarray
 FULL = slice(None)
@@ -62,6 +63,189 @@ def accumulated(g: ndarray, shape: tuple, index: tuple) -> ndarray:
     return out.reshape(shape).astype(g.dtype)
 
 
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def _adjacent(axes: tuple) -> bool:
+    return axes[-1] - axes[0] == len(axes) - 1
+
+
+def _index_ndim(i: Any, on: bool, axes: tuple) -> int:
+    return i.ndim - on - (len(axes) > 1)
+
+
+def _behind(axes: tuple) -> tuple:
+    return tuple([axis + 1 for axis in axes])
+
+
+def _with_examples(b: Batch, i: Any, axes: tuple) -> Any:
+    """Return an index array that has the batch axis, with the number of the example as its first row."""
+    rows = [i] if len(axes) == 1 else [getitem(i, index=(FULL, k, ...)) for k in range(len(axes))]
+    shape = tuple(rows[0].shape)
+    numbers = np.arange(b.size).reshape(b.size, *(1,) * (len(shape) - 1))
+    return TABLE["stack"].call(np.broadcast_to(numbers, shape), *rows, axis=0)
+
+
+def _index_first(x: Any, before: int, ndim: int) -> Any:
+    """Return values laid out (example, `before` axes, `ndim` axes of the index, rest) with the index's axes second."""
+    order = (0, *range(before + 1, before + ndim + 1), *range(1, before + 1), *range(before + ndim + 1, x.ndim))
+    return permute(x, order=order)
+
+
+def _index_back(x: Any, before: int, ndim: int) -> Any:
+    """Undo `_index_first`."""
+    return _index_first(x, ndim, before)
+
+
+def _index_examples(b: Batch, x: Any, i: Any, *, axes: tuple) -> Any:
+    ndim = _index_ndim(i, b.on[1], axes)
+    before = axes[0] if _adjacent(axes) else 0  # NumPy puts the index's axes first if the axes that it addresses are apart
+    if not b.on[1]:
+        out = index(x, i, axes=_behind(axes))
+        return out if _adjacent(axes) else moved(out, ndim)
+    if not b.on[0]:
+        return moved(index(x, i if len(axes) == 1 else moved(i, 0, 1), axes=axes), before)
+    return _index_back(index(x, _with_examples(b, i, axes), axes=(0, *_behind(axes))), before, ndim)
+
+
+def _laid_out(b: Batch, values: Any, on_index: bool, ndim: int, axes: tuple) -> Any:
+    """Return values, batch axis first, in the order of axes in which NumPy writes them."""
+    if on_index:
+        return _index_first(values, axes[0], ndim) if _adjacent(axes) else values
+    return values if _adjacent(axes) else moved(values, 0, ndim)
+
+
+def _index_sum_examples(b: Batch, x: Any, i: Any, *, shape: tuple, axes: tuple) -> Any:
+    x = _laid_out(b, x if b.on[0] else b.repeated(x), b.on[1], _index_ndim(i, b.on[1], axes), axes)
+    shape = (b.size, *shape)
+    if not b.on[1]:
+        return index_sum(x, i, shape=shape, axes=_behind(axes))
+    return index_sum(x, _with_examples(b, i, axes), shape=shape, axes=(0, *_behind(axes)))
+
+
+def _index_put_examples(b: Batch, x: Any, i: Any, values: Any, *, axes: tuple, accumulate: bool) -> Any:
+    x = x if b.on[0] else b.repeated(x)
+    ndim = _index_ndim(i, b.on[1], axes)
+    if hasattr(values, "shape"):
+        full = x.ndim - 1 - len(axes) + ndim
+        if not b.on[2]:
+            values = reshaped(values, (1, *values.shape))
+        missing = full + 1 - values.ndim
+        values = reshaped(values, (values.shape[0], *(1,) * missing, *values.shape[1:])) if missing > 0 else values
+        values = _laid_out(b, values, b.on[1], ndim, axes)
+    if not b.on[1]:
+        return index_put(x, i, values, axes=_behind(axes), accumulate=accumulate)
+    return index_put(x, _with_examples(b, i, axes), values, axes=(0, *_behind(axes)), accumulate=accumulate)
+
+
+def _select_examples(b: Batch, x: Any, i: Any, *, axis: int) -> Any:
+    if not b.on[1]:
+        return index_select(x, i, axis=axis + 1)
+    x = x if b.on[0] else b.repeated(x)
+    shape = list(x.shape)
+    shape[axis + 1] = i.shape[1]
+    i = reshaped(i, tuple([n if k in (0, axis + 1) else 1 for k, n in enumerate(shape)]))
+    return TABLE["gather"].call(x, broadcast_to(i, shape=tuple(shape)), axis=axis + 1)
+
+
+def _index_add_examples(b: Batch, x: Any, i: Any, y: Any, *, axis: int) -> Any:
+    if b.on[1]:
+        return _index_put_examples(b, x, i, y, axes=(axis,), accumulate=True)
+    x, y = x if b.on[0] else b.repeated(x), y if b.on[2] else b.repeated(y)
+    return index_add(x, i, y, axis=axis + 1)
+
+
+def _index_copy_examples(b: Batch, x: Any, i: Any, y: Any, *, axis: int) -> Any:
+    if b.on[1]:
+        return _index_put_examples(b, x, i, y, axes=(axis,), accumulate=False)
+    x, y = x if b.on[0] else b.repeated(x), y if b.on[2] else b.repeated(y)
+    return index_copy(x, i, y, axis=axis + 1)
+
+
+def _fill_by_mask(x: Any, i: Any, value: Any, *, axis: int, form: str) -> Any:
+    return where(_filled_places(i, x.shape[axis], x.ndim - axis - 1), value, x)
+
+
+def _fill_examples(b: Batch, i: Any, *, size: int, after: int) -> Any:
+    blank = np.zeros((b.size, size), bool)
+    out = index_put(blank, _with_examples(b, i, (0,)), np.True_, axes=(0, 1), accumulate=False)
+    return reshaped(out, (b.size, size, *(1,) * after))
+
+
+def _one_mask(b: Batch) -> None:
+    """Raise PyTorch's error for a mask of its own for each example, which may select any number of elements."""
+    if b.on[1]:
+        raise RuntimeError(
+            "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over indexing with "
+            "a boolean mask. Use where(), or give a number to write."
+        )
+
+
+def _masked_examples(b: Batch, x: Any, mask: Any, *, lead: int) -> Any:
+    _one_mask(b)
+    return masked(x, mask, lead=lead + 1)
+
+
+def _masked_select_examples(b: Batch, x: Any, mask: Any) -> Any:
+    if b.on[1]:
+        raise RuntimeError(
+            "vmap: Attempted to vmap over `mask` in torch.masked_select(self, mask) We cannot support this because for each "
+            "batch this would return a differently shaped Tensor. Use where()."
+        )
+    return masked(x, mask, lead=1)
+
+
+def _masked_place_examples(b: Batch, x: Any, mask: Any, *, shape: tuple, lead: int) -> Any:
+    _one_mask(b)
+    return masked_place(x, mask, shape=(b.size, *shape), lead=lead + 1)
+
+
+def _masked_put_examples(b: Batch, x: Any, mask: Any, values: Any, *, lead: int, accumulate: bool) -> Any:
+    x = x if b.on[0] else b.repeated(x)
+    rest = x.ndim - 1 - lead - (mask.ndim - b.on[1])
+    if not b.on[1]:
+        return masked_put(x, mask, b.ranked(values, 2, lead + 1 + rest), lead=lead + 1, accumulate=accumulate)
+    ndim = values.ndim - b.on[2]
+    if ndim > rest:
+        _one_mask(b)
+    mask = reshaped(mask, (b.size, *(1,) * lead, *mask.shape[1:], *(1,) * rest))
+    values = b.ranked(values, 2, x.ndim - 1)
+    return x + where(mask, values, 0) if accumulate else where(mask, values, x)
+
+
+def _true_rank(mask: Any) -> Any:
+    """Return for each element of a mask, flat, how many true ones come before; -1 or more where it is false."""
+    flat = reshape(mask, shape=(prod(mask.shape),))
+    counted = TABLE["to"].call(flat, dtype=np.dtype(np.int64), source=np.dtype(bool))
+    rank = TABLE["cumsum"].call(counted, axis=0, reverse=False) - 1
+    return where(rank < 0, 0, rank)
+
+
+def _scatter_by_rank(x: Any, mask: Any, y: Any) -> Any:
+    size = prod(y.shape)
+    if not size:
+        return x
+    picked = index(reshape(y, shape=(size,)), _true_rank(mask), axes=(0,))
+    return where(mask, reshape(picked, shape=tuple(mask.shape)), x)
+
+
+def _unmask_by_rank(g: Any, mask: Any, *, shape: tuple) -> Any:
+    size = prod(shape)
+    if not size or not prod(mask.shape):
+        return zeros(shape, g)
+    found = reshape(where(mask, g, 0), shape=(prod(mask.shape),))
+    return reshape(index_sum(found, _true_rank(mask), shape=(size,), axes=(0,)), shape=shape)
+
+
+def _take_flat(x: Any, i: Any) -> Any:
+    return index(reshape(x, shape=(prod(x.shape),)), i, axes=(0,))
+
+
+def _put_flat(x: Any, i: Any, y: Any, *, accumulate: bool) -> Any:
+    flat = [reshape(a, shape=(prod(a.shape),)) for a in (x, i, y)]
+    return reshape(index_put(*flat, axes=(0,), accumulate=accumulate), shape=tuple(x.shape))
+
+
 # -- whole index arrays ------------------------------------------------------------------------------------------------
 
 
@@ -78,11 +262,13 @@ _INDEXED = [
 ]  # fmt: skip
 
 index = linear("index(x, i, *, axes)", _index,
+    batch=_index_examples,
     x=lambda g, x_shape, i, *, axes: index_sum(g, i, shape=x_shape, axes=axes),
     samples=lambda: [Sample(s, i, axes=a) for s, i, _, a in _INDEXED])  # fmt: skip
 
 index_sum = linear("index_sum(x, i, *, shape, axes)",
     lambda x, i, *, shape, axes: accumulated(x, shape, subscript(i, axes)),
+    batch=_index_sum_examples,
     x=lambda g, i, *, axes: index(g, i, axes=axes),
     samples=lambda: [Sample(g, i, shape=s, axes=a) for s, i, g, a in _INDEXED])  # fmt: skip
 
@@ -97,6 +283,7 @@ def _index_put(x: ndarray, i: ndarray, values: Any, *, axes: tuple, accumulate: 
 
 
 index_put = linear("index_put(x, i, values, *, axes, accumulate)", _index_put,
+    batch=_index_put_examples,
     x=lambda g, i, values_shape, *, axes, accumulate: (
         g if accumulate else index_put(g, i, zeros(values_shape, g), axes=axes, accumulate=False)),
     values=lambda g, i, values_shape, *, axes: sum_to(index(g, i, axes=axes), shape=values_shape),
@@ -114,6 +301,7 @@ def _index_select(x: ndarray, i: ndarray, *, axis: int) -> ndarray:
 
 
 index_select = linear("index_select(x, i, *, axis)", _index_select,
+    batch=_select_examples,
     x=lambda g, x_shape, i, *, axis: index_sum(g, i, shape=x_shape, axes=(axis,)),
     samples=lambda: [Sample((4, 3), Ints((5,), 0, 3), axis=1), Sample((4, 0), Ints((2,), 0, 4), axis=0)])  # fmt: skip
 
@@ -125,6 +313,7 @@ def _index_add(x: ndarray, i: ndarray, y: ndarray, *, axis: int) -> ndarray:
 _ROWS = [Sample((4, 3), Fixed(np.array([2, 0])), (2, 3), axis=0), Sample((2, 3), Fixed(np.array([1])), (2, 1), axis=1)]
 
 index_add = linear("index_add(x, i, y, *, axis)", _index_add,
+    batch=_index_add_examples,
     x=lambda g: g,
     y=lambda g, i, *, axis: index(g, i, axes=(axis,)),
     samples=lambda: [*_ROWS, Sample((4, 3), Ints((7,), 0, 4), (7, 3), axis=0)])  # fmt: skip
@@ -137,12 +326,14 @@ def _index_copy(x: ndarray, i: ndarray, y: Any, *, axis: int) -> ndarray:
 
 
 index_copy = linear("index_copy(x, i, y, *, axis)", _index_copy,
+    batch=_index_copy_examples,
     x=lambda g, i, y_shape, *, axis: index_copy(g, i, zeros(y_shape, g), axis=axis),
     y=lambda g, i, *, axis: index(g, i, axes=(axis,)),
     samples=lambda: _ROWS)  # fmt: skip
 
 index_fill = linear("index_fill(x, i, value, *, axis, form)",
     lambda x, i, value, *, axis, form: _index_copy(x, i, value, axis=axis),
+    batch=per_example(_fill_by_mask),
     node=lambda node: f"IndexFill{node.params['form']}",
     x=lambda g, i, *, axis, form: index_fill(g, i, zeros((), g), axis=axis, form=form),
     value=lambda g, x_shape, i, *, axis: sum_to(
@@ -159,6 +350,7 @@ def _fill_places(i: ndarray, *, size: int, after: int) -> ndarray:
 
 
 fill_places = op("fill_places(i, *, size, after)", _fill_places, nondiff=True,
+    batch=_fill_examples,
     samples=lambda: [Sample(Ints((2,), 0, 3), size=3, after=1)])  # fmt: skip
 
 
@@ -185,14 +377,17 @@ _MASKS = [
 ]  # fmt: skip
 
 masked = linear("masked(x, mask, *, lead)", _masked, node="Index",
+    batch=_masked_examples,
     x=lambda g, x_shape, mask, *, lead: masked_place(g, mask, shape=x_shape, lead=lead),
     samples=lambda: [Sample(s, Fixed(m), lead=k) for s, m, _, k in _MASKS])  # fmt: skip
 
 masked_select = linear("masked_select(x, mask)", lambda x, mask: x[mask],
+    batch=_masked_select_examples,
     x=lambda g, x_shape, mask: masked_place(g, mask, shape=x_shape, lead=0),
     samples=lambda: [Sample((2, 3), Fixed(_MASK)), Sample((), Fixed(np.array(True)))])  # fmt: skip
 
 masked_place = linear("masked_place(x, mask, *, shape, lead)", _masked_place,
+    batch=_masked_place_examples,
     x=lambda g, mask, *, lead: masked(g, mask, lead=lead),
     samples=lambda: [Sample(g, Fixed(m), shape=s, lead=k) for s, m, g, k in _MASKS])  # fmt: skip
 
@@ -207,6 +402,7 @@ def _masked_put(x: ndarray, mask: ndarray, values: Any, *, lead: int, accumulate
 
 
 masked_put = linear("masked_put(x, mask, values, *, lead, accumulate)", _masked_put, node="IndexPut",
+    batch=_masked_put_examples,
     x=lambda g, mask, values_shape, *, lead, accumulate: (
         g if accumulate else masked_put(g, mask, zeros((), g), lead=lead, accumulate=False)),
     values=lambda g, mask, values_shape, *, lead: sum_to(masked(g, mask, lead=lead), shape=values_shape),
@@ -226,6 +422,7 @@ def _masked_scatter(x: ndarray, mask: ndarray, y: ndarray) -> ndarray:
 
 
 masked_scatter = linear("masked_scatter(x, mask, y)", _masked_scatter,
+    batch=per_example(_scatter_by_rank),
     x=lambda g, mask: where(mask, 0, g),
     y=lambda g, mask, y_shape: unmasked(g, mask, shape=y_shape),
     samples=lambda: [Sample((2, 3), Fixed(_MASK), (5,)), Sample((2, 3), Fixed(_MASK), (2, 3))])  # fmt: skip
@@ -243,10 +440,12 @@ def _remasked(x: Any, mask: Any, x_shape: tuple) -> Any:
 
 
 unmasked = linear("unmasked(x, mask, *, shape)", _unmasked, node="MaskedScatterBackward",
+    batch=per_example(_unmask_by_rank),
     x=lambda g, mask, x_shape: _remasked(g, mask, x_shape),
     samples=lambda: [Sample((2, 3), Fixed(_MASK), shape=(5,))])  # fmt: skip
 
 nonzero = op("nonzero(x)", lambda x: np.argwhere(x), nondiff=True, kinds="bifc",
+    batch=dynamic(),
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
 # -- flat positions ----------------------------------------------------------------------------------------------------
@@ -264,12 +463,14 @@ def _put(x: ndarray, i: ndarray, y: ndarray, *, accumulate: bool) -> ndarray:
 
 
 take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
+    batch=per_example(_take_flat),
     x=lambda g, x_shape, i: put(zeros(x_shape, g), i, g, accumulate=True),
     samples=lambda: [
         Sample((3, 4), Ints((2, 3), -12, 12)), Sample((), Ints((), 0, 1)), Sample((3,), Ints((0,), 0, 1)),
     ])  # fmt: skip
 
 put = linear("put(x, i, y, *, accumulate)", _put,
+    batch=per_example(_put_flat),
     x=lambda g, i, y_shape, *, accumulate: g if accumulate else put(g, i, zeros(y_shape, g), accumulate=False),
     y=lambda g, i, y_shape: reshape(take(g, i), shape=y_shape),
     samples=lambda: [

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import per_example, shift_axes
 from chainrule.core.op import linear
 from chainrule.core.sample import Sample
+from chainrule.ops.shape import constant_pad
 from chainrule.ops.view import getitem
 
 ndarray = np.ndarray
@@ -26,6 +28,7 @@ def _uncat(g: Any, shapes: Sequence[tuple], axis: int) -> list:
 
 
 cat = linear("cat(*xs, axis)", lambda *xs, axis: np.concatenate(xs, axis),
+    batch=shift_axes,
     xs=lambda g, xs_shape, *, axis: _uncat(g, xs_shape, axis),
     samples=lambda: [
         Sample((3, 4), (3, 2), axis=1), Sample((2,), (0,), (3,), axis=0), Sample((2, 3), axis=0),
@@ -44,6 +47,7 @@ def _unstack(g: Any, axis: int, count: int) -> list:
 
 
 stack = linear("stack(*xs, axis)", _stack,
+    batch=shift_axes,
     xs=lambda g, xs_shape, *, axis: _unstack(g, axis, len(xs_shape)),
     samples=lambda: [Sample((3, 4), (3, 4), axis=1), Sample((), (), (), axis=0), Sample((0, 2), (0, 2), axis=2)])  # fmt: skip
 
@@ -62,6 +66,7 @@ def _unbind(x: ndarray, *, axis: int) -> tuple:
 
 
 unbind = linear("unbind(x, *, axis)", _unbind, view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, axis: stack(*_filled(g, [x_shape[:axis] + x_shape[axis + 1 :]] * len(g)), axis=axis),
     samples=lambda: [Sample((3, 4), axis=0), Sample((2, 3, 4), axis=2), Sample((2,), axis=0), Sample((2, 0), axis=0)],
 )  # fmt: skip
@@ -81,10 +86,12 @@ _SPLITS = [
 ]  # fmt: skip
 
 split = linear("split(x, *, sizes, axis)", _split, view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, sizes, axis: _unsplit(g, x_shape, sizes, axis),
     samples=lambda: _SPLITS)  # fmt: skip
 
 split_with_sizes = linear("split_with_sizes(x, *, sizes, axis)", _split, view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, sizes, axis: _unsplit(g, x_shape, sizes, axis),
     samples=lambda: _SPLITS)  # fmt: skip
 
@@ -107,6 +114,17 @@ def _blocks(g: Any, shapes: Sequence[tuple]) -> list:
     return out
 
 
+def _block_by_block(*xs: Any) -> Any:
+    widths = [x.shape[1] for x in xs]
+    starts = [0, *accumulate(widths)]
+    padded = [
+        constant_pad(x, widths=((0, 0), (start, starts[-1] - start - n)), value=0)
+        for x, start, n in zip(xs, starts, widths, strict=False)
+    ]
+    return cat(*padded, axis=0)
+
+
 block_diag = linear("block_diag(*xs)", _block_diag,
+    batch=per_example(_block_by_block),
     xs=lambda g, xs_shape: _blocks(g, xs_shape),
     samples=lambda: [Sample((2, 3), (1, 2)), Sample((2, 2)), Sample((0, 1), (2, 1))])  # fmt: skip

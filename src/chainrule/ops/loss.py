@@ -12,13 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import Batch, per_example, reshaped
 from chainrule.core.op import bilinear, elementwise, linear
 from chainrule.core.sample import Fixed, Ints, Sample
-from chainrule.ops.contract import _dot, mm, outer
+from chainrule.ops.contract import _dot, matmul, mm, outer
 from chainrule.ops.describe import binary
 from chainrule.ops.exponential import log, log1p
+from chainrule.ops.index import index
+from chainrule.ops.reduce import sum
+from chainrule.ops.scatter import gather, scatter_add
 from chainrule.ops.select import where
-from chainrule.ops.shape import reshape, t
+from chainrule.ops.shape import reshape, squeeze, t, to, transpose, unsqueeze
+from chainrule.ops.view import zeros
 
 # -- negative log likelihood -------------------------------------------------------------------------------------------
 
@@ -77,6 +82,39 @@ def _nll_spread(g: Any, target: Any, weight: Any, *, shape: tuple, reduction: st
     return out
 
 
+def _counted(target: Any, weight: Any, ignore: int, like: Any) -> tuple:
+    """Return (which samples count, target made safe to index with, factor of each sample), all on tensors."""
+    counted = target != ignore
+    safe = where(counted, target, 0)
+    factor = zeros((), like) + 1 if weight is None else _in_dtype(index(weight, safe, axes=(0,)), like)
+    return counted, safe, where(counted, factor, zeros((), like))
+
+
+def _in_dtype(x: Any, like: Any) -> Any:
+    return to(x, dtype=zeros((), like).dtype, source=zeros((), x).dtype)
+
+
+def _all(x: Any) -> Any:
+    return sum(x, axis=tuple(range(x.ndim)), keepdims=False)
+
+
+def _loss_of_examples(x: Any, target: Any, weight: Any, *, reduction: str, ignore: int) -> Any:
+    counted, safe, factor = _counted(target, weight, ignore, x)
+    axis = min(1, x.ndim - 1)
+    picked = squeeze(gather(x, unsqueeze(safe, axis=axis), axis=axis), axis=(axis,), form="1")
+    out = -where(counted, picked, 0) * factor
+    if reduction == "none":
+        return out
+    return _all(out) / _all(factor) if reduction == "mean" else _all(out)
+
+
+def _spread_of_examples(g: Any, target: Any, weight: Any, *, shape: tuple, reduction: str, ignore: int) -> Any:
+    counted, safe, factor = _counted(target, weight, ignore, g)
+    share = where(counted, -g / _all(factor) * factor if reduction == "mean" else -g * factor, 0)
+    axis = min(1, len(shape) - 1)
+    return scatter_add(zeros(shape, g), unsqueeze(safe, axis=axis), unsqueeze(share, axis=axis), axis=axis)
+
+
 def _targets(shape: tuple, classes: int) -> Ints:
     return Ints(shape, 0, classes)
 
@@ -84,6 +122,7 @@ def _targets(shape: tuple, classes: int) -> Ints:
 _WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
 
 nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss, kinds="f",
+    batch=per_example(_loss_of_examples),
     node=lambda node: "NllLoss2D0" if len(node.shapes[0]) > 2 else "NllLoss",
     x=lambda g, x_shape, target, weight, *, reduction, ignore: nll_spread(
         g, target, weight, shape=x_shape, reduction=reduction, ignore=ignore),
@@ -96,6 +135,7 @@ nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss
     doc="Return minus the log probabilities of the targets, weighted, and reduced.")  # fmt: skip
 
 nll_spread: Callable = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
+    batch=per_example(_spread_of_examples),
     node="NllLossBackward",
     g=lambda g, target, weight, *, reduction, ignore: nll_loss(g, target, weight, reduction=reduction, ignore=ignore),
     samples=lambda: [
@@ -145,7 +185,16 @@ def _in_weight(g: Any, x: Any) -> Any:
     return mm(t(g), x) if g.ndim == 2 else mm(t(_rows(g)), _rows(x))
 
 
+def _linear_examples(b: Batch, x: Any, w: Any) -> Any:
+    if not b.on[1]:
+        return linear_map(x, w)
+    middle = tuple(x.shape[b.on[0] : -1])
+    rows = reshaped(x, (*x.shape[: b.on[0]], prod(middle), x.shape[-1]))
+    return reshaped(matmul(rows, transpose(w, a=1, b=2)), (b.size, *middle, w.shape[1]))
+
+
 linear_map: Callable = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
+    batch=_linear_examples,
     x=lambda g, w: linear_map(g, t(w)),
     w=lambda g, x: _in_weight(g, x),
     samples=lambda: [

@@ -7,15 +7,17 @@ non-negative int; of a 0-d value, 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.op import op
+from chainrule.core.batching import Batch, along_axis, dynamic, looped, per_example, reshaped
+from chainrule.core.op import TABLE, op
 from chainrule.core.sample import Ints, Sample
 from chainrule.core.shape import kept
 from chainrule.ops.scatter import gather, scatter, scatter_add
-from chainrule.ops.shape import reshape, sum_to
+from chainrule.ops.shape import reshape, sum_to, unsqueeze
 from chainrule.ops.view import zeros
 
 ndarray = np.ndarray
@@ -80,7 +82,7 @@ def _selecting(find: Callable) -> Callable:
 
 
 def _declare_selection(name: str, find: Callable, node: str, params: str = "", doc: str = "", **given: Any) -> Callable:
-    return op(f"{name}(x, *, axis, keepdims{params})", _selecting(find), kinds="bif", node=node, doc=doc,
+    return op(f"{name}(x, *, axis, keepdims{params})", _selecting(find), kinds="bif", node=node, doc=doc, batch=along_axis,
         jvp=lambda x_dot, out, x_shape, *, axis, keepdims: _picked(x_dot, out[1], x_shape, axis, keepdims),
         x=lambda g, out, x_shape, *, axis, keepdims: _placed(g[0], out[1], x_shape, axis, keepdims),
         samples=lambda: [
@@ -171,6 +173,7 @@ def _scattered(g: Any, out: Any, x_shape: tuple, *, axis: int) -> Any:
 
 
 sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
+    batch=along_axis,
     node=lambda node: "Sort1" if node.params["stable"] else "Sort",
     jvp=_gathered,
     x=_scattered,
@@ -181,6 +184,7 @@ sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
     ])  # fmt: skip
 
 topk = op("topk(x, *, k, axis, largest)", _topk, kinds="bif",
+    batch=along_axis,
     jvp=_gathered,
     x=_scattered,
     doc="The k largest (or smallest) elements along an axis, sorted, and their indices.",
@@ -223,19 +227,39 @@ def _unique_consecutive(x: Any, *, axis: int | None) -> tuple:
     return values, inverse, np.diff(np.append(starts, len(rows)))
 
 
+def _search_examples(b: Batch, boundaries: Any, values: Any, *, right: bool) -> Any:
+    if boundaries.ndim == 1:
+        return searchsorted(boundaries, values, right=right)
+    boundaries, values = b.whole((boundaries, values))
+    if boundaries.ndim > 2:
+        return searchsorted(boundaries, values, right=right)
+    flat = reshaped(values, (b.size, prod(values.shape[1:])))
+    return reshaped(searchsorted(boundaries, flat, right=right), tuple(values.shape))
+
+
+def _is_among(x: Any, test: Any, *, invert: bool) -> Any:
+    equal = unsqueeze(x, axis=x.ndim) == reshape(test, shape=(prod(test.shape),))
+    found = TABLE["any"].call(equal, axis=(x.ndim,), keepdims=False)
+    return TABLE["logical_not"].call(found) if invert else found
+
+
 ALL_OR_ROWS = [Sample(Ints((3, 4), 0, 3), axis=None), Sample(Ints((5, 1), 0, 2), axis=0), Sample(Ints((), 0, 3), axis=None)]
 
 searchsorted = op("searchsorted(boundaries, values, *, right)", _searchsorted, nondiff=True, kinds="if",
+    batch=_search_examples,
     doc="Index at which each value keeps the boundaries sorted, row by row where the boundaries have rows.",
     samples=lambda: [Sample(np.arange(4.0), (3, 2), right=False), Sample(np.arange(6.0).reshape(2, 3), (2, 4),
     right=True)])  # fmt: skip
 unique = op("unique(x, *, axis)", _unique, nondiff=True, kinds="bif",
+    batch=dynamic(),
     doc="Sorted distinct elements (or rows along an axis), the index of each element's own, and the counts.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
 unique_consecutive = op("unique_consecutive(x, *, axis)", _unique_consecutive, nondiff=True, kinds="bif",
+    batch=dynamic(),
     doc="The first element of every run of equal elements (or rows), the run of each element, and the run lengths.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
 isin = op("isin(x, test, *, invert)", lambda x, test, *, invert: np.isin(ordered(x), ordered(test), invert=invert)[()],
+    batch=per_example(_is_among),
     nondiff=True, kinds="bif",
     doc="Tell for each element whether it is among the test elements.",
     samples=lambda: [Sample(Ints((3, 2), 0, 5), Ints((3,), 0, 5), invert=False), Sample(Ints((), 0, 2), Ints((2,), 0, 2),
@@ -252,8 +276,10 @@ def _bincount(x: Any, weights: Any = None, *, minlength: int) -> Any:
 
 
 histc = op("histc(x, *, bins, low, high)", _histc, nondiff=True, kinds="f",
+    batch=looped,
     doc="Counts in equal bins between two bounds.",
     samples=lambda: [Sample((3, 4), bins=5, low=-1.0, high=1.0), Sample((0,), bins=2, low=0.0, high=1.0)])  # fmt: skip
 bincount = op("bincount(x, weights, *, minlength)", _bincount, nondiff=True, kinds="i",
+    batch=looped,
     doc="How often each non-negative integer occurs, or the sum of its weights.",
     samples=lambda: [Sample(Ints((6,), 0, 4), None, minlength=0), Sample(Ints((6,), 0, 4), (6,), minlength=6)])  # fmt: skip

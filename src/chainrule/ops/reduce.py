@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import shape as shapes
+from chainrule.core.batching import one_axis_or_all, shift_axes
 from chainrule.core.op import linear, op
 from chainrule.core.sample import Sample
 from chainrule.ops.exponential import exp
@@ -63,6 +64,7 @@ def _sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 
 sum = linear("sum(x, *, axis, keepdims)", _sum, shape=shapes.reduced,
+    batch=shift_axes,
     node=lambda node: "Sum" if _is_full(node) else "Sum1",
     x=lambda g, x_shape, *, axis, keepdims: restored(g, x_shape, axis, keepdims),
     samples=lambda: AXES)  # fmt: skip
@@ -76,6 +78,7 @@ def _mean(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 
 mean = linear("mean(x, *, axis, keepdims)", _mean, shape=shapes.reduced,
+    batch=shift_axes,
     node=lambda node: "Mean" if _is_full(node) else "Mean1",
     x=lambda g, x_shape, *, axis, keepdims: restored(g / count(x_shape, axis), x_shape, axis, keepdims),
     samples=lambda: AXES)  # fmt: skip
@@ -86,6 +89,7 @@ def _nansum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 
 nansum = op("nansum(x, *, axis, keepdims)", _nansum,
+    batch=shift_axes,
     kinds="bif", shape=shapes.reduced,
     jvp=lambda x_dot, x, *, axis, keepdims: sum(where(x == x, x_dot, 0), axis=axis, keepdims=keepdims),
     x=lambda g, x, *, axis, keepdims: where(x == x, axes_back(g, x.shape, axis, keepdims), 0),
@@ -113,6 +117,7 @@ def _one_or_all(x_shape: tuple, axis: int | None) -> tuple:
 
 
 prod = op("prod(x, *, axis, keepdims)", _prod, node=lambda node: "Prod" if node.params["axis"] is None else "Prod1",
+    batch=one_axis_or_all,
     jvp=lambda x_dot, x, *, axis, keepdims: sum(x_dot * _others(x, axis), axis=_one_or_all(x.shape, axis), keepdims=keepdims),
     x=lambda g, x, *, axis, keepdims: (
         axes_back(g, x.shape, _one_or_all(x.shape, axis), keepdims) * conj(_others(x, axis))),
@@ -138,6 +143,7 @@ def _ties(x: Any, out: Any, *, axis: tuple, keepdims: bool, nan: bool) -> Any:
 
 
 ties = op("ties(x, out, *, axis, keepdims, nan)", _ties, nondiff=True, kinds="f",
+    batch=shift_axes,
     doc="Equal weights, of sum 1, on the elements that equal an extremum; `nan`: on the NaNs where it is NaN.",
     samples=lambda: [Sample(np.array([[1.0, 2.0], [1.0, 1.0]]), np.array([1.0, 1.0]), axis=(1,),
     keepdims=False, nan=True)])  # fmt: skip
@@ -149,7 +155,7 @@ def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
 
 
 def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: str, samples: list) -> Callable:
-    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", shape=shapes.reduced, node=node, doc=doc,
+    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", shape=shapes.reduced, node=node, doc=doc, batch=shift_axes,
         jvp=lambda x_dot, x, out, *, axis, keepdims: shared(
             x_dot, ties(x, out, axis=axis, keepdims=keepdims, nan=nan), axis, keepdims),
         x=lambda g, x, out, *, axis, keepdims: (
@@ -161,16 +167,27 @@ def _reduce(ufunc: np.ufunc) -> Callable:
     return lambda x, *, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims)
 
 
+def _ranked(x: Any, axis: tuple) -> np.ndarray:
+    """Return the elements over the axes, sorted along a last axis, NaN last; NaN where there are none."""
+    rest = [i for i in range(x.ndim) if i not in axis]
+    n = count(x.shape, axis)
+    if not n:
+        return np.full([*[x.shape[i] for i in rest], 1], np.nan).astype(x.dtype)
+    return np.sort(np.asarray(x).transpose(*rest, *axis).reshape(*[x.shape[i] for i in rest], n), axis=-1)
+
+
 def _median(x: Any, *, axis: tuple, keepdims: bool) -> Any:
-    flat = np.sort(x, axis=None)
-    if not flat.size or flat[-1] != flat[-1]:
-        return np.array(np.nan).astype(x.dtype)[()]
-    return flat[(flat.size - 1) // 2]
+    rows = _ranked(x, axis)
+    last = rows[..., -1]
+    out = np.where(last == last, rows[..., (rows.shape[-1] - 1) // 2], last)
+    return out.reshape(shapes.reduced(x.shape, axis, keepdims))[()]
 
 
 def _nanmedian(x: Any, *, axis: tuple, keepdims: bool) -> Any:
-    present = np.asarray(x)[np.asarray(x == x)]
-    return _median(present, axis=axis, keepdims=keepdims)
+    rows = _ranked(x, axis)
+    present = np.add.reduce(rows == rows, axis=-1, keepdims=True)
+    out = np.take_along_axis(rows, np.maximum(present - 1, 0) // 2, -1)
+    return out.reshape(shapes.reduced(x.shape, axis, keepdims))[()]
 
 
 FULL = [Sample((3, 4), axis=(0, 1), keepdims=False), Sample((), axis=(), keepdims=False)]
@@ -195,6 +212,7 @@ def _extrema_pulled(g: list, x: Any, out: tuple, *, axis: tuple, keepdims: bool)
 
 aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple(
         ufunc.reduce(x, axis=axis, keepdims=keepdims) for ufunc in (np.minimum, np.maximum)), kinds="bif",
+    batch=shift_axes,
     jvp=lambda x_dot, x, out, *, axis, keepdims: tuple(
         shared(x_dot, ties(x, o, axis=axis, keepdims=keepdims, nan=False), axis, keepdims) for o in out),
     x=_extrema_pulled,
@@ -205,7 +223,7 @@ aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple
 def _declare_argument(name: str, kernel: Callable, doc: str) -> Callable:
     return op(f"{name}(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.asarray(
             kernel(wide(x), axis=axis, keepdims=keepdims), np.int64)[()] if x.ndim else np.int64(0),
-        nondiff=True, kinds="bif", doc=doc,
+        nondiff=True, kinds="bif", doc=doc, batch=one_axis_or_all,
         samples=lambda: [
             Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((),
             axis=None, keepdims=False),
@@ -219,12 +237,15 @@ argmin = _declare_argument("argmin", np.argmin, "First index of the smallest ele
 # -- truth -------------------------------------------------------------------------------------------------------------
 
 all = op("all(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_and.reduce(x, axis=axis, keepdims=keepdims),
+    batch=shift_axes,
     nondiff=True, kinds="bifc", doc="Tell whether all elements are true.",
     samples=lambda: AXES)  # fmt: skip
 any = op("any(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_or.reduce(x, axis=axis, keepdims=keepdims),
+    batch=shift_axes,
     nondiff=True, kinds="bifc", doc="Tell whether any element is true.",
     samples=lambda: AXES)  # fmt: skip
 count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce(x != 0, axis=axis, dtype=np.int64),
+    batch=shift_axes,
     nondiff=True, kinds="bifc", doc="Count the elements that are not zero.",
     samples=lambda: [Sample((3, 4), axis=(0, 1)), Sample((3, 4), axis=(1,)), Sample((), axis=())])  # fmt: skip
 
@@ -245,6 +266,7 @@ def _weights(x: Any, out: Any, axis: tuple, keepdims: bool) -> Any:
 
 
 logsumexp = op("logsumexp(x, *, axis, keepdims)", _logsumexp, shape=shapes.reduced,
+    batch=shift_axes,
     jvp=lambda x_dot, x, out, *, axis, keepdims: sum(x_dot * _weights(x, out, axis, keepdims), axis=axis, keepdims=keepdims),
     x=lambda g, x, out, *, axis, keepdims: axes_back(g, x.shape, axis, keepdims) * conj(_weights(x, out, axis, keepdims)),
     doc="``log(sum(exp(x)))`` over axes without overflow; the derivative is the softmax, NaN where all elements are -inf.",

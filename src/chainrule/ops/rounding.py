@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import same
 from chainrule.core.op import elementwise, op
 from chainrule.core.sample import Sample
 from chainrule.ops.describe import unary
@@ -78,6 +79,7 @@ def _power_of_two(x: Any) -> Any:
 power_of_two = elementwise("power_of_two(x)", _power_of_two, nondiff=True, kinds="f", domain=(0.2, 30.0))
 
 frexp = op("frexp(x)", np.frexp, kinds="f", domain=(0.2, 30.0),
+    batch=same,
     jvp=lambda x_dot, x: (x_dot * power_of_two(x), None),
     x=lambda g, x: g[0] * power_of_two(x),
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0,))])  # fmt: skip

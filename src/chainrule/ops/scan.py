@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import along_axis, shift_axes
 from chainrule.core.op import linear, op
 from chainrule.core.record import is_complex
 from chainrule.core.sample import Sample
@@ -61,6 +62,7 @@ def _shift(x: Any, *, axis: int, by: int) -> Any:
 
 
 shift = linear("shift(x, *, axis, by)", _shift,
+    batch=along_axis,
     x=lambda g, *, axis, by: shift(g, axis=axis, by=-by),
     doc="Move the elements one step along an axis, forwards (`by` 1) or backwards (-1); zeros come in.",
     samples=lambda: [Sample((4,), axis=0, by=1), Sample((3, 4), axis=0, by=-1), Sample((), axis=0, by=1), Sample((0, 2),
@@ -88,6 +90,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
 
 
 cumsum = linear("cumsum(x, *, axis, reverse)", _cumsum,
+    batch=along_axis,
     x=lambda g, *, axis, reverse: cumsum(g, axis=axis, reverse=not reverse),
     samples=lambda: SCANS)  # fmt: skip
 
@@ -107,11 +110,13 @@ def _undifference(x: Any, *, axis: int) -> Any:
 
 
 difference = linear("difference(x, *, axis)", _difference, node="Sub",
+    batch=shift_axes,
     x=lambda g, *, axis: undifference(g, axis=axis),
     doc="Subtract neighbours along an axis: ``x[i+1] - x[i]``. The axis must not be empty.",
     samples=lambda: [Sample((4,), axis=0), Sample((3, 4), axis=1), Sample((1, 2), axis=0)])  # fmt: skip
 
 undifference = linear("undifference(x, *, axis)", _undifference, node="Sub",
+    batch=shift_axes,
     x=lambda g, *, axis: difference(g, axis=axis),
     doc="The transpose of `difference`: ``x[i-1] - x[i]``, with zeros beyond the ends.",
     samples=lambda: [Sample((4,), axis=0), Sample((3, 4), axis=1), Sample((0, 2), axis=0)])  # fmt: skip
@@ -159,6 +164,7 @@ def pulled_back(g: Any, a: Any, axis: int, reverse: bool) -> Any:
 
 
 recurrence = op("recurrence(a, b, *, axis, reverse)", _recurrence,
+    batch=along_axis,
     jvp=_recurrence_jvp,
     a=lambda g, a, out, *, axis, reverse: (
         pulled_back(g, a, axis, reverse) * conj(shift(out, axis=axis, by=_step(reverse)))),
@@ -180,6 +186,7 @@ def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
 
 
 cumprod = op("cumprod(x, *, axis, reverse)", _cumprod,
+    batch=along_axis,
     jvp=lambda x_dot, x, out, *, axis, reverse: (
         recurrence(x, x_dot * previous(out, axis, reverse), axis=axis, reverse=reverse)),
     x=lambda g, x, out, *, axis, reverse: pulled_back(g, x, axis, reverse) * conj(previous(out, axis, reverse)),
@@ -211,7 +218,7 @@ def _running(ufunc: np.ufunc) -> Any:
 
 
 def _declare_running(name: str, ufunc: np.ufunc) -> Any:
-    return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif",
+    return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", batch=along_axis,
         jvp=lambda x_dot, out, *, axis: (gather(x_dot, out[1], axis=axis) if x_dot.ndim else x_dot, None),
         x=lambda g, out, x_shape, *, axis: put_along(g[0], out[1], axis, x_shape[axis], False) if x_shape else g[0],
         doc="Running extremum and the last index that reached it.",
@@ -246,6 +253,7 @@ def _share(x: Any, out: Any) -> Any:
 
 
 logcumsumexp = op("logcumsumexp(x, *, axis)", _logcumsumexp,
+    batch=along_axis,
     jvp=lambda x_dot, x, out, *, axis: recurrence(
         shift(_decay(out, axis), axis=axis, by=1), _share(x, out) * x_dot, axis=axis, reverse=False),
     x=lambda g, x, out, *, axis: (

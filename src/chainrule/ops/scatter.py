@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.op import linear, op
+from chainrule.core.batching import Batch, along_axis, reshaped
+from chainrule.core.op import TABLE, linear, op
 from chainrule.core.sample import Fixed, Ints, Sample
 from chainrule.ops.index import accumulated, checked
 from chainrule.ops.select import where
@@ -29,12 +31,24 @@ def _gather(x: ndarray, index: ndarray, *, axis: int) -> ndarray:
     return x[grid(index, axis, x.shape[axis])]
 
 
+def _at_places(b: Batch, x: Any, index: Any, *y: Any, axis: int, **params: Any) -> Any:
+    """Run any of these ops over a batch; 0-d examples are lists of one element."""
+    x, index = x if b.on[0] else b.repeated(x), index if b.on[1] else b.repeated(index)
+    shape = tuple(index.shape)
+    y = tuple([TABLE["broadcast_to"].call(b.ranked(v, 2, len(shape) - 1), shape=shape) for v in y])
+    if x.ndim > 1 and index.ndim > 1:
+        return b.op.call(x, index, *y, axis=axis + 1, **params)
+    flat = [reshaped(a, (b.size, prod(a.shape[1:]))) for a in (x, index, *y)]
+    return reshaped(b.op.call(*flat, axis=1, **params), tuple(x.shape) if y else shape)
+
+
 _GATHERED = [
     ((3, 4), Ints((2, 4), 0, 3), (2, 4), 0), ((3, 4), Ints((2, 6), 0, 4), (2, 6), 1), ((), Ints((), 0, 1), (), 0),
     ((5,), Ints((3,), 0, 5), (3,), 0), ((3,), Ints((0,), 0, 1), (0,), 0),
 ]  # fmt: skip
 
 gather = linear("gather(x, index, *, axis)", _gather,
+    batch=_at_places,
     x=lambda g, x_shape, index, *, axis: scatter_add(zeros(x_shape, g), index, g, axis=axis),
     samples=lambda: [Sample(s, i, axis=a) for s, i, _, a in _GATHERED])  # fmt: skip
 
@@ -49,6 +63,7 @@ def _scatter_add(x: ndarray, index: ndarray, y: ndarray, *, axis: int) -> ndarra
 
 
 scatter_add = linear("scatter_add(x, index, y, *, axis)", _scatter_add,
+    batch=_at_places,
     x=lambda g: g,
     y=lambda g, index, *, axis: gather(g, index, axis=axis),
     samples=lambda: [Sample(s, i, y, axis=a) for s, i, y, a in _GATHERED])  # fmt: skip
@@ -68,6 +83,7 @@ def _scatter(x: ndarray, index: ndarray, y: Any, *, axis: int, form: str) -> nda
 _PLACES = np.array([[1, 0, 2, 0], [0, 2, 1, 1]])
 
 scatter = linear("scatter(x, index, y, *, axis, form)", _scatter,
+    batch=_at_places,
     node=lambda node: f"Scatter{node.params['form']}",
     x=lambda g, index, *, axis, form: scatter(g, index, zeros((), g), axis=axis, form=form),
     y=lambda g, index, *, axis: gather(g, index, axis=axis),
@@ -127,6 +143,7 @@ def _extreme_jvp(x_dot: Any, y_dot: Any, x: Any, index: Any, y: Any, out: Any, *
 
 
 scatter_extreme = op("scatter_extreme(x, index, y, *, axis, largest, include_self)", _extreme, node="ScatterReduce",
+    batch=_at_places,
     kinds="f", jvp=_extreme_jvp, x=_extreme_x, y=_extreme_y,
     samples=lambda: [
         Sample(s, i, y, axis=a, largest=large, include_self=own)
@@ -150,4 +167,5 @@ def _turns(index: ndarray, *, axis: int) -> ndarray:
 
 
 turns = op("turns(index, *, axis)", _turns, nondiff=True,
+    batch=along_axis,
     samples=lambda: [Sample(Ints((3, 4), 0, 2), axis=1), Sample(Ints((), 0, 1), axis=0)])  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import dynamic
 from chainrule.core.op import elementwise, op
 from chainrule.core.sample import Bools, Sample
 from chainrule.ops.describe import binary
@@ -26,5 +27,6 @@ def _true_indices(condition: Any) -> tuple:
 
 
 true_indices = op("true_indices(condition)", _true_indices, nondiff=True,
+    batch=dynamic("where"),
     samples=lambda: [Sample(Bools((3, 4))), Sample(Bools((1,))), Sample(Bools((0,)))],
     doc="Return the indices of the true elements, one integer array an axis; not differentiable.")  # fmt: skip

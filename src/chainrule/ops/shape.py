@@ -5,10 +5,12 @@ Ops that select part of a tensor are in `ops.view` (by static indices) and `ops.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import Batch, reshaped, same, shift_axes
 from chainrule.core.op import elementwise, linear, op
 from chainrule.core.sample import Sample
 from chainrule.core.shape import broadcast_axes
@@ -24,6 +26,7 @@ def _cast(x: Any, *, dtype: np.dtype, source: np.dtype) -> Any:
 
 
 to = linear("to(x, *, dtype, source)", _cast, real_linear=True, node="ToCopy",
+    batch=same,
     x=lambda g, *, dtype, source: to(g, dtype=source, source=dtype),
     samples=lambda: [
         Sample((3, 4), dtype=np.dtype("f8"), source=np.dtype("f8"), kinds="f"),
@@ -31,23 +34,64 @@ to = linear("to(x, *, dtype, source)", _cast, real_linear=True, node="ToCopy",
         Sample((), dtype=np.dtype("f8"), source=np.dtype("c16"), kinds="c"),
     ])  # fmt: skip
 
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def _copy_examples(b: Batch, x: Any, y: Any, *, form: str) -> Any:
+    x = x if b.on[0] else b.repeated(x)
+    return copy(x, b.ranked(y, 1, x.ndim - 1), form=form)
+
+
+def _broadcast_examples(b: Batch, x: Any, *, shape: tuple) -> Any:
+    return broadcast_to(b.ranked(x, 0, len(shape)), shape=(b.size, *shape))
+
+
+def _sum_examples(b: Batch, x: Any, *, shape: tuple) -> Any:
+    lead = x.ndim - 1 - len(shape)
+    out = sum_to(x, shape=(b.size, *(1,) * lead, *shape))
+    return reshaped(out, (b.size, *shape)) if lead else out
+
+
+def _transpose_examples(batch: Batch, x: Any, /, *, a: int, b: int) -> Any:
+    return _t_examples(batch, x) if x.ndim == 1 else transpose(x, a=a + 1, b=b + 1)
+
+
+def _t_examples(b: Batch, x: Any) -> Any:
+    return transpose(x, a=1, b=2) if x.ndim == 3 else permute(x, order=tuple(range(x.ndim)))
+
+
+def _roll_examples(b: Batch, x: Any, *, shifts: tuple, axis: tuple) -> Any:
+    if axis:
+        return shift_axes(b, x, shifts=shifts, axis=axis)
+    rolled = roll(reshaped(x, (b.size, prod(x.shape[1:]))), shifts=shifts, axis=(1,) * len(shifts))
+    return reshaped(rolled, tuple(x.shape))
+
+
+def _repeat_examples(b: Batch, x: Any, *, counts: tuple) -> Any:
+    return repeat(b.ranked(x, 0, len(counts)), counts=(1, *counts))
+
+
 # -- copies ------------------------------------------------------------------------------------------------------------
 
 clone = linear("clone(x)", np.array,
+    batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
 contiguous = linear("contiguous(x)", lambda x: np.array(x, order="C"), node="Clone",
+    batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
 copy = linear("copy(x, y, *, form)", lambda x, y, *, form: np.array(np.broadcast_to(y, x.shape)),
+    batch=_copy_examples,
     node=lambda node: node.params["form"],
     x=lambda g: where(False, g, 0),
     y=lambda g, y_shape: sum_to(g, shape=y_shape),
     samples=lambda: [Sample(x, y, form="Copy") for x, y in (((3, 4), (4,)), ((), ()), ((0, 2), (1, 2)))])  # fmt: skip
 
 named = linear("named(x, *, form)", lambda x, *, form: x, node=lambda node: node.params["form"],
+    batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4), form="Named")])  # fmt: skip
 
@@ -81,6 +125,7 @@ def _broadcast(x: Any, *, shape: tuple) -> Any:
 
 
 broadcast_to = linear("broadcast_to(x, *, shape)", _broadcast, node="Expand", view=True,
+    batch=_broadcast_examples,
     x=lambda g, x_shape, *, shape: sum_to(g, shape=x_shape),
     samples=lambda: [
         Sample((3, 1), shape=(3, 4)), Sample((), shape=(2, 3)), Sample((4,), shape=(4,)), Sample((1, 3), shape=(0, 2, 3)),
@@ -97,6 +142,7 @@ def _sum_to(g: Any, *, shape: tuple) -> Any:
 
 
 sum_to = linear("sum_to(x, *, shape)", _sum_to, node="Sum1",
+    batch=_sum_examples,
     x=lambda g, x_shape, *, shape: broadcast_to(g, shape=x_shape),
     samples=lambda: [
         Sample((3, 4), shape=(3, 1)), Sample((2, 3), shape=()), Sample((2, 3, 4), shape=(4,)), Sample((0, 3), shape=(3,)),
@@ -110,10 +156,12 @@ def _reshape(x: Any, *, shape: tuple) -> Any:
 
 
 reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView",
+    batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 
 view = linear("view(x, *, shape)", _reshape, view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 
@@ -123,6 +171,7 @@ def _squeeze(x: ndarray, *, axis: tuple, form: str) -> ndarray:
 
 
 squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True,
+    batch=shift_axes,
     node=lambda node: "Squeeze" + ("0" if node is None else node.params["form"]),
     x=lambda g, x_shape, *, axis, form: reshape(g, shape=x_shape),
     samples=lambda: [
@@ -133,6 +182,7 @@ squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True,
 _INSERT = tuple((*(slice(None),) * axis, None, ...) for axis in range(33))
 
 unsqueeze = linear("unsqueeze(x, *, axis)", lambda x, *, axis: x[_INSERT[axis]], view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, axis: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), axis=0), Sample((3, 4), axis=2), Sample((), axis=0), Sample((0,), axis=1)])  # fmt: skip
 
@@ -148,14 +198,17 @@ def inverse(order: tuple) -> tuple:
 
 
 permute = linear("permute(x, *, order)", lambda x, *, order: x.transpose(order), view=True,
+    batch=shift_axes,
     x=lambda g, *, order: permute(g, order=inverse(order)),
     samples=lambda: [Sample((2, 3, 4), order=(2, 0, 1)), Sample((), order=()), Sample((0, 2), order=(1, 0))])  # fmt: skip
 
 transpose = linear("transpose(x, *, a, b)", lambda x, *, a, b: x.swapaxes(a, b) if x.ndim else x[...], view=True,
+    batch=_transpose_examples,
     x=lambda g, *, a, b: transpose(g, a=a, b=b),
     samples=lambda: [Sample((2, 3, 4), a=0, b=2), Sample((), a=0, b=0), Sample((0, 2), a=1, b=0)])  # fmt: skip
 
 t = linear("t(x)", lambda x: x.transpose(), view=True,
+    batch=_t_examples,
     x=lambda g: t(g),
     samples=lambda: [Sample((2, 3)), Sample((3,)), Sample(())])  # fmt: skip
 
@@ -165,10 +218,12 @@ def _flip(x: ndarray, *, axis: tuple) -> ndarray:
 
 
 flip = linear("flip(x, *, axis)", _flip,
+    batch=shift_axes,
     x=lambda g, *, axis: flip(g, axis=axis),
     samples=lambda: [Sample((3, 4), axis=(0,)), Sample((2, 3, 4), axis=(0, 2)), Sample((0, 2), axis=(0,))])  # fmt: skip
 
 roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: np.roll(x, shifts, axis or None),
+    batch=_roll_examples,
     x=lambda g, *, shifts, axis: roll(g, shifts=tuple([-s for s in shifts]), axis=axis),
     samples=lambda: [
         Sample((3, 4), shifts=(1,), axis=(1,)), Sample((3, 4), shifts=(1, -5), axis=(0, 1)),
@@ -181,6 +236,7 @@ def _rot90(x: ndarray, *, k: int, axis: tuple) -> ndarray:
 
 
 rot90 = linear("rot90(x, *, k, axis)", _rot90, node="Rot900",
+    batch=shift_axes,
     x=lambda g, *, k, axis: rot90(g, k=-k, axis=axis),
     samples=lambda: [Sample((3, 4), k=1, axis=(0, 1)), Sample((2, 3, 4), k=3, axis=(2, 0)), Sample((3, 4), k=2, axis=(0, 1))],
 )  # fmt: skip
@@ -190,10 +246,12 @@ rot90 = linear("rot90(x, *, k, axis)", _rot90, node="Rot900",
 _MATRICES = [(3, 4), (2, 4, 3), (0, 3)]
 
 tril = linear("tril(x, *, k)", lambda x, *, k: np.tril(x, k),
+    batch=same,
     x=lambda g, *, k: tril(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
 
 triu = linear("triu(x, *, k)", lambda x, *, k: np.triu(x, k),
+    batch=same,
     x=lambda g, *, k: triu(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
 
@@ -216,6 +274,7 @@ def _sum_repeats(g: Any, x_shape: tuple, counts: tuple) -> Any:
 
 
 repeat = linear("repeat(x, *, counts)", _repeat,
+    batch=_repeat_examples,
     x=lambda g, x_shape, *, counts: _sum_repeats(g, x_shape, counts),
     samples=lambda: [
         Sample((3, 4), counts=(2, 1)), Sample((3,), counts=(2, 3)), Sample((), counts=(2,)), Sample((3, 2), counts=(0, 2)),
@@ -232,6 +291,7 @@ def _pad(x: ndarray, *, widths: tuple, value: Any) -> ndarray:
 
 
 constant_pad = op("constant_pad(x, *, widths, value)", _pad, node="ConstantPadNd",
+    batch=shift_axes,
     jvp=lambda x_dot, *, widths, value: constant_pad(x_dot, widths=widths, value=0),
     x=lambda g, *, widths, value: constant_pad(g, widths=tuple([(-a, -b) for a, b in widths]), value=0),
     samples=lambda: [

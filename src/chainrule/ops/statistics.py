@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import shape as shapes
+from chainrule.core.batching import per_example, shift_axes
 from chainrule.core.op import op
 from chainrule.core.record import is_complex, unbroadcast
 from chainrule.core.sample import Sample
@@ -58,6 +59,7 @@ def _halved(g: Any, out: Any) -> Any:
 
 
 var = op("var(x, *, axis, correction, keepdims)", _var, shape=shapes.reduced,
+    batch=shift_axes,
     jvp=lambda x_dot, x, *, axis, correction, keepdims: _inner(x_dot, _deviations(x, axis, correction), axis, keepdims),
     x=lambda g, x, *, axis, correction, keepdims: axes_back(g, x.shape, axis, keepdims) * _deviations(x, axis, correction),
     doc="Variance over axes with `correction` fewer degrees of freedom than elements.",
@@ -69,6 +71,7 @@ def _std(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
 
 
 std = op("std(x, *, axis, correction, keepdims)", _std,
+    batch=shift_axes,
     shape=shapes.reduced,
     jvp=lambda x_dot, x, out, *, axis, correction, keepdims: _halved(
         _inner(x_dot, _deviations(x, axis, correction), axis, keepdims), out),
@@ -101,7 +104,7 @@ def _declare_pair(name: str, root: bool) -> Callable:
             total = broadcast_to(term, shape=tuple(x.shape)) if total is None else total + term
         return total
 
-    return op(f"{name}(x, *, axis, correction, keepdims)", _pair(root), jvp=jvp, x=pull,
+    return op(f"{name}(x, *, axis, correction, keepdims)", _pair(root), jvp=jvp, x=pull, batch=shift_axes,
         doc="Variance and mean in one pass." if not root else "Standard deviation and mean in one pass.",
         samples=lambda: [s for s in MOMENTS if s.args[0]])  # fmt: skip
 
@@ -160,6 +163,7 @@ def _norm_pull(g: Any, x: Any, out: Any, *, order: float, axis: tuple, keepdims:
 
 
 vector_norm = op("vector_norm(x, *, order, axis, keepdims)", _vector_norm, shape=shapes.reduced, node="LinalgVectorNorm",
+    batch=shift_axes,
     jvp=_norm_jvp,
     x=_norm_pull,
     doc="``sum(|x|^order)^(1/order)`` over axes; the largest size for inf, the count of elements that are not 0 for 0.",
@@ -189,7 +193,13 @@ def _dist(x: Any, y: Any, *, order: float) -> Any:
     return _vector_norm(gap, order=order, axis=tuple(range(gap.ndim)), keepdims=False)
 
 
+def _norm_of_difference(x: Any, y: Any, *, order: float) -> Any:
+    gap = x - y
+    return vector_norm(gap, order=order, axis=tuple(range(gap.ndim)), keepdims=False)
+
+
 dist = op("dist(x, y, *, order)", _dist,
+    batch=per_example(_norm_of_difference),
     jvp=_dist_jvp,
     x=lambda g, x, y, out, *, order: _dist_pull(g, x, y, out, order, tuple(x.shape)),
     y=lambda g, x, y, out, *, order: _dist_pull(-g, x, y, out, order, tuple(y.shape)),

@@ -7,11 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.op import linear
+from chainrule.core.batching import Batch, reshaped, shift_axes
+from chainrule.core.op import TABLE, linear
 from chainrule.core.sample import Sample
 
 ndarray = np.ndarray
 FULL = slice(None)
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def _trace_examples(b: Batch, x: Any) -> Any:
+    return TABLE["sum"].call(diagonal(x, offset=0, a=1, b=2), axis=(1,), keepdims=False)
+
+
+def _unfold_examples(b: Batch, x: Any, *, axis: int, size: int, step: int) -> Any:
+    if x.ndim == 1:
+        return getitem(reshaped(x, (b.size, 1)), index=(FULL, slice(size)))
+    return unfold(x, axis=axis + 1, size=size, step=step)
+
+
+def _fold_examples(b: Batch, x: Any, *, shape: tuple, axis: int, size: int, step: int) -> Any:
+    if not shape:
+        return TABLE["sum"].call(x, axis=(1,), keepdims=False)
+    return fold(x, shape=(b.size, *shape), axis=axis + 1, size=size, step=step)
+
+
+def _strided_examples(b: Batch, x: Any, *y: Any, size: tuple, stride: tuple, offset: int, shape: tuple | None = None) -> Any:
+    x, *y = b.whole((x, *y))
+    given = {} if shape is None else {"shape": (b.size, *shape)}
+    apart = prod(x.shape[1:] if shape is None else shape)  # elements between one example and the next
+    return b.op.call(x, *y, size=(b.size, *size), stride=(apart, *stride), offset=offset, **given)
+
 
 # -- basic indices -----------------------------------------------------------------------------------------------------
 
@@ -41,11 +68,13 @@ _INDICES = [
 ]  # fmt: skip
 
 getitem = linear("getitem(x, *, index)", lambda x, *, index: x[index], view=True,
+    batch=shift_axes,
     node=lambda node: "Getitem" if node is None else step_of(node.params["index"]),
     x=lambda g, x_shape, *, index: place(g, shape=x_shape, index=index),
     samples=lambda: [Sample(shape, index=index) for shape, index in _INDICES])  # fmt: skip
 
 place = linear("place(x, *, shape, index)", _placed,
+    batch=shift_axes,
     x=lambda g, *, shape, index: getitem(g, index=index),
     samples=lambda: [Sample(np.empty(s)[i].shape, shape=s, index=i) for s, i in _INDICES])  # fmt: skip
 
@@ -57,6 +86,7 @@ def _overwrite(x: ndarray, y: Any, *, index: tuple) -> ndarray:
 
 
 overwrite = linear("overwrite(x, y, *, index)", _overwrite,
+    batch=shift_axes,
     node=lambda node: f"{step_of(node.params['index'])}Scatter",
     x=lambda g, y_shape, *, index: overwrite(g, zeros(y_shape, g), index=index),
     y=lambda g, *, index: getitem(g, index=index),
@@ -97,14 +127,17 @@ _DIAGONALS = [
 ]  # fmt: skip
 
 diagonal = linear("diagonal(x, *, offset, a, b)", _diagonal, view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, offset, a, b: place_diagonal(g, shape=x_shape, offset=offset, a=a, b=b),
     samples=lambda: [Sample(s, offset=o, a=a, b=b) for s, _, (o, a, b) in _DIAGONALS])  # fmt: skip
 
 place_diagonal = linear("place_diagonal(x, *, shape, offset, a, b)", _place_diagonal, node="DiagEmbed",
+    batch=shift_axes,
     x=lambda g, *, shape, offset, a, b: diagonal(g, offset=offset, a=a, b=b),
     samples=lambda: [Sample(d, shape=s, offset=o, a=a, b=b) for s, d, (o, a, b) in _DIAGONALS])  # fmt: skip
 
 diagonal_scatter = linear("diagonal_scatter(x, y, *, offset, a, b)", _overwrite_diagonal,
+    batch=shift_axes,
     x=lambda g, y_shape, *, offset, a, b: diagonal_scatter(g, zeros(y_shape, g), offset=offset, a=a, b=b),
     y=lambda g, *, offset, a, b: diagonal(g, offset=offset, a=a, b=b),
     samples=lambda: [Sample(s, d, offset=o, a=a, b=b) for s, d, (o, a, b) in _DIAGONALS])  # fmt: skip
@@ -121,6 +154,7 @@ def _spread_trace(g: Any, x_shape: tuple) -> Any:
 
 
 trace = linear("trace(x)", _trace,
+    batch=_trace_examples,
     x=lambda g, x_shape: _spread_trace(g, x_shape),
     samples=lambda: [Sample((3, 4)), Sample((2, 2)), Sample((0, 2))])  # fmt: skip
 
@@ -154,10 +188,12 @@ _WINDOWS = [
 ]  # fmt: skip
 
 unfold = linear("unfold(x, *, axis, size, step)", _unfold, view=True,
+    batch=_unfold_examples,
     x=lambda g, x_shape, *, axis, size, step: fold(g, shape=x_shape, axis=axis, size=size, step=step),
     samples=lambda: [Sample(s, axis=a, size=n, step=k) for s, _, (a, n, k) in _WINDOWS])  # fmt: skip
 
 fold = linear("fold(x, *, shape, axis, size, step)", _fold, node="UnfoldBackward",
+    batch=_fold_examples,
     x=lambda g, *, shape, axis, size, step: unfold(g, axis=axis, size=size, step=step),
     samples=lambda: [Sample(w, shape=s, axis=a, size=n, step=k) for s, w, (a, n, k) in _WINDOWS])  # fmt: skip
 
@@ -184,10 +220,12 @@ def _sum_strided(g: ndarray, *, shape: tuple, size: tuple, stride: tuple, offset
 _STRIDES = [((3, 4), (2, 2), (1, 2), 1), ((6,), (4, 3), (1, 1), 0), ((), (3,), (0,), 0)]
 
 as_strided = linear("as_strided(x, *, size, stride, offset)", _as_strided, view=True,
+    batch=_strided_examples,
     x=lambda g, x_shape, *, size, stride, offset: sum_strided(g, shape=x_shape, size=size, stride=stride, offset=offset),
     samples=lambda: [Sample(s, size=n, stride=k, offset=o) for s, n, k, o in _STRIDES])  # fmt: skip
 
 sum_strided = linear("sum_strided(x, *, shape, size, stride, offset)", _sum_strided,
+    batch=_strided_examples,
     x=lambda g, *, shape, size, stride, offset: as_strided(g, size=size, stride=stride, offset=offset),
     samples=lambda: [Sample(n, shape=s, size=n, stride=k, offset=o) for s, n, k, o in _STRIDES])  # fmt: skip
 
@@ -199,6 +237,7 @@ def _overwrite_strided(x: ndarray, y: Any, *, size: tuple, stride: tuple, offset
 
 
 as_strided_scatter = linear("as_strided_scatter(x, y, *, size, stride, offset)", _overwrite_strided,
+    batch=_strided_examples,
     x=lambda g, y_shape, *, size, stride, offset: as_strided_scatter(
         g, zeros(y_shape, g), size=size, stride=stride, offset=offset),
     y=lambda g, *, size, stride, offset: as_strided(g, size=size, stride=stride, offset=offset),

@@ -1,0 +1,164 @@
+"""Laws of batching: an op under `vmap` gives what it gives for one example after the other, alone and in transforms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.sample import Fixed
+from chainrule.core.tensor import Tensor
+from chainrule.func import jvp, vjp, vmap
+from chainrule.testing.case import Case, filled, like, tensor_of
+from chainrule.testing.compare import first_gap
+from chainrule.testing.derive import payload
+from chainrule.testing.law import law
+
+EXAMPLES, EXACT = 3, 1e-9
+MOST_SUBSETS = 32
+
+
+def arrays(case: Case) -> list[int]:
+    """Return the positions of the inputs that can be batched."""
+    return [i for i, a in enumerate(case.args) if isinstance(a, (np.ndarray, np.generic))]
+
+
+def subsets(positions: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the non-empty subsets of positions, single ones and all together first."""
+    sizes = [1, *range(len(positions), 1, -1)]
+    return [s for n in sizes for s in combinations(positions, n)][:MOST_SUBSETS]
+
+
+def examples(case: Case, i: int) -> list[np.ndarray]:
+    """Return an input for each example: drawn anew, or a fixed one with its elements in another order."""
+    if isinstance(case.sample.args[i], (Fixed, np.ndarray, np.generic)):
+        a = np.asarray(case.args[i])
+        return [np.roll(a.reshape(-1), k).reshape(a.shape) for k in range(EXAMPLES)]
+    return [
+        np.asarray(Case(case.op, case.index, case.sample, case.dtype, case.seed + 1000 * k).args[i]) for k in range(EXAMPLES)
+    ]
+
+
+def refuses(case: Case, batched: Sequence[int], error: Exception) -> bool:
+    """Tell whether an error is that of results of another shape for each example, from an op that has such."""
+    masks = any(np.asarray(case.args[i]).dtype == bool for i in batched)
+    return str(error).startswith("vmap: ") and (masks or getattr(case.op.batch, "refuses", False))
+
+
+def stacked(rows: Sequence[np.ndarray], dim: int) -> Tensor:
+    """Return a tensor of the examples along an axis."""
+    return tensor_of(np.stack(rows, dim))
+
+
+def _outputs(out: Any) -> tuple:
+    return tuple(out) if isinstance(out, (tuple, list)) else (out,)
+
+
+def _one_by_one(f: Callable, rows: Sequence[Sequence[np.ndarray]]) -> list:
+    """Return f's results on each example, stacked."""
+    found = [[payload(o) for o in f(*[tensor_of(x) for x in row])] for row in rows]
+    return [np.stack(column) for column in zip(*found, strict=True)]
+
+
+@law("vmap = loop")
+def vmap_is_a_loop(case: Case) -> str | None:
+    """Check every non-empty subset of the inputs batched, the batch axis first, last, and mixed; and an empty batch."""
+    for batched in subsets(arrays(case)):
+        names = ", ".join(case.input_name(i) for i in batched)
+        rows = list(zip(*[examples(case, i) for i in batched], strict=True))
+        f = _of(case, batched)
+        try:
+            expected = _one_by_one(f, rows)
+        except (ValueError, RuntimeError, IndexError):
+            continue  # these examples are not for this op
+        for dims in _placements([rows[0][k].ndim for k in range(len(batched))]):
+            xs = [stacked(column, dim) for column, dim in zip(zip(*rows, strict=True), dims, strict=True)]
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)  # an op declared to loop
+                    found = vmap(f, in_dims=dims)(*xs)
+            except RuntimeError as error:
+                if refuses(case, batched, error):
+                    break
+                error.add_note(f"batched {names}")
+                raise
+            wrong = _differs(found, expected)
+            if wrong is not None:
+                return f"batched {names}, in_dims={dims}: {wrong}"
+    return None
+
+
+def _of(case: Case, at: Sequence[int]) -> Callable:
+    return lambda *xs: _outputs(case.op.call(*filled(case.tensors(), xs, at), **case.params))
+
+
+def _differs(found: Sequence[Tensor], expected: Sequence[np.ndarray]) -> str | None:
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a.dtype.numpy != b.dtype:
+            return f"result {i}: dtype {a.dtype} against {b.dtype}"
+    different = first_gap([payload(o) for o in found], expected, EXACT)
+    return None if different is None else f"result {different[0]}: {different[1]}"
+
+
+def _placements(ndims: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return some choices of a batch axis for each input of so many axes."""
+    first, last = (0,) * len(ndims), (-1,) * len(ndims)
+    mixed = tuple([n // 2 + (k % 2) * (n % 2) for k, n in enumerate(ndims)])
+    return list(dict.fromkeys((first, last, mixed)))
+
+
+@law("vmap composes with derivatives")
+def vmap_composes(case: Case) -> str | None:
+    """Check vmap of jvp and vjp, and jvp and vjp of vmap, against loops over jvp and vjp."""
+    at = case.moving
+    for batched in [at, *[(i,) for i in at]] if len(at) > 1 else [at]:
+        names = ", ".join(case.input_name(i) for i in batched)
+        try:
+            wrong = _composed(case, batched)
+        except RuntimeError as error:
+            if refuses(case, batched, error):
+                continue
+            error.add_note(f"batched {names}")
+            raise
+        if wrong is not None:
+            return f"batched {names}: {wrong}"
+    return None
+
+
+def _composed(case: Case, batched: tuple[int, ...]) -> str | None:
+    at = case.moving
+    f = case.function(at)
+    fixed = [case.args[i] for i in at]
+    columns = [examples(case, i) if i in batched else [x] * EXAMPLES for i, x in zip(at, fixed, strict=True)]
+    rng = case.rng("batched")
+    tangents = [[like(rng, x) for x in column] for column in columns]
+    dims = tuple([0 if i in batched else None for i in at])
+    xs = tuple([stacked(c, 0) if d == 0 else tensor_of(c[0]) for c, d in zip(columns, dims, strict=True)])
+    rows = list(zip(*columns, *tangents, strict=True))
+    n = len(at)
+    pushed = lambda *given: jvp(f, tuple(given[:n]), tuple(given[n:]))[1]
+    expected = _one_by_one(pushed, rows)
+    ts = tuple([stacked(c, 0) for c in tangents])
+    wrong = _differs(vmap(pushed, in_dims=(*dims, *[0] * n))(*xs, *ts), expected)
+    if wrong is not None:
+        return f"vmap of jvp: {wrong}"
+    same = tuple([t if d == 0 else tensor_of(c[0]) for t, c, d in zip(ts, tangents, dims, strict=True)])
+    moved = [(*row[:n], *[c[k] if d == 0 else c[0] for c, d in zip(tangents, dims, strict=True)]) for k, row in enumerate(rows)]
+    over = vmap(f, in_dims=dims)
+    wrong = _differs(jvp(over, xs, same)[1], _one_by_one(pushed, moved))
+    if wrong is not None:
+        return f"jvp of vmap: {wrong}"
+    outs = [[like(rng, payload(o)) for o in f(*[tensor_of(c[k]) for c in columns])] for k in range(EXAMPLES)]
+    weights = list(zip(*outs, strict=True))
+    pulled = lambda *given: vjp(f, *given[:n])[1](tuple(given[n:]))
+    expected = _one_by_one(pulled, [(*row[:n], *out) for row, out in zip(rows, outs, strict=True)])
+    ws = tuple([stacked(w, 0) for w in weights])
+    wrong = _differs(vmap(pulled, in_dims=(*dims, *[0] * len(ws)))(*xs, *ws), expected)
+    if wrong is not None:
+        return f"vmap of vjp: {wrong}"
+    summed = [g if d == 0 else g.sum(0) for g, d in zip(expected, dims, strict=True)]
+    wrong = _differs(vjp(over, *xs)[1](ws), summed)
+    return None if wrong is None else f"vjp of vmap: {wrong}"

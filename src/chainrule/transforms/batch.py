@@ -1,0 +1,218 @@
+"""Batching: a batched value carries many examples along a batch axis through each op at once.
+
+Each use of `vmap` takes a fresh level. The payload of a batched value is the value one level down with the batch axis first;
+to the function under `vmap` it is a tensor of one example's shape. Values of other levels are the same for every example.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.batching import Batch, looped, reshaped
+from chainrule.core.dispatch import compute, explained, run
+from chainrule.core.mode import modes
+from chainrule.core.op import ELEMENTWISE, TABLE, Op
+from chainrule.core.quiet import hush, unhush
+from chainrule.core.record import link_view, shape_of
+from chainrule.core.shape import Size
+from chainrule.core.tensor import Tensor, wrap
+
+_READ = {
+    "item": "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
+    "please try to rewrite what you're doing with other operations, or compute it outside of vmap.",
+    "bool": "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support that "
+    "yet: each example may take another branch. Use chainrule.where instead.",
+    "read": "Cannot access data pointer of Tensor that doesn't have storage: it has a value for each example of a vmap. "
+    "Rewrite what you're doing with chainrule's operations, or compute it outside of vmap.",
+}
+
+
+class Batched(Tensor):
+    """The values of a tensor for every example at one level of `vmap`.
+
+    `_data` has the batch axis first; shape and all else that the user sees are one example's. What reverse mode knows of it is
+    what it knows of its payload.
+    """
+
+    __slots__ = ()
+    _level = Tensor._lv  # type: ignore[attr-defined]
+
+    def _process(self, op: Op, args: tuple, params: dict) -> Any:
+        level = self._level
+        payloads, on, raw, recorded = [], [], True, modes().record
+        for a in args:
+            batched = False
+            if isinstance(a, Tensor):
+                if a._level == level:
+                    a, batched = a._data, True
+                if isinstance(a, Tensor) and (a._level or (recorded and a._node is not None)):
+                    raw = False
+            payloads.append(a)
+            on.append(batched)
+        if raw:
+            payloads = [a._data if isinstance(a, Tensor) else a for a in payloads]
+        if op.kind is ELEMENTWISE:
+            if len(args) > 1:
+                _align(payloads, on)
+            out = compute(op, payloads, params, args) if raw else run(op, tuple(payloads), params)
+            return batched_at(level, out)
+        return self._by_rule(op, args, params, payloads, tuple(on), raw)
+
+    def _by_rule(self, op: Op, args: tuple, params: dict, payloads: list, on: tuple, raw: bool) -> Any:
+        level = self._level
+        rule = op.batch or looped
+        if raw:
+            payloads = [np.asarray(a) if isinstance(a, np.generic) else a for a in payloads]
+        token = hush()
+        try:
+            out = rule(Batch(op, self._data.shape[0], on, args), *payloads, **params)
+        except (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError) as error:
+            raise (explained(op, args, error) if raw else error) from error
+        finally:
+            unhush(token)
+        if out.__class__ is not tuple and out.__class__ is not list:
+            made = batched_at(level, out)
+            if op.view:
+                link_view(made, args[0], op, params, None)
+            return made
+        several = tuple([batched_at(level, o) for o in out])
+        if op.view:
+            for i, t in enumerate(several):
+                link_view(t, args[0], op, params, i)
+        return several
+
+    def _lifted(self, value: Tensor) -> Tensor:
+        """Return a value of a lower level as one of this: the same for every example. It is a copy: a place to write to."""
+        counts = (self._data.shape[0], *(1,) * value.ndim)
+        return batched_at(self._level, TABLE["repeat"].call(value, counts=counts))
+
+    def _captured(self, name: str) -> RuntimeError:
+        return RuntimeError(
+            f"vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args "
+            f"that has more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "
+            f"over in a vmap ({name}). Please try to use out-of-place operators instead of inplace arithmetic, or write into a "
+            "tensor that is made inside of the function."
+        )
+
+    def _unreadable(self, use: str) -> RuntimeError:
+        return RuntimeError(_READ[use])
+
+    # -- one example's shape ---------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """Sizes of one example's axes."""
+        return Size(self._data.shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        """Number of one example's axes."""
+        return self._data.ndim - 1
+
+    def dim(self) -> int:
+        """Return the number of one example's axes."""
+        return self._data.ndim - 1
+
+    ndimension = dim
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape of one example, or the size of one of its axes."""
+        return self.shape if dim is None else self.shape[_checked(dim, self.ndim)]
+
+    def numel(self) -> int:
+        """Return the number of one example's elements."""
+        return self.shape.numel()
+
+    nelement = numel
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Return the step in elements along each axis of an example, or along one."""
+        data = self._data
+        steps = data.stride() if isinstance(data, Tensor) else tuple([s // data.itemsize for s in data.strides])
+        return steps[1:] if dim is None else steps[1:][dim]
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Tell whether the examples lie in C order without gaps."""
+        data = self._data
+        return data.is_contiguous() if isinstance(data, Tensor) else data.flags.c_contiguous
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._data.shape[1]
+
+    def __repr__(self) -> str:
+        value = self._data if isinstance(self._data, Tensor) else wrap(self._data)
+        inner = repr(value).replace("\n", "\n    ")
+        return f"BatchedTensor(lvl={self._level}, bdim=0, value=\n    {inner}\n)"
+
+    # -- autograd state: the payload's -----------------------------------------------------------------------------
+
+    @property
+    def _lower(self) -> Tensor | None:
+        return self._data if isinstance(self._data, Tensor) else None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on the payload are recorded."""
+        return self._lower is not None and self._lower.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Raise PyTorch's error: a batched value is no leaf."""
+        raise RuntimeError(
+            "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) inside of "
+            "a function being transformed by vmap. This is unsupported, please attempt to use func.grad, vjp, jacrev, jacfwd "
+            "or hessian, or call requires_grad_() outside of a function being transformed instead."
+        )
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made the payload."""
+        return self._lower is None or self._lower.is_leaf
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that made the payload."""
+        return None if self._lower is None else self._lower.grad_fn
+
+    @property
+    def data(self) -> Tensor:
+        """The values without history."""
+        return self.detach()  # type: ignore[attr-defined]
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        raise RuntimeError("accessing `data` under vmap transform is not allowed")
+
+
+def _checked(dim: int, ndim: int) -> int:
+    from chainrule.core.shape import axis_index
+
+    if not ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return axis_index(dim, ndim)
+
+
+def batched_at(level: int, payload: Any) -> Any:
+    """Return the batched value of a payload, batch axis first; what is one at that level already as it is."""
+    if payload.__class__ is Batched and payload._level == level:
+        return payload
+    t = wrap(payload, Batched)
+    t._lv = level  # type: ignore[attr-defined]
+    return t
+
+
+def _align(payloads: list, on: list) -> None:
+    """Give the examples of an elementwise op's batched inputs the rank of the largest: new axes go behind the batch axis."""
+    ranks = [len(shape_of(a)) - batched for a, batched in zip(payloads, on, strict=True)]
+    rank = max(ranks)
+    for i, batched in enumerate(on):
+        if batched and ranks[i] < rank:
+            a = payloads[i]
+            payloads[i] = reshaped(a, (a.shape[0], *(1,) * (rank - ranks[i]), *a.shape[1:]))

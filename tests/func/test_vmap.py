@@ -1,0 +1,200 @@
+"""`func.vmap`: arguments, results, nesting and errors as PyTorch's; what it does beyond."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.func import grad, jvp, vjp, vmap
+
+
+def same(a, b):
+    np.testing.assert_allclose(a.numpy(), np.asarray(b), rtol=1e-6, atol=1e-7)
+
+
+X = np.arange(12.0).reshape(3, 4) / 7 - 0.5
+W = np.array([0.3, -1.0, 2.0, 0.7])
+
+# Each is run under both libraries: (function of the module and the arrays as tensors).
+PROGRAMS = {
+    "one argument": lambda t, v, x, w: v(lambda a: a.sin().sum())(x),
+    "shared argument": lambda t, v, x, w: v(lambda a, b: (a * b).sum(), in_dims=(0, None))(x, w),
+    "captured": lambda t, v, x, w: v(lambda a: a @ w)(x),
+    "negative in_dim": lambda t, v, x, w: v(lambda a: a * 2, in_dims=-1)(x),
+    "out_dims": lambda t, v, x, w: v(lambda a: a * w, out_dims=1)(x),
+    "negative out_dims": lambda t, v, x, w: v(lambda a: a[:, None] * w, out_dims=-2)(x),
+    "pytree in": lambda t, v, x, w: v(lambda d: d["a"] * d["b"][0], in_dims=({"a": 0, "b": [None]},))({"a": x, "b": [w]}),
+    "pytree out": lambda t, v, x, w: v(lambda a: {"s": a.sum(), "p": (a, -a)}, out_dims={"s": 0, "p": (1, 0)})(x)["p"][0],
+    "nested": lambda t, v, x, w: v(v(lambda a: a * a + 1))(x),
+    "nested, both captured": lambda t, v, x, w: v(lambda a: v(lambda b: (a * b).sum())(x))(x),
+    "result that does not depend on the example": lambda t, v, x, w: v(lambda a: w * 2)(x),
+    "out_dims None": lambda t, v, x, w: v(lambda a: w * 2, out_dims=None)(x),
+    "keyword arguments are shared": lambda t, v, x, w: v(lambda a, b: a * b)(x, b=x[0]),
+    "chunks": lambda t, v, x, w: v(lambda a: a.exp(), chunk_size=2)(x),
+    "chunks along other axes": lambda t, v, x, w: v(lambda a: a.exp(), in_dims=1, out_dims=1, chunk_size=3)(x),
+    "empty batch": lambda t, v, x, w: v(lambda a: (a * w).sum())(x[:0]),
+    "broadcast of examples of unlike rank": lambda t, v, x, w: v(lambda a, b: a + b)(x, x[:, 0]),
+    "index by a batched number": lambda t, v, x, w: v(lambda a, i: a[i])(x, t.tensor([3, 0, 1])),
+    "gather rows of a shared table": lambda t, v, x, w: v(lambda i: x[i])(t.tensor([[0, 1], [2, 2], [1, 0]])),
+    "matrix of one example": lambda t, v, x, w: v(lambda a: t.outer(a, a) @ w)(x),
+    "write in place": lambda t, v, x, w: v(lambda a: a.clone().add_(1).mul_(a))(x),
+    "write into a view": lambda t, v, x, w: v(lambda a: _set(a.clone(), 1, a[0] * 2))(x),
+    "write into a view of a view": lambda t, v, x, w: v(lambda a: _set(a.clone().view(2, 2).t()[1], 0, a[3]))(x),
+    "a number into a mask": lambda t, v, x, w: v(lambda a: t.where(a > 0, a, w))(x),
+    "loops and shapes": lambda t, v, x, w: v(lambda a: sum(a[i] * i for i in range(len(a))) + a.shape[0] + a.numel())(x),
+    "sort": lambda t, v, x, w: v(lambda a: a.sort(descending=True).values)(x),
+    "softmax": lambda t, v, x, w: v(lambda a: t.softmax(a * w, 0))(x),
+    "reductions": lambda t, v, x, w: v(lambda a: a.mean() + a.max() - a.var() + a.norm())(x),
+    "0-d examples": lambda t, v, x, w: v(lambda a: a.sum(0) + a.cumsum(0) + a.max(0).values)(x[:, 0]),
+    "stack and cat": lambda t, v, x, w: v(lambda a: t.cat([t.stack([a, w]), a[None]]))(x),
+}
+
+
+def _set(a, i, value):
+    a[i] = value
+    return a
+
+
+@pytest.mark.parametrize("program", list(PROGRAMS.values()), ids=list(PROGRAMS))
+def test_programs_give_what_they_give_in_pytorch(torch, program):
+    expected = program(torch, torch.func.vmap, torch.tensor(X), torch.tensor(W))
+    found = program(cr, vmap, cr.tensor(X), cr.tensor(W))
+    assert tuple(found.shape) == tuple(expected.shape)
+    same(found, expected.numpy())
+
+
+ERRORS = {
+    "sizes": lambda t, v, x: v(t.add)(x, x[:2]),
+    "input that is no tensor": lambda t, v, x: v(lambda a, b: a)(x, 3),
+    "output that is no tensor": lambda t, v, x: v(lambda a: 3)(x),
+    "no output": lambda t, v, x: v(lambda a: None)(x),
+    "no inputs": lambda t, v, x: v(lambda: x)(),
+    "in_dims None": lambda t, v, x: v(lambda a: a, in_dims=None)(x),
+    "nothing to map over": lambda t, v, x: v(lambda a, b: a, in_dims=(None, None))(x, x),
+    "in_dims of another type": lambda t, v, x: v(lambda a: a, in_dims="a")(x),
+    "in_dims a list": lambda t, v, x: v(lambda a: a, in_dims=[0])(x),
+    "in_dims too many": lambda t, v, x: v(lambda a: a, in_dims=(0, 0))(x),
+    "in_dims not an int": lambda t, v, x: v(lambda a: a, in_dims=(0.5,))(x),
+    "in_dims out of range": lambda t, v, x: v(lambda a: a, in_dims=2)(x),
+    "in_dims out of range below": lambda t, v, x: v(lambda a: a, in_dims=-3)(x),
+    "0-d input": lambda t, v, x: v(lambda a: a)(t.tensor(1.0)),
+    "out_dims out of range": lambda t, v, x: v(lambda a: a, out_dims=2)(x),
+    "out_dims of another type": lambda t, v, x: v(lambda a: a, out_dims="q")(x),
+    "out_dims of another structure": lambda t, v, x: v(lambda a: a, out_dims=(0, 0))(x),
+    "out_dims None for a batched result": lambda t, v, x: v(lambda a: a, out_dims=None)(x),
+    "randomness": lambda t, v, x: v(lambda a: a, randomness="x")(x),
+    "chunk_size": lambda t, v, x: v(lambda a: a, chunk_size=0)(x),
+    "item": lambda t, v, x: v(lambda a: a.sum().item())(x),
+    "float": lambda t, v, x: v(lambda a: float(a.sum()))(x),
+    "a branch": lambda t, v, x: v(lambda a: a if a.sum() > 0 else -a)(x),
+    "tolist": lambda t, v, x: v(lambda a: a.tolist())(x),
+    "numpy": lambda t, v, x: v(lambda a: a.numpy())(x),
+    "asarray": lambda t, v, x: v(lambda a: np.asarray(a))(x),
+    "data_ptr": lambda t, v, x: v(lambda a: a.data_ptr())(x),
+    "list index": lambda t, v, x: v(lambda i: [1, 2, 3][i])(t.tensor([0, 1, 2])),
+    "nonzero": lambda t, v, x: v(lambda a: a.nonzero())(x),
+    "unique": lambda t, v, x: v(lambda a: a.unique())(x),
+    "mask": lambda t, v, x: v(lambda a: a[a > 0])(x),
+    "masked_select": lambda t, v, x: v(lambda a: a.masked_select(a > 0))(x),
+    "requires_grad_": lambda t, v, x: v(lambda a: a.requires_grad_())(x),
+    "write into a captured tensor": lambda t, v, x: v(lambda a: x.new_zeros(4).copy_(a) if t is not cr else x.copy_(a))(x),
+}
+
+
+@pytest.mark.parametrize("program", list(ERRORS.values()), ids=list(ERRORS))
+def test_errors_are_pytorchs(torch, program):
+    with pytest.raises(Exception) as theirs:
+        program(torch, torch.func.vmap, torch.tensor(X))
+    with pytest.raises(type(theirs.value)) as ours:
+        program(cr, vmap, cr.tensor(X))
+    assert str(ours.value)[:40] == str(theirs.value)[:40]
+
+
+def test_vmap_is_public_as_in_pytorch():
+    assert cr.vmap is vmap
+
+
+def test_a_tensor_made_inside_takes_batched_values_in_place():
+    def f(a):
+        out = cr.zeros(4)
+        out[0] = a[0]
+        out += a
+        return out
+
+    x = cr.tensor(X)
+    expected = X.copy()
+    expected[:, 0] *= 2
+    same(vmap(f)(x), expected)
+
+
+def test_a_write_to_an_argument_reaches_the_callers_tensor(torch):
+    for t, v in ((cr, vmap), (torch, torch.func.vmap)):
+        x = t.ones(3, 2)
+        v(lambda a: a.mul_(2), in_dims=1)(x)
+        assert x.tolist() == [[2.0, 2.0]] * 3
+    leaf = cr.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        vmap(lambda a: a.mul_(2))(leaf)
+
+
+def test_the_identity_gives_another_tensor_of_the_same_memory():
+    x = cr.tensor(X)
+    y = vmap(lambda a: a)(x)
+    assert y is not x
+    y.mul_(2)
+    same(x, 2 * X)
+
+
+def test_a_saved_argument_that_is_written_to_later_is_found():
+    x, w = cr.ones(3), cr.ones((), requires_grad=True)
+    y = vmap(lambda a: a * w)(x)
+    x.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_gradients_pass_through_to_captured_tensors():
+    w = cr.tensor(W, requires_grad=True)
+    vmap(lambda a: (a * w).sum())(cr.tensor(X)).sum().backward()
+    same(w.grad, X.sum(0))
+
+
+def test_per_example_gradients():
+    x, w = cr.tensor(X), cr.tensor(W)
+    same(vmap(grad(lambda w, a: ((a * w) ** 2).sum()), in_dims=(None, 0))(w, x), 2 * X * X * W)
+
+
+def test_levels_do_not_mix():
+    x, w = cr.tensor(X), cr.tensor(W)
+    inner = lambda a: vmap(lambda b: jvp(lambda c: a.sum() * c * b, (w,), (w,))[1])(x)
+    expected = X.sum(1)[:, None, None] * X[None] * W
+    same(vmap(inner)(x), expected)
+    same(
+        grad(lambda s: vmap(lambda a: grad(lambda b: (s * b * a).sum())(a))(x).sum())(cr.tensor(2.0, dtype=cr.float64)), X.sum()
+    )
+
+
+def test_cotangents_of_a_function_can_be_batched():
+    _, pull = vjp(lambda a: a * a * a, cr.tensor(W))
+    same(vmap(pull)(cr.eye(4, dtype=cr.float64))[0], np.diag(3 * W**2))
+
+
+def test_an_op_without_a_rule_loops_and_says_so_once():
+    from chainrule.core import batching
+
+    batching._WARNED.discard("histc")
+    x = cr.tensor(X)
+    f = vmap(lambda a: cr.histc(a, 4, -1.0, 1.0))
+    with pytest.warns(UserWarning, match="histc has no batching rule"):
+        found = f(x)
+    same(f(x), found)
+    same(found, [cr.histc(row, 4, -1.0, 1.0).numpy() for row in x])
+
+
+def test_a_batched_value_prints_as_in_pytorch():
+    shown = []
+    vmap(lambda a: shown.append(repr(a)) or a)(cr.ones(2, 2))
+    head, _, rest = shown[0].partition(", ")
+    assert head.startswith("BatchedTensor(lvl=")
+    assert rest == "bdim=0, value=\n    tensor([[1., 1.],\n            [1., 1.]])\n)"
