@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chainrule.autograd import forward_ad, graph
+from chainrule.autograd.gradcheck import gradcheck, gradgradcheck
 from chainrule.autograd.reverse import backward, grad
 from chainrule.core.mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
@@ -17,6 +18,8 @@ __all__ = [
     "forward_ad",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "graph",
     "inference_mode",
     "no_grad",

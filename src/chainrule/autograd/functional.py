@@ -386,7 +386,7 @@ def _columns(func: Callable, inputs: tuple, vectorize: bool) -> tuple[bool, tupl
             tangents(zeros(x))
             columns.append([None] * len(outputs))
         elif vectorize:
-            columns.append(_batched(tangents, basis))
+            columns.append(mapped(tangents, basis))
         else:
             columns.append([_stacked(c) for c in zip(*[tangents(e) for e in basis], strict=True)])
     parts = [
@@ -396,8 +396,9 @@ def _columns(func: Callable, inputs: tuple, vectorize: bool) -> tuple[bool, tupl
     return several, outputs, parts
 
 
-def _batched(f: Callable, basis: Tensor) -> list:
-    return [_stacked(c) for c in zip(*[f(e) for e in basis], strict=True)]
+def mapped(f: Callable, batch: Tensor) -> list:
+    """Return what a function of one example gives for a batch of them; None for a result that it does not give."""
+    return [_stacked(c) for c in zip(*[f(e) for e in batch], strict=True)]
 
 
 def _basis(t: Tensor) -> Tensor:

@@ -78,6 +78,8 @@ def backward(
             stacklevel=2,
         )
     retain = create_graph if retain_graph is None else retain_graph
+    if not roots:
+        return
     if any(t.__class__ is Dual for t in roots):
         _backward_dual(roots, grad_tensors, retain, create_graph, wanted)
         return
@@ -158,6 +160,8 @@ def grad(
         )  # fmt: skip
         return dict(zip(keys, found, strict=True))
     roots, wanted = _sequence(outputs), _sequence(inputs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if modes().tracer is not None:
         modes().tracer.refuse_pass(roots)
     retain = create_graph if retain_graph is None else retain_graph
@@ -180,6 +184,8 @@ def grad(
 
 
 def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
+    if not roots:
+        return [None] * len(wanted)
     if any(t.__class__ is Dual for t in (*roots, *wanted)):
         return _gradients_of_duals(roots, wanted, grad_outputs, retain, create_graph)
     cotangents = _cotangents(roots, grad_outputs, create_graph)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.numeric import extrapolated
+
 STEPS = (1e-3, 1e-4, 1e-5, 1e-2)
 
 
@@ -54,19 +56,11 @@ def inner(a: Sequence[Any], b: Sequence[Any]) -> tuple[float, float]:
 def slopes(f: Callable[..., list], at: Sequence[np.ndarray], along: Sequence[np.ndarray]) -> Iterator[list]:
     """Yield numeric derivatives of f along a direction, one for each of several steps.
 
-    Central differences at a step and its half, extrapolated (Richardson): the error is of fourth order. No one step suits
-    every function, near a kink, near a pole, or where a kernel has few correct digits.
+    No one step suits every function, near a kink, near a pole, or where a kernel has few correct digits.
     """
-
-    def central(h: float) -> list:
-        with np.errstate(all="ignore"):
-            ahead = f(*[x + h * t for x, t in zip(at, along, strict=True)])
-            behind = f(*[x - h * t for x, t in zip(at, along, strict=True)])
-            return [(np.asarray(a) - np.asarray(b)) / (2 * h) for a, b in zip(ahead, behind, strict=True)]
-
+    moved = lambda e: f(*[x + e * t for x, t in zip(at, along, strict=True)])
     for h in STEPS:
-        with np.errstate(all="ignore"):
-            yield [(4 * fine - coarse) / 3 for coarse, fine in zip(central(h), central(h / 2), strict=True)]
+        yield extrapolated(moved, h)
 
 
 def gap_to_slope(
