@@ -30,7 +30,7 @@ def test_graph_is_named_and_linked_as_pytorchs():
     assert z.grad_fn.name() == type(z.grad_fn).__name__ == "AddBackward0"
     (mul, i), (power, j) = z.grad_fn.next_functions
     assert (mul.name(), i, power.name(), j) == ("MulBackward0", 0, "PowBackward0", 0)
-    assert mul.next_functions[0][0].name() == "AccumulateGrad"
+    assert mul.next_functions[0][0].name() == "torch::autograd::AccumulateGrad"
     assert mul.next_functions[0][0].variable is x
     assert (x * 2).grad_fn.next_functions[1] == (None, 0)
     assert z.grad_fn is z.grad_fn

@@ -14,7 +14,8 @@ from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
 from chainrule.core.tensor import Tensor, innermost, wrap, wrap_at
 from chainrule.transforms.forward import Dual, dual
-from chainrule.transforms.reverse import accumulate, edge_of, gradients, in_dtype, run_pass
+from chainrule.transforms.accumulate import in_dtype
+from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -86,11 +87,12 @@ def backward(
     cotangents = _cotangents(roots, grad_tensors, create_graph)
     level = roots[0]._level
     if wanted is None:
-        accumulate(run_pass(cotangents, level, create_graph, retain).values(), level, create_graph)
+        run_pass(cotangents, level, create_graph, retain)
         return
-    found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
-    kept = [(t, g, True) for t, g in zip(wanted, found, strict=True) if g is not None and (t.is_leaf or not t.retains_grad)]
-    accumulate(kept, level, create_graph)
+    for t in wanted:
+        t.retain_grad()  # as PyTorch does: the gradient of a result among the inputs is kept from now on
+    paths = Paths([edge for edge, _ in cotangents], [edge_of(t) for t in wanted], accumulates=True)
+    run_pass(cotangents, level, create_graph, retain, paths)
 
 
 def grad(
@@ -364,7 +366,7 @@ def tensor_backward(
     if gradient is None and inputs is None and not create_graph and self.__class__ is Tensor and self._node is not None:
         one = _ONES.get(self._data.__class__)
         root = (self if self._node is LEAF else self._node, _one(self)._data if one is None else one)
-        accumulate(run_pass((root,), 0, False, bool(retain_graph)).values(), 0, False)
+        run_pass((root,), 0, False, bool(retain_graph))
         return
     backward([self], [gradient], retain_graph, create_graph, inputs)
 

@@ -7,8 +7,14 @@ freed as soon as its results are.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
 from typing import Any
+from weakref import ref
+
+from chainrule.core.device import CPU
+from chainrule.core.handle import RemovableHandle, register
 
 new = object.__new__
 next_id = count(1).__next__  # nodes are numbered in the order they are made: a parent's id is below its results'
@@ -25,6 +31,28 @@ class _Leaf:
 
 
 LEAF = _Leaf()
+
+
+class Hooks:
+    """What is called when a pass reaches a node, in this order.
+
+    Attributes
+    ----------
+    outputs : dict
+        Output number → the hooks on the tensor that is this output: each may replace its gradient.
+    retains : tuple
+        (output number, weak reference to a tensor that retains its gradient).
+    before, after : OrderedDict
+        The node's own hooks, before and after it pulls.
+    """
+
+    __slots__ = ("after", "before", "outputs", "retains")
+
+    def __init__(self) -> None:
+        self.outputs: dict[int, OrderedDict] = {}
+        self.retains: tuple = ()
+        self.before: OrderedDict = OrderedDict()
+        self.after: OrderedDict = OrderedDict()
 
 
 class Node:
@@ -51,14 +79,16 @@ class Node:
         The op's static parameters.
     width : int
         Number of results, where there are several.
-    hooks : tuple or None
-        (output number, weak reference to a tensor that retains its gradient).
+    hooks : Hooks or None
+        What the user wants to be called.
     """
 
     __slots__ = (
-        "__weakref__", "_metadata", "edge", "hooks", "id", "out", "params", "plan", "saved", "shapes", "version", "width",
+        "__weakref__", "_accumulators", "_metadata", "_results", "_trace", "edge", "hooks", "id", "out", "params", "plan",
+        "saved", "shapes", "version", "width",
     )  # fmt: skip
     _kind = NODE
+    requires_grad = True
 
     id: int
     plan: Any
@@ -69,7 +99,10 @@ class Node:
     shapes: Any
     version: Any
     width: int
-    hooks: Any
+    hooks: Hooks | None
+    _accumulators: tuple  # of the leaves in `edges`, kept so that their hooks live as long as this node
+    _results: dict  # output number → (shape, dtype, level), of the outputs that a user held when looking at the node
+    _trace: Any  # where the op was called, in anomaly mode
 
     @property
     def op(self) -> Any:
@@ -88,16 +121,62 @@ class Node:
     @property
     def next_functions(self) -> tuple:
         """The (node, output number) pairs that this node sends its gradients to; (None, 0) where none flows."""
-        return tuple(public_edge(edge) for edge in self.edges)
+        found = tuple([public_edge(edge) for edge in self.edges])
+        self._accumulators = tuple([node for node, _ in found if isinstance(node, AccumulateGrad)])
+        return found
 
     @property
     def metadata(self) -> dict:
-        """A dictionary for the user's own notes on this node."""
+        """A dictionary for the user's own notes on this node; anomaly mode's `traceback_` and `parent_` are there too."""
         try:
             return self._metadata
         except AttributeError:
-            self._metadata: dict = {}
+            trace = getattr(self, "_trace", None)
+            self._metadata: dict = {} if trace is None else trace.notes()
             return self._metadata
+
+    def register_hook(self, fn: Callable) -> RemovableHandle:
+        """Have ``fn(grad_inputs, grad_outputs)`` called after this node has pulled.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes two tuples: the gradients that leave the node, one per `next_functions` (None where there is none), and
+            those that came. Returns a tuple to send on instead of the first, or None.
+        """
+        return register(hooks_of(self).after, fn)
+
+    def register_prehook(self, fn: Callable) -> RemovableHandle:
+        """Have ``fn(grad_outputs)`` called before this node pulls.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes the tuple of gradients of the node's results; returns a tuple to use instead, or None.
+        """
+        return register(hooks_of(self).before, fn)
+
+    def _sequence_nr(self) -> int:
+        """Return the position in the order of creation."""
+        return self.id
+
+    @property
+    def _input_metadata(self) -> tuple:
+        """The shape and dtype of each result, as far as they are known: of results whose `grad_fn` was looked at."""
+        known = getattr(self, "_results", {})
+        return tuple([known[i] for i in sorted(known)])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_saved_", "_raw_saved_")):
+            from chainrule.core.exhibit import saved_attribute
+
+            return saved_attribute(self, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        from chainrule.core.exhibit import saved_names
+
+        return [*super().__dir__(), *saved_names(self)]
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -113,28 +192,72 @@ class Port:
         self.node, self.index = node, index
 
 
-class AccumulateGrad:
-    """The node that stands for a leaf in `next_functions`; its `variable` is the leaf."""
+class AccumulateGrad(Node):
+    """The node that stands for a leaf in `next_functions`; its `variable` is the leaf.
+
+    A leaf has one at a time, kept alive by whoever looks at it and by the nodes that it was looked up from; hooks on it
+    live as long as it does. Its hooks get an empty tuple of `grad_inputs`, once the gradient has been added.
+    """
 
     __slots__ = ("variable",)
+    hooks: Hooks
 
     def __init__(self, variable: Any):
-        self.variable = variable
+        self.variable, self.hooks = variable, Hooks()
+        self.hooks.before, self.hooks.after = LeafHooks(), LeafHooks()
 
-    next_functions: tuple = ()
+    edges = next_functions = ()  # type: ignore[assignment]
 
     def name(self) -> str:
-        """Return ``"AccumulateGrad"``."""
-        return "AccumulateGrad"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AccumulateGrad) and other.variable is self.variable
-
-    def __hash__(self) -> int:
-        return hash((AccumulateGrad, id(self.variable)))
+        """Return PyTorch's name of such nodes."""
+        return "torch::autograd::AccumulateGrad"
 
     def __repr__(self) -> str:
-        return f"<AccumulateGrad object at {id(self.variable):#x}>"
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+    def _sequence_nr(self) -> int:
+        return (1 << 64) - 1
+
+    @property
+    def _input_metadata(self) -> tuple:
+        return (InputMetadata(self.variable.shape, self.variable.dtype, self.variable._level),)
+
+
+class InputMetadata:
+    """What is known of one result of a node."""
+
+    __slots__ = ("dtype", "level", "shape")
+
+    def __init__(self, shape: tuple, dtype: Any, level: int):
+        self.shape, self.dtype, self.level = shape, dtype, level
+
+    device = CPU
+    is_nested_tensor = is_cpp_nested_tensor = False
+
+
+def hooks_of(node: Node) -> Hooks:
+    """Return the node's hooks, made at first need."""
+    if node.hooks is None:
+        node.hooks = Hooks()
+    return node.hooks
+
+
+LEAF_HOOKS: dict[int, ref] = {}  # the dictionaries of hooks on leaves that hold any: if there are some, passes look for them
+
+
+class LeafHooks(OrderedDict):
+    """Hooks on a leaf, or on the node that stands for it."""
+
+    def __setitem__(self, key: int, hook: Any) -> None:
+        super().__setitem__(key, hook)
+        LEAF_HOOKS[id(self)] = ref(self, lambda _, i=id(self): LEAF_HOOKS.pop(i, None))
+
+    def pop(self, key: int, *default: Any) -> Any:
+        """Take a hook out."""
+        found = super().pop(key, *default)
+        if not self:
+            LEAF_HOOKS.pop(id(self), None)
+        return found
 
 
 _dressed: dict[str, type[Node]] = {}
@@ -163,7 +286,7 @@ def public_edge(edge: Any) -> tuple:
         return (dress(edge), 0)
     if edge._kind == PORT:
         return (dress(edge.node), edge.index)
-    return (AccumulateGrad(edge), 0)
+    return (edge._accumulator(), 0)
 
 
 class Refused:

@@ -8,6 +8,7 @@ level below.
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -16,7 +17,7 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.device import CPU, device
 from chainrule.core.dtype import COMPLEX, FLOAT, dtype
-from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, Port, Version, dress, new
+from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, InputMetadata, Port, Version, dress, hooks_of, new
 from chainrule.core.mode import Mark, modes
 from chainrule.core.shape import Size
 
@@ -37,6 +38,9 @@ class Meta:
     made = 0  # the level of the transform inside which the tensor was made
     frozen: str | None = None  # why this view may not be written to in place, if so
     name: str | None = None
+    hooks: OrderedDict | None = None  # on a leaf: called with the gradient that arrives
+    after: OrderedDict | None = None  # on a leaf: called with the leaf when its gradient is accumulated
+    accumulator: Any = None  # a weak reference to the leaf's `AccumulateGrad`
 
 
 class Tensor(Methods):
@@ -256,7 +260,12 @@ class Tensor(Methods):
             from chainrule.core.views import current
 
             node = current(self)
-        return dress(node if node._kind == NODE else node.node)
+        number, node = (0, node) if node._kind == NODE else (node.index, node.node)
+        known = getattr(node, "_results", None)
+        if known is None:
+            known = node._results = {}
+        known[number] = InputMetadata(self.shape, self.dtype, self._level)
+        return dress(node)
 
     @property
     def output_nr(self) -> int:
@@ -611,7 +620,8 @@ def check_differentiable(d: dtype) -> None:
 def keep_gradient(edge: Any, tensor: ref) -> None:
     """Have the pass store the gradient it finds at `edge` in the tensor."""
     node, index = (edge.node, edge.index) if edge.__class__ is Port else (edge, 0)
-    node.hooks = (*(node.hooks or ()), (index, tensor))
+    hooks = hooks_of(node)
+    hooks.retains = (*hooks.retains, (index, tensor))
 
 
 class Tracked(Tensor):

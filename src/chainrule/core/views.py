@@ -164,7 +164,8 @@ def renew(t: Tensor, node: Any) -> None:
     if before is None or before is LEAF or before._kind == LEAF_EDGE or not t.retains_grad:
         return
     old = before.node if before._kind == PORT else before
-    old.hooks = tuple([hook for hook in old.hooks or () if hook[1]() is not t]) or None
+    if old.hooks is not None:
+        old.hooks.retains = tuple([hook for hook in old.hooks.retains if hook[1]() is not t])
     if node is not None and node is not LEAF:
         keep_gradient(node, ref(t))
 

@@ -6,11 +6,13 @@ uses nest in each other and with reverse mode in any order without perturbation 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.dispatch import compute, run
+from chainrule.core.handle import RemovableHandle
 from chainrule.core.op import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import is_inexact, link_view, shape_of
@@ -95,6 +97,20 @@ class Dual(Tensor):
         if self._lower is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         self._lower.retain_grad()
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Register a hook on the primal: reverse mode's passes work on that."""
+        return self._hooked("cannot register a hook on a tensor that doesn't require gradient").register_hook(hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
+        """Register a hook on the primal, a leaf."""
+        primal = self._hooked("cannot register a hook on a tensor that doesn't require gradient")
+        return primal.register_post_accumulate_grad_hook(hook)
+
+    def _hooked(self, words: str) -> Tensor:
+        if self._lower is None:
+            raise RuntimeError(words)
+        return self._lower
 
     @property
     def grad(self) -> Tensor | None:

@@ -7,18 +7,18 @@ with no sort beforehand and no recursion. The same pass serves plain gradients (
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, PORT, Node
-from chainrule.core.mode import enable_grad
-from chainrule.core.op import TABLE
+from chainrule.core.graph import LEAF, LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
+from chainrule.core.mode import enable_grad, modes
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.tensor import Meta, Tensor, meta_of, version_of, wrap, wrap_at
+from chainrule.core.tensor import Tensor
+from chainrule.transforms.accumulate import accumulate
+from chainrule.transforms.hooks import RUNNING, Pass, call_back, capture_last, pull_with_hooks
 
 ndarray = np.ndarray
 Roots = Sequence[tuple[Any, Any]]  # (edge, cotangent)
@@ -32,13 +32,16 @@ class Paths:
     ----------
     needed : dict
         Node id → which inputs lead on to a target; None for a target with none beyond it.
+    accumulates : bool
+        The targets' cotangents are added to their `.grad`.
     captured : dict
         (node id, output number) → cotangent, filled by the pass, for targets that are not leaves.
     """
 
-    __slots__ = ("captured", "leaf_ids", "needed", "wanted")
+    __slots__ = ("accumulates", "captured", "leaf_ids", "needed", "wanted")
 
-    def __init__(self, roots: Iterable[Any], targets: Iterable[Any]):
+    def __init__(self, roots: Iterable[Any], targets: Iterable[Any], accumulates: bool = False):
+        self.accumulates = accumulates
         self.leaf_ids: set[int] = set()
         self.wanted: dict[int, list[int]] = {}
         self.captured: dict[tuple[int, int], Any] = {}
@@ -79,18 +82,39 @@ def _nodes(edges: Iterable[Any]) -> list[Node]:
 
 
 def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None) -> Leaves:
-    """Pull the roots' cotangents back to the leaves, or along `paths` to their targets.
+    """Pull the roots' cotangents back to the leaves, adding to their `.grad`; or along `paths` to their targets.
 
-    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`.
+    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`. The leaves'
+    cotangents are returned; those that `paths` captured are there.
     """
     token = hush()
+    this = [roots, paths, None]
+    outer = RUNNING.set(this)
     try:
         if create_graph:
             with enable_grad():
-                return _sweep(roots, level, True, retain_graph, paths)
-        return _sweep(roots, level, False, retain_graph, paths)
+                leaves = _run(roots, level, True, retain_graph, paths)
+        else:
+            leaves = _run(roots, level, False, retain_graph, paths)
+        if this[2] is not None:
+            call_back(this)
+        return leaves
     finally:
+        RUNNING.reset(outer)
         unhush(token)
+
+
+def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None) -> Leaves:
+    accumulates = paths is None or paths.accumulates
+    if LEAF_HOOKS or modes().anomaly is not None:
+        from chainrule.transforms.watched import sweep
+
+        leaves = sweep(roots, level, create_graph, retain_graph, paths, accumulates)
+    else:
+        leaves = _sweep(roots, level, create_graph, retain_graph, paths)
+    if accumulates:
+        accumulate(leaves.values(), level, create_graph)
+    return leaves
 
 
 def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None) -> Leaves:
@@ -111,17 +135,20 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
         edges, gs = [edge for edge, _ in roots], [g for _, g in roots]
     while True:
         while node is not None:
-            if node.hooks is not None:
-                _retain(node, g, level, create_graph)
             own = plan = node.plan
             if needed is not None:
-                paths.capture(node, g)  # type: ignore[union-attr]
                 mask = needed[node.id]
                 if mask is None:
+                    capture_last(paths, node, g, Pass(level, create_graph))
                     edges = gs = ()
                     break
+                paths.capture(node, g)  # type: ignore[union-attr]
                 plan = plan.restrict(mask)
-            gs = plan.pull(node, g, view)
+            if node.hooks is None:
+                gs = plan.pull(node, g, view)
+            else:
+                gs = pull_with_hooks(plan, node, g, Pass(level, create_graph))
+                g = []  # hooks may hold what they saw: the pass owns none of it
             if own.keeps and not retain_graph:
                 node.saved = None
                 if own.saves_out:
@@ -172,7 +199,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                         heappush(heap, -held.id)
                         pending[held.id] = [held, held_g, False]
                         held = None
-                    _add_to_port(edge, gi, pending, heap)
+                    add_to_port(edge, gi, pending, heap)
                 continue
             if entry[2] and gi.__class__ is ndarray and entry[1].dtype is gi.dtype:
                 add(entry[1], gi, entry[1])
@@ -188,7 +215,8 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
             return leaves
 
 
-def _add_to_port(port: Any, g: Any, pending: dict[int, list], heap: list[int]) -> None:
+def add_to_port(port: Any, g: Any, pending: dict[int, list], heap: list[int]) -> None:
+    """Add a cotangent to one output of a node that has several."""
     node = port.node
     entry = pending.get(node.id)
     if entry is None:
@@ -196,66 +224,6 @@ def _add_to_port(port: Any, g: Any, pending: dict[int, list], heap: list[int]) -
         entry = pending[node.id] = [node, [None] * node.width, False]
     slots = entry[1]
     slots[port.index] = g if slots[port.index] is None else slots[port.index] + g
-
-
-def _retain(node: Node, g: Any, level: int, create_graph: bool) -> None:
-    """Store the cotangent in the tensors that asked for it with `retain_grad`."""
-    for index, reference in node.hooks:
-        tensor = reference()
-        gi = g[index] if g.__class__ is list else g
-        if tensor is not None and gi is not None:
-            accumulate([(tensor, gi, False)], level, create_graph)
-
-
-_accumulating = threading.Lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf
-
-
-def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> None:
-    """Add cotangents, given as (tensor, cotangent, owned), to the tensors' `.grad`, as PyTorch's `AccumulateGrad` does.
-
-    In place where there is a gradient already, so that whoever holds it sees it grow; into a new tensor when
-    `create_graph`. A buffer that the pass does not own is copied.
-    """
-    with _accumulating:
-        for tensor, g, owned in found:
-            meta = tensor._meta
-            if meta.__class__ is not Meta:
-                meta = meta_of(tensor)
-            old = meta.grad
-            if create_graph:
-                meta.grad = TABLE["clone"].call(g) if old is None else tensor.grad + g  # type: ignore[operator]
-            elif level:
-                meta.grad = wrap_at(level, g) if old is None else old + wrap_at(level, g)
-            elif old is None:
-                if g.dtype is not tensor._data.dtype:
-                    g, owned = in_dtype(g, tensor), True
-                meta.grad = g if owned or g.__class__ is not ndarray else g.copy()
-            else:
-                token = hush()
-                try:
-                    _add_to_gradient(meta, old, g)
-                finally:
-                    unhush(token)
-
-
-def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
-    """Add a raw cotangent to a gradient that is there already: a payload, or the tensor made of it for its reader."""
-    if not isinstance(old, Tensor):
-        meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
-    elif old._level:
-        meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
-    else:
-        if old._data.__class__ is ndarray:
-            np.add(old._data, g, out=old._data, casting="same_kind")
-        else:
-            old._data = old._data + g
-        version_of(old).bump()
-
-
-def in_dtype(g: Any, t: Tensor) -> Any:
-    """Return a raw cotangent in the dtype of its tensor: bfloat16 widens where a rule meets a Python number."""
-    d = t.dtype.numpy
-    return g if isinstance(g, Tensor) or g.dtype is d else g.astype(d)
 
 
 def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bool, retain_graph: bool) -> list:

@@ -1,0 +1,254 @@
+"""Calling the user's hooks in a pass, in PyTorch's order: a tensor's hooks, its retained gradient, the node's hooks.
+
+Cotangents are payloads in a plain pass and tensors in a recorded one; hooks see tensors in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+import chainrule.core.hooks
+from chainrule.core.graph import LEAF_EDGE, PORT, Hooks, Node
+from chainrule.core.mode import no_grad
+from chainrule.core.tensor import Meta, Tensor, wrap
+from chainrule.transforms.accumulate import accumulate
+
+
+RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks or None] of the innermost pass
+
+
+def queue_callback(f: Callable) -> None:
+    """Have `f` called, without arguments, when the pass that is running has ended.
+
+    Raises
+    ------
+    RuntimeError
+        Outside a backward pass.
+    """
+    this = RUNNING.get()
+    if this is None:
+        raise RuntimeError("Final callbacks can only be installed during backward pass.")
+    this[2] = [*(this[2] or ()), f]
+
+
+def call_back(this: list) -> None:
+    """Call what was queued in a pass; callbacks may queue others."""
+    while this[2]:
+        f, *this[2] = this[2]
+        f()
+
+
+def reached() -> dict[int, int]:
+    """Return how many contributions each leaf and node gets in the pass that is running, by id.
+
+    Raises
+    ------
+    RuntimeError
+        Outside a backward pass.
+    """
+    this = RUNNING.get()
+    if this is None:
+        raise RuntimeError("no backward pass is running")
+    roots, paths, _ = this
+    return contributions([edge for edge, _ in roots], paths)
+
+
+def contributions(roots: Iterable[Any], paths: Any) -> dict[int, int]:
+    """Return how many contributions each leaf (by `id()`) and node (by ``-node.id``) gets in a pass from these roots."""
+    needed = None if paths is None else paths.needed
+    counts: dict[int, int] = {}
+    stack = list(roots)
+    while stack:
+        edge = stack.pop()
+        if edge is None:
+            continue
+        if edge._kind == LEAF_EDGE:
+            if paths is None or id(edge) in paths.leaf_ids:
+                counts[id(edge)] = counts.get(id(edge), 0) + 1
+            continue
+        node = edge.node if edge._kind == PORT else edge
+        if needed is not None and node.id not in needed:
+            continue
+        seen = counts.get(-node.id, 0)
+        counts[-node.id] = seen + 1
+        if not seen:
+            mask = None if needed is None else needed[node.id]
+            stack += node.edges if needed is None else [e for e, on in zip(node.edges, mask or (), strict=False) if on]
+    return counts
+
+
+class Pass:
+    """What hooks need to know of the pass that calls them: the level of its graph, and whether it is recorded."""
+
+    __slots__ = ("create_graph", "level")
+
+    def __init__(self, level: int, create_graph: bool):
+        self.level, self.create_graph = level, create_graph
+
+    def call(self, hook: Callable, *args: Any) -> Any:
+        """Call a hook in the grad mode of the pass."""
+        if self.create_graph or self.level:
+            return hook(*args)
+        with no_grad():
+            return hook(*args)
+
+    def shown(self, g: Any) -> Tensor | None:
+        """Return a cotangent as hooks see it."""
+        return g if g is None or isinstance(g, Tensor) else wrap(g)
+
+    def taken(self, t: Tensor | None) -> Any:
+        """Return a hook's tensor as the pass sees it."""
+        if t is None or (self.create_graph and t._level <= self.level):
+            return t
+        if t._level > self.level:
+            raise RuntimeError("a hook returned a value of a transform inside which the differentiated values were not made")
+        if t._level == self.level:
+            return t._data
+        return t._data if not t._level and t._node is None else t
+
+
+def name_of(hook: Any) -> str:
+    """Return what PyTorch calls a hook in its errors."""
+    return getattr(hook, "__name__", "<unknown>")
+
+
+def checked(hook: Any, value: Tensor | None, result: Any) -> Tensor | None:
+    """Return what a hook gave for a gradient; raise PyTorch's error unless it fits."""
+    if result is None:
+        return None
+    if not isinstance(result, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'")
+    if value is None:
+        raise RuntimeError("can't replace a None gradient with a non-None value")
+    if result.dtype is not value.dtype:
+        raise RuntimeError(
+            f"hook '{name_of(hook)}' has changed the type of value (was chainrule.{value.dtype.old_name}Tensor got "
+            f"chainrule.{result.dtype.old_name}Tensor)"
+        )
+    if result.shape != value.shape:
+        raise RuntimeError(f"hook '{name_of(hook)}' has changed the size of value")
+    return result
+
+
+def checked_all(hook: Any, values: tuple, results: Any) -> tuple:
+    """Return the tuple that a node's hook gave for several gradients; raise PyTorch's error unless it fits."""
+    if not isinstance(results, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(results).__name__}'")
+    if len(results) != len(values):
+        raise RuntimeError(
+            f"hook '{name_of(hook)}' has returned an incorrect number of values (got {len(results)}, but expected {len(values)})"
+        )
+    return tuple([checked(hook, v, r) for v, r in zip(values, results, strict=True)])
+
+
+def through_tensor_hooks(hooks: Any, g: Any, run: Pass) -> Any:
+    """Return a cotangent after the hooks of its tensor."""
+    for hook in list(hooks.values()):
+        shown = run.shown(g)
+        result = checked(hook, shown, run.call(hook, shown))
+        g = run.taken(shown if result is None else result)  # the shown one, too: the hook may have written to it
+    return g
+
+
+def on_results(node: Node, g: Any, run: Pass) -> Any:
+    """Return a node's cotangents after the hooks of its results; tensors that retain their gradients get them."""
+    hooks: Hooks = node.hooks  # type: ignore[assignment]
+    for index, registered in list(hooks.outputs.items()):
+        if g.__class__ is list:
+            g[index] = through_tensor_hooks(registered, g[index], run)
+        else:
+            g = through_tensor_hooks(registered, g, run)
+    for index, reference in hooks.retains:
+        tensor = reference()
+        gi = g[index] if g.__class__ is list else g
+        if tensor is not None and gi is not None:
+            accumulate([(tensor, gi, False)], run.level, run.create_graph)
+    return g
+
+
+def before_node(hooks: Hooks, g: Any, run: Pass) -> Any:
+    """Return the cotangents of a node's results after its prehooks."""
+    if not hooks.before:
+        return g
+    values = tuple([run.shown(x) for x in (g if g.__class__ is list else (g,))])
+    for hook in list(hooks.before.values()):
+        results = run.call(hook, values)
+        if results is not None:
+            values = checked_all(hook, values, results)
+    taken = [run.taken(t) for t in values]
+    return taken if g.__class__ is list else taken[0]
+
+
+def after_node(hooks: Hooks, gs: list, g: Any, run: Pass) -> list:
+    """Return the cotangents that a node sends on after its posthooks."""
+    if not hooks.after:
+        return gs
+    outputs = tuple([run.shown(x) for x in (g if g.__class__ is list else (g,))])
+    values = tuple([run.shown(x) for x in gs])
+    for hook in list(hooks.after.values()):
+        results = run.call(hook, values, outputs)
+        if results is not None:
+            values = checked_all(hook, values, results)
+    return [run.taken(t) for t in values]
+
+
+def pull_with_hooks(plan: Any, node: Node, g: Any, run: Pass, pull: Callable | None = None) -> Any:
+    """Pull through a node that has hooks: what ``plan.pull`` returns, with the hooks' changes."""
+    hooks: Hooks = node.hooks  # type: ignore[assignment]
+    g = before_node(hooks, on_results(node, g, run), run)
+    single = node.plan.single
+    if g is None or (g.__class__ is list and g.count(None) == len(g)):
+        gs = [None] * len(node.edges)  # a prehook took the gradient away
+    else:
+        gs = (pull or plan.pull)(node, g, ~run.level if run.create_graph else run.level)
+        gs = [gs] if single else list(gs)
+    gs = after_node(hooks, gs, g, run)
+    return gs[0] if single else gs
+
+
+def capture_last(paths: Any, node: Node, g: Any, run: Pass) -> None:
+    """Keep the cotangent of a target with no other beyond it: after the hooks on its tensor, as in PyTorch."""
+    if node.hooks is not None:
+        g = on_results(node, g, run)
+    paths.capture(node, g)
+    if paths.accumulates and node.hooks is not None:
+        after_node(node.hooks, [None] * len(node.edges), before_node(node.hooks, g, run), run)
+
+
+def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -> Any:
+    """Take a leaf's complete cotangent through its hooks, and add it to `.grad` if the pass accumulates; return it."""
+    meta = leaf._meta
+    if meta.__class__ is not Meta:
+        if accumulates:
+            accumulate([(leaf, g, owned)], run.level, run.create_graph)
+        return g
+    if meta.hooks:
+        g, owned = through_tensor_hooks(meta.hooks, g, run), False
+    if not accumulates:
+        return g
+    node = meta.accumulator and meta.accumulator()
+    hooks = node and node.hooks
+    if hooks:
+        g = before_node(hooks, g, run)
+        owned = owned and not hooks.before
+    if g is not None:
+        accumulate([(leaf, g, owned and not (hooks and hooks.after))], run.level, run.create_graph)
+        for hook in list((meta.after or {}).values()):
+            if checked(hook, leaf, run.call(hook, leaf)) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+    if hooks:
+        after_node(hooks, [], g, run)
+    return g
+
+
+def has_hooks(leaf: Tensor) -> bool:
+    """Tell whether something is to be called when a pass reaches this leaf."""
+    meta = leaf._meta
+    if meta.__class__ is not Meta:
+        return False
+    if meta.hooks or meta.after:
+        return True
+    node = meta.accumulator and meta.accumulator()
+    return node is not None and bool(node.hooks.before or node.hooks.after)
