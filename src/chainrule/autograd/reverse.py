@@ -13,8 +13,8 @@ from chainrule.core.mode import enable_grad, modes
 from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
 from chainrule.core.tensor import Tensor, innermost, wrap, wrap_at
-from chainrule.transforms.forward import Dual, dual
 from chainrule.transforms.accumulate import in_dtype
+from chainrule.transforms.forward import Dual, dual
 from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
 
 Tensors = Tensor | Sequence[Tensor]

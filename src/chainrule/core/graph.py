@@ -250,7 +250,8 @@ class LeafHooks(OrderedDict):
 
     def __setitem__(self, key: int, hook: Any) -> None:
         super().__setitem__(key, hook)
-        LEAF_HOOKS[id(self)] = ref(self, lambda _, i=id(self): LEAF_HOOKS.pop(i, None))
+        key = id(self)
+        LEAF_HOOKS[key] = ref(self, lambda _: LEAF_HOOKS.pop(key, None))
 
     def pop(self, key: int, *default: Any) -> Any:
         """Take a hook out."""

@@ -50,10 +50,8 @@ class RemovableHandle:
         self.remove()
 
 
-def register(hooks: OrderedDict, hook: Any, *, first: bool = False) -> RemovableHandle:
+def register(hooks: OrderedDict, hook: Any) -> RemovableHandle:
     """Put a hook among others and return its handle."""
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
-    if first:
-        hooks.move_to_end(handle.id, last=False)
     return handle

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core.graph import LEAF, Node, Port, freed_error, new, next_id
 from chainrule.core.mode import modes, no_grad
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
-from chainrule.core.saved import PACKED, modified_error, pack, pack_output, unpack
+from chainrule.core.saved import PACKED, modified_error, pack, pack_constant, pack_output, unpack
 from chainrule.core.tensor import Tensor, marked_as, version_of, wrap_at
 
 ndarray = np.ndarray
@@ -104,13 +104,13 @@ class _Versions:
         return max([v.stamp for v in self.each if v is not None], default=0)
 
 
-class _Unpacked:
-    """The version of results that hooks packed: not to be read as they are."""
+class _Revealed:
+    """The version of results that are kept as `SavedTensor`s: not to be read as they are."""
 
     stamp = float("inf")
 
 
-_PACKED_RESULTS = _Unpacked()
+_REVEALED = _Revealed()
 
 
 class _Results(tuple):
@@ -394,13 +394,26 @@ def pack_node(node: Node, level: int) -> None:
         node.saved = tuple(kept)
     elif plan.keeps:
         node.saved = pack(node.saved)
-    if plan.saves_out and node.out.__class__ is tuple:
-        edges = [Port(node, i) if is_inexact(o) else None for i, o in enumerate(node.out)]
-        made = [_revive(level, o, edge) for o, edge in zip(node.out, edges, strict=True)]
-        node.out = tuple([pack_output(t, i) if t._node else pack(t) for i, t in enumerate(made)])
-        node.version = _PACKED_RESULTS
-    elif plan.saves_out:
-        node.out, node.version = pack_output(_revive(level, node.out, node)), _PACKED_RESULTS
+    if plan.saves_out:
+        reveal_output(node, level)
+
+
+def reveal_output(node: Node, level: int) -> Any:
+    """Have a node keep its saved results as `SavedTensor`s, packed by the hooks in force; return them."""
+    out, several = node.out, node.out.__class__ is tuple
+    outs = out if several else (out,)
+    if outs[0].__class__ not in PACKED:
+        made = [_revive(level, o, (Port(node, i) if several else node) if is_inexact(o) else None) for i, o in enumerate(outs)]
+        for t, version in zip(made, getattr(node.version, "each", (node.version,)), strict=False):
+            t._ver = version
+        kept = tuple([pack_output(t, i) if t._node else pack_constant(t) for i, t in enumerate(made)])
+        node.out, node.version = kept if several else kept[0], _REVEALED
+    return node.out
+
+
+def unpacked_output(node: Node, level: int) -> Any:
+    """Return the saved results as tensors with their history."""
+    return held_out(node, ~level)
 
 
 def refuse_inference(saved: tuple) -> None:

@@ -201,6 +201,11 @@ def pack_output(t: Tensor, index: int = 0) -> Any:
     return SavedTensor(with_history(t, None), None, index)
 
 
+def pack_constant(t: Tensor) -> Any:
+    """Return what a node keeps of a result that has no gradient, such as the positions of maxima."""
+    return SavedTensor(t, None) if modes().saving is None else _packed(t, None, None)
+
+
 def unpack(kept: Any, node: Any) -> Any:
     """Return the tensor that `node` saved as `kept`, with its history; anything else as it is.
 

@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
-import chainrule.core.hooks
 from chainrule.core.graph import LEAF_EDGE, PORT, Hooks, Node
 from chainrule.core.mode import no_grad
 from chainrule.core.tensor import Meta, Tensor, wrap
 from chainrule.transforms.accumulate import accumulate
-
 
 RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks or None] of the innermost pass
 
@@ -138,7 +136,8 @@ def checked_all(hook: Any, values: tuple, results: Any) -> tuple:
         raise TypeError(f"expected tuple, but hook returned '{type(results).__name__}'")
     if len(results) != len(values):
         raise RuntimeError(
-            f"hook '{name_of(hook)}' has returned an incorrect number of values (got {len(results)}, but expected {len(values)})"
+            f"hook '{name_of(hook)}' has returned an incorrect number of values (got {len(results)}, but expected "
+            f"{len(values)})"
         )
     return tuple([checked(hook, v, r) for v, r in zip(values, results, strict=True)])
 
