@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from weakref import ref
 
-from chainrule.core.graph import AccumulateGrad, LeafHooks, hooks_of
+from chainrule.core.graph import AccumulateGrad, Hooks, LeafHooks, hooks_of
 from chainrule.core.handle import RemovableHandle, register
 from chainrule.core.saved import edge_to
 from chainrule.core.tensor import Meta, Tensor, meta_of
@@ -24,6 +24,18 @@ def accumulator(self: Tensor) -> AccumulateGrad:
         found = AccumulateGrad(self)
         meta.accumulator = ref(found)
     return found
+
+
+def node_hooks(meta: Meta) -> Hooks | None:
+    """Return the hooks on the node that stands for a leaf, if there are any."""
+    node = meta.accumulator and meta.accumulator()
+    return node.hooks if node and (node.hooks.before or node.hooks.after) else None
+
+
+def has_hooks(leaf: Tensor) -> bool:
+    """Tell whether something is to be called when a pass reaches this leaf."""
+    meta = leaf._meta
+    return meta.__class__ is Meta and bool(meta.hooks or meta.after or node_hooks(meta))
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

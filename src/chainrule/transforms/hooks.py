@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from chainrule.core.graph import LEAF_EDGE, PORT, Hooks, Node
+from chainrule.core.hooks import node_hooks
 from chainrule.core.mode import no_grad
 from chainrule.core.tensor import Meta, Tensor, wrap
 from chainrule.transforms.accumulate import accumulate
@@ -227,8 +228,7 @@ def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -
         g, owned = through_tensor_hooks(meta.hooks, g, run), False
     if not accumulates:
         return g
-    node = meta.accumulator and meta.accumulator()
-    hooks = node and node.hooks
+    hooks = node_hooks(meta)
     if hooks:
         g = before_node(hooks, g, run)
         owned = owned and not hooks.before
@@ -240,14 +240,3 @@ def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -
     if hooks:
         after_node(hooks, [], g, run)
     return g
-
-
-def has_hooks(leaf: Tensor) -> bool:
-    """Tell whether something is to be called when a pass reaches this leaf."""
-    meta = leaf._meta
-    if meta.__class__ is not Meta:
-        return False
-    if meta.hooks or meta.after:
-        return True
-    node = meta.accumulator and meta.accumulator()
-    return node is not None and bool(node.hooks.before or node.hooks.after)

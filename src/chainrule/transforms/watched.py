@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph import LEAF_EDGE, PORT, Node
+from chainrule.core.hooks import has_hooks
 from chainrule.core.mode import modes
-from chainrule.transforms.hooks import Pass, capture_last, contributions, has_hooks, into_leaf, pull_with_hooks
+from chainrule.transforms.hooks import Pass, capture_last, contributions, into_leaf, pull_with_hooks
 
 
 def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths: Any, accumulates: bool) -> dict[int, list]:
