@@ -10,12 +10,15 @@ from chainrule.autograd.reverse import backward, grad
 from chainrule.core.mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 if TYPE_CHECKING:
-    from chainrule.autograd import functional
+    from chainrule.autograd import function, functional
+    from chainrule.autograd.function import Function
 
 __all__ = [
+    "Function",
     "backward",
     "enable_grad",
     "forward_ad",
+    "function",
     "functional",
     "grad",
     "gradcheck",
@@ -26,7 +29,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_LAZY = frozenset(("functional",))
+_LAZY = frozenset(("function", "functional"))
 
 
 def __getattr__(name: str) -> Any:
@@ -34,6 +37,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"chainrule.autograd.{name}")
+    if name == "Function":
+        from chainrule.autograd.function import Function
+
+        return Function
     raise AttributeError(f"module 'chainrule.autograd' has no attribute {name!r}")
 
 

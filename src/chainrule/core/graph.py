@@ -118,6 +118,10 @@ class Node:
         """Return PyTorch's name of this node, such as ``"MulBackward0"``."""
         return self.plan.op.node_name(self)
 
+    def _public(self) -> Any:
+        """Return what `grad_fn` shows: the node itself, except that a custom function's shows its `ctx`."""
+        return self
+
     @property
     def next_functions(self) -> tuple:
         """The (node, output number) pairs that this node sends its gradients to; (None, 0) where none flows."""
@@ -276,7 +280,7 @@ def dress(node: Node) -> Node:
         if cls is None:
             cls = _dressed[name] = type(name, (Node,), {"__slots__": (), "__module__": "chainrule.autograd.graph"})
         node.__class__ = cls
-    return node
+    return node._public()
 
 
 def public_edge(edge: Any) -> tuple:

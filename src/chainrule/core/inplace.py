@@ -212,6 +212,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         _check_view(target)
     if target._level:
         _replace(target, value)
+        version_of(target).bump()
         return target
     array = array_of(target)
     fresh = array_of(value)
@@ -238,7 +239,15 @@ def _replace(target: Tensor, value: Tensor) -> None:
         _become(base, run(TABLE["copy_slices"], (base, value), {"chain": chain_of(target)}))
     for t in views_of(base):
         _become(t, follow(base, chain_of(t)))
-    version_of(base).bump()
+
+
+def adopt(target: Tensor, value: Tensor, name: str) -> None:
+    """Give `target`, whose memory `name` wrote to, the history of `value`; the write was counted already."""
+    if target._level:
+        _replace(target, value)
+    else:
+        check_writable(target)
+        rewire(target, value, name)
 
 
 def _become(target: Tensor, value: Tensor) -> None:

@@ -147,7 +147,7 @@ def rewire(target: Tensor, value: Tensor, name: str) -> None:
     else:
         renew(base, value._node)
     for t in views_of(base):
-        if kind_of(t) in FROZEN:
+        if kind_of(t) in CUT_OFF:
             refuse_one(t, base)
         else:
             renew(t, retaken_node(t))
@@ -183,6 +183,7 @@ def current(view: Tensor) -> Any:
 # -- views that may not be written through -----------------------------------------------------------------------------
 
 FROZEN = ("no_grad", "inference")
+CUT_OFF = (*FROZEN, "function")  # a write to the base leaves these without a history that is theirs
 
 
 def freeze(view: Tensor) -> None:
@@ -233,7 +234,7 @@ def refuse(version: Version) -> None:
 
 def refuse_one(view: Tensor, base: Tensor) -> None:
     """Have whoever uses a frozen view get PyTorch's error."""
-    if base._node is not None and kind_of(view) in FROZEN:
+    if base._node is not None and kind_of(view) in CUT_OFF and view._node.__class__ is not Refused:
         view._node = Refused(str(forbidden(view, indirect=True)))
 
 

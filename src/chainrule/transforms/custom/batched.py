@@ -1,0 +1,181 @@
+"""How a call of a custom function passes through a batched level: by the function's own rule, or in its batched form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule.core.levels import fresh_level
+from chainrule.core.mode import scope
+from chainrule.core.op import TABLE
+from chainrule.core.tensor import Tensor
+from chainrule.transforms.custom.call import Outcome, Rules, run
+from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
+from chainrule.transforms.custom.pull import summed
+
+
+def on_batched(self: Tensor, rules: Rules, args: tuple) -> Outcome:
+    """Run a call at a batched level."""
+    level = self._level
+    on = tuple([isinstance(a, Tensor) and a._level == level for a in args])
+    lower = tuple([raised(a._data) if batched else a for a, batched in zip(args, on, strict=True)])
+    return rules.batched(lower, args, level, on, self._data.shape[0])
+
+
+def run_batched(rules: Rules, lower: tuple, args: tuple, level: int, on: tuple, size: int) -> Outcome:
+    """Run the batched form of a function on payloads, and make batched values of what it gave."""
+    from chainrule.transforms.batch import batched_at
+
+    form = BatchedForm(rules, on, size)
+    inner = run(form, lower, True)
+    known = {id(b): a for b, a, batched in zip(lower, args, on, strict=True) if batched}
+    outs = []
+    for o, i, batched in zip(inner.outs, inner.same, form.out_on, strict=True):
+        if i is not None and on[i] and o is lower[i]:  # written to in place
+            args[i]._data = lowered(o)
+            outs.append(args[i])
+        else:
+            outs.append(batched_at(level, lowered(o)) if batched else o)
+    known |= {id(b): a for b, a, batched in zip(inner.raw, outs, form.out_on, strict=True) if batched}
+
+    def lifted(box: Boxed) -> Any:
+        if box.owner is not form:
+            return box
+        found = known.get(id(box.value))
+        if found is None:
+            found = known[id(box.value)] = batched_at(level, lowered(box.value))
+        return found
+
+    requests = inner.requests and {k: mapped(_itself, v, lifted) for k, v in inner.requests.items()}
+    return Outcome(tuple(outs), inner.single, tuple(outs), inner.same, requests)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+class BatchedForm(Rules):
+    """A function's batched form: it takes payloads, batch axis first, and runs the function's methods on batched values.
+
+    What the methods save is kept as payloads, and is batched again for the rule that reads it (at a level of its own: rules
+    run later than the function, and among values of transforms that began in between).
+    """
+
+    def __init__(self, inner: Rules, on: tuple, size: int):
+        self.inner, self.on, self.size = inner, on, size
+        self.name, self.separate, self.face = inner.name, inner.separate, inner.face
+        self.shapes: tuple = ()
+        self.out_on: tuple = ()
+
+    def forward(self, ctx: Any, args: tuple) -> Any:
+        """Run `forward` on batched values."""
+        level = fresh_level()
+        known: dict = {}
+        self.shapes = tuple(
+            [tuple(a.shape)[batched:] if isinstance(a, Tensor) else None for a, batched in zip(args, self.on, strict=True)]
+        )
+        values = self._lift(level, args, self.on, known)
+        with scope(level):
+            out = self.inner.forward(self._view(ctx, level, known), values)
+        for a, v, batched in zip(args, values, self.on, strict=True):
+            if batched and v._version:
+                a.copy_(raised(v._data))
+        single = not isinstance(out, tuple)
+        outs = (out,) if single else out
+        self.out_on = tuple([isinstance(o, Tensor) and o._level == level for o in outs])
+        payloads = tuple([_lower(o, known) if batched else o for o, batched in zip(outs, self.out_on, strict=True)])
+        return payloads[0] if single else payloads
+
+    def setup(self, ctx: Any, args: tuple, output: Any) -> None:
+        """Run `setup_context` on batched values."""
+        level = fresh_level()
+        known: dict = {}
+        values = self._lift(level, args, self.on, known)
+        single = not isinstance(output, tuple)
+        outs = self._lift(level, (output,) if single else output, self.out_on, known)
+        with scope(level):
+            self.inner.setup(self._view(ctx, level, known), values, outs[0] if single else outs)
+
+    def backward(self, ctx: Any, grads: tuple) -> Any:
+        """Run `backward` on batched gradients; sum over the batch for an input that all examples share."""
+        level = fresh_level()
+        known: dict = {}
+        with scope(level):
+            found = self.inner.backward(
+                self._view(ctx, level, known), self._lift(level, grads, self.out_on, known)
+            )  # fmt: skip
+            if not isinstance(found, tuple):
+                found = (found,)
+            made = []
+            for i, r in enumerate(found):
+                if isinstance(r, Tensor) and i < len(self.on) and self.shapes[i] is not None:
+                    r = self._gradient(r, i, level)
+                made.append(r)
+        return tuple(made)
+
+    def _gradient(self, r: Tensor, i: int, level: int) -> Tensor:
+        if tuple(r.shape) != self.shapes[i]:
+            r = summed(f"{self.name}Backward", i, r, self.shapes[i])
+        if r._level != level:
+            return _spread(r, self.size) if self.on[i] else r
+        r = raised(r._data)
+        return r if self.on[i] else TABLE["sum"].call(r, axis=(0,), keepdims=False)
+
+    def jvp(self, ctx: Any, tangents: tuple) -> Any:
+        """Run `jvp` on batched tangents."""
+        level = fresh_level()
+        known: dict = {}
+        with scope(level):
+            found = self.inner.jvp(
+                self._view(ctx, level, known), self._lift(level, tangents, self.on, known)
+            )  # fmt: skip
+        single = not isinstance(found, tuple)
+        made = []
+        for k, t in enumerate((found,) if single else found):
+            if isinstance(t, Tensor) and k < len(self.out_on):
+                if t._level == level:
+                    t = raised(t._data)
+                    if not self.out_on[k]:
+                        raise RuntimeError(f"{self.name}: jvp returned a tangent per example, of a result that all share")
+                elif self.out_on[k]:
+                    t = _spread(t, self.size)
+            made.append(t)
+        return made[0] if single else tuple(made)
+
+    def _lift(self, level: int, values: Sequence, on: tuple, known: dict) -> tuple:
+        """Return payloads as batched values of a level; `known` maps either's id to (value, payload)."""
+        from chainrule.transforms.batch import batched_at
+
+        made = []
+        for p, batched in zip(values, on, strict=True):
+            if batched and isinstance(p, Tensor):
+                if id(p) not in known:
+                    v = batched_at(level, lowered(p))
+                    known[id(p)] = known[id(v)] = (v, p)
+                p = known[id(p)][0]
+            made.append(p)
+        return tuple(made)
+
+    def _view(self, ctx: Any, level: int, known: dict) -> ContextView:
+        """Return the `ctx` that shows and takes batched values of a level."""
+
+        def lifted(box: Boxed) -> Any:
+            return self._lift(level, (box.value,), (True,), known)[0] if box.owner is self else box
+
+        def put(value: Any) -> Any:
+            return mapped(lambda t: Boxed(_lower(t, known), self) if t._level == level else t, value)
+
+        return ContextView(ctx, lambda value: mapped(_itself, value, lifted), put)
+
+
+def _lower(t: Tensor, known: dict) -> Tensor:
+    """Return the payload of a batched value, the same tensor each time."""
+    found = known.get(id(t))
+    if found is None:
+        p = raised(t._data)
+        found = known[id(t)] = known[id(p)] = (t, p)
+    return found[1]
+
+
+def _spread(t: Tensor, size: int) -> Tensor:
+    return TABLE["broadcast_to"].call(t, shape=(size, *t.shape))

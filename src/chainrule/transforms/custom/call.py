@@ -1,0 +1,296 @@
+"""How a call of a custom function passes through the reverse levels, down to where the user's `forward` runs, once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import ref
+
+from chainrule.core.graph import LEAF, LEAF_EDGE, Port, next_id
+from chainrule.core.inplace import adopt
+from chainrule.core.mode import modes, no_grad
+from chainrule.core.op import TABLE
+from chainrule.core.record import edge_of, is_inexact, refuse_inference
+from chainrule.core.saved import pack, pack_output
+from chainrule.core.tensor import Tensor, Tracked, meta_of, take, version_of, wrap, wrap_at
+from chainrule.transforms.custom.context import BackwardCFunction, lowered, mapped, open_node, raised, take_requests, unbox
+from chainrule.transforms.custom.pull import PULL_ALL
+
+
+class Rules:
+    """A function and its derivative rules, as the interpreters call them.
+
+    Attributes
+    ----------
+    name : str
+        For messages and `grad_fn`.
+    separate : bool
+        Whether `forward` takes no `ctx` and `setup` fills one, at every level anew; otherwise what `forward` did to its `ctx`
+        at the bottom is carried to the other levels.
+    face : type
+        The class of its `ctx`.
+    """
+
+    name = "Function"
+    separate = True
+    face: type = BackwardCFunction
+
+    def forward(self, ctx: Any, args: tuple) -> Any:
+        """Return the result on values that no transform watches."""
+        raise NotImplementedError
+
+    def setup(self, ctx: Any, args: tuple, output: Any) -> None:
+        """Keep on `ctx` what the rules need."""
+
+    def backward(self, ctx: Any, grads: tuple) -> Any:
+        """Return the gradients of the arguments."""
+        raise NotImplementedError
+
+    def jvp(self, ctx: Any, tangents: tuple) -> Any:
+        """Return the tangents of the results."""
+        raise NotImplementedError
+
+    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int) -> Outcome:
+        """Run on values `args` of one batched level, whose payloads are `lower`; by default every method on batched values."""
+        from chainrule.transforms.custom.batched import run_batched
+
+        return run_batched(self, lower, args, level, on, size)
+
+
+class Outcome(NamedTuple):
+    """What a call gave at one level.
+
+    `outs` are the results, `raw` those that `forward` or `setup` saw, `same` the argument that a result is, if it is one;
+    `requests` are what `forward` left on its `ctx`, in terms of `args` and `raw` of this level.
+    """
+
+    outs: tuple
+    single: bool
+    raw: tuple
+    same: tuple
+    requests: dict | None
+
+    @property
+    def result(self) -> Any:
+        """The results as the function returned them."""
+        return self.outs[0] if self.single else self.outs
+
+
+def call(rules: Rules, *args: Any) -> Any:
+    """Call a function with rules of its own; tensors among the arguments are differentiated in."""
+    return run(rules, args, False).result
+
+
+def run(rules: Rules, args: tuple, nested: bool) -> Outcome:
+    """Run a call at the highest level among its arguments; `nested` if a higher level has handed it down."""
+    level, top = 0, None
+    for a in args:
+        if isinstance(a, Tensor) and a._level > level:
+            level, top = a._level, a
+    if top is None:
+        return _at_bottom(rules, args, nested)
+    return top._custom(rules, args)  # type: ignore[attr-defined]
+
+
+def _at_bottom(rules: Rules, args: tuple, nested: bool) -> Outcome:
+    ctx = _context(rules, args, 0)
+    node = _node(rules, ctx, args, 0)
+    with no_grad():
+        out = rules.forward(ctx, args)
+        single = not isinstance(out, tuple)
+        raw = (out,) if single else tuple(out)
+        if rules.separate and (node is not None or not nested):
+            rules.setup(ctx, args, out)
+    requests = None if rules.separate or not nested else dict(ctx.__dict__)
+    same = tuple([index_of(o, args) if isinstance(o, Tensor) else None for o in raw])
+    return Outcome(_recorded(ctx, node, args, raw, raw, same, 0), single, raw, same, requests)
+
+
+def index_of(t: Any, among: Sequence) -> int | None:
+    """Return where an object is in a sequence; None if it is not."""
+    for i, a in enumerate(among):
+        if a is t:
+            return i
+    return None
+
+
+# -- reverse levels ----------------------------------------------------------------------------------------------------
+
+
+def _context(rules: Rules, args: tuple, level: int) -> Any:
+    ctx = rules.face()
+    ctx.needs_input_grad = tuple([edge_of(a, level) is not None for a in args])
+    return ctx
+
+
+def _node(rules: Rules, ctx: Any, args: tuple, level: int) -> Any:
+    """Return the open node of a call at a level; None where the level records none."""
+    mode = modes()
+    if not mode.record or level < mode.floor or True not in ctx.needs_input_grad:
+        return None
+    return open_node(rules, ctx, args, level, tuple([edge_of(a, level) for a in args]), PULL_ALL)
+
+
+def on_tracked(self: Tensor, rules: Rules, args: tuple) -> Outcome:
+    """Run a call at a reverse level above 0."""
+    level = self._level
+    lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
+    inner = run(rules, lower, True)
+    raw = []
+    for o, i in zip(inner.outs, inner.same, strict=True):
+        if i is not None:
+            raw.append(args[i])
+        else:
+            raw.append(wrap_at(level, lowered(o)) if isinstance(o, Tensor) else o)
+    for a, low in zip(args, lower, strict=True):
+        if isinstance(a, Tensor) and a._level == level and not isinstance(a._data, Tensor):
+            a._data = low._data  # an array where a write in place needed one
+    ctx = _context(rules, args, level)
+    node = _node(rules, ctx, args, level)
+    requests = _set_up(rules, ctx, inner, lower, args, tuple(raw))
+    outs = _recorded(ctx, node, args, tuple(raw), inner.outs, inner.same, level)
+    return Outcome(outs, inner.single, tuple(raw), inner.same, requests)
+
+
+Tracked._custom = on_tracked  # type: ignore[attr-defined]
+
+
+def _set_up(rules: Rules, ctx: Any, inner: Outcome, lower: tuple, args: tuple, raw: tuple) -> dict | None:
+    """Fill the `ctx` of a level above the bottom; return what `forward` left, in this level's terms."""
+    if rules.separate:
+        with no_grad():
+            rules.setup(ctx, args, raw[0] if inner.single else raw)
+        return None
+    known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *raw), strict=True) if isinstance(b, Tensor)}
+    requests = {k: mapped(lambda t: known.get(id(t), t), v) for k, v in (inner.requests or {}).items()}
+    needs = ctx.needs_input_grad
+    ctx.__dict__.update(requests)
+    ctx.needs_input_grad = needs
+    return requests
+
+
+def _recorded(ctx: Any, node: Any, args: tuple, raw: tuple, payloads: tuple, same: tuple, level: int) -> tuple:
+    """Give the results of a call at a reverse level their history; return them.
+
+    `raw` are the results that the rules saw (an argument itself, where it was returned), `payloads` what to make those of that
+    are not arguments written to in place.
+    """
+    to_save, _, dirty, constant = take_requests(ctx)
+    name = "" if node is None else node.rules.name
+    written = written_inputs(dirty, args, raw)
+    constants = {id(unbox(t)[0]) for t in constant or ()}
+    several = len(raw) > 1
+    for i in written:
+        if node is not None and args[i]._node is LEAF:
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+        version_of(args[i]).bump()
+    if node is not None:
+        node.id = next_id()
+        if several:
+            node.width = len(raw)
+    outs: list = []
+    described: list = []
+    for j, (o, payload, i) in enumerate(zip(raw, payloads, same, strict=True)):
+        if not isinstance(o, Tensor):
+            outs.append(o)
+            described.append(None)
+            continue
+        tracked = node is not None and is_inexact(o) and id(o) not in constants
+        edge = Port(node, j) if several else node
+        described.append((tuple(o.shape), o.dtype, tracked))
+        if i in written and (tracked or o._node is None):
+            if tracked:
+                value = _copy(o)
+                value._node = edge
+                adopt(o, value, name)
+        elif i is not None or (tracked and _has_history(o) and index_of(o, outs) is None):
+            o = _alias(o, payload, level, node)
+            if tracked:
+                o._node = edge
+        elif tracked:
+            o._node = edge
+            if o._view is not None:
+                _freeze(o)
+        outs.append(o)
+    if node is not None:
+        node.outputs = tuple(described)
+        _save(node, to_save or (), raw, outs, same)
+    return tuple(outs)
+
+
+def written_inputs(dirty: Any, args: tuple, raw: tuple) -> list[int]:
+    """Return which arguments the function declared to have written to; raise PyTorch's error if one is not returned."""
+    found = []
+    for k, t in enumerate(dirty or ()):
+        t = unbox(t)[0]
+        if not isinstance(t, Tensor):
+            raise RuntimeError(f"mark_dirty can only accept variables, but argument {k} is of type {type(t).__name__}")
+        if index_of(t, raw) is None:
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
+                "modified inplace must all be outputs of the Function."
+            )
+        i = index_of(t, args)
+        if i is not None:
+            found.append(i)
+            continue
+        warnings.warn(
+            "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated should be "
+            "passed to ctx.mark_dirty().",
+            UserWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _has_history(t: Tensor) -> bool:
+    node = t._node
+    return node is LEAF or (node is not None and node._kind != LEAF_EDGE)
+
+
+def _copy(t: Tensor) -> Tensor:
+    made = wrap(None)
+    take(made, t)
+    return made
+
+
+def _alias(o: Tensor, payload: Any, level: int, node: Any) -> Tensor:
+    """Return an argument that the function returned as a view of itself without its history."""
+    made = _copy(o)
+    if level and o._level == level:
+        made._data = lowered(payload)
+    made._node = None
+    made._ver = version_of(o)
+    made._view = (o, TABLE["view"], {"shape": tuple(o.shape)}, None)
+    made._ver.members.add(ref(made, made._ver.members.discard))
+    if node is not None:
+        _freeze(made)
+    return made
+
+
+def _freeze(view: Tensor) -> None:
+    """Note that a write through this view, or to its base, would bypass the function's own gradient."""
+    meta_of(view).frozen = "function"
+    view._ver.frozen = True  # type: ignore[union-attr]
+
+
+def _save(node: Any, to_save: tuple, raw: tuple, outs: list, same: tuple) -> None:
+    saved: list = []
+    boxes: list = []
+    for k, value in enumerate(to_save):
+        t, owners = unbox(value)
+        boxes.append(owners)
+        if t is None:
+            saved.append(None)
+            continue
+        if not isinstance(t, Tensor):
+            raise TypeError(f"save_for_backward can only save variables, but argument {k} is of type {type(t).__name__}")
+        j = index_of(t, raw)
+        if j is not None and outs[j]._node is not None and (same[j] is None or outs[j] is t):
+            saved.append(pack_output(outs[j], j))
+        else:
+            saved.append(pack(t))
+    refuse_inference(tuple(saved))
+    node.saved = tuple(saved)
+    node.boxes = tuple(boxes) if any(boxes) else ()
