@@ -83,6 +83,11 @@ class Batched(Tensor):
                 link_view(t, args[0], op, params, i)
         return several
 
+    def _custom(self, rules: Any, args: tuple) -> Any:
+        from chainrule.transforms.custom.batched import on_batched
+
+        return on_batched(self, rules, args)
+
     def _lifted(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as one of this: the same for every example. It is a copy: a place to write to."""
         counts = (self._data.shape[0], *(1,) * value.ndim)

@@ -59,6 +59,10 @@ class Equation:
         self.op, self.operands, self.params, self.results = op, operands, params, results
         self.several, self.recorded = several, recorded
 
+    def evaluate(self, operands: tuple) -> Any:
+        """Return the op's result for the values of its operands."""
+        return run(self.op, operands, self.params)
+
 
 class Graph:
     """A function as a list of equations, as :func:`chainrule.func.trace` returns it.
@@ -131,10 +135,10 @@ class Graph:
         for equation, dropped in zip(self.equations, self._dropped, strict=True):
             operands = tuple([env[o] if o.__class__ is Variable else o for o in equation.operands])
             if equation.recorded or not modes().record:
-                out = run(equation.op, operands, equation.params)
+                out = equation.evaluate(operands)
             else:
                 with no_grad():
-                    out = run(equation.op, operands, equation.params)
+                    out = equation.evaluate(operands)
             if equation.several:
                 env.update(zip(equation.results, out, strict=True))
             else:

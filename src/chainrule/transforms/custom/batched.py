@@ -8,6 +8,7 @@ from typing import Any
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import scope
 from chainrule.core.op import TABLE
+from chainrule.core.record import is_inexact
 from chainrule.core.tensor import Tensor
 from chainrule.transforms.custom.call import Outcome, Rules, run
 from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
@@ -82,9 +83,19 @@ class BatchedForm(Rules):
                 a.copy_(raised(v._data))
         single = not isinstance(out, tuple)
         outs = (out,) if single else out
-        self.out_on = tuple([isinstance(o, Tensor) and o._level == level for o in outs])
-        payloads = tuple([_lower(o, known) if batched else o for o, batched in zip(outs, self.out_on, strict=True)])
-        return payloads[0] if single else payloads
+        # A result that all examples share gets a batch axis too: each example's part of its gradient must come alone, for
+        # `backward` mixes it with theirs before the sum over the batch.
+        made, on = [], []
+        for o in outs:
+            here = isinstance(o, Tensor) and o._level == level
+            if here:
+                o = _lower(o, known)
+            elif isinstance(o, Tensor) and is_inexact(o) and not any(o is a and a._version for a in args):
+                o, here = _spread(o, self.size), True
+            made.append(o)
+            on.append(here)
+        self.out_on = tuple(on)
+        return made[0] if single else tuple(made)
 
     def setup(self, ctx: Any, args: tuple, output: Any) -> None:
         """Run `setup_context` on batched values."""

@@ -88,6 +88,11 @@ def run(rules: Rules, args: tuple, nested: bool) -> Outcome:
     for a in args:
         if isinstance(a, Tensor) and a._level > level:
             level, top = a._level, a
+    tracer = modes().tracer
+    if tracer is not None and level <= tracer.level and tracer.takes(args):
+        from chainrule.transforms.custom.traced import on_traced
+
+        return on_traced(tracer, rules, args, nested)
     if top is None:
         return _at_bottom(rules, args, nested)
     return top._custom(rules, args)  # type: ignore[attr-defined]

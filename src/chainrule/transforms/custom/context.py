@@ -13,6 +13,7 @@ from typing import Any
 from weakref import ref
 
 from chainrule.core.graph import Node, freed_error, new, next_id
+from chainrule.core.mode import modes
 from chainrule.core.saved import unpack
 from chainrule.core.tensor import Tensor, wrap
 
@@ -346,5 +347,5 @@ def raised(value: Any) -> Any:
 
 
 def lowered(t: Any) -> Any:
-    """Return a plain tensor that reverse mode does not watch as its payload, which is cheaper; others as they are."""
-    return t._data if t.__class__ is Tensor and t._node is None else t
+    """Return a plain tensor that nothing watches as its payload, which is cheaper; others as they are."""
+    return t._data if t.__class__ is Tensor and t._node is None and modes().tracer is None else t
