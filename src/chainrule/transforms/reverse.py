@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph import LEAF, LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
-from chainrule.core.mode import enable_grad, modes
+from chainrule.core.mode import enable_grad, modes, no_grad
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
@@ -84,7 +84,8 @@ def _nodes(edges: Iterable[Any]) -> list[Node]:
 def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None) -> Leaves:
     """Pull the roots' cotangents back to the leaves, adding to their `.grad`; or along `paths` to their targets.
 
-    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`. The leaves'
+    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`; or of any transform
+    above, for which the graph is a constant linear map. The leaves'
     cotangents are returned; those that `paths` captured are there.
     """
     token = hush()
@@ -93,6 +94,9 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
     try:
         if create_graph:
             with enable_grad():
+                leaves = _run(roots, level, True, retain_graph, paths)
+        elif not level and any([isinstance(g, Tensor) for _, g in roots]):  # values of a transform: rules must see tensors
+            with no_grad():
                 leaves = _run(roots, level, True, retain_graph, paths)
         else:
             leaves = _run(roots, level, False, retain_graph, paths)
