@@ -117,7 +117,7 @@ half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
-_LAZY = frozenset(("cuda", "func", "nn", "optim", "testing"))
+_LAZY = frozenset(("cuda", "func", "nn", "optim", "testing", "utils"))
 
 
 def __getattr__(name: str) -> _Any:

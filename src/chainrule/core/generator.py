@@ -6,6 +6,7 @@ NumPy's random module is loaded at the first draw, not at import.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class Generator:
         """NumPy's generator, which makes the draws."""
         if modes().tracer is not None:
             modes().tracer.refuse_draw()
+        self._noted()
         if self._rng is None:
             self._rng = np.random.Generator(np.random.PCG64(self._seed))
         return self._rng
@@ -74,6 +76,7 @@ class Generator:
         seed = int(seed)
         if not -(1 << 63) <= seed <= _MASK:
             raise ValueError("Overflow when unpacking long long")
+        self._noted()
         self._seed = seed & _MASK
         self._rng = None
         return self
@@ -109,6 +112,7 @@ class Generator:
             raise TypeError("RNG state must be a chainrule.ByteTensor")
         if raw.shape != (_STATE_BYTES,):
             raise RuntimeError("RNG state is wrong size")
+        self._noted()
         data, at, values = raw.tobytes(), 0, []
         for n in (16, 16, 1, 4, 8):
             values.append(int.from_bytes(data[at : at + n], "little"))
@@ -121,8 +125,59 @@ class Generator:
         }  # fmt: skip
         return self
 
+    def _noted(self) -> None:
+        draws = modes().draws
+        if draws is not None:
+            draws.note(self)
+
+    def _state(self) -> tuple:
+        """Return the state as it is kept, which costs no draw and no import."""
+        return self._seed, None if self._rng is None else self._rng.bit_generator.state
+
+    def _put(self, state: tuple) -> None:
+        self._seed, inner = state
+        if inner is None:
+            self._rng = None
+        else:
+            self.rng.bit_generator.state = inner
+
     def __reduce__(self) -> tuple:
         return (_restored, (self.get_state(),))
+
+
+class Draws:
+    """The states that generators had before their first draw in a block of code, for drawing the same again.
+
+    Parameters
+    ----------
+    outer : Draws, optional
+        Of a block around it, which takes note as well.
+    """
+
+    __slots__ = ("before", "outer")
+
+    def __init__(self, outer: Draws | None = None):
+        self.outer = outer
+        self.before: dict[Generator, tuple] = {}
+
+    def note(self, generator: Generator) -> None:
+        """Take note of a generator that is about to change."""
+        noting: Draws | None = self
+        while noting is not None:
+            if generator not in noting.before:
+                noting.before[generator] = generator._state()
+            noting = noting.outer
+
+    def rewind(self) -> Callable[[], None]:
+        """Set the generators back to those states; return the function that undoes it."""
+        now = {g: g._state() for g in self.before}
+
+        def put(states: dict[Generator, tuple]) -> None:
+            for generator, state in states.items():
+                generator._put(state)
+
+        put(self.before)
+        return lambda: put(now)
 
 
 def _restored(state: Tensor) -> Generator:

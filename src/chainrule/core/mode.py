@@ -39,8 +39,12 @@ class Mode:
         Why there may be none, where that is forbidden.
     anomaly : object or None
         What anomaly mode checks, where it is on.
+    draws : object or None
+        Notes the states of generators before they draw (`core.generator.Draws`).
     watchers : tuple
         What stands around every kernel (`dispatch.compute`), innermost last: profilers, selective checkpoints.
+    multithreading, layout : bool
+        Whether passes deep inside others may run in threads of their own; whether gradients take their tensors' strides.
     tracer : object or None
         The innermost trace that is running: `dispatch.run` asks it whether it takes an op.
     record : bool
@@ -58,8 +62,8 @@ class Mode:
     """
 
     __slots__ = (
-        "anomaly", "clear", "detour", "floor", "grad", "inference", "meta", "no_saving", "open", "plain", "record", "saving",
-        "scope", "tracer", "watched", "watchers",
+        "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "meta", "multithreading", "no_saving",
+        "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -74,10 +78,19 @@ class Mode:
         anomaly: Any = None,
         watchers: tuple = (),
         tracer: Any = None,
+        draws: Any = None,
+        multithreading: bool = True,
+        layout: bool = True,
     ):
         self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
-        self.open, self.saving, self.no_saving, self.anomaly, self.watchers = open, saving, no_saving, anomaly, watchers
-        self.tracer = tracer
+        self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
+        self.watchers, self.tracer, self.draws, self.multithreading, self.layout = (
+            watchers,
+            tracer,
+            draws,
+            multithreading,
+            layout,
+        )
         self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
         self.clear = clear = record and not (watched or watchers or tracer is not None)
@@ -96,7 +109,20 @@ class Mode:
         return self.having(grad=grad, inference=inference)
 
 
-_FLAGS = ("grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer")
+_FLAGS = (
+    "grad",
+    "inference",
+    "floor",
+    "scope",
+    "open",
+    "saving",
+    "no_saving",
+    "anomaly",
+    "watchers",
+    "tracer",
+    "draws",
+    "multithreading",
+)
 _flags = attrgetter(*_FLAGS)
 
 
@@ -130,25 +156,13 @@ def _grade(grad: bool, inference: bool) -> None:
     set_modes(modes().graded(grad, inference))
 
 
-class _Mode:
-    """A context manager and decorator that switches (grad, inference) and switches back."""
+class Decorator:
+    """What makes a context manager a decorator of functions, generators and coroutines; it says how to make a fresh one."""
 
-    __slots__ = ("_grad", "_inference", "_saved")
+    __slots__ = ()
 
-    def __init__(self, grad: bool | None, inference: bool | None):
-        self._grad, self._inference = grad, inference
-        self._saved: list[tuple[bool, bool]] = []
-
-    def __enter__(self) -> None:
-        m = modes()
-        self._saved.append((m.grad, m.inference))
-        _grade(m.grad if self._grad is None else self._grad, m.inference if self._inference is None else self._inference)
-
-    def __exit__(self, *exc: object) -> None:
-        _grade(*self._saved.pop())
-
-    def _fresh(self) -> _Mode:
-        return _Mode(self._grad, self._inference)
+    def _fresh(self) -> Any:
+        raise NotImplementedError
 
     def __call__(self, f: _F) -> _F:
         """Decorate a function, generator, coroutine or asynchronous generator, whose own code then runs in this mode."""
@@ -186,7 +200,28 @@ class _Mode:
         return wrapped  # type: ignore[return-value]
 
 
-def _drive(inner: Any, mode: _Mode) -> Any:
+class _Mode(Decorator):
+    """A context manager and decorator that switches (grad, inference) and switches back."""
+
+    __slots__ = ("_grad", "_inference", "_saved")
+
+    def __init__(self, grad: bool | None, inference: bool | None):
+        self._grad, self._inference = grad, inference
+        self._saved: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> None:
+        m = modes()
+        self._saved.append((m.grad, m.inference))
+        _grade(m.grad if self._grad is None else self._grad, m.inference if self._inference is None else self._inference)
+
+    def __exit__(self, *exc: object) -> None:
+        _grade(*self._saved.pop())
+
+    def _fresh(self) -> _Mode:
+        return _Mode(self._grad, self._inference)
+
+
+def _drive(inner: Any, mode: Decorator) -> Any:
     """Run a generator with `mode` on while its own code runs, and off while its consumer's does."""
     step, value = inner.send, None
     try:
@@ -209,14 +244,14 @@ def _drive(inner: Any, mode: _Mode) -> Any:
 class _Awaitable:
     __slots__ = ("_inner", "_mode")
 
-    def __init__(self, inner: Any, mode: _Mode):
+    def __init__(self, inner: Any, mode: Decorator):
         self._inner, self._mode = inner, mode
 
     def __await__(self) -> Any:
         return _drive(self._inner.__await__(), self._mode)
 
 
-async def _drive_async(inner: AsyncGenerator, mode: _Mode) -> AsyncGenerator:
+async def _drive_async(inner: AsyncGenerator, mode: Decorator) -> AsyncGenerator:
     """Run an asynchronous generator as `_drive` runs a generator."""
     step: Any
     step, value = inner.asend, None

@@ -29,10 +29,14 @@ else:
 ndarray = np.ndarray
 
 
+OWN: Any = "its own"
+
+
 class Meta:
     """What few tensors have: a gradient, hooks, marks."""
 
     grad: Any = None  # a tensor; or its payload, until someone asks for it
+    grad_dtype: Any = OWN  # the dtype that a leaf's gradient has; None for any
     retains = False
     inference = False
     made = 0  # the level of the transform inside which the tensor was made
@@ -305,16 +309,47 @@ class Tensor(Methods):
                 f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
                 f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
             )
-        if value.dtype is not self.dtype:
+        allowed = allowed_grad_dtype(self)
+        if value.dtype is not allowed and allowed is not None:
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with grad_dtype "
-                f"'{self.dtype}'. The gradient must match the tensor's dtype"
+                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with grad_dtype '{allowed}'. The "
+                "gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). You can set the tensor's "
+                "grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with caution. "
+                "Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they match."
             )
         meta_of(self).grad = value
 
     @grad.deleter
     def grad(self) -> None:
         self.grad = None
+
+    @property
+    def grad_dtype(self) -> dtype | None:
+        """The dtype of a leaf's gradient, which is cast to it: the leaf's own unless set; None leaves gradients as they come.
+
+        Raises
+        ------
+        RuntimeError
+            For a result of a recorded operation, or if there is a gradient of another dtype already.
+        """
+        if not self.is_leaf:
+            raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
+        return allowed_grad_dtype(self)
+
+    @grad_dtype.setter
+    def grad_dtype(self, value: dtype | None) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+        if value is not None and not isinstance(value, dtype):
+            raise RuntimeError(f"grad_dtype must be a chainrule.dtype or None, but got {type(value).__name__}")
+        old = None if value is None else self.grad
+        if old is not None and old.dtype is not value:
+            raise RuntimeError(
+                f"Cannot set grad_dtype to '{value.old_name}' because there is already a gradient with dtype "  # type: ignore[union-attr]
+                f"'{old.dtype}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the new "
+                "grad_dtype matches the existing gradient's dtype."
+            )
+        meta_of(self).grad_dtype = value
 
     @property
     def retains_grad(self) -> bool:
@@ -615,6 +650,12 @@ def check_differentiable(d: dtype) -> None:
     """Raise PyTorch's error for a dtype that cannot require gradients."""
     if d.category < FLOAT:
         raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients, not {d}")
+
+
+def allowed_grad_dtype(t: Tensor) -> dtype | None:
+    """Return the dtype that a tensor's gradient must have; None for any."""
+    found = t._meta.grad_dtype if t._meta.__class__ is Meta else OWN
+    return t.dtype if found is OWN else found
 
 
 def keep_gradient(edge: Any, tensor: ref) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode import modes
 from chainrule.core.op import TABLE
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.tensor import Meta, Tensor, meta_of, version_of, wrap, wrap_at
+from chainrule.core.tensor import OWN, Meta, Tensor, allowed_grad_dtype, meta_of, version_of, wrap, wrap_at
 
 ndarray = np.ndarray
 _accumulating = threading.Lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf
@@ -28,14 +29,23 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
             if meta.__class__ is not Meta:
                 meta = meta_of(tensor)
             old = meta.grad
+            if meta.grad_dtype is not OWN:
+                g = in_dtype(g, tensor)
             if create_graph:
                 meta.grad = TABLE["clone"].call(g) if old is None else tensor.grad + g  # type: ignore[operator]
             elif level:
                 meta.grad = wrap_at(level, g) if old is None else old + wrap_at(level, g)
             elif old is None:
                 if g.dtype is not tensor._data.dtype:
-                    g, owned = in_dtype(g, tensor), True
-                meta.grad = g if owned or g.__class__ is not ndarray else g.copy()
+                    cast = in_dtype(g, tensor)
+                    g, owned = cast, owned or cast is not g
+                if g.__class__ is ndarray:
+                    if g.strides != tensor._data.strides and g.size and modes().layout:
+                        cast = laid_out(g, tensor._data)
+                        g, owned = cast, owned or cast is not g
+                    meta.grad = g if owned else g.copy()
+                else:
+                    meta.grad = g
             else:
                 token = hush()
                 try:
@@ -47,18 +57,44 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
 def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
     """Add a raw cotangent to a gradient that is there already: a payload, or the tensor made of it for its reader."""
     if not isinstance(old, Tensor):
-        meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
+        meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else added(old, g)
     elif old._level:
         meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
     else:
         if old._data.__class__ is ndarray:
             np.add(old._data, g, out=old._data, casting="same_kind")
         else:
-            old._data = old._data + g
+            old._data = added(old._data, g)
         version_of(old).bump()
 
 
 def in_dtype(g: Any, t: Tensor) -> Any:
-    """Return a raw cotangent in the dtype of its tensor: bfloat16 widens where a rule meets a Python number."""
-    d = t.dtype.numpy
-    return g if isinstance(g, Tensor) or g.dtype is d else g.astype(d)
+    """Return a cotangent in the dtype of its tensor's gradient: bfloat16 widens where a rule meets a Python number."""
+    wanted = allowed_grad_dtype(t)
+    if wanted is None:
+        return g
+    if isinstance(g, Tensor):
+        return g if t._meta.__class__ is not Meta or t._meta.grad_dtype is OWN else cast_to(g, wanted)
+    return g if g.dtype is wanted.numpy else g.astype(wanted.numpy)
+
+
+def cast_to(g: Tensor, wanted: Any) -> Tensor:
+    """Return a tensor in a dtype, recorded."""
+    return g if g.dtype is wanted else TABLE["to"].call(g, dtype=wanted.numpy, source=g.dtype.numpy)
+
+
+def laid_out(g: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Return a cotangent with the strides of its tensor's memory, or in C order where that has gaps."""
+    kept = np.empty_like(like, g.dtype)  # keeps the order of the axes, and no gaps
+    wanted = like if kept.strides == like.strides else np.empty(g.shape, g.dtype)
+    if all([a == b or n == 1 for a, b, n in zip(g.strides, wanted.strides, g.shape, strict=True)]):
+        return g
+    kept = kept if wanted is like else wanted
+    kept[...] = g
+    return kept
+
+
+def added(old: Any, g: Any) -> Any:
+    """Return the sum of two NumPy scalars in the first's dtype."""
+    total = old + g
+    return total if total.dtype is old.dtype else total.astype(old.dtype)

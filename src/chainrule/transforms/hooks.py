@@ -12,10 +12,10 @@ from typing import Any
 from chainrule.core.graph import LEAF_EDGE, PORT, Hooks, Node
 from chainrule.core.hooks import node_hooks
 from chainrule.core.mode import no_grad
-from chainrule.core.tensor import Meta, Tensor, wrap
-from chainrule.transforms.accumulate import accumulate
+from chainrule.core.tensor import OWN, Meta, Tensor, wrap
+from chainrule.transforms.accumulate import accumulate, in_dtype
 
-RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks or None] of the innermost pass
+RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks, depth] of the innermost pass
 
 
 def queue_callback(f: Callable) -> None:
@@ -50,7 +50,7 @@ def reached() -> dict[int, int]:
     this = RUNNING.get()
     if this is None:
         raise RuntimeError("no backward pass is running")
-    roots, paths, _ = this
+    roots, paths, *_ = this
     return contributions([edge for edge, _ in roots], paths)
 
 
@@ -99,7 +99,7 @@ class Pass:
 
     def taken(self, t: Tensor | None) -> Any:
         """Return a hook's tensor as the pass sees it."""
-        if t is None or self.create_graph:
+        if t is None or (self.create_graph and t._level <= self.level):
             return t
         if t._level > self.level:
             raise RuntimeError("a hook returned a value of a transform inside which the differentiated values were not made")
@@ -224,6 +224,8 @@ def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -
         if accumulates:
             accumulate([(leaf, g, owned)], run.level, run.create_graph)
         return g
+    if meta.grad_dtype is not OWN:
+        g, owned = in_dtype(g, leaf), False
     if meta.hooks:
         g, owned = through_tensor_hooks(meta.hooks, g, run), False
     if not accumulates:

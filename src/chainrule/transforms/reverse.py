@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph import LEAF, LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
-from chainrule.core.mode import enable_grad, modes, no_grad
+from chainrule.core.mode import enable_grad, modes
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hooks import RUNNING, Pass, call_back, capture_last, pull_with_hooks
+from chainrule.transforms.reentry import DEEP, on_fresh_stack
 
 ndarray = np.ndarray
 Roots = Sequence[tuple[Any, Any]]  # (edge, cotangent)
@@ -84,19 +85,19 @@ def _nodes(edges: Iterable[Any]) -> list[Node]:
 def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None) -> Leaves:
     """Pull the roots' cotangents back to the leaves, adding to their `.grad`; or along `paths` to their targets.
 
-    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`; or of any transform
-    above, for which the graph is a constant linear map. The leaves'
+    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`. The leaves'
     cotangents are returned; those that `paths` captured are there.
     """
+    outer = RUNNING.get()
+    depth = 0 if outer is None else outer[3] + 1
+    if depth == DEEP and modes().multithreading:
+        return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths)
     token = hush()
-    this = [roots, paths, None]
-    outer = RUNNING.set(this)
+    this = [roots, paths, None, depth]
+    RUNNING.set(this)
     try:
         if create_graph:
             with enable_grad():
-                leaves = _run(roots, level, True, retain_graph, paths)
-        elif not level and any([isinstance(g, Tensor) for _, g in roots]):  # values of a transform: rules must see tensors
-            with no_grad():
                 leaves = _run(roots, level, True, retain_graph, paths)
         else:
             leaves = _run(roots, level, False, retain_graph, paths)
@@ -104,7 +105,7 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
             call_back(this)
         return leaves
     finally:
-        RUNNING.reset(outer)
+        RUNNING.set(outer)
         unhush(token)
 
 
