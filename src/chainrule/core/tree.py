@@ -109,6 +109,30 @@ def _flatten(tree: Any, leaves: list) -> TreeSpec:
     return TreeSpec(kind, context, [_flatten(child, leaves) for child in children])
 
 
+def flatten_up_to(spec: TreeSpec, tree: Any, what: str = "tree") -> list:
+    """Return what stands in a pytree in the places of the leaves of a structure: any pytrees.
+
+    Raises
+    ------
+    RuntimeError
+        If the tree has another structure above those places; the message begins with `what`.
+
+    Examples
+    --------
+    >>> from chainrule.core.tree import flatten_up_to, tree_flatten
+    >>> flatten_up_to(tree_flatten({"a": 1, "b": 2})[1], {"a": [1, 2], "b": (3,)})
+    [[1, 2], (3,)]
+    """
+    if spec.kind is None:
+        return [tree]
+    found = _NODES.get(tree.__class__)
+    if tree.__class__ is spec.kind:
+        children, context = found[0](tree) if found is not None else (list(tree), None)
+        if len(children) == len(spec.children) and context == spec.context:
+            return [leaf for child, s in zip(children, spec.children, strict=True) for leaf in flatten_up_to(s, child, what)]
+    raise RuntimeError(f"{what} has another structure: {tree!r} in the place of {spec}")
+
+
 def tree_unflatten(leaves: list, spec: TreeSpec) -> Any:
     """Return the pytree of a structure with the given leaves.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import Tensor, innermost
+from chainrule.core.tensor import Tensor
 from chainrule.functions.fill import empty, empty_strided, filled, finished, full, number, numpy_dtype, ones, size_of, zeros
 
 __all__ = ["empty_like", "full_like", "ones_like", "zeros_like"]
@@ -18,12 +18,10 @@ def like(input: Any, name: str, make: Callable, dtype: Any, device: Any, require
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     numpy = numpy_dtype(dtype, input.dtype)
-    model = innermost(input)
-    if input._level or model.ndim < 2:
-        model = np.broadcast_to(np.zeros((), bool), tuple(input.shape))
-        array = np.empty(model.shape, numpy)
+    if input._level or input.ndim < 2:
+        array = np.empty(tuple(input.shape), numpy)
     else:
-        array = np.empty_like(model, numpy, subok=False)
+        array = np.empty_like(input._data, numpy, subok=False)
     return finished(make(array), device, requires_grad)
 
 
