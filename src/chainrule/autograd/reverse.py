@@ -12,7 +12,7 @@ from chainrule.core.graph import LEAF, LEAF_EDGE
 from chainrule.core.mode import enable_grad, modes
 from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
-from chainrule.core.tensor import Tensor, innermost, wrap, wrap_at
+from chainrule.core.tensor import Tensor, Tracked, innermost, wrap, wrap_at
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.forward import Dual, dual
 from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
@@ -238,6 +238,11 @@ def _cotangents(roots: list, given: Any, create_graph: bool) -> list[tuple[Any, 
         raise RuntimeError(f"got {len(roots)} tensors and {len(given)} gradients")
     pairs = []
     for i, (root, g) in enumerate(zip(roots, given, strict=True)):
+        if root._level and root.__class__ is not Tracked:
+            raise RuntimeError(
+                f"element {i} of tensors is a value inside another transform ({type(root).__name__}), which records no "
+                "backward pass; differentiate there with func.grad or func.vjp"
+            )
         g = _one(root) if g is None and root.requires_grad else g
         if g is not None:
             g = checked_cotangent(g, root, i)

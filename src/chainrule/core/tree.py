@@ -127,7 +127,7 @@ def flatten_up_to(spec: TreeSpec, tree: Any, what: str = "tree") -> list:
         return [tree]
     found = _NODES.get(tree.__class__)
     if tree.__class__ is spec.kind:
-        children, context = found[0](tree) if found is not None else (list(tree), None)
+        children, context = found[0](tree) if found is not None else (list(tree), None)  # type: ignore[call-overload]
         if len(children) == len(spec.children) and context == spec.context:
             return [leaf for child, s in zip(children, spec.children, strict=True) for leaf in flatten_up_to(s, child, what)]
     raise RuntimeError(f"{what} has another structure: {tree!r} in the place of {spec}")

@@ -7,8 +7,8 @@ No op has a Taylor rule. Three cases follow from what an op declares (Griewank &
 - else ``out' = jvp(x', x, out)``: the op's own rule, run once on series, gives the coefficients of the derivative, and so
   those of the result. Its k-th needs only those of lower order, even where the rule names the result itself.
 
-What rules make of the same operands is shared (the rule of sin makes a cos, whose rule makes that sin), so the cost grows with a
-small power of the order.
+What rules make of the same operands is shared (the rule of sin makes a cos, whose rule makes that sin), so the cost grows
+with a small power of the order.
 """
 
 from __future__ import annotations
