@@ -64,11 +64,8 @@ def backward(
         if not wanted:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         wanted = list({id(t): t for t in wanted}.values())  # a tensor given twice gets its gradient once
-        for i, t in enumerate(wanted):
-            if not t.requires_grad:
-                raise RuntimeError(
-                    f"One of the differentiated Tensors given as 'inputs' to backward does not require grad (index {i})"
-                )
+        for t in wanted:
+            t.retain_grad()  # as PyTorch does: the gradient of a result among the inputs is kept from now on
     if create_graph:
         warnings.warn(
             "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
@@ -89,8 +86,6 @@ def backward(
     if wanted is None:
         run_pass(cotangents, level, create_graph, retain)
         return
-    for t in wanted:
-        t.retain_grad()  # as PyTorch does: the gradient of a result among the inputs is kept from now on
     paths = Paths([edge for edge, _ in cotangents], [edge_of(t) for t in wanted], accumulates=True)
     run_pass(cotangents, level, create_graph, retain, paths)
 
@@ -119,7 +114,7 @@ def grad(
     retain_graph, create_graph : bool
         As in :func:`backward`.
     only_inputs : bool
-        Must be True, as in PyTorch.
+        Without effect but a warning, as in PyTorch.
     allow_unused : bool, optional
         Return None for an input that the outputs do not depend on, instead of raising. Default: `materialize_grads`.
     is_grads_batched : bool
@@ -148,7 +143,12 @@ def grad(
     (tensor(18.),)
     """
     if not only_inputs:
-        raise ValueError("only_inputs=False is no longer supported; accumulate with backward() instead")
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
+            "of the graph, please use chainrule.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."

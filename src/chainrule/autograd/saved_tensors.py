@@ -6,6 +6,7 @@ How a node keeps what hooks return is ``core.saved``'s.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ContextDecorator
 from typing import Any
 
 from chainrule.core.mode import back, modes, switch
@@ -103,8 +104,8 @@ def _from_cpu(packed: tuple[Tensor, int]) -> Tensor:
     return t
 
 
-class disable_saved_tensors_hooks:  # noqa: N801 - PyTorch's public name
-    """Forbid hooks on saved tensors; a context manager, of this thread.
+class disable_saved_tensors_hooks(ContextDecorator):  # noqa: N801 - PyTorch's public name
+    """Forbid hooks on saved tensors; a context manager and decorator, of this thread.
 
     Parameters
     ----------

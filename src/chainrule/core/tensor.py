@@ -459,18 +459,18 @@ class Tensor(Methods):
         return np.array(array, dtype, copy=copy) if dtype is not None or copy else array
 
     def __float__(self) -> float:
-        self._warn_conversion()
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        self._warn_conversion()
-        return int(self.item())
+        return int(self._number())
 
     def __complex__(self) -> complex:
-        self._warn_conversion()
-        return complex(self.item())
+        return complex(self._number())
 
-    def _warn_conversion(self) -> None:
+    def _number(self) -> Any:
+        """Return the one element for a conversion to a Python number."""
+        if self.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
         if self._node is not None:
             warnings.warn(
                 "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior. "
@@ -478,6 +478,7 @@ class Tensor(Methods):
                 UserWarning,
                 stacklevel=3,
             )
+        return self.item()
 
     def __index__(self) -> int:
         if self.dtype.category > dtypes.INT or self.numel() != 1:

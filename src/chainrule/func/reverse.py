@@ -10,11 +10,11 @@ import numpy as np
 
 from chainrule.autograd.forward_ad import lowered, raised
 from chainrule.autograd.reverse import checked_cotangent
-from chainrule.core.dtype import COMPLEX
+from chainrule.core.dtype import COMPLEX, FLOAT
 from chainrule.core.graph import LEAF
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import recording
-from chainrule.core.tensor import Tensor, Tracked, check_differentiable, wrap, wrap_at
+from chainrule.core.tensor import Tensor, Tracked, wrap, wrap_at
 from chainrule.core.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.transforms.forward import zeros_like
@@ -80,7 +80,8 @@ class Record:
 def _leaf(level: int, t: Any) -> Tensor:
     if not isinstance(t, Tensor):
         raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
-    check_differentiable(t.dtype)
+    if t.dtype.category < FLOAT:
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
     made = wrap_at(level, lowered(t))
     made._node = LEAF
     return made
