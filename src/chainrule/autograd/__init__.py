@@ -16,6 +16,7 @@ from chainrule.autograd.grad_mode import (
 )
 from chainrule.autograd.gradcheck import gradcheck, gradgradcheck
 from chainrule.autograd.reverse import backward, grad
+from chainrule.autograd.variable import Variable
 
 if TYPE_CHECKING:
     from chainrule.autograd import function, functional
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Function",
+    "Variable",
     "backward",
     "enable_grad",
     "enforce_grad_layout_policy",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autograd.edge import GradientEdge, Unseen, tensor_at
 from chainrule.core.graph import LEAF, LEAF_EDGE
 from chainrule.core.mode import enable_grad, modes
 from chainrule.core.op import TABLE
@@ -161,6 +162,8 @@ def grad(
             is_grads_batched, materialize_grads,
         )  # fmt: skip
         return dict(zip(keys, found, strict=True))
+    if materialize_grads and any(isinstance(t, GradientEdge) for t in _listed(inputs)):
+        raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
     roots, wanted = _sequence(outputs), _sequence(inputs)
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
@@ -194,8 +197,11 @@ def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, creat
     level = roots[0]._level
     found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
     if create_graph:
-        return [None if g is None else in_dtype(g, t) for g, t in zip(found, wanted, strict=True)]
-    return [None if g is None else wrap_at(level, in_dtype(g, t)) for g, t in zip(found, wanted, strict=True)]
+        return [g if g is None or t.__class__ is Unseen else in_dtype(g, t) for g, t in zip(found, wanted, strict=True)]
+    return [
+        None if g is None else wrap_at(level, g if t.__class__ is Unseen else in_dtype(g, t))
+        for g, t in zip(found, wanted, strict=True)
+    ]
 
 
 def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
@@ -216,12 +222,18 @@ def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, c
     return [None if column[0] is None else stack(*column, axis=0) for column in zip(*rows, strict=True)]
 
 
+def _listed(tensors: Any) -> list:
+    return [tensors] if isinstance(tensors, (Tensor, GradientEdge)) else list(tensors)
+
+
 def _sequence(tensors: Any) -> list:
     if isinstance(tensors, Tensor):
         return [tensors]
+    if isinstance(tensors, GradientEdge):
+        return [tensor_at(tensors)]
     if tensors is None:
         return []
-    found = list(tensors)
+    found = [tensor_at(t) if isinstance(t, GradientEdge) else t for t in tensors]
     for t in found:
         if t is not None and not isinstance(t, Tensor):
             raise TypeError(f"expected a Tensor or a sequence of Tensors, got an element of type {type(t).__name__}")
@@ -256,6 +268,11 @@ def _cotangents(roots: list, given: Any, create_graph: bool) -> list[tuple[Any, 
 
 def _one(root: Tensor) -> Tensor:
     """Return the cotangent 1 of a real scalar."""
+    if root.__class__ is Unseen:
+        raise RuntimeError(
+            "the shape of this GradientEdge's value is not known, so its gradient cannot be created implicitly: give it, or "
+            "take the edge with get_gradient_edge(tensor)"
+        )
     if root.numel() != 1:
         raise RuntimeError(f"grad can be implicitly created only for scalar outputs, not for one of shape {list(root.shape)}")
     if is_complex(root):
@@ -268,6 +285,8 @@ _ONES = {cls: cls(1) for cls in (np.float32, np.float64, np.float16)}
 
 def checked_cotangent(g: Tensor, root: Tensor, i: int) -> Tensor:
     """Return the cotangent of a root in its dtype; raise PyTorch's error where it does not fit the root."""
+    if root.__class__ is Unseen:
+        return g
     if g.shape != root.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {root.shape}."

@@ -133,12 +133,20 @@ def _records(target: Tensor, args: tuple) -> bool:
     return target._node is not None or any(isinstance(a, Tensor) and (a._node is not None or a._level) for a in args)
 
 
+def about_to_write(target: Tensor) -> None:
+    """Tell whoever must know before a tensor's memory changes."""
+    on_write = modes().on_write
+    if on_write is not None:
+        on_write(target)
+
+
 def check_writable(target: Tensor, value: Any = None) -> None:
     """Raise PyTorch's error if `target` may not be written to in the current mode, with `value` where that is known."""
     if not isinstance(target, Tensor):
         raise TypeError(f"only a Tensor can be written in place, not {type(target).__name__}")
     if modes().tracer is not None:
         modes().tracer.before_write(target)
+    about_to_write(target)
     if target._view is not None and repeats(target):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "

@@ -37,6 +37,8 @@ class Mode:
         The (pack, unpack) hooks in force for saved tensors.
     no_saving : str or None
         Why there may be none, where that is forbidden.
+    on_write : callable or None
+        Called with a tensor that is about to be written to in place.
     anomaly : object or None
         What anomaly mode checks, where it is on.
     draws : object or None
@@ -63,7 +65,7 @@ class Mode:
 
     __slots__ = (
         "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "meta", "multithreading", "no_saving",
-        "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
+        "on_write", "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -81,16 +83,12 @@ class Mode:
         draws: Any = None,
         multithreading: bool = True,
         layout: bool = True,
+        on_write: Callable | None = None,
     ):
         self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
-        self.watchers, self.tracer, self.draws, self.multithreading, self.layout = (
-            watchers,
-            tracer,
-            draws,
-            multithreading,
-            layout,
-        )
+        self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
+        self.multithreading, self.layout = multithreading, layout
         self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
         self.clear = clear = record and not (watched or watchers or tracer is not None)
@@ -110,19 +108,9 @@ class Mode:
 
 
 _FLAGS = (
-    "grad",
-    "inference",
-    "floor",
-    "scope",
-    "open",
-    "saving",
-    "no_saving",
-    "anomaly",
-    "watchers",
-    "tracer",
-    "draws",
-    "multithreading",
-)
+    "grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
+    "multithreading", "layout", "on_write",
+)  # fmt: skip
 _flags = attrgetter(*_FLAGS)
 
 
@@ -300,8 +288,10 @@ class recording:  # noqa: N801 - a context manager like the others
         level = self._level
         floor = m.floor if m.record else level
         # `having` would take 3 µs of the 20 that a small gradient takes
-        rest = m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer
-        self._entered = Mode(True, False, floor, level, *rest)
+        self._entered = Mode(
+            True, False, floor, level, m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
+            m.multithreading, m.layout, m.on_write,
+        )  # fmt: skip
         set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.inplace import about_to_write
 from chainrule.core.mode import no_grad
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
 from chainrule.functions.join import cat
@@ -145,6 +146,7 @@ def clip_grad_norm_(
     factor = float(max_norm) / (array_of(total)[()] + 1e-6)
     if not factor >= 1:  # NaN scales too
         for g in grads:
+            about_to_write(g)
             array = array_of(g)
             np.multiply(array, array.real.dtype.type(factor), out=array)
             version_of(g).bump()

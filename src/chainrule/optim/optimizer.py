@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dtype import get_default_dtype
+from chainrule.core.inplace import about_to_write
 from chainrule.core.mode import enable_grad, no_grad
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
@@ -273,6 +274,7 @@ def zero_step() -> Tensor:
 
 def flat(t: Tensor) -> ndarray:
     """Return a tensor's values as a real vector, sharing memory where it is contiguous; complex ones as pairs."""
+    about_to_write(t)
     array = array_of(t).reshape(-1)
     return array.view(array.real.dtype) if array.dtype.kind == "c" else array
 

@@ -15,7 +15,7 @@ from chainrule.core.mode import no_grad
 from chainrule.core.tensor import OWN, Meta, Tensor, wrap
 from chainrule.transforms.accumulate import accumulate, in_dtype
 
-RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks, depth] of the innermost pass
+RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks, depth, notes] of the innermost
 
 
 def queue_callback(f: Callable) -> None:
@@ -30,6 +30,16 @@ def queue_callback(f: Callable) -> None:
     if this is None:
         raise RuntimeError("Final callbacks can only be installed during backward pass.")
     this[2] = [*(this[2] or ()), f]
+
+
+def notes_of_pass() -> dict:
+    """Return a dictionary that lives as long as the pass that is running."""
+    this = RUNNING.get()
+    if this is None:
+        raise AssertionError("expected this hook to be called inside a backward call")
+    if this[4] is None:
+        this[4] = {}
+    return this[4]
 
 
 def call_back(this: list) -> None:

@@ -93,7 +93,7 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
     if depth == DEEP and modes().multithreading:
         return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths)
     token = hush()
-    this = [roots, paths, None, depth]
+    this = [roots, paths, None, depth, None]
     RUNNING.set(this)
     try:
         if create_graph:
