@@ -34,7 +34,7 @@ class GradientEdge(NamedTuple):
     >>> out = (y * y).sum()
     >>> del y
     >>> cr.autograd.grad(out, edge)
-    (tensor([6., 12.]),)
+    (tensor([ 6., 12.]),)
     """
 
     node: Node
