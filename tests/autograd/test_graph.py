@@ -87,7 +87,7 @@ def errors_of_edges(lib, say):
     s = y.sum()
     ey, es, other = graph.get_gradient_edge(y), graph.get_gradient_edge(s), graph.get_gradient_edge(w * 1)
     say.error(lambda: graph.get_gradient_edge(lib.ones(1)))
-    say.error(lambda: lib.autograd.backward(ey), words=55)
+    say.error(lambda: lib.autograd.backward(ey), words=50)
     say.error(lambda: grad(ey, x, lib.ones(3, dtype=lib.float64)))
     say.error(lambda: grad(es, other, retain_graph=True))
     say.error(lambda: grad(es, other, materialize_grads=True))
