@@ -233,7 +233,7 @@ class _UserRules(custom.Rules):
     def jvp(self, ctx: Any, tangents: tuple) -> Any:
         return self.cls.jvp(ctx, *tangents)
 
-    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int) -> Any:
+    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int, above: int) -> Any:
         cls, overridden = self.cls, self.cls.vmap is not Function.vmap
         if cls.generate_vmap_rule:
             if overridden:
@@ -242,7 +242,7 @@ class _UserRules(custom.Rules):
                     "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap staticmethod to avoid "
                     f"ambiguity. {_MORE}"
                 )
-            return super().batched(lower, args, level, on, size)
+            return super().batched(lower, args, level, on, size, above)
         if not overridden:
             raise RuntimeError(
                 f"You tried to vmap over {self.name}, but it does not have vmap support. Please override and implement the "

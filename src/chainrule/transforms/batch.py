@@ -83,10 +83,10 @@ class Batched(Tensor):
                 link_view(t, args[0], op, params, i)
         return several
 
-    def _custom(self, rules: Any, args: tuple) -> Any:
+    def _custom(self, rules: Any, args: tuple, above: int) -> Any:
         from chainrule.transforms.custom.batched import on_batched
 
-        return on_batched(self, rules, args)
+        return on_batched(self, rules, args, above)
 
     def _lifted(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as one of this: the same for every example. It is a copy: a place to write to."""

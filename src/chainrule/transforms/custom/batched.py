@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.core.levels import fresh_level
@@ -15,20 +15,20 @@ from chainrule.transforms.custom.context import Boxed, ContextView, lowered, map
 from chainrule.transforms.custom.pull import summed
 
 
-def on_batched(self: Tensor, rules: Rules, args: tuple) -> Outcome:
+def on_batched(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
     """Run a call at a batched level."""
     level = self._level
     on = tuple([isinstance(a, Tensor) and a._level == level for a in args])
     lower = tuple([raised(a._data) if batched else a for a, batched in zip(args, on, strict=True)])
-    return rules.batched(lower, args, level, on, self._data.shape[0])
+    return rules.batched(lower, args, level, on, self._data.shape[0], above)
 
 
-def run_batched(rules: Rules, lower: tuple, args: tuple, level: int, on: tuple, size: int) -> Outcome:
+def run_batched(rules: Rules, lower: tuple, args: tuple, level: int, on: tuple, size: int, above: int) -> Outcome:
     """Run the batched form of a function on payloads, and make batched values of what it gave."""
     from chainrule.transforms.batch import batched_at
 
     form = BatchedForm(rules, on, size)
-    inner = run(form, lower, True)
+    inner = run(form, lower, above)
     known = {id(b): a for b, a, batched in zip(lower, args, on, strict=True) if batched}
     outs = []
     for o, i, batched in zip(inner.outs, inner.same, form.out_on, strict=True):
@@ -70,6 +70,17 @@ class BatchedForm(Rules):
 
     def forward(self, ctx: Any, args: tuple) -> Any:
         """Run `forward` on batched values."""
+        return self._run(self.inner.forward, ctx, args)
+
+    def openly(self, ctx: Any, args: tuple) -> Any:
+        """Do so on values that transforms watch."""
+        return self._run(self.inner.openly, ctx, args)
+
+    def no_jvp(self) -> Exception | None:
+        """Return the function's."""
+        return self.inner.no_jvp()
+
+    def _run(self, forward: Callable, ctx: Any, args: tuple) -> Any:
         level = fresh_level()
         known: dict = {}
         self.shapes = tuple(
@@ -77,7 +88,7 @@ class BatchedForm(Rules):
         )
         values = self._lift(level, args, self.on, known)
         with scope(level):
-            out = self.inner.forward(self._view(ctx, level, known), values)
+            out = forward(self._view(ctx, level, known), values)
         for a, v, batched in zip(args, values, self.on, strict=True):
             if batched and v._version:
                 a.copy_(raised(v._data))

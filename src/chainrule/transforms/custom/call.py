@@ -51,11 +51,19 @@ class Rules:
         """Return the tangents of the results."""
         raise NotImplementedError
 
-    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int) -> Outcome:
+    def openly(self, ctx: Any, args: tuple) -> Any:
+        """Do as `forward`, on values that transforms watch: for a function without `jvp`, whose own operations then serve."""
+        raise NotImplementedError
+
+    def no_jvp(self) -> Exception | None:
+        """Return the error for forward mode, for a function without `jvp`."""
+        return None
+
+    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int, above: int) -> Outcome:
         """Run on values `args` of one batched level, whose payloads are `lower`; by default every method on batched values."""
         from chainrule.transforms.custom.batched import run_batched
 
-        return run_batched(self, lower, args, level, on, size)
+        return run_batched(self, lower, args, level, on, size, above)
 
 
 class Outcome(NamedTuple):
@@ -79,11 +87,14 @@ class Outcome(NamedTuple):
 
 def call(rules: Rules, *args: Any) -> Any:
     """Call a function with rules of its own; tensors among the arguments are differentiated in."""
-    return run(rules, args, False).result
+    return run(rules, args, ALONE).result
 
 
-def run(rules: Rules, args: tuple, nested: bool) -> Outcome:
-    """Run a call at the highest level among its arguments; `nested` if a higher level has handed it down."""
+ALONE, ABOVE, REVERSE = range(3)  # who has handed a call down: nobody, some level that wants `requests`, a reverse level
+
+
+def run(rules: Rules, args: tuple, above: int) -> Outcome:
+    """Run a call at the highest level among its arguments."""
     level, top = 0, None
     for a in args:
         if isinstance(a, Tensor) and a._level > level:
@@ -92,22 +103,22 @@ def run(rules: Rules, args: tuple, nested: bool) -> Outcome:
     if tracer is not None and level <= tracer.level and tracer.takes(args):
         from chainrule.transforms.custom.traced import on_traced
 
-        return on_traced(tracer, rules, args, nested)
+        return on_traced(tracer, rules, args, above)
     if top is None:
-        return _at_bottom(rules, args, nested)
-    return top._custom(rules, args)  # type: ignore[attr-defined]
+        return _at_bottom(rules, args, above)
+    return top._custom(rules, args, above)  # type: ignore[attr-defined]
 
 
-def _at_bottom(rules: Rules, args: tuple, nested: bool) -> Outcome:
+def _at_bottom(rules: Rules, args: tuple, above: int) -> Outcome:
     ctx = _context(rules, args, 0)
     node = _node(rules, ctx, args, 0)
     with no_grad():
         out = rules.forward(ctx, args)
         single = not isinstance(out, tuple)
         raw = (out,) if single else tuple(out)
-        if rules.separate and (node is not None or not nested):
+        if rules.separate and (node is not None or not above):
             rules.setup(ctx, args, out)
-    requests = None if rules.separate or not nested else dict(ctx.__dict__)
+    requests = None if rules.separate or not above else dict(ctx.__dict__)
     same = tuple([index_of(o, args) if isinstance(o, Tensor) else None for o in raw])
     return Outcome(_recorded(ctx, node, args, raw, raw, same, 0), single, raw, same, requests)
 
@@ -137,11 +148,11 @@ def _node(rules: Rules, ctx: Any, args: tuple, level: int) -> Any:
     return open_node(rules, ctx, args, level, tuple([edge_of(a, level) for a in args]), PULL_ALL)
 
 
-def on_tracked(self: Tensor, rules: Rules, args: tuple) -> Outcome:
+def on_tracked(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
     """Run a call at a reverse level above 0."""
     level = self._level
     lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
-    inner = run(rules, lower, True)
+    inner = run(rules, lower, REVERSE)
     raw = []
     for o, i in zip(inner.outs, inner.same, strict=True):
         if i is not None:

@@ -9,20 +9,25 @@ import numpy as np
 from chainrule.core.inplace import adopt
 from chainrule.core.record import is_inexact
 from chainrule.core.tensor import Tensor, version_of, wrap
-from chainrule.transforms.custom.call import Outcome, Rules, run, written_inputs
+from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, run, written_inputs
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.forward import Dual, dual
 
 
-def on_duals(self: Tensor, rules: Rules, args: tuple) -> Outcome:
-    """Run a call at a forward level."""
+def on_duals(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
+    """Run a call at a forward level: on primals, with the tangents that `jvp` returns."""
     level = self._level
+    error = rules.no_jvp()
+    if error is not None:
+        if above != REVERSE:
+            raise error
+        return _openly(rules, args, level)
     lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
     tangents = [
         a._tangent if isinstance(a, Tensor) and a._level == level else None
         for a in args
     ]  # fmt: skip
-    inner = run(rules, lower, True)
+    inner = run(rules, lower, max(above, ABOVE))
     ctx = rules.face()
     ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in lower])
     if rules.separate:
@@ -50,6 +55,18 @@ def on_duals(self: Tensor, rules: Rules, args: tuple) -> Outcome:
 
 
 Dual._custom = on_duals  # type: ignore[attr-defined]
+
+
+def _openly(rules: Rules, args: tuple, level: int) -> Outcome:
+    """Run a function without `jvp` whose reverse derivative is taken: its own operations carry the tangents of that."""
+    ctx = rules.face()
+    out = rules.openly(ctx, args)
+    single = not isinstance(out, tuple)
+    outs = tuple([
+        dual(level, lowered(o), None) if isinstance(o, Tensor) and o._level < level else o for o in ((out,) if single else out)
+    ])
+    same = tuple([index_of(o, args) if isinstance(o, Tensor) else None for o in outs])
+    return Outcome(outs, single, outs, same, dict(ctx.__dict__))
 
 
 def _tangents(ctx: Any, lower: tuple, tangents: list) -> tuple:

@@ -33,11 +33,11 @@ class CallEquation(Equation):
 
     def evaluate(self, operands: tuple) -> tuple:
         """Run the function again."""
-        inner = run(self.op.rules, operands, self.params["kept"])
-        return (*_tensors(inner), *(_kept(operands, inner) if self.params["kept"] else ()))
+        inner = run(self.op.rules, operands, self.params["above"])
+        return (*_tensors(inner), *(_kept(operands, inner) if self.params["above"] else ()))
 
 
-def on_traced(tracer: Any, rules: Rules, args: tuple, nested: bool) -> Outcome:
+def on_traced(tracer: Any, rules: Rules, args: tuple, above: int) -> Outcome:
     """Run a call one level down, and record it."""
     level = tracer.level
     lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
@@ -48,18 +48,18 @@ def on_traced(tracer: Any, rules: Rules, args: tuple, nested: bool) -> Outcome:
     mode = modes()
     set_modes(tracer._below(mode))
     try:
-        inner = run(rules, lower, True)
+        inner = run(rules, lower, above)
     finally:
         set_modes(mode)
     if any(i is not None and o is lower[i] for o, i in zip(inner.outs, inner.same, strict=True)):
         raise RuntimeError(
             f"{rules.name}: a function that writes to its arguments in place cannot be traced; have it return new tensors"
         )
-    kept = _kept(lower, inner) if nested else []
+    kept = _kept(lower, inner) if above else []
     values = [*_tensors(inner), *kept]
     made = [tracer.traced(lowered(t), Variable(tuple(t.shape), t.dtype)) for t in values]
     results = tuple([t._tangent for t in made])
-    tracer.equations.append(CallEquation(CallOp(rules), tuple(operands), {"kept": nested}, results, True, mode.record))
+    tracer.equations.append(CallEquation(CallOp(rules), tuple(operands), {"above": above}, results, True, mode.record))
     upper = iter(made)
     outs = tuple([next(upper) if isinstance(o, Tensor) else o for o in inner.outs])
     known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
