@@ -242,3 +242,19 @@ def test_methods_can_be_decorated():
     model = Model()
     assert func.grad(model.f)(double(1.0)).item() == 5
     assert model.f(double(1.0)).item() == 3
+
+
+@pytest.mark.parametrize("inner", [lambda x: x, lambda x: x.sin()])
+def test_taylor_mode_follows_the_rule(inner):
+    f, g = (lambda x, h=h: h(inner(x), x).exp() for h in (by_jvp, plain))
+    x, series = double(0.7), [double(1.0), *[double(0.0)] * 4]
+    expected = func.jet(g, (x,), (series,))[1]
+    for a, b in zip(func.jet(f, (x,), (series,))[1], expected, strict=True):
+        np.testing.assert_allclose(a.item(), b.item(), rtol=1e-12)
+    third = lambda f: func.grad(lambda x: func.jet(f, (x,), (series,))[1][2])
+    np.testing.assert_allclose(third(f)(x).item(), third(g)(x).item(), rtol=1e-12)
+    np.testing.assert_allclose(
+        func.jet(func.grad(f), (x,), (series,))[1][2].item(), func.jet(func.grad(g), (x,), (series,))[1][2].item(), rtol=1e-12
+    )
+    with pytest.raises(NotImplementedError, match="can't apply forward-mode"):
+        func.jet(lambda x: by_vjp(x, x), (x,), (series,))

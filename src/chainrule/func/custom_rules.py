@@ -204,10 +204,12 @@ class _JvpCall(_Call):
                 f"Custom JVP rule for function {self.name} must produce primal and tangent outputs with equal container "
                 f"(pytree) structures, but got {self.out_spec} and {spec} respectively."
             )
-        return tuple([
-            as_tensor(t) if isinstance(o, Tensor) and o.dtype.category >= 2 and t is not None else None
-            for o, t in zip(outs, found, strict=True)
-        ])
+        return tuple(
+            [
+                as_tensor(t) if isinstance(o, Tensor) and o.dtype.category >= 2 and t is not None else None
+                for o, t in zip(outs, found, strict=True)
+            ]
+        )
 
     def backward(self, ctx: Any, grads: tuple) -> tuple:
         primals = ctx.saved_tensors

@@ -88,7 +88,7 @@ class Coefficients:
             found = Coefficients(
                 self.expansion,
                 [zeros_like(self.known[0]) if first is None else first],
-                lambda k: _scaled(self[k + 1], k + 1),
+                lambda k: scaled(self[k + 1], k + 1),
             )
             self._slope = ref(found)
         return series(self.expansion.level, found.known[0], found)
@@ -132,6 +132,11 @@ class Series(Tensor):
             for i, t in enumerate(made):
                 link_view(t, args[0], op, params, i if several else None)
         return tuple(made) if several else made[0]
+
+    def _custom(self, rules: Any, args: tuple, above: int) -> Any:
+        from chainrule.transforms.custom.expanded import on_series
+
+        return on_series(self, rules, args, above)
 
     def _lifted(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this one."""
@@ -293,7 +298,7 @@ class _Differential(_Follow):
     def coefficients(self, k: int) -> Sequence[Any]:
         if self.slope is None:
             self.slope = self._of_rule()
-        return [_scaled(_coefficient(s, k - 1, self.step.level), k, divide=True) for s in self.slope]
+        return [scaled(coefficient(s, k - 1, self.step.level), k, divide=True) for s in self.slope]
 
     def _of_rule(self) -> Sequence[Any]:
         """Return the derivatives of the results, as series, from the op's own rule."""
@@ -304,7 +309,7 @@ class _Differential(_Follow):
         return self.each(jvp_of(step.op, primals, slopes, out, step.params))
 
 
-def _coefficient(value: Any, k: int, level: int) -> Any:
+def coefficient(value: Any, k: int, level: int) -> Any:
     """Return the k-th coefficient of a value, a series or not."""
     if isinstance(value, Tensor) and value._level == level:
         if k:
@@ -330,7 +335,7 @@ def _run(op: Op, values: tuple, params: dict) -> Any:
     return compute(op, list(values), params, values)
 
 
-def _scaled(value: Any, k: int, divide: bool = False) -> Any:
+def scaled(value: Any, k: int, divide: bool = False) -> Any:
     """Return a coefficient times k, or divided by it, in its own dtype."""
     if value is None or k == 1:
         return value

@@ -37,7 +37,7 @@ def on_duals(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
     written = written_inputs(ctx.dirty_tensors, lower, inner.raw)
     dots: Any = [None] * len(inner.outs)
     if any(t is not None for t in tangents):
-        dots = _checked_tangents(rules, inner, ctx, rules.jvp(ctx, _tangents(ctx, lower, tangents)))
+        dots = checked_tangents(inner, ctx, rules.jvp(ctx, with_zeros(ctx, lower, tangents)))
     outs = []
     for o, i, dot in zip(inner.outs, inner.same, dots, strict=True):
         if not isinstance(o, Tensor):
@@ -62,14 +62,17 @@ def _openly(rules: Rules, args: tuple, level: int) -> Outcome:
     ctx = rules.face()
     out = rules.openly(ctx, args)
     single = not isinstance(out, tuple)
-    outs = tuple([
-        dual(level, lowered(o), None) if isinstance(o, Tensor) and o._level < level else o for o in ((out,) if single else out)
-    ])
+    outs = tuple(
+        [
+            dual(level, lowered(o), None) if isinstance(o, Tensor) and o._level < level else o
+            for o in ((out,) if single else out)
+        ]
+    )
     same = tuple([index_of(o, args) if isinstance(o, Tensor) else None for o in outs])
     return Outcome(outs, single, outs, same, dict(ctx.__dict__))
 
 
-def _tangents(ctx: Any, lower: tuple, tangents: list) -> tuple:
+def with_zeros(ctx: Any, lower: tuple, tangents: list) -> tuple:
     """Return the tangents as `jvp` gets them: tensors, zeros or None where an argument has none."""
     found = []
     for a, t in zip(lower, tangents, strict=True):
@@ -81,7 +84,8 @@ def _tangents(ctx: Any, lower: tuple, tangents: list) -> tuple:
     return tuple(found)
 
 
-def _checked_tangents(rules: Rules, inner: Outcome, ctx: Any, dots: Any) -> tuple:
+def checked_tangents(inner: Outcome, ctx: Any, dots: Any) -> tuple:
+    """Return what `jvp` returned, one for each result; raise PyTorch's error where it does not fit."""
     if not isinstance(dots, tuple):
         dots = (dots,)
     if len(dots) != len(inner.outs):
