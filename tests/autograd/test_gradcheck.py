@@ -13,7 +13,7 @@ from chainrule.autograd.gradcheck import (
     get_numerical_jacobian,
     get_numerical_jacobian_wrt_specific_input,
 )
-from chainrule.core.op import TABLE, bilinear, elementwise, op
+from chainrule.core.op import TABLE, bilinear, linear, op
 from chainrule.core.tensor import innermost
 from chainrule.ops.exponential import exp
 from chainrule.ops.shape import reshape
@@ -259,6 +259,43 @@ def test_an_absent_tangent_is_checked_by_check_undefined_grad_alone():
         gradcheck(wrong, inputs, check_forward_ad=True)
 
 
+def doubled(**changes):
+    """Return a general op 2x of rows, with a batching rule."""
+    return op("toy_doubled(x)", lambda x: 2 * x, jvp=lambda x_dot: twice(x_dot), x=lambda g: twice(g), **changes)
+
+
+def twice(x):
+    return TABLE["toy_twice"].call(x)
+
+
+def test_a_wrong_batching_rule_is_caught_by_check_batched_grad_alone():
+    right, wrong = (lambda b, x: 2 * x), (lambda b, x: 2 * x.flip(0) if isinstance(x, cr.Tensor) else 2 * x[::-1])
+    linear("toy_twice(x)", lambda x: 2 * x, x=lambda g: 2 * g, batch=wrong)
+    f = doubled(batch=right)
+    assert gradcheck(f, real(2), check_forward_ad=True)
+    with pytest.raises(
+        GradcheckError, match="^For output 0 and input 0:\n\ngradcheck or gradgradcheck failed while testing batched"
+    ):
+        gradcheck(f, real(2), check_batched_grad=True)
+    with pytest.raises(
+        GradcheckError, match="^For output 0 and input 0:\n\ngradcheck or gradgradcheck failed while testing batched"
+    ):
+        gradcheck(f, real(2), check_forward_ad=True, check_batched_forward_grad=True)
+    with pytest.raises(GradcheckError, match="testing batched"):
+        gradgradcheck(lambda x: f(x) * x, real(2), check_batched_grad=True)
+
+
+def test_a_batching_rule_that_raises_is_told():
+    def failing(b, x):
+        raise RuntimeError("no batches here")
+
+    linear("toy_twice(x)", lambda x: 2 * x, x=lambda g: 2 * g, batch=failing)
+    f = doubled(batch=lambda b, x: 2 * x)
+    for options in ({"check_batched_grad": True}, {"check_forward_ad": True, "check_batched_forward_grad": True}):
+        with pytest.raises(GradcheckError, match="^While computing batched gradients, got: no batches here"):
+            gradcheck(f, real(2), **options)
+
+
 def test_a_function_that_hides_its_dependence_is_caught():
     with pytest.raises(GradcheckError, match="^Numerical gradient for function expected to be zero"):
         gradcheck(lambda x: cr.tensor(x.detach().numpy() ** 2), real(2))
@@ -417,4 +454,3 @@ def test_older_names_refuse_what_pytorchs_refuse():
     z = complex_(2)
     with pytest.warns(FutureWarning), pytest.raises(ValueError, match="Expected output to be non-complex"):
         get_analytical_jacobian(z, z * 2)
-    assert elementwise

@@ -24,11 +24,13 @@ from chainrule.autograd.arguments import (
     watched,
     zeros,
 )
-from chainrule.autograd.forward_ad import dual_level, make_dual, unpack_dual
+from chainrule.autograd.forward_ad import dual_level, make_dual, raised, unpack_dual
 from chainrule.autograd.reverse import grad
-from chainrule.core.mode import enable_grad
+from chainrule.core.levels import fresh_level
+from chainrule.core.mode import enable_grad, scope
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.batch import batched_at, unbatched
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -397,8 +399,11 @@ def _columns(func: Callable, inputs: tuple, vectorize: bool) -> tuple[bool, tupl
 
 
 def mapped(f: Callable, batch: Tensor) -> list:
-    """Return what a function of one example gives for a batch of them; None for a result that it does not give."""
-    return [_stacked(c) for c in zip(*[f(e) for e in batch], strict=True)]
+    """Return what a function of one example gives for a batch of them, all at once; None where it gives None."""
+    level, size = fresh_level(), batch.shape[0]
+    with scope(level):
+        outs = f(batched_at(level, batch))
+    return [None if out is None else raised(unbatched(level, out, size)) for out in outs]
 
 
 def _basis(t: Tensor) -> Tensor:

@@ -10,11 +10,13 @@ import numpy as np
 
 from chainrule.autograd.edge import GradientEdge, Unseen, tensor_at
 from chainrule.core.graph import LEAF, LEAF_EDGE
-from chainrule.core.mode import enable_grad, modes
+from chainrule.core.levels import fresh_level
+from chainrule.core.mode import enable_grad, modes, scope
 from chainrule.core.op import TABLE
 from chainrule.core.record import is_complex
-from chainrule.core.tensor import Tensor, Tracked, innermost, wrap, wrap_at
+from chainrule.core.tensor import Tensor, Tracked, wrap, wrap_at
 from chainrule.transforms.accumulate import in_dtype
+from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual
 from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
 
@@ -79,6 +81,11 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     if not roots:
         return
+    if any(isinstance(t, Batched) for t in (*roots, *_sequence(grad_tensors))):
+        raise RuntimeError(
+            "backward() called inside a functorch transform: of each example of a vmap. This is not supported, please use "
+            "func.grad or func.vjp instead or call backward() outside of vmap."
+        )
     if any(t.__class__ is Dual for t in roots):
         _backward_dual(roots, grad_tensors, retain, create_graph, wanted)
         return
@@ -191,35 +198,77 @@ def grad(
 def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
     if not roots:
         return [None] * len(wanted)
-    if any(t.__class__ is Dual for t in (*roots, *wanted)):
+    top = max((*roots, *wanted), key=_level_of)
+    if top.__class__ is Dual:
         return _gradients_of_duals(roots, wanted, grad_outputs, retain, create_graph)
+    if top.__class__ is Batched:
+        return _gradients_of_examples(top, roots, wanted, grad_outputs, retain, create_graph)
     cotangents = _cotangents(roots, grad_outputs, create_graph)
     level = roots[0]._level
     found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
     if create_graph:
         return [g if g is None or t.__class__ is Unseen else in_dtype(g, t) for g, t in zip(found, wanted, strict=True)]
-    return [
-        None if g is None else wrap_at(level, g if t.__class__ is Unseen else in_dtype(g, t))
-        for g, t in zip(found, wanted, strict=True)
-    ]
+    made = []
+    for g, t in zip(found, wanted, strict=True):
+        is_whole = isinstance(g, Tensor) and (not level or g._level > level)  # a value of the cotangents' transform
+        made.append(g if g is None or is_whole else wrap_at(level, g if t.__class__ is Unseen else in_dtype(g, t)))
+    return made
+
+
+def _level_of(t: Tensor) -> int:
+    return t._level
 
 
 def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
-    """Pull back each slice of batched cotangents and stack the results."""
+    """Pull back cotangents with a leading batch axis, all examples in one pass."""
     if grad_outputs is None:
         raise RuntimeError("is_grads_batched=True needs grad_outputs with a leading batch axis")
     batches = _sequence(grad_outputs)
-    sizes = {len(g) for g in batches if g is not None}
+    if any(g is not None and not g.ndim for g in batches):
+        raise RuntimeError("is_grads_batched=True: grad_outputs need a leading batch axis, got a 0-d tensor")
+    sizes = {g.shape[0] for g in batches if g is not None}
     if len(sizes) != 1:
         raise RuntimeError(f"is_grads_batched=True: the batch axes of grad_outputs differ: {sorted(sizes)}")
     (size,) = sizes
-    rows = []
-    for i in range(size):
-        last = i == size - 1
-        picked = [None if g is None else g[i] for g in batches]
-        rows.append(_gradients(roots, wanted, picked, retain or not last, create_graph))
-    stack = TABLE["stack"].call
-    return [None if column[0] is None else stack(*column, axis=0) for column in zip(*rows, strict=True)]
+    level = fresh_level()
+    with scope(level):
+        cotangents = [None if g is None else batched_at(level, g) for g in batches]
+        found = _gradients(roots, wanted, cotangents, retain, create_graph)
+    return [None if g is None else _tensor(unbatched(level, g, size)) for g in found]
+
+
+def _gradients_of_examples(top: Tensor, roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
+    """Return the gradients of each example's roots, inside of `vmap`.
+
+    An example's roots depend on its own part of batched inputs, so that one pass on the payloads serves those. In a shared
+    input each example has a gradient of its own: a batch of passes, each with the cotangents of one example alone.
+    """
+    level, size = top._level, top._data.shape[0]
+    given = [None] * len(roots) if given is None else _sequence(given)
+    values, weights = [], []
+    for i, (root, g) in enumerate(zip(roots, given, strict=True)):
+        g = checked_cotangent(_one(root) if g is None else g, root, i)
+        values.append(_tensor(unbatched(level, root, size)))
+        weights.append(_tensor(unbatched(level, g, size)))
+    own = [t.__class__ is Batched and t._level == level for t in wanted]
+    found: list = [None] * len(wanted)
+    if True in own:
+        targets = [t._data for t, on in zip(wanted, own, strict=True) if on]
+        kept = retain or False in own
+        pulled = iter(grad(values, targets, weights, kept, create_graph, allow_unused=True))
+        found = [next(pulled) if on else None for on in own]
+    if False in own:
+        targets = [t for t, on in zip(wanted, own, strict=True) if not on]
+        alone = [_spread(w, size) for w in weights]
+        pulled = iter(grad(values, targets, alone, retain, create_graph, allow_unused=True, is_grads_batched=True))
+        found = [g if on else next(pulled) for g, on in zip(found, own, strict=True)]
+    return [None if g is None else batched_at(level, g) for g in found]
+
+
+def _spread(weights: Tensor, size: int) -> Tensor:
+    """Return a batch of cotangents, the k-th with that of example k and zeros for the others."""
+    eye = wrap(np.eye(size, dtype=weights.dtype.numpy).reshape(size, size, *(1,) * (weights.ndim - 1)))
+    return eye * weights  # type: ignore[operator]
 
 
 def _listed(tensors: Any) -> list:
@@ -261,7 +310,7 @@ def _cotangents(roots: list, given: Any, create_graph: bool) -> list[tuple[Any, 
         if not root.requires_grad or (root.is_leaf and root._node is not LEAF and not root._level):
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if not create_graph:
-            g = g._data if g._level == root._level else g if root._level else innermost(g)
+            g = g._data if g._level == root._level else g
         pairs.append((edge_of(root), g))
     return pairs
 

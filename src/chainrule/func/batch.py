@@ -13,7 +13,7 @@ from chainrule.core.mode import scope
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.transforms.batch import Batched, batched_at
+from chainrule.transforms.batch import Batched, batched_at, unbatched
 
 Dims = Any  # an int, None, or a pytree of them
 
@@ -211,7 +211,7 @@ def _unbatched(name: str, level: int, out: Any, dim: int | None, size: int) -> A
             f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(out)}. Did you mean to set out_dims= to "
             "None for output?"
         )
-    value = raised(out._data) if of_level else TABLE["broadcast_to"].call(out, shape=(size, *out.shape))
+    value = raised(unbatched(level, out, size))
     ndim = value.ndim
     if not -ndim <= dim < ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {dim})")

@@ -213,6 +213,13 @@ def batched_at(level: int, payload: Any) -> Any:
     return t
 
 
+def unbatched(level: int, value: Any, size: int) -> Any:
+    """Return a value with the batch axis of a level first; of what is the same for every example, repeated."""
+    if value.__class__ is Batched and value._level == level:
+        return value._data
+    return TABLE["broadcast_to"].call(value, shape=(size, *value.shape))
+
+
 def _align(payloads: list, on: list) -> None:
     """Give the examples of an elementwise op's batched inputs the rank of the largest: new axes go behind the batch axis."""
     ranks = [len(shape_of(a)) - batched for a, batched in zip(payloads, on, strict=True)]

@@ -109,7 +109,7 @@ class Pass:
 
     def taken(self, t: Tensor | None) -> Any:
         """Return a hook's tensor as the pass sees it."""
-        if t is None or (self.create_graph and t._level <= self.level):
+        if t is None or self.create_graph:
             return t
         if t._level > self.level:
             raise RuntimeError("a hook returned a value of a transform inside which the differentiated values were not made")

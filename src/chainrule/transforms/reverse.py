@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph import LEAF, LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
-from chainrule.core.mode import enable_grad, modes
+from chainrule.core.mode import enable_grad, modes, set_modes
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
@@ -85,7 +85,8 @@ def _nodes(edges: Iterable[Any]) -> list[Node]:
 def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None) -> Leaves:
     """Pull the roots' cotangents back to the leaves, adding to their `.grad`; or along `paths` to their targets.
 
-    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`. The leaves'
+    Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`; or of any transform
+    above, for which the graph is a constant linear map. The leaves'
     cotangents are returned; those that `paths` captured are there.
     """
     outer = RUNNING.get()
@@ -99,6 +100,8 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
         if create_graph:
             with enable_grad():
                 leaves = _run(roots, level, True, retain_graph, paths)
+        elif not level and any([isinstance(g, Tensor) for _, g in roots]):  # values of a transform: rules must see tensors
+            leaves = _run_above(roots, level, retain_graph, paths)
         else:
             leaves = _run(roots, level, False, retain_graph, paths)
         if this[2] is not None:
@@ -107,6 +110,16 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
     finally:
         RUNNING.set(outer)
         unhush(token)
+
+
+def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None) -> Leaves:
+    """Pull back values of transforms above the graph's level, whose own levels record as they do; the graph's does not."""
+    before = modes()
+    set_modes(before.having(floor=max(before.floor, level + 1)))
+    try:
+        return _run(roots, level, True, retain_graph, paths)
+    finally:
+        set_modes(before)
 
 
 def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None) -> Leaves:
