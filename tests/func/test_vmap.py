@@ -180,6 +180,35 @@ def test_cotangents_of_a_function_can_be_batched():
     same(vmap(pull)(cr.eye(4, dtype=cr.float64))[0], np.diag(3 * W**2))
 
 
+def test_batched_cotangents_of_autograd_grad():
+    w = cr.tensor(W, requires_grad=True)
+    y = w * w * w
+    identity = cr.eye(4, dtype=cr.float64)
+    (jacobian,) = cr.autograd.grad(y, w, identity, is_grads_batched=True, create_graph=True)
+    same(jacobian.detach(), np.diag(3 * W**2))
+    (second,) = cr.autograd.grad(jacobian.sum(), w)
+    same(second, 6 * W)
+
+
+def test_autograd_grad_takes_the_cotangents_of_a_transform():
+    w = cr.tensor(W, requires_grad=True)
+    y = w * w * w
+    pull = lambda v: cr.autograd.grad(y, w, v, retain_graph=True)[0]
+    identity = cr.eye(4, dtype=cr.float64)
+    same(vmap(pull)(identity), np.diag(3 * W**2))
+    same(jvp(pull, (w.detach(),), (w.detach(),))[1], 3 * W**3)
+    same(grad(lambda v: pull(v).sum())(cr.tensor(X[0])).detach(), 3 * W**2)
+    assert not vmap(pull)(identity).requires_grad
+
+
+def test_no_backward_pass_starts_at_a_batched_value():
+    w = cr.tensor(W, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"backward\(\) called inside"):
+        vmap(lambda a: (a * w).sum().backward())(cr.tensor(X))
+    with pytest.raises(RuntimeError, match="element 0 of tensors does not require grad"):
+        vmap(lambda a: cr.autograd.grad((a * w).sum(), w)[0])(cr.tensor(X))
+
+
 def test_an_op_without_a_rule_loops_and_says_so_once():
     from chainrule.core import batching
 

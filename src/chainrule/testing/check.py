@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op import Op
 from chainrule.core.sample import Sample, samples_of
-from chainrule.testing import contracts, derivatives, values
+from chainrule.testing import batched, contracts, derivatives, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -15,6 +15,7 @@ VALUE_LAWS: tuple[Law, ...] = (
     values.tensors_give_what_arrays_give,
     values.value_is_the_reference,
     values.shape_rule_is_the_actual_shape,
+    batched.vmap_is_a_loop,
 )
 DERIVATIVE_LAWS: tuple[Law, ...] = (
     derivatives.jvp_is_the_numeric_derivative,
@@ -22,6 +23,7 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     derivatives.vjp_is_the_transpose_of_jvp,
     derivatives.every_subset_of_inputs_agrees,
     derivatives.second_order_agrees_in_all_orders,
+    batched.vmap_composes,
     contracts.backward_gives_the_vjp,
     contracts.rules_return_fresh_arrays,
     contracts.rules_write_nowhere,
@@ -45,8 +47,9 @@ def check_op(
 
     Values: on tensors as on arrays, as the reference gives, of the declared shape, in any memory layout. Derivatives: jvp is
     the numeric derivative, vjp its transpose, for every subset of inputs, of the primal's shape and dtype; second order
-    agrees in all four orders of modes. Contracts: rules give back fresh arrays, write nowhere, take broadcast cotangents, and
-    free what they saved. Samples with an error raise it.
+    agrees in all four orders of modes. Batching: under `vmap`, alone and with derivatives, the same as for one example after
+    the other, for every subset of inputs. Contracts: rules give back fresh arrays, write nowhere, take broadcast cotangents,
+    and free what they saved. Samples with an error raise it.
 
     Parameters
     ----------
