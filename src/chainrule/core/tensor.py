@@ -67,7 +67,7 @@ class Tensor(Methods):
     __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
     _kind = LEAF_EDGE
-    _unreadable: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise
+    _unreadable: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise, or None
     __array_priority__ = 1000
 
     _data: Any
@@ -630,12 +630,14 @@ def innermost(t: Any, use: str = "read") -> Any:
     Raises
     ------
     RuntimeError
-        If the value is not one array's: it has many examples', or none yet. `use` says what is done with it: "item", "bool"
-        or "read".
+        If the value is not one array's: it has many examples', or none yet. `use` says what is done with it: "item", "bool",
+        "read", or "check", for which the values of all examples at once will do.
     """
     while isinstance(t, Tensor):
         if t._unreadable is not None:
-            raise t._unreadable(use)
+            error = t._unreadable(use)
+            if error is not None:
+                raise error
         t = t._data
     return t
 

@@ -9,7 +9,7 @@ from chainrule.core import shape as shapes
 from chainrule.core.dispatch import as_tensor
 from chainrule.core.inplace import assign
 from chainrule.core.sample import Sample
-from chainrule.core.tensor import Tensor, innermost
+from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops import complex as ops
 from chainrule.ops.trigonometric import cos, sin
@@ -442,9 +442,9 @@ def view_as_complex(input: Tensor) -> Tensor:
         raise RuntimeError("Input tensor must have one or more dimensions")
     if x.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
-    *strides, last = innermost(x).strides
-    if last != x.itemsize:
+    *strides, last = x.stride()
+    if last != 1:
         raise RuntimeError("Tensor must have a last dimension with stride 1")
-    if any(s % (2 * x.itemsize) for s in strides):
+    if any(s % 2 for s in strides):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
     return ops.view_as_complex(x)

@@ -10,12 +10,15 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor
 from chainrule.core.sample import Fixed, Sample
 from chainrule.core.shape import axis_index, kept
-from chainrule.core.tensor import Tensor, innermost
+from chainrule.core.tensor import Tensor, innermost, wrap
 from chainrule.functions.adapt import public
 from chainrule.functions.reduce import NAN
 from chainrule.ops import order as ops
+from chainrule.ops.reduce import any, sum
+from chainrule.ops.rounding import ceil, floor, isnan, round
 from chainrule.ops.scatter import gather
-from chainrule.ops.shape import permute, reshape, squeeze
+from chainrule.ops.select import where
+from chainrule.ops.shape import detach, permute, reshape, squeeze, to
 
 __all__ = ["nanquantile", "quantile"]
 
@@ -37,7 +40,7 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
         raise RuntimeError("quantile() q must be a scalar or 1D tensor")
     if q.dtype is not x.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-    levels = np.asarray(innermost(q))
+    levels = np.asarray(innermost(q, "check"))
     if not np.all((levels >= 0) & (levels <= 1)):
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
     if interpolation not in _INTERPOLATIONS:
@@ -52,11 +55,11 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
         rows = reshape(x, shape=(1, x.numel()))
     else:
         rows = permute(x, order=(*[i for i in range(len(shape)) if i != axis], axis))
-    values = _at_levels(rows, q, levels, interpolation, skip_nan)
+    values = _at_levels(rows, reshape(q, shape=(q.numel(),)), interpolation, skip_nan)
     last = values.ndim - 1
     values = permute(values, order=(last, *range(last)))  # PyTorch, too, makes an axis of levels and squeezes it away
     rest = kept(shape, tuple(range(len(shape))) if axis is None else (axis,)) if keepdim else rest_of(shape, axis)
-    values = reshape(values, shape=(levels.size, *rest))
+    values = reshape(values, shape=(q.numel(), *rest))
     return squeeze(values, axis=() if q.ndim else (0,), form="4")
 
 
@@ -65,31 +68,33 @@ def rest_of(shape: tuple, axis: int | None) -> tuple:
     return () if axis is None else shape[:axis] + shape[axis + 1 :]
 
 
-def _at_levels(rows: Tensor, q: Tensor, levels: np.ndarray, interpolation: str, skip_nan: bool) -> Tensor:
+def _at_levels(rows: Tensor, q: Tensor, interpolation: str, skip_nan: bool) -> Tensor:
     """Return the quantiles of the last axis, in place of that axis."""
-    axis = rows.ndim - 1
+    axis, numpy = rows.ndim - 1, rows.dtype.numpy
+    *lead, size = rows.shape
     values, _ = ops.sort(rows, axis=axis, descending=False, stable=False)
-    raw = innermost(values)
-    missing = np.isnan(raw)
-    size = raw.shape[-1]
-    lead = raw.shape[:-1]
-    q = reshape(q, shape=(levels.size,))
+    missing = isnan(values)
     if skip_nan:
-        top = np.maximum(size - np.add.reduce(missing, axis=-1, keepdims=True) - 1, 0).astype(raw.dtype)
+        present = sum(_in_dtype(~missing, numpy), axis=(axis,), keepdims=True)
+        top = where(present < 1, 0, present - 1)
     else:
-        top = np.full((*lead, 1), size - 1, raw.dtype)
+        top = wrap(np.full((*lead, 1), size - 1, numpy))
     ranks = q * top
-    at = levels.reshape(-1) * top
+    at = detach(ranks)
     if not skip_nan:
-        at = np.where(missing.any(axis=-1, keepdims=True), size - 1, at)  # NaNs are last: the result is NaN
+        at = where(any(missing, axis=(axis,), keepdims=True), numpy.type(size - 1), at)  # NaNs are last: the result is NaN
     if interpolation in ("lower", "higher", "nearest"):
-        chosen = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](at)
-        return gather(values, chosen.astype(np.int64), axis=axis)
-    below = np.floor(at)
-    low = gather(values, below.astype(np.int64), axis=axis)
-    high = gather(values, np.ceil(at).astype(np.int64), axis=axis)
-    weight = raw.dtype.type(0.5) if interpolation == "midpoint" else ranks - below
+        chosen = {"lower": floor, "higher": ceil, "nearest": round}[interpolation](at)
+        return gather(values, _in_dtype(chosen, np.dtype(np.int64)), axis=axis)
+    below = floor(at)
+    low = gather(values, _in_dtype(below, np.dtype(np.int64)), axis=axis)
+    high = gather(values, _in_dtype(ceil(at), np.dtype(np.int64)), axis=axis)
+    weight = numpy.type(0.5) if interpolation == "midpoint" else ranks - below
     return low + (high - low) * weight
+
+
+def _in_dtype(x: Tensor, numpy: np.dtype) -> Tensor:
+    return to(x, dtype=numpy, source=x.dtype.numpy)
 
 
 def _quantile_samples() -> list[Sample]:

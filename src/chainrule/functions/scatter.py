@@ -237,7 +237,7 @@ def _product(x: Tensor, axis: int, index: Tensor, y: Tensor) -> Tensor:
     turn = ops.turns(index, axis=axis)
     zeros = np.zeros(tuple(x.shape), x.dtype.numpy)
     zero, one = np.zeros((), zeros.dtype), np.ones((), zeros.dtype)
-    for k in range(int(innermost(turn).max(initial=-1)) + 1):
+    for k in range(int(innermost(turn, "check").max(initial=-1)) + 1):
         now = turn == k
         placed = _in_range(ops.scatter_add, zeros, index, where(now, y, zero), axis=axis)
         hit = ops.scatter_add(zeros, index, where(now, one, zero), axis=axis)

@@ -336,7 +336,7 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{x.dtype.old_name}'")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    values = innermost(x)
+    values = innermost(x, "check")
     if x.ndim != 1 or (values.size and values.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None:

@@ -176,7 +176,7 @@ def _cov_weights(name: str, w: Any, n: int, integral: bool) -> Tensor | None:
         raise RuntimeError(
             f"cov(): expected {name} to have the same numel as there are observations in the input but got {w.numel()} != {n}"
         )
-    if bool((innermost(w) < 0).any()):
+    if bool((innermost(w, "check") < 0).any()):
         raise RuntimeError(f"cov(): {name} cannot be negative")
     return w
 

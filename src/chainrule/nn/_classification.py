@@ -14,6 +14,7 @@ from chainrule.nn._losses import reduced, reduction_of
 from chainrule.ops import activation
 from chainrule.ops import loss as ops
 from chainrule.ops.arithmetic import logaddexp
+from chainrule.ops.index import index
 from chainrule.ops.reduce import sum
 from chainrule.ops.select import where
 from chainrule.ops.shape import reshape
@@ -62,7 +63,7 @@ def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     elif given[1:] != shape[2:]:
         raise RuntimeError(f"Expected target size {[shape[0], *shape[2:]]}, got {list(given)}")
     classes = shape[0] if len(shape) == 1 else shape[1]
-    t = innermost(target)
+    t = innermost(target, "check")
     # As unsigned numbers, negative targets are large: one comparison finds both kinds.
     bad = np.asarray(t).view(np.uint64) >= classes
     if bad.any():
@@ -201,15 +202,13 @@ def cross_entropy(
         return loss
     even = logp if w is None else logp * _over_classes(w, x.ndim)
     even = -sum(even, axis=(axis,), keepdims=False)
-    counted = innermost(t) != ignore_index
-    even = where(wrap(counted), even, 0)
+    counted = t != ignore_index
+    even = where(counted, even, 0)
     if reduction != "none":
         even = reduced(even, "sum")
     if reduction == "mean":
-        if w is None:
-            even = even / float(np.count_nonzero(counted))
-        else:
-            even = even / float(innermost(w)[innermost(t)[counted]].sum())
+        share = wrap(np.ones((), x.dtype.numpy)) if w is None else index(w, where(counted, t, 0), axes=(0,))
+        even = even / reduced(where(counted, share, 0), "sum")
     return loss * (1 - label_smoothing) + even * (label_smoothing / shape[axis])
 
 
@@ -286,7 +285,7 @@ def binary_cross_entropy(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}) is deprecated. Please ensure "
             "they have the same size."
         )
-    p = innermost(x)
+    p = innermost(x, "check")
     if not np.all((p >= 0) & (p <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = ops.binary_cross_entropy(x, y)

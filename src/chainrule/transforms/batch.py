@@ -17,7 +17,8 @@ from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import link_view, shape_of
 from chainrule.core.shape import Size
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Tensor, root_of, wrap
+from chainrule.core.views import chain_of, follow
 
 _READ = {
     "item": "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
@@ -101,8 +102,8 @@ class Batched(Tensor):
             "tensor that is made inside of the function."
         )
 
-    def _unreadable(self, use: str) -> RuntimeError:
-        return RuntimeError(_READ[use])
+    def _unreadable(self, use: str) -> RuntimeError | None:
+        return None if use == "check" else RuntimeError(_READ[use])
 
     # -- one example's shape ---------------------------------------------------------------------------------------
 
@@ -137,6 +138,15 @@ class Batched(Tensor):
         data = self._data
         steps = data.stride() if isinstance(data, Tensor) else tuple([s // data.itemsize for s in data.strides])
         return steps[1:] if dim is None else steps[1:][dim]
+
+    def storage_offset(self) -> int:
+        """Return the elements between an example's first element and that of the tensor that it is a view of."""
+        chain = chain_of(self)
+        if not chain:
+            return 0
+        base = root_of(self)
+        places = follow(np.arange(base.numel()).reshape(base.shape), chain)
+        return int(places.flat[0]) if places.size else 0
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Tell whether the examples lie in C order without gaps."""
