@@ -98,7 +98,9 @@ class Mode:
 
     def having(self, **flags: Any) -> Mode:
         """Return this record with some flags changed."""
-        return Mode(**dict(zip(_FLAGS, _flags(self), strict=True), **flags))
+        made = Mode(**dict(zip(_FLAGS, _flags(self), strict=True), **flags))
+        ordinary = _ORDINARY[made.grad, made.inference]
+        return ordinary if _flags(ordinary) == _flags(made) else made
 
     def graded(self, grad: bool, inference: bool) -> Mode:
         """Return this record with another grad mode and inference mode."""

@@ -30,7 +30,7 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                 meta = meta_of(tensor)
             old = meta.grad
             if meta.grad_dtype is not OWN:
-                g = in_dtype(g, tensor)
+                g = in_dtype(g, tensor, old)
             if create_graph:
                 meta.grad = TABLE["clone"].call(g) if old is None else tensor.grad + g  # type: ignore[operator]
             elif level:
@@ -43,7 +43,7 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                     if g.strides != tensor._data.strides and g.size and modes().layout:
                         cast = laid_out(g, tensor._data)
                         g, owned = cast, owned or cast is not g
-                    meta.grad = g if owned else g.copy()
+                    meta.grad = g if owned else g.copy("K")
                 else:
                     meta.grad = g
             else:
@@ -57,30 +57,30 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
 def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
     """Add a raw cotangent to a gradient that is there already: a payload, or the tensor made of it for its reader."""
     if not isinstance(old, Tensor):
-        meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else added(old, g)
+        meta.grad = np.add(old, g, out=old) if old.__class__ is ndarray else old + g
     elif old._level:
         meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
     else:
         if old._data.__class__ is ndarray:
             np.add(old._data, g, out=old._data, casting="same_kind")
         else:
-            old._data = added(old._data, g)
+            old._data = old._data + g
         version_of(old).bump()
 
 
-def in_dtype(g: Any, t: Tensor) -> Any:
-    """Return a cotangent in the dtype of its tensor's gradient: bfloat16 widens where a rule meets a Python number."""
+def in_dtype(g: Any, t: Tensor, old: Any = None) -> Any:
+    """Return a cotangent in the dtype of its tensor's gradient, `old` where there is one already.
+
+    Where that is the tensor's own it has it, but for bfloat16, which widens where a rule meets a Python number.
+    """
     wanted = allowed_grad_dtype(t)
-    if wanted is None:
+    if wanted is None and old is None:
         return g
-    if isinstance(g, Tensor):
-        return g if t._meta.__class__ is not Meta or t._meta.grad_dtype is OWN else cast_to(g, wanted)
-    return g if g.dtype is wanted.numpy else g.astype(wanted.numpy)
-
-
-def cast_to(g: Tensor, wanted: Any) -> Tensor:
-    """Return a tensor in a dtype, recorded."""
-    return g if g.dtype is wanted else TABLE["to"].call(g, dtype=wanted.numpy, source=g.dtype.numpy)
+    d = wanted.numpy if old is None else old.dtype.numpy if isinstance(old, Tensor) else old.dtype  # type: ignore[union-attr]
+    if not isinstance(g, Tensor):
+        return g if g.dtype is d else g.astype(d)
+    own = t._meta.__class__ is not Meta or t._meta.grad_dtype is OWN
+    return g if own or g.dtype.numpy is d else TABLE["to"].call(g, dtype=d, source=g.dtype.numpy)
 
 
 def laid_out(g: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -92,9 +92,3 @@ def laid_out(g: np.ndarray, like: np.ndarray) -> np.ndarray:
     kept = kept if wanted is like else wanted
     kept[...] = g
     return kept
-
-
-def added(old: Any, g: Any) -> Any:
-    """Return the sum of two NumPy scalars in the first's dtype."""
-    total = old + g
-    return total if total.dtype is old.dtype else total.astype(old.dtype)

@@ -100,16 +100,28 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
         if create_graph:
             with enable_grad():
                 leaves = _run(roots, level, True, retain_graph, paths)
-        elif not level and any([isinstance(g, Tensor) for _, g in roots]):  # values of a transform: rules must see tensors
+        elif not level and _is_above(roots):
             leaves = _run_above(roots, level, retain_graph, paths)
-        else:
+        elif LEAF_HOOKS or modes().anomaly is not None:
             leaves = _run(roots, level, False, retain_graph, paths)
+        else:
+            leaves = _sweep(roots, level, False, retain_graph, paths)
+            if paths is None or paths.accumulates:
+                accumulate(leaves.values(), level, False)
         if this[2] is not None:
             call_back(this)
         return leaves
     finally:
         RUNNING.set(outer)
         unhush(token)
+
+
+def _is_above(roots: Roots) -> bool:
+    """Tell whether a cotangent of a plain graph is a value of a transform: its rules must then see tensors."""
+    for _, g in roots:  # a loop: a third of the time of any(), which every pass would pay
+        if isinstance(g, Tensor):
+            return True
+    return False
 
 
 def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None) -> Leaves:
