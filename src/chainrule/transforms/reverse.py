@@ -118,7 +118,7 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
 
 def _is_above(roots: Roots) -> bool:
     """Tell whether a cotangent of a plain graph is a value of a transform: its rules must then see tensors."""
-    for _, g in roots:  # a loop: a third of the time of any(), which every pass would pay
+    for _, g in roots:  # noqa: SIM110 - a third of the time of any(), which every pass would pay
         if isinstance(g, Tensor):
             return True
     return False
