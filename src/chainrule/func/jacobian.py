@@ -1,0 +1,146 @@
+"""`jacobian`, `jacrev`, `jacfwd`: whole Jacobians, by rows or by columns, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+from chainrule.autograd.forward_ad import lowered, raised
+from chainrule.core.generator import default_generator
+from chainrule.core.op import TABLE
+from chainrule.core.tensor import Tensor, check_differentiable, wrap
+from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
+from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
+from chainrule.func.forward import Push
+from chainrule.func.plan import MODES, Plan, chosen, chunk_for
+from chainrule.func.reverse import Record, check_outputs
+from chainrule.func.vmap import vmap
+from chainrule.transforms.batch import Batched
+from chainrule.transforms.forward import zeros_like
+
+__all__ = ["jacfwd", "jacobian", "jacrev"]
+
+
+class Jacobian:
+    """A function that computes a function's Jacobian. Its `plan` says how the last call did it: see :func:`jacobian`."""
+
+    def __init__(
+        self,
+        func: Callable,
+        argnums: Argnums = 0,
+        argnames: Argnames = None,
+        has_aux: bool = False,
+        *,
+        mode: str | None = None,
+        chunk_size: int | None = None,
+        memory: int | None = None,
+        randomness: str = "same",
+        name: str = "jacobian",
+    ):
+        check_places(argnums, argnames)
+        if mode is not None and mode not in MODES:
+            raise ValueError(f"{name}: mode is 'forward', 'reverse' or None, not {mode!r}")
+        for what, given in (("chunk_size", chunk_size), ("memory", memory)):
+            if given is not None and given < 1:
+                raise ValueError(f"{name}: `{what}` should be greater than 0.")
+        update_wrapper(self, func, updated=())
+        self._func, self._argnums, self._argnames, self._has_aux = func, argnums, argnames, has_aux
+        self._mode, self._chunk_size, self._memory, self._randomness = mode, chunk_size, memory, randomness
+        self._name = name
+        self._one = is_one(argnums, argnames)
+        self.plan: Plan | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the Jacobian, or with `has_aux` a pair of it and aux."""
+        primals, call = choose(self._func, self._argnums, self._argnames, args, kwargs)
+        flat, spec = tree_flatten(primals)
+        for t in flat:
+            if not isinstance(t, Tensor):
+                raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
+            check_differentiable(t.dtype)
+        mode, reason, ins, run = self._mode, "as asked", Directions(flat), None
+        if mode is None and ins.total == 1:
+            mode, reason = "forward", "one input"
+        if mode != "forward" or (self._memory is not None and self._chunk_size is None):
+            run = Record(call, primals, self._has_aux, f"{self._name}(f)(*args)")
+            check_outputs(run.outs, "vjp(f, *primals)")
+            if mode is None:
+                mode, reason = chosen(ins.total, Directions(run.outs).total)
+        if mode == "reverse":
+            entries, outs, out_spec, aux, chunk = self._by_rows(run, flat)  # type: ignore[arg-type]
+        else:
+            entries, outs, out_spec, aux, chunk = self._by_columns(call, spec, flat, ins, run)
+        self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason)
+        in_spec = spec.children[0] if self._one else spec
+        found = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
+        return (found, aux) if self._has_aux else found
+
+    def _by_rows(self, run: Record, flat: list) -> tuple:
+        directions = Directions(run.outs)
+        total = directions.total
+        chunk = chunk_for(total, self._chunk_size, self._memory, run)
+        stacks = [Stack(total) for _ in flat]
+
+        def pull(*gs: Tensor) -> list:
+            given = iter(gs)
+            return run.pull([None if g is None else lowered(next(given)) for g in block])
+
+        for start in range(0, total, chunk):
+            stop = min(start + chunk, total)
+            block = directions.block(start, stop)
+            for stack, g in zip(stacks, _mapped(pull, [g for g in block if g is not None], "error"), strict=True):
+                stack.add(start, stop, g)
+        pulled = [
+            directions.split(s.rows() if total else wrap(zeros_like(x)[None][:0])) for s, x in zip(stacks, flat, strict=True)
+        ]
+        entries = [[entry_of_rows(gs[i], out, x) for gs, x in zip(pulled, flat, strict=True)] for i, out in enumerate(run.outs)]
+        return entries, run.outs, run.out_spec, run.aux, chunk
+
+    def _by_columns(self, call: Callable, spec: TreeSpec, flat: list, directions: Directions, run: Record | None) -> tuple:
+        total = directions.total
+        chunk = chunk_for(total, self._chunk_size, self._memory, run)
+        stacks: list[Stack] = []
+        push, level = None, 0
+        state = default_generator.get_state() if total > chunk and self._randomness == "same" else None
+
+        def along(*tangents: Tensor) -> list:
+            nonlocal push, level
+            level, given = tangents[0]._level, iter(tangents)
+            push = Push(call, spec, flat, [None if t is None else next(given) for t in block], self._has_aux)
+            return [wrap(zeros_like(v)) if dot is None else dot for v, dot in zip(push.values, push.dots, strict=True)]
+
+        for start in range(0, total, chunk):
+            if state is not None and start:
+                default_generator.set_state(state)  # one function is differentiated: its random numbers stay the same
+            stop = min(start + chunk, total)
+            block = directions.block(start, stop)
+            dots = _mapped(along, [t for t in block if t is not None], self._randomness)
+            stacks = stacks or [Stack(total) for _ in dots]
+            for stack, dot in zip(stacks, dots, strict=True):
+                stack.add(start, stop, dot)
+        if push is None:  # no input has an element
+            push = Push(call, spec, flat, [None] * len(flat), self._has_aux)
+        outs = [_example(v, level) for v in push.values]
+        empty = [wrap(zeros_like(out)[None][:0]) for out in outs] if not total else []
+        pushed = [directions.split(rows) for rows in ([s.rows() for s in stacks] or empty)]
+        entries = [
+            [entry_of_columns(of[k], out, x) for k, x in enumerate(flat)] for of, out in zip(pushed, outs, strict=True)
+        ]
+        return entries, outs, push.out_spec, tree_map(lambda a: _example(a, level), push.aux), chunk
+
+
+def _mapped(f: Callable, stacked: list, randomness: str) -> list:
+    """Return what `f` gives for each direction of a block, stacked; one alone needs no batch."""
+    if len(stacked[0]) > 1:
+        return vmap(f, randomness=randomness)(*stacked)
+    take, put = TABLE["getitem"].call, TABLE["reshape"].call
+    return [put(t, shape=(1, *t.shape)) for t in f(*[take(t, index=(0,)) for t in stacked])]
+
+
+def _example(value: Any, level: int) -> Any:
+    """Return one of the examples of a value that differs between directions, as random ones may; others as they are."""
+    if value.__class__ is Batched and value._level == level:
+        return TABLE["getitem"].call(raised(value._data), index=(0,))
+    return value
