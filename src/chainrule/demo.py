@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.nn.stateless import functional_call
+from chainrule.func import functional_call
 
 ENOUGH = 0.96
 EXAMPLE = """\

@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.nn.stateless import functional_call
+from chainrule.func import functional_call
 
 
 def both(torch, build):

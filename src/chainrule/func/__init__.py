@@ -1,15 +1,43 @@
-"""PyTorch's ``func``: transforms of functions. Forward accumulation, `jvp`; reverse accumulation, `vjp` and `grad`."""
+"""PyTorch's ``func``: transforms of functions, and what goes beyond it.
+
+Forward accumulation, `jvp`; reverse accumulation, `vjp` and `grad`; batches, `vmap`; and what is made of the three.
+"""
 
 from __future__ import annotations
 
 from chainrule.func.batch import vmap
 from chainrule.func.custom_rules import custom_jvp, custom_vjp
 from chainrule.func.forward import jvp, linearize
+from chainrule.func.hessians import hessian, hvp, laplacian
+from chainrule.func.jacobians import jacfwd, jacobian, jacrev
 from chainrule.func.jet import directional, jet
+from chainrule.func.module import functional_call, replace_all_batch_norm_modules_, stack_module_state
 from chainrule.func.reverse import grad, grad_and_value, value_and_grad, vjp
 from chainrule.func.trace import trace
+from chainrule.func.unwrap import debug_unwrap, functionalize
 
 __all__ = [
-    "custom_jvp", "custom_vjp", "directional", "grad", "grad_and_value", "jet", "jvp", "linearize", "trace", "value_and_grad",
-    "vjp", "vmap",
-]  # fmt: skip
+    "custom_jvp",
+    "custom_vjp",
+    "debug_unwrap",
+    "directional",
+    "functional_call",
+    "functionalize",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jet",
+    "jvp",
+    "laplacian",
+    "linearize",
+    "replace_all_batch_norm_modules_",
+    "stack_module_state",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

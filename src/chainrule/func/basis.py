@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor import Tensor, wrap
 from chainrule.func.plan import real_size
 
 
@@ -129,9 +129,16 @@ def entry_of_rows(gs: Any, out: Tensor, x: Tensor) -> Tensor:
     return gs if out.ndim == 1 else TABLE["reshape"].call(gs, shape=(*out.shape, *x.shape))
 
 
+def bottom(value: Any) -> Any:
+    """Return what is at the bottom of a value of any level: the array of all examples for a batched one."""
+    while isinstance(value, Tensor):
+        value = value._data
+    return value
+
+
 def _check_holomorphic(along_x: Tensor, along_y: Tensor) -> None:
     """Raise if a complex function's derivative along i is not i times that along 1: then no complex matrix holds it."""
-    x, y = innermost(along_x), innermost(along_y)
+    x, y = bottom(along_x), bottom(along_y)
     if not isinstance(x, (np.ndarray, np.generic)) or not x.size:
         return
     scale = float(np.max(np.abs(x)) + np.max(np.abs(y)))

@@ -65,6 +65,11 @@ class Push:
         return out, None
 
 
+def or_zeros(values: list, dots: list) -> list:
+    """Return tangents, zeros in the place of absent ones."""
+    return [wrap(zeros_like(v)) if dot is None else dot for v, dot in zip(values, dots, strict=True)]
+
+
 _NAME = "jvp(f, primals, tangents)"
 
 
@@ -106,7 +111,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
             "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with "
             "strict=True."
         )
-    found = [wrap(zeros_like(v)) if dot is None else dot for v, dot in zip(run.values, run.dots, strict=True)]
+    found = or_zeros(run.values, run.dots)
     pair = (tree_unflatten(run.values, run.out_spec), tree_unflatten(found, run.out_spec))
     return (*pair, run.aux) if has_aux else pair
 

@@ -1,4 +1,4 @@
-"""Plan: how a Jacobian is taken, and why. Forward or reverse from the sizes, and how many directions at once from the memory."""
+"""Plan: how a Jacobian is taken, and why: forward or reverse from the sizes, how many directions at once from the memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from chainrule.core.graph import LEAF_EDGE, PORT
+from chainrule.core.graph import LEAF, LEAF_EDGE, PORT
 from chainrule.core.record import shape_of
 from chainrule.core.tensor import Tensor
 from chainrule.func.reverse import Record
@@ -30,6 +30,8 @@ class Plan:
         How many columns or rows one sweep carries at once.
     reason : str
         Why this mode.
+    inner : Plan or None
+        Where the function was itself a Jacobian, as in a Hessian, how that was taken.
     """
 
     mode: str
@@ -37,6 +39,7 @@ class Plan:
     outputs: int
     chunk: int
     reason: str
+    inner: Plan | None = None
 
     @property
     def sweeps(self) -> int:
@@ -71,26 +74,23 @@ def bytes_per_direction(run: Record) -> int:
     stack = [t._node for t in run.outs if run.depends(t)]
     while stack:
         edge = stack.pop()
-        if edge is None or edge._kind == LEAF_EDGE:
+        if edge is None or edge is LEAF or edge._kind == LEAF_EDGE:
             continue
         node = edge.node if edge._kind == PORT else edge
         if node.id in seen:
             continue
         seen.add(node.id)
-        widest = max(widest, *(prod(shape) for shape in _shapes(node)), 0)
+        widest = max(widest, *(prod(shape) for shape in _shapes(node, run.level)), 0)
         stack += node.edges
     return itemsize * (LIVE * widest + sum(t.numel() for t in ends))
 
 
-def _shapes(node: Any) -> list[tuple]:
-    """Return the shapes that a node knows, of its inputs and results."""
-    plan = node.plan
-    found = [shape_of(value) for value in _flat(node.saved)] if plan.keeps else []
-    if plan.saves_out:
-        found += [shape_of(value) for value in _flat(node.out)]
-    for shape in node.shapes if plan.wants_shapes and node.shapes else ():
-        found.append(shape if all(isinstance(n, int) for n in shape) else ())
-    return found
+def _shapes(node: Any, level: int) -> list[tuple]:
+    """Return the shapes that a node knows of values that move; a slot that its op does not read is not set."""
+    shapes = getattr(node, "shapes", None) or ()
+    found = [shape for shape, edge in zip(shapes, node.edges, strict=False) if edge is not None and shape]
+    found += [tuple(v.shape) for v in _flat(getattr(node, "saved", None)) if isinstance(v, Tensor) and v._level == level]
+    return found + [shape_of(value) for value in _flat(getattr(node, "out", None))]
 
 
 def _flat(values: Any) -> tuple:

@@ -1,6 +1,7 @@
-"""Calling a module with other tensors in the place of its parameters and buffers.
+"""Modules as functions of their parameters: calling one with other tensors in their place, stacking those of several.
 
-This is what makes a module a function of its parameters, for the transforms in `chainrule.func`.
+What a module is, is known only by what it has: named modules, parameters, buffers. So `nn` may use `func`, and this knows no
+`nn`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
-from chainrule.nn.module import Module
 
-__all__ = ["functional_call"]
+__all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
+
+Module = Any
 
 
 def functional_call(
@@ -55,9 +58,8 @@ def functional_call(
     Examples
     --------
     >>> import chainrule as cr
-    >>> from chainrule.nn.stateless import functional_call
     >>> net = cr.nn.Linear(1, 1, bias=False)
-    >>> functional_call(net, {"weight": cr.tensor([[3.0]])}, cr.ones(1))
+    >>> cr.func.functional_call(net, {"weight": cr.tensor([[3.0]])}, cr.ones(1))
     tensor([3.])
     """
     given = _merged(parameter_and_buffer_dicts)
@@ -136,3 +138,81 @@ def _update(dicts: Any, old: Tensor, value: Any) -> None:
         for name in d:
             if d[name] is old:
                 d[name] = value
+
+
+def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the parameters and the buffers of several modules of one architecture, stacked: an ensemble for `vmap`.
+
+    Parameters
+    ----------
+    models : sequence of Module
+        Of one class, in one mode (training or not), with tensors of the same names and shapes.
+
+    Returns
+    -------
+    params, buffers : dict
+        Dotted name → tensor with the modules along its first axis. The parameters are new leaves.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no module, or they differ.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> nets = [cr.nn.Linear(2, 1) for _ in range(3)]
+    >>> params, buffers = cr.func.stack_module_state(nets)
+    >>> call = lambda p, x: cr.func.functional_call(nets[0], p, (x,))
+    >>> cr.func.vmap(call, (0, None))(params, cr.ones(4, 2)).shape
+    chainrule.Size([3, 4, 1])
+    """
+    models = list(models)
+    if not models:
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if len({bool(m.training) for m in models}) > 1:
+        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
+    if len({type(m) for m in models}) > 1:
+        raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
+    params = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+    return (
+        {name: _stacked([p[name] for p in params], name) for name in params[0]},
+        {name: _stacked([b[name] for b in buffers], name) for name in buffers[0]},
+    )
+
+
+def _stacked(tensors: list[Tensor], name: str) -> Tensor:
+    required = {t.requires_grad for t in tensors}
+    if len(required) > 1:
+        raise RuntimeError(f"Expected {name} from each model to have the same .requires_grad")
+    stacked = TABLE["stack"].call(*tensors, axis=0)
+    return stacked.detach().requires_grad_() if True in required else stacked
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Have every batch norm in a module use the statistics of its batch alone, in place: running ones are no function's.
+
+    Parameters
+    ----------
+    root : Module
+        Its batch norms, itself included, lose ``running_mean``, ``running_var`` and ``num_batches_tracked``.
+
+    Returns
+    -------
+    Module
+        `root`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> net = cr.nn.Linear(1, 1)
+    >>> cr.func.replace_all_batch_norm_modules_(net) is net
+    True
+    """
+    for module in root.modules():
+        is_batch_norm = any("BatchNorm" in base.__name__ for base in type(module).__mro__)
+        if is_batch_norm and getattr(module, "track_running_stats", False):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

@@ -13,10 +13,10 @@ from chainrule.core.tensor import Tensor, check_differentiable, wrap
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
-from chainrule.func.forward import Push
+from chainrule.func.forward import Push, or_zeros
 from chainrule.func.plan import MODES, Plan, chosen, chunk_for
 from chainrule.func.reverse import Record, check_outputs
-from chainrule.func.vmap import vmap
+from chainrule.func.batch import vmap
 from chainrule.transforms.batch import Batched
 from chainrule.transforms.forward import zeros_like
 
@@ -72,7 +72,7 @@ class Jacobian:
             entries, outs, out_spec, aux, chunk = self._by_rows(run, flat)  # type: ignore[arg-type]
         else:
             entries, outs, out_spec, aux, chunk = self._by_columns(call, spec, flat, ins, run)
-        self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason)
+        self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
         in_spec = spec.children[0] if self._one else spec
         found = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
         return (found, aux) if self._has_aux else found
@@ -90,7 +90,7 @@ class Jacobian:
         for start in range(0, total, chunk):
             stop = min(start + chunk, total)
             block = directions.block(start, stop)
-            for stack, g in zip(stacks, _mapped(pull, [g for g in block if g is not None], "error"), strict=True):
+            for stack, g in zip(stacks, mapped(pull, [g for g in block if g is not None], "error"), strict=True):
                 stack.add(start, stop, g)
         pulled = [
             directions.split(s.rows() if total else wrap(zeros_like(x)[None][:0])) for s, x in zip(stacks, flat, strict=True)
@@ -109,14 +109,14 @@ class Jacobian:
             nonlocal push, level
             level, given = tangents[0]._level, iter(tangents)
             push = Push(call, spec, flat, [None if t is None else next(given) for t in block], self._has_aux)
-            return [wrap(zeros_like(v)) if dot is None else dot for v, dot in zip(push.values, push.dots, strict=True)]
+            return or_zeros(push.values, push.dots)
 
         for start in range(0, total, chunk):
             if state is not None and start:
                 default_generator.set_state(state)  # one function is differentiated: its random numbers stay the same
             stop = min(start + chunk, total)
             block = directions.block(start, stop)
-            dots = _mapped(along, [t for t in block if t is not None], self._randomness)
+            dots = mapped(along, [t for t in block if t is not None], self._randomness)
             stacks = stacks or [Stack(total) for _ in dots]
             for stack, dot in zip(stacks, dots, strict=True):
                 stack.add(start, stop, dot)
@@ -125,13 +125,11 @@ class Jacobian:
         outs = [_example(v, level) for v in push.values]
         empty = [wrap(zeros_like(out)[None][:0]) for out in outs] if not total else []
         pushed = [directions.split(rows) for rows in ([s.rows() for s in stacks] or empty)]
-        entries = [
-            [entry_of_columns(of[k], out, x) for k, x in enumerate(flat)] for of, out in zip(pushed, outs, strict=True)
-        ]
+        entries = [[entry_of_columns(of[k], out, x) for k, x in enumerate(flat)] for of, out in zip(pushed, outs, strict=True)]
         return entries, outs, push.out_spec, tree_map(lambda a: _example(a, level), push.aux), chunk
 
 
-def _mapped(f: Callable, stacked: list, randomness: str) -> list:
+def mapped(f: Callable, stacked: list, randomness: str) -> list:
     """Return what `f` gives for each direction of a block, stacked; one alone needs no batch."""
     if len(stacked[0]) > 1:
         return vmap(f, randomness=randomness)(*stacked)
@@ -144,3 +142,132 @@ def _example(value: Any, level: int) -> Any:
     if value.__class__ is Batched and value._level == level:
         return TABLE["getitem"].call(raised(value._data), index=(0,))
     return value
+
+
+def jacobian(
+    func: Callable,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    argnames: Argnames = None,
+    mode: str | None = None,
+    chunk_size: int | None = None,
+    memory: int | None = None,
+    randomness: str = "same",
+) -> Jacobian:
+    """Return a function that computes the Jacobian of `func` in the mode that is cheaper for the call's sizes.
+
+    Forward mode gives a column a sweep, reverse mode a row. `func` runs once and is recorded, which tells the sizes; with
+    more inputs than outputs the rows are pulled back along that record, else `func` runs again and carries the columns.
+
+    Parameters
+    ----------
+    func : callable
+        Takes pytrees of tensors, returns a pytree of tensors.
+    argnums : int or tuple of int
+        The positional arguments to differentiate in.
+    has_aux : bool
+        Whether `func` returns ``(output, aux)``.
+    argnames : str or tuple of str, optional
+        The arguments by name instead.
+    mode : {"forward", "reverse"}, optional
+        Overrides the choice.
+    chunk_size : int, optional
+        How many columns or rows one sweep carries; by default as many as `memory` allows.
+    memory : int, optional
+        Bytes that a sweep's tangents or cotangents may take, beside the result and what `func` itself takes. It is kept by
+        an estimate from the sizes of recorded values.
+    randomness : {"same", "different", "error"}
+        What random functions in `func` do where columns are carried through it together: the same for all, as for rows;
+        other numbers for each; or raise.
+
+    Returns
+    -------
+    Jacobian
+        Returns a tree of the output's structure, whose leaves are trees of the input's structure, a tuple if `argnums` is;
+        an entry for an output of shape (a, …) and an input of shape (b, …) has the shape (a, …, b, …). With `has_aux`, a pair
+        of that and aux. Its attribute `plan`, a :class:`~chainrule.func.plan.Plan`, says how the last call was done.
+
+        A complex entry is, for a complex input and output, that of a holomorphic function; for a real output the gradient
+        ∂/∂x + i ∂/∂y, as `grad` gives it; for a real input the derivative of real and imaginary part.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such argument, a result is not a tensor, or a function from complex to complex is not holomorphic.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> J = cr.func.jacobian(lambda x: x**2)
+    >>> J(cr.tensor([1.0, 2.0, 3.0]))
+    tensor([[2., 0., 0.],
+            [0., 4., 0.],
+            [0., 0., 6.]])
+    >>> J.plan.mode, J.plan.reason
+    ('reverse', 'no more outputs (3) than inputs (3)')
+    """
+    return Jacobian(
+        func, argnums, argnames, has_aux, mode=mode, chunk_size=chunk_size, memory=memory, randomness=randomness
+    )  # fmt: skip
+
+
+def jacrev(
+    func: Callable,
+    argnums: Argnums = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+    argnames: Argnames = None,
+    _preallocate_and_copy: bool = False,
+) -> Jacobian:
+    """Return a function that computes the Jacobian of `func` by rows, in reverse mode; see :func:`jacobian`.
+
+    Parameters
+    ----------
+    func, argnums, has_aux, argnames
+        As for :func:`jacobian`.
+    chunk_size : int, optional
+        How many rows one sweep pulls back; by default as many as a bound on memory allows.
+    _preallocate_and_copy : bool
+        PyTorch's option to write chunks into one result made beforehand: here that is always done where it can be.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.func.jacrev(cr.sin)(cr.zeros(2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return Jacobian(func, argnums, argnames, has_aux, mode="reverse", chunk_size=chunk_size, name="jacrev")
+
+
+def jacfwd(
+    func: Callable,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    randomness: str = "error",
+    chunk_size: int | None = None,
+    argnames: Argnames = None,
+) -> Jacobian:
+    """Return a function that computes the Jacobian of `func` by columns, in forward mode; see :func:`jacobian`.
+
+    Parameters
+    ----------
+    func, argnums, has_aux, argnames
+        As for :func:`jacobian`.
+    randomness : {"error", "same", "different"}
+        What random functions in `func` do, which runs once for all columns.
+    chunk_size : int, optional
+        How many columns one run of `func` carries; by default all.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.func.jacfwd(lambda t: cr.stack([t**2, 3 * t]))(cr.tensor(2.0))
+    tensor([4., 3.])
+    """
+    return Jacobian(
+        func, argnums, argnames, has_aux, mode="forward", chunk_size=chunk_size, randomness=randomness, name="jacfwd"
+    )  # fmt: skip
