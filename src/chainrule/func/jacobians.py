@@ -13,10 +13,10 @@ from chainrule.core.tensor import Tensor, check_differentiable, wrap
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
+from chainrule.func.batch import vmap
 from chainrule.func.forward import Push, or_zeros
 from chainrule.func.plan import MODES, Plan, chosen, chunk_for
 from chainrule.func.reverse import Record, check_outputs
-from chainrule.func.batch import vmap
 from chainrule.transforms.batch import Batched
 from chainrule.transforms.forward import zeros_like
 

@@ -73,7 +73,7 @@ class Record:
         ]
         if not roots:
             return [wrap(zeros_like(leaf)) for leaf in self.leaves]
-        found = run_pass(roots, self.level, False, retain)
+        found = run_pass(roots, self.level, False, retain, adds=False)
         return [_gradient(leaf, found.get(id(leaf))) for leaf in self.leaves]
 
 

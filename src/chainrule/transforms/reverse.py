@@ -82,8 +82,10 @@ def _nodes(edges: Iterable[Any]) -> list[Node]:
     return [e.node if e._kind == PORT else e for e in edges if e is not None and e._kind != LEAF_EDGE]
 
 
-def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None) -> Leaves:
-    """Pull the roots' cotangents back to the leaves, adding to their `.grad`; or along `paths` to their targets.
+def run_pass(
+    roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None, adds: bool = True
+) -> Leaves:
+    """Pull the roots' cotangents back to the leaves, adding to their `.grad` if `adds`; or along `paths` to their targets.
 
     Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`; or of any transform
     above, for which the graph is a constant linear map. The leaves'
@@ -92,21 +94,21 @@ def run_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, p
     outer = RUNNING.get()
     depth = 0 if outer is None else outer[3] + 1
     if depth == DEEP and modes().multithreading:
-        return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths)
+        return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths, adds)
     token = hush()
     this = [roots, paths, None, depth, None]
     RUNNING.set(this)
     try:
         if create_graph:
             with enable_grad():
-                leaves = _run(roots, level, True, retain_graph, paths)
+                leaves = _run(roots, level, True, retain_graph, paths, adds)
         elif not level and _is_above(roots):
-            leaves = _run_above(roots, level, retain_graph, paths)
+            leaves = _run_above(roots, level, retain_graph, paths, adds)
         elif LEAF_HOOKS or modes().anomaly is not None:
-            leaves = _run(roots, level, False, retain_graph, paths)
+            leaves = _run(roots, level, False, retain_graph, paths, adds)
         else:
             leaves = _sweep(roots, level, False, retain_graph, paths)
-            if paths is None or paths.accumulates:
+            if adds and (paths is None or paths.accumulates):
                 accumulate(leaves.values(), level, False)
         if this[2] is not None:
             call_back(this)
@@ -124,18 +126,18 @@ def _is_above(roots: Roots) -> bool:
     return False
 
 
-def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None) -> Leaves:
+def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
     """Pull back values of transforms above the graph's level, whose own levels record as they do; the graph's does not."""
     before = modes()
     set_modes(before.having(floor=max(before.floor, level + 1)))
     try:
-        return _run(roots, level, True, retain_graph, paths)
+        return _run(roots, level, True, retain_graph, paths, adds)
     finally:
         set_modes(before)
 
 
-def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None) -> Leaves:
-    accumulates = paths is None or paths.accumulates
+def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
+    accumulates = adds and (paths is None or paths.accumulates)
     if LEAF_HOOKS or modes().anomaly is not None:
         from chainrule.transforms.watched import sweep
 
