@@ -214,9 +214,9 @@ def test_linearize_raises_pytorchs_errors():
     _, push = cr.func.linearize(cr.sin, x)
     with pytest.raises(RuntimeError, match=r"Expected the tangents .* to have the same argspec as the primals"):
         push(x, x)
-    with pytest.raises(RuntimeError, match=r"tangent:0 with shape .* in flattened pytree doesn't match the shape .* of the corr"):
+    with pytest.raises(RuntimeError, match=r"tangent:0 with shape .* in flattened pytree doesn't match the shape"):
         push(x[:2])
-    with pytest.raises(RuntimeError, match="tangent:0 with dtype chainrule.float32 in flattened pytree doesn't match the dtype"):
+    with pytest.raises(RuntimeError, match="tangent:0 with dtype chainrule.float32 in flattened pytree doesn't match"):
         push(x.float())
     y, push = cr.func.linearize(lambda x, p: {"y": x * p["a"], "c": cr.ones(2)}, x, {"a": x})
     found = push(x, {"a": 2 * x})

@@ -13,7 +13,7 @@ from chainrule.func.reverse import Record
 
 MODES = ("forward", "reverse")
 MEMORY = 1 << 26  # bytes: larger batches of directions ran no faster, since each op then streams through fresh memory
-LIVE = 4  # values of the widest size that a sweep holds at once: what comes in, what goes out, and a rule's temporaries
+LIVE = 5  # values of the widest size that a sweep holds at once: what comes in, what goes out, and a rule's temporaries
 
 
 @dataclass(frozen=True)
