@@ -88,8 +88,8 @@ def run_pass(
     """Pull the roots' cotangents back to the leaves, adding to their `.grad` if `adds`; or along `paths` to their targets.
 
     Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`; or of any transform
-    above, for which the graph is a constant linear map. The leaves'
-    cotangents are returned; those that `paths` captured are there.
+    above, for which the graph is a constant linear map. The leaves' cotangents are returned; those that `paths` captured are
+    there.
     """
     outer = RUNNING.get()
     depth = 0 if outer is None else outer[3] + 1
