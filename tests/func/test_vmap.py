@@ -225,3 +225,92 @@ def test_a_batched_value_prints_as_in_pytorch():
     head, _, rest = shown[0].partition(", ")
     assert head.startswith("BatchedTensor(lvl=")
     assert rest == "bdim=0, value=\n    tensor([[1., 1.],\n            [1., 1.]])\n)"
+
+
+# -- random numbers ----------------------------------------------------------------------------------------------------
+
+RANDOM = {
+    "rand": lambda t, a: t.rand(4),
+    "randn": lambda t, a: t.randn(2, 2),
+    "randint": lambda t, a: t.randint(0, 1000, (4,)),
+    "randperm": lambda t, a: t.randperm(20),
+    "normal": lambda t, a: t.normal(0.0, 1.0, (3,)),
+    "rand_like": lambda t, a: t.rand_like(a),
+    "randn_like of what is shared": lambda t, a: t.randn_like(t.ones(3)),
+    "dropout": lambda t, a: t.nn.functional.dropout(t.ones(40)),
+    "dropout of an example": lambda t, a: t.nn.functional.dropout(t.ones_like(a).expand(10, 4)),
+    "normal_": lambda t, a: a.clone().normal_(),
+    "bernoulli of a number": lambda t, a: t.bernoulli(t.ones(40), 0.5),
+    "bernoulli_": lambda t, a: a.clone().expand(10, 4).clone().bernoulli_(0.5),
+    "multinomial of what is shared": lambda t, a: t.multinomial(t.ones(30), 20),
+    "poisson of what is shared": lambda t, a: t.poisson(t.ones(20) * 3),
+    "multinomial": lambda t, a: t.multinomial(t.ones(30) + a[0] ** 2, 20),
+    "poisson": lambda t, a: t.poisson(t.ones(20) * 3 + a[0] ** 2),
+    "bernoulli": lambda t, a: t.bernoulli(t.ones(40) * 0.5 + a[0] * 0),
+}
+OF_EXAMPLES = ("multinomial", "poisson", "bernoulli")
+
+
+@pytest.mark.parametrize("name", list(RANDOM))
+def test_random_numbers_are_refused_shared_or_drawn_for_each_example(torch, name):
+    draw, x = RANDOM[name], cr.tensor(X)
+    with pytest.raises(RuntimeError) as theirs:
+        torch.func.vmap(lambda a: draw(torch, a))(torch.tensor(X))
+    with pytest.raises(RuntimeError) as ours:
+        vmap(lambda a: draw(cr, a))(x)
+    assert str(ours.value)[:60] == str(theirs.value)[:60]
+    each = vmap(lambda a: draw(cr, a), randomness="different")(x).numpy()
+    assert not np.array_equal(each[0], each[1])
+    assert tuple(each.shape) == tuple(torch.func.vmap(lambda a: draw(torch, a), randomness="different")(torch.tensor(X)).shape)
+    if name in OF_EXAMPLES[:2]:
+        with pytest.raises(RuntimeError, match="Vmap does not currently support same randomness with a batched tensor input"):
+            vmap(lambda a: draw(cr, a), randomness="same")(x)
+    else:
+        shared = vmap(lambda a: draw(cr, a), randomness="same")(x).numpy()
+        np.testing.assert_array_equal(shared[0], shared[1])
+
+
+def test_nested_vmaps_have_randomness_of_their_own():
+    def draws(outer, inner):
+        return vmap(lambda a: vmap(lambda b: cr.rand(5), randomness=inner)(a), randomness=outer)(cr.ones(2, 3)).numpy()
+
+    found = draws("different", "same")
+    assert found.shape == (2, 3, 5)
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert not np.array_equal(found[0, 0], found[1, 0])
+    found = draws("same", "different")
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0, 0], found[0, 1])
+    found = draws("different", "different")
+    assert len(np.unique(found)) == 30
+    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
+        draws("error", "different")
+
+
+def test_rates_of_nested_vmaps_each_have_draws():
+    inner, outer = cr.tensor([0.0, 1e6, 1e6]), cr.tensor([0.0, 1e6])
+    nested = vmap(
+        lambda a: vmap(lambda b: cr.poisson(cr.stack([a + b, a, b])), randomness="different")(inner), randomness="different"
+    )
+    found = nested(outer).numpy()
+    assert found.shape == (2, 3, 3)
+    assert (found[0, 0] == 0).all()
+    assert (found[0, :, 1] == 0).all()
+    assert (found[:, 0, 2] == 0).all()
+    drawn = found[found > 0]
+    assert len(np.unique(drawn)) == len(drawn) == 12  # a rate shared by several examples is drawn for each
+
+
+def test_random_numbers_inside_of_a_gradient_inside_of_vmap():
+    x = cr.tensor(X)
+    f = lambda a: (a * cr.randn(4, dtype=cr.float64)).sum()
+    found = vmap(grad(f), randomness="different")(x).numpy()
+    assert not np.array_equal(found[0], found[1])
+    found = vmap(grad(f), randomness="same")(x).numpy()
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_gradients_flow_through_batched_means():
+    m = cr.zeros(3, requires_grad=True)
+    vmap(lambda a: cr.normal(a, 1.0), randomness="different")(m).sum().backward()
+    same(m.grad, np.ones(3))

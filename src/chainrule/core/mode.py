@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 # Code flags, which the module inspect would read too, for 10 ms of import.
@@ -49,6 +49,8 @@ class Mode:
         Whether passes deep inside others may run in threads of their own; whether gradients take their tensors' strides.
     tracer : object or None
         The innermost trace that is running: `dispatch.run` asks it whether it takes an op.
+    mapped : tuple of Mapped
+        The calls of `vmap` that are running, outermost first: random functions look at them.
     record : bool
         Derived: grad mode and not inference mode.
     watched : bool
@@ -64,8 +66,8 @@ class Mode:
     """
 
     __slots__ = (
-        "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "meta", "multithreading", "no_saving",
-        "on_write", "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
+        "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta", "multithreading",
+        "no_saving", "on_write", "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -84,11 +86,12 @@ class Mode:
         multithreading: bool = True,
         layout: bool = True,
         on_write: Callable | None = None,
+        mapped: tuple[Mapped, ...] = (),
     ):
         self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
         self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
-        self.multithreading, self.layout = multithreading, layout
+        self.multithreading, self.layout, self.mapped = multithreading, layout, mapped
         self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
         self.clear = clear = record and not (watched or watchers or tracer is not None)
@@ -111,9 +114,28 @@ class Mode:
 
 _FLAGS = (
     "grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
-    "multithreading", "layout", "on_write",
+    "multithreading", "layout", "on_write", "mapped",
 )  # fmt: skip
 _flags = attrgetter(*_FLAGS)
+
+
+class Mapped(NamedTuple):
+    """What random functions need to know of a call of `vmap`.
+
+    Attributes
+    ----------
+    level, size : int
+        Its level, and how many examples it has.
+    randomness : str
+        "error", "same" or "different".
+    lift : callable
+        Returns the value of its level for one a level down with the batch axis first.
+    """
+
+    level: int
+    size: int
+    randomness: str
+    lift: Callable[[Any], Any]
 
 
 class Mark:
@@ -261,20 +283,23 @@ async def _drive_async(inner: AsyncGenerator, mode: Decorator) -> AsyncGenerator
 
 
 class scope:  # noqa: N801 - a context manager like the others
-    """A transform of a level is running: plain tensors made inside are marked as its own, so that it may write to them."""
+    """A transform of a level is running: plain tensors made inside are marked as its own, so that it may write to them.
 
-    __slots__ = ("_before", "_entered", "_level")
+    Other flags of the record may be given too.
+    """
 
-    def __init__(self, level: int):
-        self._level = level
+    __slots__ = ("_before", "_entered", "_flags")
+
+    def __init__(self, level: int, **flags: Any):
+        self._flags = {"scope": level, **flags}
 
     def __enter__(self) -> None:
         self._before = before = modes()
-        self._entered = before.having(scope=self._level)
+        self._entered = before.having(**self._flags)
         set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, "scope")
+        back(self._entered, self._before, *self._flags)
 
 
 class recording:  # noqa: N801 - a context manager like the others
@@ -292,7 +317,7 @@ class recording:  # noqa: N801 - a context manager like the others
         # `having` would take 3 µs of the 20 that a small gradient takes
         self._entered = Mode(
             True, False, floor, level, m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
-            m.multithreading, m.layout, m.on_write,
+            m.multithreading, m.layout, m.on_write, m.mapped,
         )  # fmt: skip
         set_modes(self._entered)
 

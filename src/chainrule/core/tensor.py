@@ -642,6 +642,15 @@ def innermost(t: Any, use: str = "read") -> Any:
     return t
 
 
+def is_batched_at(t: Any, level: int) -> bool:
+    """Tell whether a value has a number for each example of the `vmap` of a level."""
+    while isinstance(t, Tensor):
+        if t._level == level and t._unreadable is not None:
+            return True
+        t = t._data
+    return False
+
+
 def numpy_dtype(t: Any) -> np.dtype:
     """Return the NumPy dtype at the bottom of a value of any level."""
     while isinstance(t, Tensor):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from chainrule.autograd.forward_ad import raised
 from chainrule.core.batching import moved
 from chainrule.core.levels import fresh_level
-from chainrule.core.mode import scope
+from chainrule.core.mode import Mapped, modes, scope
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
@@ -75,13 +75,10 @@ def vmap(
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         flat, dims, spec, size = _checked(name, in_dims, args)
+        run = partial(_map, name, func, dims, spec, out_dims, randomness, kwargs)
         if chunk_size is None or size <= chunk_size:
-            return _map(name, func, flat, dims, spec, size, out_dims, kwargs)
-        parts = [
-            _map(name, func, piece, dims, spec, end - start, out_dims, kwargs)
-            for start, end, piece in _chunks(flat, dims, size, chunk_size)
-        ]
-        return _joined(name, parts, out_dims)
+            return run(flat, size)
+        return _joined(name, [run(piece, n) for n, piece in _chunks(flat, dims, size, chunk_size)], out_dims)
 
     return wrapped
 
@@ -153,7 +150,7 @@ def _spread(leaves: Iterator, prefix: TreeSpec, spec: TreeSpec, found: list) -> 
     return all(_spread(leaves, p, s, found) for p, s in zip(prefix.children, spec.children, strict=True))
 
 
-def _chunks(flat: list, dims: list, size: int, chunk: int) -> Iterator[tuple[int, int, list]]:
+def _chunks(flat: list, dims: list, size: int, chunk: int) -> Iterator[tuple[int, list]]:
     take = TABLE["getitem"].call
     for start in range(0, size, chunk):
         end = min(start + chunk, size)
@@ -161,16 +158,19 @@ def _chunks(flat: list, dims: list, size: int, chunk: int) -> Iterator[tuple[int
         piece = [
             t if dim is None else take(t, index=(*(slice(None),) * dim, place, ...)) for t, dim in zip(flat, dims, strict=True)
         ]
-        yield start, end, piece
+        yield end - start, piece
 
 
 # -- one batch ---------------------------------------------------------------------------------------------------------
 
 
-def _map(name: str, func: Callable, flat: list, dims: list, spec: TreeSpec, size: int, out_dims: Dims, kwargs: dict) -> Any:
+def _map(
+    name: str, func: Callable, dims: list, spec: TreeSpec, out_dims: Dims, randomness: str, kwargs: dict, flat: list, size: int
+) -> Any:
     level = fresh_level()
     inputs = [t if dim is None else batched_at(level, moved(t, dim)) for t, dim in zip(flat, dims, strict=True)]
-    with scope(level):
+    call = Mapped(level, size, randomness, lambda payload: batched_at(level, payload))
+    with scope(level, mapped=(*modes().mapped, call)):
         result = func(*tree_unflatten(inputs, spec), **kwargs)
     for t, x, dim in zip(flat, inputs, dims, strict=True):
         if dim is not None and x._version:  # written in place: so is the caller's tensor, as in PyTorch

@@ -15,10 +15,13 @@ from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes
 from chainrule.core.dispatch import as_tensor, cast
 from chainrule.core.generator import Generator, default_generator
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.mode import Mapped, modes
+from chainrule.core.tensor import Tensor, innermost, is_batched_at, wrap
 from chainrule.functions.create import check_device, leaf
 from chainrule.functions.fill import numpy_dtype, size_of
 from chainrule.ops.arithmetic import add, mul
+from chainrule.ops.compare import lt
+from chainrule.ops.shape import detach
 
 __all__ = [
     "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
@@ -79,10 +82,57 @@ def draw_integers(low: int, high: int, shape: tuple, generator: Generator | None
     return np.asarray(_rng(generator).integers(low, high, shape))
 
 
-def _made(values: Any, device: Any, requires_grad: bool) -> Tensor:
+# -- draws for the examples of a vmap ----------------------------------------------------------------------------------
+
+
+def drawn(draw: Callable[[tuple], Any], shape: tuple) -> Tensor:
+    """Return the random numbers that `draw` returns for a shape; inside `vmap` one draw for all examples, or one for each."""
+    calls = modes().mapped
+    if not calls:
+        array = np.asarray(draw(shape))
+        return wrap(array if array.ndim else array[()])
+    own = _with_own(calls)
+    return _lifted(draw((*[call.size for call in own], *shape)), own)
+
+
+def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
+    """Return the calls of `vmap` whose examples each have random numbers of their own; raise if some may have none."""
+    if any([call.randomness == "error" for call in calls]):
+        raise RuntimeError(
+            "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
+            "randomness flags on vmap or perform the randomness operation out of vmap"
+        )
+    return [call for call in calls if call.randomness == "different"]
+
+
+def _lifted(values: Any, own: list[Mapped]) -> Tensor:
+    """Return the tensor of an array that has the batch axes of some calls of `vmap` in front, the outermost first."""
+    found: Any = np.asarray(values)
+    for call in own:
+        found = call.lift(found)
+    return found if isinstance(found, Tensor) else wrap(found if found.ndim else found[()])
+
+
+def _drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
+    """Return the random numbers that `draw` returns for an array of parameters, with any axes in front of one example's."""
+    calls = modes().mapped
+    if not calls:
+        return wrap(draw(np.asarray(innermost(x))))
+    own = _with_own(calls)
+    if any([call.randomness == "same" and is_batched_at(x, call.level) for call in calls]):
+        raise RuntimeError(
+            "Vmap does not currently support same randomness with a batched tensor input. Use randomness='different', or draw "
+            "the numbers outside of vmap."
+        )
+    x = detach(x)
+    for call in own:  # every example of every call has parameters, if only a copy of them
+        x = x + call.lift(np.zeros(call.size, x.dtype.numpy))
+    return _lifted(draw(np.asarray(innermost(x, "check"))), own)
+
+
+def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad: bool) -> Tensor:
     check_device(device)
-    array = np.asarray(values)
-    return leaf(wrap(array if array.ndim else array[()]), requires_grad)
+    return leaf(drawn(draw, shape), requires_grad)
 
 
 # -- tensors of random numbers -----------------------------------------------------------------------------------------
@@ -112,7 +162,8 @@ def rand(
     >>> x.shape, bool((x >= 0).all() & (x < 1).all())
     (chainrule.Size([2, 3]), True)
     """
-    return _made(draw_uniform(size_of("rand", sizes, size), numpy_dtype(dtype), generator), device, requires_grad)
+    numpy = numpy_dtype(dtype)
+    return _made(lambda shape: draw_uniform(shape, numpy, generator), size_of("rand", sizes, size), device, requires_grad)
 
 
 def randn(
@@ -132,7 +183,8 @@ def randn(
     >>> cr.randn(2, 3, dtype=cr.float64).dtype
     chainrule.float64
     """
-    return _made(draw_normal(size_of("randn", sizes, size), numpy_dtype(dtype), generator), device, requires_grad)
+    numpy = numpy_dtype(dtype)
+    return _made(lambda shape: draw_normal(shape, numpy, generator), size_of("randn", sizes, size), device, requires_grad)
 
 
 def randint(
@@ -167,9 +219,9 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    shape = size_of("randint", (), size)
-    values = draw_integers(int(low), int(high), shape, generator)
-    return _made(values.astype(numpy_dtype(dtype, dtypes.int64)), device, requires_grad)
+    low, high, numpy = int(low), int(high), numpy_dtype(dtype, dtypes.int64)
+    draw = lambda shape: draw_integers(low, high, shape, generator).astype(numpy)
+    return _made(draw, size_of("randint", (), size), device, requires_grad)
 
 
 def randperm(
@@ -183,8 +235,15 @@ def randperm(
     >>> sorted(cr.randperm(4).tolist())
     [0, 1, 2, 3]
     """
-    size_of("randperm", (n,))
-    return _made(_rng(generator).permutation(n).astype(numpy_dtype(dtype)), device, requires_grad)
+    numpy = numpy_dtype(dtype)
+
+    def draw(shape: tuple) -> np.ndarray:
+        rng = _rng(generator)
+        if len(shape) == 1:
+            return rng.permutation(n).astype(numpy)
+        return rng.permuted(np.broadcast_to(np.arange(n), shape), axis=-1).astype(numpy)
+
+    return _made(draw, size_of("randperm", (n,)), device, requires_grad)
 
 
 def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
@@ -204,7 +263,8 @@ def rand_like(
     >>> cr.rand_like(cr.ones(2, dtype=cr.float64)).dtype
     chainrule.float64
     """
-    return _made(draw_uniform(*_model(input, "rand_like", dtype), generator), device, requires_grad)
+    shape, numpy = _model(input, "rand_like", dtype)
+    return _made(lambda shape: draw_uniform(shape, numpy, generator), shape, device, requires_grad)
 
 
 def randn_like(
@@ -218,7 +278,8 @@ def randn_like(
     >>> cr.randn_like(cr.ones(2, 3)).shape
     chainrule.Size([2, 3])
     """
-    return _made(draw_normal(*_model(input, "randn_like", dtype), generator), device, requires_grad)
+    shape, numpy = _model(input, "randn_like", dtype)
+    return _made(lambda shape: draw_normal(shape, numpy, generator), shape, device, requires_grad)
 
 
 def randint_like(
@@ -235,22 +296,16 @@ def randint_like(
     """
     shape, numpy = _model(input, "randint_like", dtype)
     low, high = (0, low) if high is None else (low, high)
-    return _made(draw_integers(low, high, shape, generator).astype(numpy), device, requires_grad)
+    return _made(lambda shape: draw_integers(low, high, shape, generator).astype(numpy), shape, device, requires_grad)
 
 
 # -- distributions whose parameters are tensors ------------------------------------------------------------------------
 
 
-def _values(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
-    """Return a tensor and its bottom array; raise under `vmap`, where one draw for all examples would be wrong."""
+def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
+    """Return a tensor and the values of all its examples, to check them."""
     x = as_tensor(input, name)
-    values = np.asarray(innermost(x))
-    if values.shape != tuple(x.shape):
-        raise RuntimeError(
-            f"vmap: {name} was called on a batched tensor, which vmap does not support; draw the random numbers outside vmap "
-            "and pass them in."
-        )
-    return x, values
+    return x, np.asarray(innermost(x, "check"))
 
 
 def normal(
@@ -286,8 +341,9 @@ def normal(
         if size is None:
             raise TypeError("normal() needs size=, a tuple of ints, where mean and std are numbers")
         _check_std(std)
-        values = draw_normal(size_of("normal", (), size), numpy_dtype(dtype), generator)
-        return _made(values * _in(std, values) + _in(mean, values), device, requires_grad)
+        numpy = numpy_dtype(dtype)
+        draw = lambda shape: draw_normal(shape, numpy, generator) * numpy.type(std) + numpy.type(mean)
+        return _made(draw, size_of("normal", (), size), device, requires_grad)
     if size is not None or dtype is not None or requires_grad:
         raise TypeError("normal() takes its shape and dtype from mean and std where one of them is a tensor")
     check_device(device)
@@ -295,20 +351,15 @@ def normal(
     shape = shapes.broadcast(*[tuple(p.shape) for p in (mean, std) if isinstance(p, Tensor)])
     if not isinstance(std, Tensor):
         _check_std(std)
-    elif (np.asarray(innermost(std)) < 0).any():
+    elif (np.asarray(innermost(std, "check")) < 0).any():
         raise RuntimeError("normal expects all elements of std >= 0.0")
-    noise = wrap(draw_normal(shape, model.dtype.numpy, generator))
+    noise = drawn(lambda shape: draw_normal(shape, model.dtype.numpy, generator), shape)
     return add(mul(noise, cast(std, model.dtype)), cast(mean, model.dtype))
 
 
 def _check_std(std: Any, name: str = "normal") -> None:
     if std < 0:
         raise RuntimeError(f"{name} expects std >= 0.0, but found std {std}")
-
-
-def _in(value: Any, array: Any) -> Any:
-    """Return a number as a scalar of an array's dtype, so that it does not widen it."""
-    return array.dtype.type(value)
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -336,18 +387,19 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     """
     if p is not None:
         x = as_tensor(input, "bernoulli")
-        return wrap(_coins(p, tuple(x.shape), generator).astype(x.dtype.numpy))
-    x, values = _values(input, "bernoulli")
+        if not 0 <= p <= 1:
+            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+        return _coins(x, p, generator)
+    x, values = _checked(input, "bernoulli")
     _refuse(values.dtype, "fV", "bernoulli_tensor_cpu_p_")
     if not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return wrap(_coins(values, values.shape, generator).astype(x.dtype.numpy))
+    return _coins(x, detach(x), generator)
 
 
-def _coins(p: Any, shape: tuple, generator: Generator | None) -> np.ndarray:
-    if not isinstance(p, np.ndarray) and not 0 <= p <= 1:
-        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    return np.asarray(_rng(generator).random(shape) < p)
+def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
+    """Return ones with probability `p`, else zeros, in the shape and dtype of a tensor."""
+    return cast(lt(drawn(_rng(generator).random, tuple(model.shape)), p), model.dtype)
 
 
 def poisson(input: Any, generator: Generator | None = None) -> Tensor:
@@ -364,11 +416,12 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     >>> cr.poisson(cr.zeros(2))
     tensor([0., 0.])
     """
-    x, values = _values(input, "poisson")
+    x, values = _checked(input, "poisson")
     _refuse(values.dtype, "fV", "poisson_cpu")
     if not (values >= 0).all():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return wrap(np.asarray(_rng(generator).poisson(values.astype(np.float64))).astype(x.dtype.numpy))
+    numpy = x.dtype.numpy
+    return _drawn_with(x, lambda rates: np.asarray(_rng(generator).poisson(rates.astype(np.float64))).astype(numpy))
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
@@ -401,8 +454,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     >>> cr.multinomial(cr.tensor([0.0, 1.0]), 3, replacement=True)
     tensor([1, 1, 1])
     """
-    x, values = _values(input, "multinomial")
-    if values.ndim not in (1, 2):
+    x, values = _checked(input, "multinomial")
+    if x.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if x.dtype.category != dtypes.FLOAT:
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {x.dtype.old_name}")
@@ -416,16 +469,21 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     totals = weights.sum(-1, keepdims=True)
     if not (totals > 0).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    return _drawn_with(x, lambda weights: _draw_indices(weights.astype(np.float64), num_samples, replacement, generator))
+
+
+def _draw_indices(weights: np.ndarray, count: int, replacement: bool, generator: Generator | None) -> np.ndarray:
+    """Return indices drawn with the weights of each row of the last axis."""
     rng = _rng(generator)
     if not replacement:
         # The order of weight / exponential is that of drawing without replacement (Efraimidis & Spirakis 2006).
         order = np.argsort(-weights / rng.standard_exponential(weights.shape), axis=-1, kind="stable")
-        return wrap(np.ascontiguousarray(order[..., :num_samples]).astype(np.int64))
+        return np.ascontiguousarray(order[..., :count]).astype(np.int64)
     steps = np.cumsum(weights, -1)
-    draws = rng.random((*weights.shape[:-1], num_samples)) * steps[..., -1:]
-    rows = zip(steps.reshape(-1, steps.shape[-1]), draws.reshape(-1, num_samples), strict=True)
+    draws = rng.random((*weights.shape[:-1], count)) * steps[..., -1:]
+    rows = zip(steps.reshape(-1, steps.shape[-1]), draws.reshape(-1, count), strict=True)
     found = [np.searchsorted(step, draw, side="right") for step, draw in rows]
-    return wrap(np.array(found, np.int64).reshape(draws.shape))
+    return np.array(found, np.int64).reshape(draws.shape)
 
 
 Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]

@@ -10,8 +10,10 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.generator import Generator, default_generator
 from chainrule.core.inplace import assign
-from chainrule.core.tensor import Tensor, innermost, wrap
-from chainrule.functions.random import draw_integers, draw_normal, draw_uniform
+from chainrule.core.tensor import Tensor, innermost
+from chainrule.functions.random import draw_integers, draw_normal, draw_uniform, drawn
+from chainrule.ops.compare import lt
+from chainrule.ops.shape import detach
 
 __all__: list[str] = []
 
@@ -21,7 +23,8 @@ _LARGEST_WHOLE = {"float16": 1 << 11, "bfloat16": 1 << 8, "float32": 1 << 24, "f
 def _filled(self: Tensor, name: str, draw: Callable[[tuple, np.dtype], Any]) -> Tensor:
     """Write what `draw` returns for the tensor's shape and dtype into it."""
     numpy = self.dtype.numpy
-    return assign(self, lambda: wrap(np.asarray(draw(tuple(self.shape), numpy)).astype(numpy, copy=False)), name)
+    values = lambda shape: np.asarray(draw(shape, numpy)).astype(numpy, copy=False)
+    return assign(self, lambda: drawn(values, tuple(self.shape)), name)
 
 
 def _rng(generator: Generator | None) -> np.random.Generator:
@@ -88,10 +91,11 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     >>> cr.empty(2).bernoulli_(1.0)
     tensor([1., 1.])
     """
-    values = np.asarray(innermost(p))
+    values = np.asarray(innermost(p, "check"))
     if not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    return _filled(self, "bernoulli_", lambda shape, numpy: _rng(generator).random(shape) < values)
+    p = detach(p) if isinstance(p, Tensor) else p
+    return assign(self, lambda: lt(drawn(_rng(generator).random, tuple(self.shape)), p), "bernoulli_")
 
 
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
