@@ -52,6 +52,8 @@ try:
     from chainrule.core.mode import (
         enable_grad,
         inference_mode,
+        is_anomaly_check_nan_enabled,
+        is_anomaly_enabled,
         is_grad_enabled,
         is_inference_mode_enabled,
         no_grad,

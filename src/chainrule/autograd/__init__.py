@@ -19,13 +19,16 @@ from chainrule.autograd.reverse import backward, grad
 from chainrule.autograd.variable import Variable
 
 if TYPE_CHECKING:
-    from chainrule.autograd import function, functional
+    from chainrule.autograd import anomaly_mode, function, functional
+    from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
     from chainrule.autograd.function import Function
 
 __all__ = [
     "Function",
     "Variable",
+    "anomaly_mode",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "enforce_grad_layout_policy",
     "forward_ad",
@@ -38,24 +41,23 @@ __all__ = [
     "inference_mode",
     "is_multithreading_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",
 ]
 
-_LAZY = frozenset(("function", "functional"))
+_LAZY = frozenset(("anomaly_mode", "function", "functional"))
+_LAZY_NAMES = {"Function": "function", "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name in _LAZY or name in _LAZY_NAMES:
         import importlib
 
-        return importlib.import_module(f"chainrule.autograd.{name}")
-    if name == "Function":
-        from chainrule.autograd.function import Function
-
-        return Function
+        module = importlib.import_module(f"chainrule.autograd.{_LAZY_NAMES.get(name, name)}")
+        return module if name in _LAZY else getattr(module, name)
     raise AttributeError(f"module 'chainrule.autograd' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_LAZY_NAMES})

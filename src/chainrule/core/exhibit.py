@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.graph import Node, freed_error
-from chainrule.core.op import IN, OUT, SHAPE
+from chainrule.core.op import IN, OUT, SHAPE, Op
 from chainrule.core.record import reveal_output, unpacked_output
 from chainrule.core.saved import PACKED, SavedTensor, edge_to, of_node, unpack
 from chainrule.core.tensor import Tensor
@@ -28,6 +28,12 @@ def saved_names(node: Node) -> list[str]:
     return [*sources, *raw]
 
 
+def input_name(op: Op, index: int) -> str:
+    """Return PyTorch's name of an op's input, as far as it follows from ours."""
+    name = op.inputs[0 if op.variadic else index]
+    return _OWN.get((op.name, name)) or _INPUTS.get(name, name)
+
+
 def _sources(node: Node) -> dict[str, tuple]:
     op = getattr(getattr(node, "plan", None), "op", None)
     if op is None or not hasattr(op, "rules"):
@@ -35,8 +41,7 @@ def _sources(node: Node) -> dict[str, tuple]:
     found: dict[str, tuple] = {}
     for rule in op.rules:
         for kind, i in () if rule is None else rule.sources:
-            name = op.inputs[i] if kind is not OUT else ""
-            name = _OWN.get((op.name, name)) or _INPUTS.get(name, name)
+            name = "" if kind is OUT else input_name(op, i)
             if kind is IN:
                 found[f"_saved_{name}"] = (IN, i)
             elif kind is SHAPE:

@@ -106,7 +106,7 @@ def assign_elementwise(target: Tensor, op: Op, call: Callable, args: tuple, name
     if target.__class__._level == 0 and target._data.__class__ is ndarray and not _records(target, args):
         raw = [a._data if isinstance(a, Tensor) else a for a in args]
         ufunc = _UFUNCS.get(op.name)
-        if ufunc is not None and all(_fits(target._data, r) for r in raw):
+        if ufunc is not None and not modes().watchers and all(_fits(target._data, r) for r in raw):
             token = hush()
             try:
                 ufunc(target._data, *raw, out=target._data)  # type: ignore[call-overload]

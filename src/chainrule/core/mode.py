@@ -444,6 +444,17 @@ def is_inference_mode_enabled() -> bool:
     return modes().inference
 
 
+def is_anomaly_enabled() -> bool:
+    """Tell whether anomaly mode is on in this thread and context."""
+    return modes().anomaly is not None
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Tell whether anomaly mode looks for NaN in this thread and context."""
+    anomaly = modes().anomaly
+    return anomaly is None or anomaly.check_nan
+
+
 class _State:
     """Read and set the flags of the current record as attributes; `modes` is three times faster to read."""
 

@@ -154,6 +154,13 @@ def _values(node: Node, level: int) -> tuple[tuple, Any]:
     return inputs, held_out(node, level) if plan.saves_out else None
 
 
+def values_of(node: Node) -> tuple[tuple, Any]:
+    """Return what a node saved, inputs and result, None where it did not; for whoever looks, not for rules."""
+    level = next((about.level for about in getattr(node, "_results", {}).values()), 0)
+    inputs, out = _values(node, level)
+    return tuple([None if x.__class__ is tuple else x for x in inputs]), out
+
+
 # -- plans -------------------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +387,8 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Nod
         node.out = outs
     if plan.wants_shapes:
         node.shapes = tuple([shape_of(a) for a in args])
+    if modes().anomaly is not None:
+        modes().anomaly.note(node)
     return node
 
 

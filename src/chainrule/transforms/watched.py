@@ -19,6 +19,7 @@ from chainrule.transforms.hooks import Pass, capture_last, contributions, into_l
 def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths: Any, accumulates: bool) -> dict[int, list]:
     """Pull the roots' cotangents back; return those of the leaves that are still to be accumulated, or were captured."""
     run, detector = Pass(level, create_graph), modes().anomaly
+    watch = None if detector is None else detector.watch()
     queue = _Queue(roots, paths, run, accumulates)
     queue.send([edge for edge, _ in roots], [g for _, g in roots], [])
     while queue.heap:
@@ -34,12 +35,13 @@ def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths:
         if detector is None:
             gs = _pulled(plan, node, g, run)
         else:
-            gs = detector.pulled(node, g, run, lambda: _pulled(plan, node, g, run))  # noqa: B023 - called at once
+            gs = watch.pulled(node, g, lambda: _pulled(plan, node, g, run))  # noqa: B023 - called at once
         if node.plan.keeps and not retain_graph:
             node.saved = None
             if node.plan.saves_out:
                 node.out = None
-        queue.send(node.edges, (gs,) if node.plan.single else gs, [] if node.hooks is not None else g)
+        held = detector is not None or node.hooks is not None  # by others: the pass owns none of it
+        queue.send(node.edges, (gs,) if node.plan.single else gs, [] if held else g)
     return queue.rest()
 
 

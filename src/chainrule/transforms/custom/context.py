@@ -247,6 +247,8 @@ def open_node(rules: Any, ctx: Any, args: tuple, level: int, edges: tuple, plan:
     node.inputs = tuple([(tuple(args[i].shape), args[i].dtype) for i in node.positions])
     node.attributes, node.face, node.face_class = ctx.__dict__, ref(ctx), ctx.__class__
     ctx._function_node = node
+    if modes().anomaly is not None:
+        modes().anomaly.note(node)
     return node
 
 

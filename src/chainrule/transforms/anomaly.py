@@ -1,0 +1,183 @@
+"""Anomaly mode: where each op was called, and what made the first NaN or infinity.
+
+A :class:`Detector` holds the settings of the mode. It notes for each recorded node where it was made; a pass under it is
+looked at by a :class:`Watch`, and with `check_forward` every kernel by a :class:`ForwardCheck`.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import chainrule
+from chainrule.core.graph import LEAF_EDGE, PORT, Node
+from chainrule.core.op import Op
+from chainrule.core.tensor import innermost
+
+_PACKAGE = str(Path(chainrule.__file__).parent)
+_EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
+
+
+class Trace:
+    """Where a node was made: the user's frames, outermost first, formatted when they are read; and for whose derivative."""
+
+    __slots__ = ("frames", "parent")
+
+    def __init__(self, parent: Node | None):
+        self.parent = parent
+        self.frames: list[tuple] = []
+        frame = sys._getframe(1)
+        while frame is not None:
+            code = frame.f_code
+            if not code.co_filename.startswith(_PACKAGE):
+                self.frames.append((code, frame.f_lineno))
+            frame = frame.f_back  # type: ignore[assignment]
+        self.frames.reverse()
+
+    def lines(self) -> list[str]:
+        """Return the frames as `traceback` formats them."""
+        found = [(code.co_filename, line, code.co_name, None) for code, line in self.frames]
+        return traceback.StackSummary.from_list(found).format()  # type: ignore[arg-type]
+
+    def notes(self) -> dict:
+        """Return what PyTorch keeps of this in a node's `metadata`."""
+        found: dict[str, Any] = {"traceback_": self.lines()}
+        return found if self.parent is None else {**found, "parent_": self.parent}
+
+    def place(self) -> str:
+        """Return the innermost line."""
+        if not self.frames:
+            return "a line that is not known"
+        return ": ".join([line.strip() for line in self.lines()[-1].strip().splitlines()])
+
+
+class Detector:
+    """The settings of anomaly mode."""
+
+    __slots__ = ("check_forward", "check_inf", "check_nan", "explain")
+
+    def __init__(self, check_nan: bool, check_inf: bool, check_forward: bool, explain: bool):
+        self.check_nan, self.check_inf, self.check_forward, self.explain = check_nan, check_inf, check_forward, explain
+
+    def note(self, node: Node) -> None:
+        """Note where a node was made."""
+        node._trace = Trace(_EVALUATING.get())
+
+    def watch(self) -> Watch:
+        """Return what looks at one pass."""
+        return Watch(self)
+
+    def kind_in(self, array: Any, nan: bool) -> str | None:
+        """Return "nan" or "inf" if an array holds such values and they are looked for."""
+        if not hasattr(array, "dtype") or array.dtype.kind not in "fcV":
+            return None
+        if nan and np.isnan(array).any():
+            return "nan"
+        return "inf" if self.check_inf and np.isinf(array).any() else None
+
+
+class Watch:
+    """Looks at one backward pass.
+
+    Attributes
+    ----------
+    came : dict
+        Node id → the cotangent that came to it.
+    senders : dict
+        Node id → the (node, cotangent) pairs that sent it.
+    """
+
+    __slots__ = ("came", "detector", "senders")
+
+    def __init__(self, detector: Detector):
+        self.detector = detector
+        self.came: dict[int, Any] = {}
+        self.senders: dict[int, list] = {}
+
+    def pulled(self, node: Node, g: Any, pull: Callable[[], Any]) -> Any:
+        """Return what a node pulls; warn of where it was made if that fails or is not finite."""
+        token = _EVALUATING.set(node)
+        try:
+            gs = pull()
+            if self.detector.explain:
+                self.came[node.id] = g
+            self._check(node, g, [gs] if node.plan.single else list(gs))
+        except Exception:
+            warn_of(node)
+            raise
+        finally:
+            _EVALUATING.reset(token)
+        if self.detector.explain:
+            for edge, gi in zip(node.edges, (gs,) if node.plan.single else gs, strict=True):
+                if gi is not None and edge is not None and edge._kind != LEAF_EDGE:
+                    target = edge.node if edge._kind == PORT else edge
+                    self.senders.setdefault(target.id, []).append((node, gi))
+        return gs
+
+    def _check(self, node: Node, g: Any, gs: list) -> None:
+        for i, gi in enumerate(gs):
+            kind = None if gi is None else self.detector.kind_in(innermost(gi), self.detector.check_nan)
+            if kind is not None:
+                error = RuntimeError(f"Function '{node.name()}' returned {kind} values in its {i}th output.")
+                if self.detector.explain:
+                    from chainrule.transforms.explanation import explained
+
+                    try:
+                        error.add_note(explained(self, node, g, gs, i, kind))
+                    except Exception as failure:  # the error itself matters more than its explanation
+                        error.add_note(f"(no explanation: {failure!r})")
+                raise error
+
+
+def warn_of(node: Node) -> None:
+    """Warn of where a node was made, and of the nodes for whose derivatives it was."""
+    trace = getattr(node, "_trace", None)
+    heading = f"Error detected in {node.name()}. "
+    caused = "Traceback of forward call that caused the error:\n"
+    while True:
+        if trace is None:
+            warnings.warn(
+                f"{heading}No forward pass information available. Enable detect anomaly during forward pass for more "
+                "information.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return
+        warnings.warn(heading + caused + "".join(trace.lines()), UserWarning, stacklevel=2)
+        parent = trace.parent
+        if parent is None:
+            return
+        trace = getattr(parent, "_trace", None)
+        heading = f"\n\nPrevious calculation was induced by {parent.name()}. "
+        caused = "Traceback of forward call that induced the previous calculation:\n"
+
+
+class ForwardCheck:
+    """Stands around every kernel (`dispatch.compute`) and raises at the first result that is not finite."""
+
+    __slots__ = ("detector",)
+
+    def __init__(self, detector: Detector):
+        self.detector = detector
+
+    def around(self, op: Op, payloads: list, params: dict, run: Callable[[], Any]) -> Any:
+        """Run a kernel and look at its results, unless it is a backward pass's."""
+        outs = run()
+        if _EVALUATING.get() is None:
+            for i, out in enumerate(outs if outs.__class__ in (tuple, list) else (outs,)):
+                kind = self.detector.kind_in(out, nan=True)
+                if kind is not None:
+                    from chainrule.transforms.explanation import forward_text
+
+                    raise RuntimeError(forward_text(op, payloads, out, i, kind, Trace(None)))
+        return outs
+
+    def wrapped(self, op: Op, made: list) -> None:
+        """Look no further."""
