@@ -437,3 +437,52 @@ def test_captured_finds_values_of_other_transforms():
 
     close(grad(outer)(t(0.3)), grad(lambda w: cr.sin(w * w * 2.0))(t(0.3)))
     close(jvp(outer, (t(0.3),), (t(1.0),))[1], grad(lambda w: cr.sin(w * w * 2.0))(t(0.3)))
+
+
+# -- functions that check values ---------------------------------------------------------------------------------------
+
+
+def test_losses_are_traced_and_their_checks_stay_at_trace_time():
+    logits, target, weight = t([[0.1, 0.5, -0.3], [1.0, 0.0, 0.2]]), cr.tensor([0, 2]), t([0.5, 1.0, 2.0])
+    F = nn.functional
+    cases = [
+        lambda x, y: F.cross_entropy(x, y),
+        lambda x, y: F.cross_entropy(x, y, weight, label_smoothing=0.1),
+        lambda x, y: F.cross_entropy(x, y, ignore_index=2, label_smoothing=0.3, reduction="sum"),
+        lambda x, y: F.cross_entropy(x, y, weight, ignore_index=2, label_smoothing=0.3),
+        lambda x, y: F.nll_loss(cr.log_softmax(x, 1), y, weight),
+        lambda x, y: F.binary_cross_entropy(cr.sigmoid(x), (x > 0).to(F64)),
+    ]
+    for f in cases:
+        graph = trace(f)(logits * 0.5, cr.tensor([1, 2]))
+        close(graph(logits, target), f(logits, target))
+        close(grad(graph)(logits, target), grad(f)(logits, target))
+    with pytest.raises(IndexError, match="Target 3 is out of bounds"):
+        trace(cases[0])(logits, cr.tensor([0, 3]))
+
+
+def test_quantiles_are_traced():
+    x, q = t([[3.0, 1.0, 2.0], [0.0, float("nan"), 4.0]]), t([0.25, 0.5])
+    for f in (cr.quantile, cr.nanquantile):
+        for how in ("linear", "lower", "nearest", "midpoint"):
+            g = lambda x, q, f=f, how=how: f(x, q, dim=1, interpolation=how)
+            np.testing.assert_array_equal(trace(g)(x * 0, q)(x, q).numpy(), g(x, q).numpy())
+
+
+def test_a_derivative_that_is_missing_raises_from_the_graph_too():
+    graph = trace(cr.igamma)(t([1.0]), t([2.0]))
+    grad(lambda x: graph(t([1.0]), x).sum())(t([2.0]))
+    for of in (lambda f: grad(f)(t([1.0])), lambda f: jvp(f, (t([1.0]),), (t([1.0]),))):
+        with pytest.raises(NotImplementedError, match="derivative for 'igamma: input' is not implemented"):
+            of(lambda a: graph(a, t([2.0])).sum())
+
+
+def test_class_weights_have_a_derivative_inside_of_a_transform():
+    x, y, w = cr.log_softmax(t([[0.1, 0.5], [0.2, -0.3], [1.0, 0.0]]), 1), cr.tensor([0, 1, 1]), t([1.0, 2.0])
+    for options in ({}, {"reduction": "sum"}, {"ignore_index": 0}):
+        f = lambda w, options=options: nn.functional.nll_loss(x, y, w, **options)
+        close(trace(f)(w * 0 + 1)(w), f(w))
+        found, h = grad(f)(w), 1e-6
+        for i in range(2):
+            step = t([h * (i == 0), h * (i == 1)])
+            np.testing.assert_allclose(found[i].item(), (f(w + step) - f(w - step)).item() / (2 * h), rtol=1e-6, atol=1e-8)

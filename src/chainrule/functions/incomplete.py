@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from chainrule.core.fast import make_public
-from chainrule.core.mode import modes
 from chainrule.core.sample import Ints, Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
@@ -18,17 +15,6 @@ _SAMPLES = [Sample(Ints((4,), 1, 5), (3, 4)), Sample(Ints((), 1, 5), ()), Sample
 
 _lower = make_public(ops.igamma.op)  # type: ignore[attr-defined]
 _upper = make_public(ops.igammac.op)  # type: ignore[attr-defined]
-
-
-def _refuse_varying_order(order: Any, name: str) -> None:
-    """Raise if a derivative in the order would be needed, rather than drop it."""
-    if not isinstance(order, Tensor):
-        return
-    if (modes().record and order.requires_grad) or getattr(order, "_tangent", None) is not None:
-        raise NotImplementedError(
-            f"the derivative for '{name}: input' is not implemented: SciPy has no derivative of the incomplete gamma "
-            "function in its order. Detach the order, and differentiate in `other` only."
-        )
 
 
 @public(kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
@@ -60,7 +46,6 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     >>> cr.igamma(cr.tensor([1.0]), cr.tensor([1.0]))
     tensor([0.6321])
     """
-    _refuse_varying_order(input, "igamma")
     return _lower(input, other)
 
 
@@ -93,5 +78,4 @@ def igammac(input: Tensor, other: Tensor) -> Tensor:
     >>> cr.igammac(cr.tensor([1.0]), cr.tensor([1.0]))
     tensor([0.3679])
     """
-    _refuse_varying_order(input, "igammac")
     return _upper(input, other)

@@ -22,6 +22,7 @@ from chainrule.functions.select_index import index_select
 from chainrule.functions.view import expand, reshape, unsqueeze
 from chainrule.ops import shape as ops
 from chainrule.ops import view as parts
+from chainrule.ops.arithmetic import floor_divide, remainder
 
 __all__ = [
     "alias_copy", "as_strided_copy", "cartesian_prod", "combinations", "constant_pad_nd", "diag", "diag_embed", "diagflat",
@@ -384,7 +385,12 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """
     i = as_tensor(indices, "unravel_index")
     shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
-    return tuple([as_tensor(np.asarray(a)) for a in np.unravel_index(innermost(i), shape)])
+    np.unravel_index(innermost(i, "check"), shape)  # raises if one is out of bounds
+    found = []
+    for n in reversed(shape):
+        found.append(remainder(i, n))
+        i = floor_divide(i, n)
+    return tuple(reversed(found))
 
 
 # -- copies of views ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor, cast
 from chainrule.core.mode import modes
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor import Tensor, innermost
+from chainrule.functions.reduce import sum as total
 from chainrule.nn._losses import reduced, reduction_of
 from chainrule.ops import activation
 from chainrule.ops import loss as ops
@@ -23,11 +24,6 @@ __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_en
 
 
 # -- many classes ----------------------------------------------------------------------------------------------------
-
-
-def _varies(t: Any) -> bool:
-    """Tell whether a derivative in `t` would be needed."""
-    return (modes().record and t.requires_grad) or getattr(t, "_tangent", None) is not None
 
 
 def _class_weight(weight: Any, classes: int, d: dtypes.dtype) -> Tensor | None:
@@ -73,11 +69,26 @@ def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     return target
 
 
+def _shares(target: Tensor, weight: Tensor | None, ignore: int) -> Tensor:
+    """Return each sample's weight; 0 where it is ignored."""
+    counted = target != ignore
+    return counted if weight is None else where(counted, index(weight, where(counted, target, 0), axes=(0,)), 0)
+
+
+def _nll_of_parts(x: Tensor, target: Tensor, weight: Tensor, ignore: int, reduction: str) -> Tensor:
+    """Return the weighted loss as ops of which each has a derivative in the weight."""
+    shares = _shares(target, weight, ignore)
+    losses = ops.nll_loss(x, target, None, reduction="none", ignore=ignore) * shares
+    return total(losses) / total(shares) if reduction == "mean" else reduced(losses, reduction)
+
+
 def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str) -> Tensor:
-    if weight is not None and _varies(weight):
+    if weight is not None and weight._level:  # another transform may need its derivative
+        return _nll_of_parts(x, target, weight, ignore, reduction)
+    if weight is not None and weight.requires_grad and modes().record:
         raise RuntimeError(
-            "The function 'nll_loss_forward' is not differentiable with respect to argument 'weight'. This input cannot "
-            "have requires_grad True."
+            "The function 'nll_loss_forward' is not differentiable with respect to argument 'weight'. This input cannot have "
+            "requires_grad True."
         )
     return ops.nll_loss(x, target, weight, reduction=reduction, ignore=ignore)
 
@@ -202,13 +213,11 @@ def cross_entropy(
         return loss
     even = logp if w is None else logp * _over_classes(w, x.ndim)
     even = -sum(even, axis=(axis,), keepdims=False)
-    counted = t != ignore_index
-    even = where(counted, even, 0)
+    even = where(t != ignore_index, even, 0)
     if reduction != "none":
         even = reduced(even, "sum")
     if reduction == "mean":
-        share = wrap(np.ones((), x.dtype.numpy)) if w is None else index(w, where(counted, t, 0), axes=(0,))
-        even = even / reduced(where(counted, share, 0), "sum")
+        even = even / total(_shares(t, w, ignore_index), dtype=even.dtype)
     return loss * (1 - label_smoothing) + even * (label_smoothing / shape[axis])
 
 

@@ -1,6 +1,6 @@
 """The incomplete gamma functions. SciPy computes them; it is loaded when one is first called.
 
-SciPy has no derivative in the order, so there is no rule for it: the public functions raise where one would be needed.
+SciPy has no derivative in the order: where one would be needed, the rule raises.
 """
 
 from __future__ import annotations
@@ -37,13 +37,22 @@ def _density(a: Any, x: Any) -> Any:
     return exp((a - 1) * log(x) - x - TABLE["lgamma"].call(a))
 
 
+def _no_derivative_in_order(name: str) -> Any:
+    raise NotImplementedError(
+        f"the derivative for '{name}: input' is not implemented: SciPy has no derivative of the incomplete gamma function in "
+        "its order. Detach the order, and differentiate in `other` only."
+    )
+
+
 igamma = elementwise("igamma(a, x)", _regularized("gammainc"), dtype="float", kinds="f", domain=(0.2, 5.0), samples=_samples,
+    a=lambda g: _no_derivative_in_order("igamma"),
     x=lambda g, a, x: g * _density(a, x),
     doc=binary("Return the regularized lower incomplete gamma function P(input, other).",
                "cr.igamma(cr.tensor([1.0]), cr.tensor([1.0]))", "tensor([0.6321])",
                note="Differentiable in `other` only (DLMF 8.8.13)."))  # fmt: skip
 
 igammac = elementwise("igammac(a, x)", _regularized("gammaincc"), dtype="float", kinds="f", domain=(0.2, 5.0), samples=_samples,
+    a=lambda g: _no_derivative_in_order("igammac"),
     x=lambda g, a, x: -g * _density(a, x),
     doc=binary("Return the regularized upper incomplete gamma function Q(input, other).",
                "cr.igammac(cr.tensor([1.0]), cr.tensor([1.0]))", "tensor([0.3679])",

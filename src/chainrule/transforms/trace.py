@@ -54,9 +54,9 @@ class Traced(Tensor):
         """Return a value of a lower level as a constant of this trace."""
         return _tracer_of(self._level).lifted(value)
 
-    def _unreadable(self, use: str) -> TraceError:
-        """Return the error for reading the value, which the graph would freeze."""
-        return TraceError(_frozen())
+    def _unreadable(self, use: str) -> TraceError | None:
+        """Return the error for reading the value, which the graph would freeze; a check is made of the trace's run."""
+        return None if use == "check" else TraceError(_frozen())
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Raise: NumPy's functions cannot be traced."""
@@ -95,6 +95,10 @@ class Traced(Tensor):
     @data.setter
     def data(self, value: Tensor) -> None:
         raise TraceError(f"setting .data of a traced tensor cannot be recorded{_at()}; write into it in place instead")
+
+    def storage_offset(self) -> int:
+        """Return the elements between the start of the memory and the concrete value's first element."""
+        return (self._data if isinstance(self._data, Tensor) else wrap(self._data)).storage_offset()
 
     def __repr__(self) -> str:
         return f"traced({self._tangent!r}, now {self._data!r})"  # type: ignore[attr-defined]
@@ -338,7 +342,8 @@ def _user_frame() -> tuple[Any, str]:
     frame: Any = sys._getframe(1)
     called = ""
     while frame is not None and frame.f_code.co_filename.startswith(_HERE):
-        called = frame.f_code.co_name
+        name = frame.f_code.co_name
+        called = called if name in _WRAPPERS else name
         frame = frame.f_back
     return frame, called
 
@@ -353,6 +358,7 @@ def _at() -> str:
     return f" at {name}:{frame.f_lineno}, in {frame.f_code.co_name}" + (f": `{text}`" if text else "")
 
 
+_WRAPPERS = ("call", "method", "wrapped")  # closures around a function of a public name
 _USES = {"__bool__": "A Python branch or loop", "item": ".item()", "tolist": ".tolist()", "numpy": ".numpy()"}
 _USES |= {f"__{name}__": f"{name}()" for name in ("float", "int", "complex", "index")}
 _USES["__array__"] = "A NumPy function"
