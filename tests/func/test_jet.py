@@ -79,15 +79,14 @@ def test_results_that_do_not_depend_and_integers():
 
 
 def test_jax_agrees():
-    jax = pytest.importorskip("jax")
-    from jax.experimental.jet import jet as jax_jet
-
+    """What jax.experimental.jet 0.10.2 gives; not imported, since it makes a later fork in the same process warn."""
     x, terms = [0.3, -0.4], [[1.0, 2.0], [0.5, -1.0], [0.2, 0.1]]
     value, found = jet(lambda x: cr.sin(x) * cr.exp(x).sum(), (t(x),), ([t(d) for d in terms],))
-    jnp = jax.numpy
-    expected = jax_jet(lambda x: jnp.sin(x) * jnp.exp(x).sum(), (jnp.array(x),), ([jnp.array(d) for d in terms],))
-    np.testing.assert_allclose(value.numpy(), expected[0], rtol=1e-5)
-    np.testing.assert_allclose([d.numpy() for d in found], expected[1], rtol=1e-4)
+    np.testing.assert_allclose(value.numpy(), [0.5970036723121805, -0.7866947003404358], rtol=1e-12)
+    expected = [
+        [2.7250473642610094, 2.6736862644584036], [6.70128034623487, 9.626930789655917], [12.09028834109673, 6.054221313295676],
+    ]  # fmt: skip
+    np.testing.assert_allclose([d.numpy() for d in found], expected, rtol=1e-12)
 
 
 def test_complex_values():

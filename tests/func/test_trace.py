@@ -412,6 +412,13 @@ def test_an_error_inside_ends_the_trace():
     assert cr.rand(2).shape == (2,)
 
 
+def test_a_shape_that_depends_on_values_is_checked():
+    graph = trace(lambda x: x[x > 0].mean())(t([1.0, -1.0, 2.0]))
+    assert graph(t([-3.0, 2.0, 6.0])).item() == 4.0
+    with pytest.raises(RuntimeError, match=r"graph: masked gives the shape \[1\] here, but gave \[2\] in the trace"):
+        graph(t([-1.0, -1.0, 2.0]))
+
+
 # -- closure conversion ------------------------------------------------------------------------------------------------
 
 

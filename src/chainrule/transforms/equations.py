@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core.dispatch import as_tensor, run
 from chainrule.core.dtype import dtype
 from chainrule.core.mode import modes, no_grad
-from chainrule.core.op import Op
+from chainrule.core.op import ELEMENTWISE, Op
 from chainrule.core.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
 
@@ -139,10 +139,10 @@ class Graph:
             else:
                 with no_grad():
                     out = equation.evaluate(operands)
-            if equation.several:
-                env.update(zip(equation.results, out, strict=True))
-            else:
-                env[equation.results[0]] = out
+            outs = out if equation.several else (out,)
+            if equation.op.kind is not ELEMENTWISE:
+                _check_shapes(equation, outs)
+            env.update(zip(equation.results, outs, strict=True))
             for variable in dropped:
                 del env[variable]
         return [env[o] if o.__class__ is Variable else o for o in self.outputs]
@@ -181,6 +181,20 @@ class Graph:
         from chainrule.transforms.equation_text import graph_text
 
         return graph_text(self)
+
+
+def _check_shapes(equation: Equation, outs: Sequence[Any]) -> None:
+    """Raise if an op whose result's shape depends on values, such as nonzero, gives another one than in the trace."""
+    found, traced = [tuple(o.shape) for o in outs], [r.shape for r in equation.results]
+    if found != traced:
+        raise RuntimeError(
+            f"graph: {equation.op.name} gives the shape {_shown(found)} here, but gave {_shown(traced)} in the trace: it depends "
+            "on values. Trace the function anew for these arguments."
+        )
+
+
+def _shown(shapes: list) -> str:
+    return ", ".join([str(list(s)) for s in shapes])
 
 
 def flatten_call(args: tuple, kwargs: dict) -> tuple[list, TreeSpec]:
