@@ -180,11 +180,11 @@ def test_complex_rules_give_pytorchs_conjugate_gradients():
 
 def test_functions_trace_as_one_equation():
     for function in (by_jvp, by_vjp):
-        graph = func.trace(lambda x, k: function(x, k) * 2)(double(2.0), double(3.0))
+        graph = func.trace(lambda x, k, f=function: f(x, k) * 2)(double(2.0), double(3.0))
         assert [e.op.name for e in graph.equations] == [function.name, "mul"]
         assert graph(double(1.0), double(1.0)).item() == 2
         assert func.grad(graph)(double(3.0), double(1.0)).item() == 54
-        derivative = func.trace(func.grad(lambda x, k: function(x, k)))(double(2.0), double(3.0))
+        derivative = func.trace(func.grad(function))(double(2.0), double(3.0))
         assert derivative(double(1.0), double(1.0)).item() == 3
 
 

@@ -208,7 +208,7 @@ class _UserRules(custom.Rules):
     def separate(self) -> bool:  # type: ignore[override]
         return self.cls.setup_context is not Function.setup_context
 
-    def face(self) -> Any:  # type: ignore[override]
+    def face(self) -> Any:
         """Return a fresh `ctx`."""
         return self.cls._backward_cls()
 

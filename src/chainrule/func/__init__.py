@@ -9,6 +9,7 @@ from chainrule.func.batch import vmap
 from chainrule.func.custom_rules import custom_jvp, custom_vjp
 from chainrule.func.forward import jvp, linearize
 from chainrule.func.hessians import hessian, hvp, laplacian
+from chainrule.func.implicit import custom_root, fixed_point, linear_solve
 from chainrule.func.jacobians import jacfwd, jacobian, jacrev
 from chainrule.func.jet import directional, jet
 from chainrule.func.module import functional_call, replace_all_batch_norm_modules_, stack_module_state
@@ -18,9 +19,11 @@ from chainrule.func.unwrap import debug_unwrap, functionalize
 
 __all__ = [
     "custom_jvp",
+    "custom_root",
     "custom_vjp",
     "debug_unwrap",
     "directional",
+    "fixed_point",
     "functional_call",
     "functionalize",
     "grad",
@@ -33,6 +36,7 @@ __all__ = [
     "jet",
     "jvp",
     "laplacian",
+    "linear_solve",
     "linearize",
     "replace_all_batch_norm_modules_",
     "stack_module_state",

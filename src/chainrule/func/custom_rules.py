@@ -107,7 +107,8 @@ class _Call(Rules):
             if isinstance(o, Tensor) and (o._level > top or (self.records and o.requires_grad)):
                 raise RuntimeError(
                     f"{self.name}: the result depends on a tensor that the function closes over and that requires grad or "
-                    "belongs to a transform; its rule has no derivative for that. Pass the tensor as an argument, or detach() it."
+                    "belongs to a transform; its rule has no derivative for that. Pass the tensor as an argument, or "
+                    "detach() it."
                 )
         return tuple(outs)
 
@@ -299,8 +300,8 @@ class _VjpCall(_Call):
         if not (isinstance(both, tuple) and len(both) == 2):
             raise TypeError(
                 f"Custom VJP fwd rule for function {self.name} must produce a pair (list or tuple of length two) where the "
-                "first element represents the primal output and the second element represents residuals (i.e. values stored from the "
-                f"forward pass for use on the backward pass), but got {type(both).__name__}."
+                "first element represents the primal output and the second element represents residuals (i.e. values stored "
+                f"from the forward pass for use on the backward pass), but got {type(both).__name__}."
             )
         return both
 

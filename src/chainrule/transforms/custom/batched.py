@@ -64,7 +64,8 @@ class BatchedForm(Rules):
 
     def __init__(self, inner: Rules, on: tuple, size: int):
         self.inner, self.on, self.size = inner, on, size
-        self.name, self.separate, self.face = inner.name, inner.separate, inner.face
+        self.name, self.separate = inner.name, inner.separate
+        self.face = inner.face  # type: ignore[method-assign]
         self.shapes: tuple = ()
         self.out_on: tuple = ()
 

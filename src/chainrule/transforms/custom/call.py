@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -28,13 +29,14 @@ class Rules:
     separate : bool
         Whether `forward` takes no `ctx` and `setup` fills one, at every level anew; otherwise what `forward` did to its `ctx`
         at the bottom is carried to the other levels.
-    face : type
-        The class of its `ctx`.
     """
 
     name = "Function"
     separate = True
-    face: type = BackwardCFunction
+
+    def face(self) -> Any:
+        """Return a fresh `ctx`."""
+        return named_face(self.name)()
 
     def forward(self, ctx: Any, args: tuple) -> Any:
         """Return the result on values that no transform watches."""
@@ -64,6 +66,12 @@ class Rules:
         from chainrule.transforms.custom.batched import run_batched
 
         return run_batched(self, lower, args, level, on, size, above)
+
+
+@cache
+def named_face(name: str) -> type[BackwardCFunction]:
+    """Return the class of `ctx` for functions of a name."""
+    return type(f"{name}Backward", (BackwardCFunction,), {"_function_name": name, "__module__": "chainrule.autograd.function"})
 
 
 class Outcome(NamedTuple):

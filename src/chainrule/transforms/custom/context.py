@@ -221,7 +221,7 @@ class FunctionNode(Node):
         return f"{self.rules.name}Backward"
 
     def _public(self) -> Any:
-        face = self.face()
+        face: Any = self.face()
         if face is None:
             face = new(self.face_class)
             face.__dict__ = self.attributes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from chainrule.core.record import is_inexact
@@ -43,7 +44,7 @@ def on_series(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
             continue
         value, c = lowered(o), None
         if expansion is not None and is_inexact(o):
-            c = Coefficients(expansion, [value], lambda k, j=j: follow(j, k))
+            c = Coefficients(expansion, [value], partial(follow, j))
         made.append(series(level, value, c))
     outs = tuple(made)
     if expansion is not None:

@@ -33,7 +33,8 @@ class CallEquation(Equation):
 
     def evaluate(self, operands: tuple) -> tuple:
         """Run the function again."""
-        inner = run(self.op.rules, operands, self.params["above"])
+        op: Any = self.op
+        inner = run(op.rules, operands, self.params["above"])
         return (*_tensors(inner), *(_kept(operands, inner) if self.params["above"] else ()))
 
 
@@ -59,7 +60,8 @@ def on_traced(tracer: Any, rules: Rules, args: tuple, above: int) -> Outcome:
     values = [*_tensors(inner), *kept]
     made = [tracer.traced(lowered(t), Variable(tuple(t.shape), t.dtype)) for t in values]
     results = tuple([t._tangent for t in made])
-    tracer.equations.append(CallEquation(CallOp(rules), tuple(operands), {"above": above}, results, True, mode.record))
+    op: Any = CallOp(rules)
+    tracer.equations.append(CallEquation(op, tuple(operands), {"above": above}, results, True, mode.record))
     upper = iter(made)
     outs = tuple([next(upper) if isinstance(o, Tensor) else o for o in inner.outs])
     known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
