@@ -1,0 +1,60 @@
+"""Write ``docs/compositions.md``: which compositions of transforms agree, for every differentiable op of the table.
+
+It runs every law on every sample, two minutes on one core: ``python scripts/write_compositions.py``. A test checks that the page
+has the ops that exist.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import chainrule
+from chainrule.testing import cases
+from chainrule.testing.compositions import COMPOSITIONS, failures
+
+TARGET = Path(chainrule.__file__).parents[2] / "docs" / "compositions.md"
+HEAD = """# Transforms compose: the matrix
+
+For every op that has a derivative and every sample that its declaration gives, in float64 and, where the op takes them, complex
+numbers: is the derivative that a composition of transforms gives the one found another way? `jvp` is forward mode, `vjp` reverse
+mode, `vmap` batching; a∘b is a of b. Written by `scripts/write_compositions.py`; the laws are in `chainrule.testing.compositions`.
+
+- `jvp` against differences of the op itself; `vjp` as the transpose of `jvp`.
+- jvp∘jvp and jvp∘jvp∘jvp against differences of the derivative one order lower. jvp∘vjp, vjp∘jvp and vjp∘vjp against differences
+  of the gradient of the weighted sum of the results: all three are a product with its Hessian.
+- What has `vmap` in it, against a loop over the examples.
+
+{total} checks, {failed} failed.
+
+"""
+
+
+def page() -> tuple[str, list[str]]:
+    """Return the text of the page, and what failed."""
+    counts: Counter[str] = Counter()
+    wrong: dict[str, Counter] = {}
+    told: list[str] = []
+    for case in cases(differentiable=True):
+        name = case.op.name
+        counts[name] += 1
+        for composition, error in failures(case).items():
+            wrong.setdefault(name, Counter())[composition] += 1
+            told.append(error)
+    names = list(COMPOSITIONS)
+    lines = [
+        "| " + " | ".join(["op", *names, "samples"]) + " |",
+        "|---|" + ":-:|" * len(names) + "--:|",
+    ]
+    for name in sorted(counts):
+        failed = wrong.get(name, Counter())
+        cells = [f"✗ {failed[c]}" if failed[c] else "✓" for c in names]
+        lines.append("| " + " | ".join([f"`{name}`", *cells, str(counts[name])]) + " |")
+    head = HEAD.format(total=f"{counts.total() * len(names):,}", failed=len(told))
+    return head + "\n".join(lines) + "\n", told
+
+
+if __name__ == "__main__":
+    text, told = page()
+    TARGET.write_text(text)
+    print("\n".join(told) or "all agree")  # noqa: T201
