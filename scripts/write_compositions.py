@@ -1,7 +1,7 @@
 """Write ``docs/compositions.md``: which compositions of transforms agree, for every differentiable op of the table.
 
-It runs every law on every sample, two minutes on one core: ``python scripts/write_compositions.py``. A test checks that the page
-has the ops that exist.
+It runs every law on every sample, two minutes on one core: ``python scripts/write_compositions.py``. A test checks that the
+page has the ops that exist.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ TARGET = Path(chainrule.__file__).parents[2] / "docs" / "compositions.md"
 HEAD = """# Transforms compose: the matrix
 
 For every op that has a derivative and every sample that its declaration gives, in float64 and, where the op takes them, complex
-numbers: is the derivative that a composition of transforms gives the one found another way? `jvp` is forward mode, `vjp` reverse
-mode, `vmap` batching; a∘b is a of b. Written by `scripts/write_compositions.py`; the laws are in `chainrule.testing.compositions`.
+numbers: is the derivative that a composition of transforms gives the one found another way? `jvp` is forward mode, `vjp`
+reverse mode, `vmap` batching; a∘b is a of b. Written by `scripts/write_compositions.py`; the laws are in
+`chainrule.testing.compositions`.
 
 - `jvp` against differences of the op itself; `vjp` as the transpose of `jvp`.
-- jvp∘jvp and jvp∘jvp∘jvp against differences of the derivative one order lower. jvp∘vjp, vjp∘jvp and vjp∘vjp against differences
-  of the gradient of the weighted sum of the results: all three are a product with its Hessian.
+- jvp∘jvp and jvp∘jvp∘jvp against differences of the derivative one order lower. jvp∘vjp, vjp∘jvp and vjp∘vjp against
+  differences of the gradient of the weighted sum of the results: all three are a product with its Hessian.
 - What has `vmap` in it, against a loop over the examples.
 
 {total} checks, {failed} failed.
