@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+collect_ignore = ["programs"]  # scripts, which tests/test_tutorials.py runs
+
 
 @pytest.fixture(scope="session")
 def torch():

@@ -158,6 +158,7 @@ STATE = {
     "grad of another type": lambda lib: setattr(leaf(lib), "grad", 1.0),
     "deepcopy of a result": lambda lib: copy.deepcopy(leaf(lib).exp()),
     "retain_grad of a constant": lambda lib: lib.ones(2).retain_grad(),
+    "anomaly": anomaly,
     "grad of itself": lambda lib: setattr(x := leaf(lib), "grad", x),
 }
 HOOKS = {
@@ -205,6 +206,7 @@ TRANSFORMS = {
     "vmap item": lambda lib: lib.func.vmap(lambda x: x.sum().item())(lib.ones(2, 3)),
     "vmap branch": lambda lib: lib.func.vmap(lambda x: x if x.sum() > 0 else -x)(lib.ones(2, 3)),
     "vmap nonzero": lambda lib: lib.func.vmap(lambda x: x.nonzero())(lib.ones(2, 3)),
+    "vmap randomness": lambda lib: lib.func.vmap(lambda x: x + lib.rand(3))(lib.ones(2, 3)),
     "vmap sizes": lambda lib: lib.func.vmap(lambda x, y: x + y)(lib.ones(2), lib.ones(3)),
     "vmap input": lambda lib: lib.func.vmap(lambda x: x)(1.0),
     "vmap output": lambda lib: lib.func.vmap(lambda x: 1.0)(lib.ones(2)),

@@ -18,7 +18,7 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.inplace import demote
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import modes, switch
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Meta, Tensor, meta_of, wrap
 from chainrule.transforms.forward import Dual, dual
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
@@ -99,7 +99,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     check_tangent(tensor, tangent)
     if tensor._level >= level or tangent._level >= level:
         raise RuntimeError("Cannot make_dual() a Tensor that already has a tangent at this level: it is from an inner scope")
-    return dual(level, lowered(tensor), lowered(tangent))
+    made = dual(level, lowered(tensor), lowered(tangent))
+    meta_of(made).tangent = tangent
+    return made
 
 
 def check_tangent(primal: Tensor, tangent: Tensor) -> None:
@@ -130,7 +132,11 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     level = _open_level(level)
     if level is None or tensor.__class__ is not Dual or tensor._level != level:
         return UnpackedDualTensor(tensor, None)
-    return UnpackedDualTensor(raised(tensor._data), None if tensor._tangent is None else raised(tensor._tangent))  # type: ignore[attr-defined]
+    tangent = tensor._tangent
+    given = tensor._meta.tangent if tensor._meta.__class__ is Meta else None
+    if given is not None and (given is tangent or given._data is tangent):
+        tangent = given  # the tensor itself that make_dual got, as in PyTorch
+    return UnpackedDualTensor(raised(tensor._data), None if tangent is None else raised(tangent))
 
 
 def raised(value: Any) -> Tensor:

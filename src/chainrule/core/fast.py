@@ -73,8 +73,10 @@ def make_operator(op: Op) -> Callable:
 
 
 def make_reflected(op: Op) -> Callable:
-    """Return the method behind a reflected binary operator."""
+    """Return the method behind a reflected binary operator; of ``2 * x`` it is that of ``x * 2``, as in PyTorch."""
     call = make_operator(op)
+    if op.name in ("add", "mul"):
+        return call
     return lambda self, other: call(other, self)
 
 

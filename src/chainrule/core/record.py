@@ -432,7 +432,7 @@ def refuse_inference(saved: tuple) -> None:
             raise RuntimeError(
                 "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
                 "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
-                "in autograd, or use `no_grad()` instead of `inference_mode()`."
+                "in autograd, or use `chainrule.no_grad()` instead of `chainrule.inference_mode()`."
             )
 
 

@@ -42,6 +42,7 @@ class Meta:
     made = 0  # the level of the transform inside which the tensor was made
     frozen: str | None = None  # why this view may not be written to in place, if so
     name: str | None = None
+    tangent: Any = None  # on a dual that make_dual made: the tensor that it was given
     hooks: OrderedDict | None = None  # on a leaf: called with the gradient that arrives
     after: OrderedDict | None = None  # on a leaf: called with the leaf when its gradient is accumulated
     accumulator: Any = None  # a weak reference to the leaf's `AccumulateGrad`
