@@ -13,11 +13,11 @@ import weakref
 import numpy as np
 import pytest
 from tests.oracle import agree, outcome
+from tests.utils.programs import TRANSFORMS, F, T, X, close, kept, layers, leaf, scalar
 
 import chainrule as cr
 from chainrule.utils.checkpoint import (
     CheckpointError,
-    CheckpointPolicy,
     GraphExecGroup,
     checkpoint,
     checkpoint_sequential,
@@ -25,23 +25,6 @@ from chainrule.utils.checkpoint import (
     set_checkpoint_debug_enabled,
     set_checkpoint_early_stop,
 )
-
-kept = functools.partial(checkpoint, use_reentrant=False)
-
-
-def leaf(*values):
-    return cr.tensor(list(values) or [0.5, 1.5, -1.0], dtype=cr.float64, requires_grad=True)
-
-
-def layers(x, w=1.0):
-    """Save inputs, results, views, several results, values written in place; draw no random numbers."""
-    y = (x * w).sin() * x
-    z = y.exp().reshape(-1, 1) @ y.reshape(1, -1)
-    values, _ = z.sort(dim=-1)
-    q = values * 0.1
-    q.mul_(y)
-    q[0] = y.cos()
-    return q.tanh().sum(0) / (1 + y * y)
 
 
 class Counted:
@@ -53,11 +36,6 @@ class Counted:
     def __call__(self, *args, **kwargs):
         self.calls += 1
         return self.f(*args, **kwargs)
-
-
-def close(a, b):
-    for x, y in zip(a if isinstance(a, (tuple, list)) else (a,), b if isinstance(b, (tuple, list)) else (b,), strict=True):
-        np.testing.assert_allclose(x.detach().numpy(), y.detach().numpy(), rtol=1e-12)
 
 
 # -- under PyTorch as well ---------------------------------------------------------------------------------------------
@@ -398,49 +376,11 @@ def test_as_pytorch(torch, name):
 
 # -- the derivative is that of the plain call, under every transform ---------------------------------------------------
 
-F = cr.func
-X = cr.tensor([0.5, 1.5, -1.0], dtype=cr.float64)
-T = cr.tensor([1.0, -2.0, 0.5], dtype=cr.float64)
-
-
-def scalar(f):
-    return lambda x: f(x).sum()
-
-
-def dual_tangent(f, x):
-    fwd = cr.autograd.forward_ad
-    with fwd.dual_level():
-        return fwd.unpack_dual(f(fwd.make_dual(x, T))).tangent
-
-
-TRANSFORMS = {
-    "grad": lambda f: F.grad(scalar(f))(X),
-    "grad of grad": lambda f: F.grad(scalar(F.grad(scalar(f))))(X),
-    "three times": lambda f: F.grad(scalar(F.grad(scalar(F.grad(scalar(f))))))(X),
-    "vjp": lambda f: F.vjp(f, X)[1](T)[0],
-    "vjp twice": lambda f: (lambda pull: (pull(T)[0], pull(2 * T)[0]))(F.vjp(f, X)[1]),
-    "jvp": lambda f: F.jvp(f, (X,), (T,)),
-    "jvp of jvp": lambda f: F.jvp(lambda x: F.jvp(f, (x,), (T,))[1], (X,), (T,)),
-    "jvp of grad": lambda f: F.jvp(F.grad(scalar(f)), (X,), (T,)),
-    "grad of jvp": lambda f: F.grad(lambda x: F.jvp(scalar(f), (x,), (T,))[1])(X),
-    "dual level": lambda f: dual_tangent(f, X),
-    "dual of grad": lambda f: dual_tangent(F.grad(scalar(f)), X),
-    "vmap": lambda f: F.vmap(f)(cr.stack([X, T])),
-    "vmap of grad": lambda f: F.vmap(F.grad(scalar(f)))(cr.stack([X, T])),
-    "grad of vmap": lambda f: F.grad(scalar(F.vmap(f)))(cr.stack([X, T])),
-    "jacrev": lambda f: F.jacrev(f)(X),
-    "jacfwd": lambda f: F.jacfwd(f)(X),
-    "hessian": lambda f: F.hessian(scalar(f))(X),
-    "jacrev of jacrev": lambda f: F.jacrev(F.jacrev(f))(X),
-}
-
 
 @pytest.mark.parametrize("style", [False, True])
 @pytest.mark.parametrize("name", list(TRANSFORMS))
 def test_transforms_give_the_derivative_of_the_plain_call(name, style):
     take = TRANSFORMS[name]
-    if not all(hasattr(F, part) for part in name.split() if part in ("vmap", "jacrev", "jacfwd", "hessian")):
-        pytest.skip("not there yet")
     close(take(lambda x: checkpoint(layers, x, use_reentrant=style)), take(layers))
 
 
@@ -507,8 +447,6 @@ def test_functional_call():
     def loss(p, call):
         return call(lambda x: F.functional_call(model, p, (x,)), x).sum()
 
-    if not hasattr(F, "functional_call"):
-        pytest.skip("not there yet")
     ours, plain = F.grad(lambda p: loss(p, kept))(params), F.grad(lambda p: loss(p, lambda f, x: f(x)))(params)
     close(list(ours.values()), list(plain.values()))
 
@@ -642,125 +580,6 @@ def test_a_value_written_to_in_the_second_run_raises():
         f(x).sum().backward()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         kept(f, x).sum().backward()
-
-
-# -- selective checkpoints ---------------------------------------------------------------------------------------------
-
-
-def selective(policy, f, **options):
-    return lambda x: kept(f, x, context_fn=functools.partial(create_selective_checkpoint_contexts, policy, **options))
-
-
-class Tally:
-    """Counts what kernels ran, by a policy-free watcher of its own."""
-
-    def __init__(self):
-        self.ran = []
-
-    def around(self, op, payloads, params, proceed):
-        self.ran.append(op.name)
-        return proceed()
-
-    def wrapped(self, op, made):
-        pass
-
-    def __enter__(self):
-        cr.core.mode.switch(watchers=(self,))
-        return self.ran
-
-    def __exit__(self, *exc):
-        cr.core.mode.switch(watchers=())
-
-
-@pytest.mark.parametrize(
-    ("policy", "again"),
-    [
-        (["mm"], ["sin", "exp"]),
-        ([cr.sin, "mm"], ["exp"]),
-        ([], ["sin", "mm", "exp"]),
-        (lambda ctx, op, *args, **params: op.name == "exp", ["sin", "mm"]),
-        (lambda ctx, op, *args, **params: CheckpointPolicy.PREFER_SAVE, []),
-        (lambda ctx, op, *args, **params: CheckpointPolicy.MUST_CPU_OFFLOAD, []),
-        (lambda ctx, op, *args, **params: CheckpointPolicy.MUST_RECOMPUTE, ["sin", "mm", "exp"]),
-    ],
-    ids=["list", "function", "none", "bool", "save all", "offload all", "recompute all"],
-)
-def test_ops_whose_results_are_kept_do_not_run_again(policy, again):
-    def f(w):
-        return (w.sin() @ w).exp().sum()
-
-    w = cr.rand(3, 3, dtype=cr.float64, requires_grad=True)
-    y = selective(policy, f)(w)
-    with Tally() as ran:
-        y.backward()
-    assert [name for name in ran if name in ("sin", "mm", "exp")] == again
-    found, w.grad = w.grad, None
-    f(w).backward()
-    close(found, w.grad)
-
-
-def test_a_policy_sees_ops_arguments_parameters_and_results():
-    seen = []
-
-    def policy(ctx, op, *args, **params):
-        seen.append((op.name, [tuple(a.shape) for a in args], params, tuple(ctx.op_output.shape), ctx.is_recompute))
-        assert not ctx.op_output.requires_grad
-        return CheckpointPolicy.PREFER_RECOMPUTE
-
-    x = cr.rand(2, 3, requires_grad=True)
-    selective(policy, lambda x: x.exp().sum(1))(x).sum().backward()
-    assert [s[0] for s in seen] == ["exp", "sum"]
-    assert seen[0] == ("exp", [(2, 3)], {}, (2, 3), False)
-    assert seen[1][2]["axis"] == (1,)
-
-
-def test_a_policy_must_return_one():
-    with pytest.raises(TypeError, match="must return a CheckpointPolicy"):
-        selective(lambda ctx, op, *args, **params: None, cr.exp)(leaf())
-
-
-@pytest.mark.parametrize("name", list(TRANSFORMS))
-def test_selective_checkpoints_under_transforms(name):
-    take = TRANSFORMS[name]
-    if not all(hasattr(F, part) for part in name.split() if part in ("vmap", "jacrev", "jacfwd", "hessian")):
-        pytest.skip("not there yet")
-    policy = lambda ctx, op, *args, **params: op.name in ("exp", "mm")
-    close(take(selective(policy, layers)), take(layers))
-
-
-def test_kept_results_serve_one_pass_and_others_compute_them():
-    x = leaf()
-    y = selective(["sin"], lambda x: (x.sin() * x).exp().sum())(x)
-    for again in ([], ["sin"], ["sin"]):
-        with Tally() as ran:
-            y.backward(retain_graph=True)
-        assert [name for name in ran if name == "sin"] == again
-    close(x.grad, 3 * F.grad(lambda x: (x.sin() * x).exp().sum())(x.detach()))
-
-
-def test_kept_results_that_were_written_to():
-    def written(x):
-        y = x.exp()
-        z = (y * x).sum()
-        return z, y
-
-    x = leaf()
-    for allowed in (False, True):
-        z, y = selective(["exp"], written, allow_cache_entry_mutation=allowed)(x)
-        with cr.no_grad():
-            y.add_(1)
-        if allowed:
-            z.backward()
-        else:
-            with pytest.raises(RuntimeError, match="Tensor cached during selective activation checkpoint has been mutated"):
-                z.backward()
-
-
-def test_selective_errors():
-    with pytest.raises(ValueError, match="Expected op in `op_list` to be an OpOverload but got"):
-        create_selective_checkpoint_contexts([len])
-    with pytest.raises(TypeError, match="policy_fn_or_list must be either a function or a list of ops"):
-        create_selective_checkpoint_contexts(3)
 
 
 # -- debugging ---------------------------------------------------------------------------------------------------------

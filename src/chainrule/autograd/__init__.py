@@ -19,7 +19,7 @@ from chainrule.autograd.reverse import backward, grad
 from chainrule.autograd.variable import Variable
 
 if TYPE_CHECKING:
-    from chainrule.autograd import anomaly_mode, function, functional
+    from chainrule.autograd import anomaly_mode, function, functional, profiler
     from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
     from chainrule.autograd.function import Function
 
@@ -41,12 +41,13 @@ __all__ = [
     "inference_mode",
     "is_multithreading_enabled",
     "no_grad",
+    "profiler",
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",
 ]
 
-_LAZY = frozenset(("anomaly_mode", "function", "functional"))
+_LAZY = frozenset(("anomaly_mode", "function", "functional", "profiler"))
 _LAZY_NAMES = {"Function": "function", "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode"}
 
 

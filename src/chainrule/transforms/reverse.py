@@ -104,7 +104,7 @@ def run_pass(
                 leaves = _run(roots, level, True, retain_graph, paths, adds)
         elif not level and _is_above(roots):
             leaves = _run_above(roots, level, retain_graph, paths, adds)
-        elif LEAF_HOOKS or modes().anomaly is not None:
+        elif LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
             leaves = _run(roots, level, False, retain_graph, paths, adds)
         else:
             leaves = _sweep(roots, level, False, retain_graph, paths)
@@ -138,7 +138,7 @@ def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None
 
 def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
     accumulates = adds and (paths is None or paths.accumulates)
-    if LEAF_HOOKS or modes().anomaly is not None:
+    if LEAF_HOOKS or modes().anomaly is not None or modes().watchers:
         from chainrule.transforms.watched import sweep
 
         leaves = sweep(roots, level, create_graph, retain_graph, paths, accumulates)

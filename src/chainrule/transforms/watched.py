@@ -1,4 +1,4 @@
-"""The pass of ``transforms.reverse`` where something looks on: hooks on leaves, anomaly mode.
+"""The pass of ``transforms.reverse`` where something looks on: hooks on leaves, anomaly mode, profilers.
 
 A leaf with hooks is served as soon as all its contributions have come, which the plain pass does not count.
 """
@@ -18,7 +18,7 @@ from chainrule.transforms.hooks import Pass, capture_last, contributions, into_l
 
 def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths: Any, accumulates: bool) -> dict[int, list]:
     """Pull the roots' cotangents back; return those of the leaves that are still to be accumulated, or were captured."""
-    run, detector = Pass(level, create_graph), modes().anomaly
+    run, detector, watchers = Pass(level, create_graph), modes().anomaly, modes().watchers
     watch = None if detector is None else detector.watch()
     queue = _Queue(roots, paths, run, accumulates)
     queue.send([edge for edge, _ in roots], [g for _, g in roots], [])
@@ -33,9 +33,9 @@ def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths:
             paths.capture(node, g)
             plan = plan.restrict(mask)
         if detector is None:
-            gs = _pulled(plan, node, g, run)
+            gs = _watched(watchers, plan, node, g, run)
         else:
-            gs = watch.pulled(node, g, lambda: _pulled(plan, node, g, run))  # noqa: B023 - called at once
+            gs = watch.pulled(node, g, lambda: _watched(watchers, plan, node, g, run))  # noqa: B023 - called at once
         if node.plan.keeps and not retain_graph:
             node.saved = None
             if node.plan.saves_out:
@@ -49,6 +49,12 @@ def _pulled(plan: Any, node: Node, g: Any, run: Pass) -> Any:
     if node.hooks is not None:
         return pull_with_hooks(plan, node, g, run)
     return plan.pull(node, g, ~run.level if run.create_graph else run.level)
+
+
+def _watched(watchers: tuple, plan: Any, node: Node, g: Any, run: Pass) -> Any:
+    if not watchers:
+        return _pulled(plan, node, g, run)
+    return watchers[-1].pulled(node, lambda: _watched(watchers[:-1], plan, node, g, run))
 
 
 class _Queue:

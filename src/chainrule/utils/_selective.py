@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.mode import back, modes, switch
 from chainrule.core.op import TABLE, Op
 from chainrule.core.tensor import Tensor, version_of, wrap
+from chainrule.core.watch import Watcher
 
 
 class CheckpointPolicy(enum.Enum):
@@ -65,35 +66,12 @@ _MISMATCH = (
 )
 
 
-class Watch:
-    """A context manager that stands around every kernel while it is on."""
-
-    def __init__(self, storage: dict[Op, list]):
-        self.storage = storage
-        self._entered: list = []
-
-    def __enter__(self) -> None:
-        before = modes()
-        switch(watchers=(*before.watchers, self))
-        self._entered.append((modes(), before))
-
-    def __exit__(self, *exc: object) -> None:
-        back(*self._entered.pop(), "watchers")
-
-    def around(self, op: Op, payloads: list, params: dict, proceed: Callable[[], Any]) -> Any:
-        """Run a kernel, or do without it."""
-        raise NotImplementedError
-
-    def wrapped(self, op: Op, made: list[Tensor]) -> None:
-        """Take note of the tensors that a kernel's results became."""
-
-
-class _Caching(Watch):
+class _Caching(Watcher):
     """The first run: ask the policy about every op, and keep what it says."""
 
     def __init__(self, policy: Callable, storage: dict[Op, list]):
-        super().__init__(storage)
-        self.policy = policy
+        super().__init__()
+        self.policy, self.storage = policy, storage
         self._last: _Entry | None = None
 
     def around(self, op: Op, payloads: list, params: dict, proceed: Callable[[], Any]) -> Any:
@@ -131,17 +109,17 @@ class _Caching(Watch):
             entry.versions = [(v, v.count) for v in versions]
 
 
-class _Cached(Watch):
+class _Cached(Watcher):
     """Every other run: hand out what was kept, compute the rest."""
 
     def __init__(self, storage: dict[Op, list], allow_mutation: bool):
-        super().__init__(storage)
-        self.allow_mutation = allow_mutation
+        super().__init__()
+        self.storage, self.allow_mutation = storage, allow_mutation
         self._counts: defaultdict[Op, int] = defaultdict(int)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Any:
         self._counts.clear()
-        super().__enter__()
+        return super().__enter__()
 
     def around(self, op: Op, payloads: list, params: dict, proceed: Callable[[], Any]) -> Any:
         if op in SAC_IGNORED_OPS:

@@ -16,13 +16,13 @@ from typing import Any
 from chainrule.core.generator import Draws
 from chainrule.core.mode import modes, set_modes
 from chainrule.core.tensor import Tensor
+from chainrule.core.watch import Watcher
 from chainrule.utils._frame import CheckpointError, Frame, group
 from chainrule.utils._reentrant import CheckpointFunction, check_backward_validity
 from chainrule.utils._selective import (
     SAC_IGNORED_OPS,
     CheckpointPolicy,
     SelectiveCheckpointContext,
-    Watch,
     create_selective_checkpoint_contexts,
 )
 
@@ -286,17 +286,17 @@ class GraphExecGroup:
 # -- explaining errors -------------------------------------------------------------------------------------------------
 
 
-class _Record(Watch):
+class _Record(Watcher):
     """Notes the ops that run, and where the user called them."""
 
     def __init__(self) -> None:
-        super().__init__({})
+        super().__init__()
         self.ops: list[str] = []
         self.places: list[str] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Any:
         self.ops, self.places = [], []
-        super().__enter__()
+        return super().__enter__()
 
     def around(self, op: Any, payloads: list, params: dict, proceed: Callable[[], Any]) -> Any:
         given = ", ".join([_shown(p) for p in payloads] + [f"{k}={v}" for k, v in params.items()])
