@@ -136,6 +136,8 @@ def _checked(name: str, in_dims: Dims, args: tuple) -> tuple[list, list, TreeSpe
 
 def _for_each(dims: Dims, spec: TreeSpec) -> list | None:
     """Return an entry of `dims` for each leaf of a structure, of which `dims` is a prefix; None if it is none."""
+    if dims is None or dims.__class__ is int:
+        return [dims] * spec.num_leaves
     leaves, prefix = tree_flatten(dims)
     found: list = []
     return found if _spread(iter(leaves), prefix, spec, found) else None
@@ -177,13 +179,18 @@ def _map(
             t.copy_(moved(raised(x._data), 0, dim))
     outs, out_spec = tree_flatten(result)
     places = _places(name, out_dims, out_spec)
-    outs = [_unbatched(name, level, o, p, size) for o, p in zip(outs, places, strict=True)]
-    given = {id(t) for t in flat}
-    view = TABLE["getitem"].call
-    return tree_unflatten([view(o, index=(...,)) if id(o) in given else o for o in outs], out_spec)
+    found = []
+    for out, place in zip(outs, places, strict=True):
+        value = _unbatched(name, level, out, place, size)
+        if any([value is t for t in flat]):  # an argument as it was: another tensor of the same memory
+            value = TABLE["getitem"].call(value, index=(...,))
+        found.append(value)
+    return tree_unflatten(found, out_spec)
 
 
 def _places(name: str, out_dims: Dims, spec: TreeSpec) -> list:
+    if out_dims.__class__ is int:
+        return [out_dims] * spec.num_leaves
     leaves, own = tree_flatten(out_dims)
     if any(not (dim is None or isinstance(dim, int)) for dim in leaves):
         raise ValueError(
