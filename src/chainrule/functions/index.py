@@ -23,6 +23,7 @@ from chainrule.functions.copy import NUMBERS, _fill, copy_, fill_, plain, put_ra
 from chainrule.functions.join import unbind
 from chainrule.functions.view import broadcast_tensors, expand, reshape
 from chainrule.ops import index as ops
+from chainrule.ops import mask as masks
 from chainrule.ops import shape as shapes
 from chainrule.ops.join import stack
 from chainrule.ops.view import FULL, getitem
@@ -132,7 +133,7 @@ def _columns(mask: Any) -> list:
     raw = _raw(mask)
     if not isinstance(raw, Tensor):
         return list(np.nonzero(raw))
-    found = ops.nonzero(raw)
+    found = masks.nonzero(raw)
     return [getitem(found, index=(..., k)) for k in range(raw.ndim)]
 
 
@@ -192,7 +193,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         if len(arrays) == 1 and _is_mask(arrays[0][1]):
             axis, mask = arrays[0]
             _check_mask(x, axis, mask)
-            return ops.masked(x, mask, lead=axis)
+            return masks.masked(x, mask, lead=axis)
         i, axes = _combined(x, arrays)
         return ops.index(x, i, axes=axes)
     except IndexError as error:
@@ -304,7 +305,7 @@ def _put_masked(x: Tensor, mask: Any, value: Tensor, lead: int) -> None:
         if plain(x, value):
             put_raw(x, (FULL,) * lead + (raw,), value)
             return
-    assign(x, lambda: ops.masked_put(x, mask, value, lead=lead, accumulate=False), "index_put_")
+    assign(x, lambda: masks.masked_put(x, mask, value, lead=lead, accumulate=False), "index_put_")
 
 
 def _put(x: Tensor, i: Any, value: Tensor, axes: tuple, accumulate: bool) -> None:

@@ -11,7 +11,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
 from chainrule.functions.join import unbind
 from chainrule.functions.view import broadcast_tensors
-from chainrule.ops import index as ops
+from chainrule.ops import mask as ops
 
 __all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.batching import looped
 from chainrule.core.sample import Fixed
 from chainrule.core.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
@@ -77,9 +78,7 @@ def vmap_is_a_loop(case: Case) -> str | None:
         for dims in _placements([rows[0][k].ndim for k in range(len(batched))]):
             xs = [stacked(column, dim) for column, dim in zip(zip(*rows, strict=True), dims, strict=True)]
             try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)  # an op declared to loop
-                    found = vmap(f, in_dims=dims)(*xs)
+                found = mapped(f, dims, xs)
             except RuntimeError as error:
                 if refuses(case, batched, error):
                     break
@@ -88,7 +87,20 @@ def vmap_is_a_loop(case: Case) -> str | None:
             wrong = _differs(found, expected)
             if wrong is not None:
                 return f"batched {names}, in_dims={dims}: {wrong}"
+        else:
+            if case.op.batch not in (None, looped):
+                xs = [stacked(column, 0)[:0] for column in zip(*rows, strict=True)]
+                wrong = _differs(mapped(f, (0,) * len(xs), xs), [e[:0] for e in expected])
+                if wrong is not None:
+                    return f"batched {names}, no examples: {wrong}"
     return None
+
+
+def mapped(f: Callable, dims: tuple, xs: Sequence[Tensor]) -> Any:
+    """Return what f gives under `vmap`; an op that is declared to loop need not say so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+        return vmap(f, in_dims=dims)(*xs)
 
 
 def _of(case: Case, at: Sequence[int]) -> Callable:
@@ -142,12 +154,12 @@ def _composed(case: Case, batched: tuple[int, ...]) -> str | None:
     pushed = lambda *given: jvp(f, tuple(given[:n]), tuple(given[n:]))[1]
     expected = _one_by_one(pushed, rows)
     ts = tuple([stacked(c, 0) for c in tangents])
-    wrong = _differs(vmap(pushed, in_dims=(*dims, *[0] * n))(*xs, *ts), expected)
+    wrong = _differs(mapped(pushed, (*dims, *[0] * n), (*xs, *ts)), expected)
     if wrong is not None:
         return f"vmap of jvp: {wrong}"
     same = tuple([t if d == 0 else tensor_of(c[0]) for t, c, d in zip(ts, tangents, dims, strict=True)])
     moved = [(*row[:n], *[c[k] if d == 0 else c[0] for c, d in zip(tangents, dims, strict=True)]) for k, row in enumerate(rows)]
-    over = vmap(f, in_dims=dims)
+    over = lambda *given: mapped(f, dims, given)
     wrong = _differs(jvp(over, xs, same)[1], _one_by_one(pushed, moved))
     if wrong is not None:
         return f"jvp of vmap: {wrong}"
@@ -156,7 +168,7 @@ def _composed(case: Case, batched: tuple[int, ...]) -> str | None:
     pulled = lambda *given: vjp(f, *given[:n])[1](tuple(given[n:]))
     expected = _one_by_one(pulled, [(*row[:n], *out) for row, out in zip(rows, outs, strict=True)])
     ws = tuple([stacked(w, 0) for w in weights])
-    wrong = _differs(vmap(pulled, in_dims=(*dims, *[0] * len(ws)))(*xs, *ws), expected)
+    wrong = _differs(mapped(pulled, (*dims, *[0] * len(ws)), (*xs, *ws)), expected)
     if wrong is not None:
         return f"vmap of vjp: {wrong}"
     summed = [g if d == 0 else g.sum(0) for g, d in zip(expected, dims, strict=True)]
