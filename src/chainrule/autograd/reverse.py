@@ -58,7 +58,7 @@ def backward(
     >>> x.grad
     tensor([2., 4.])
     """
-    roots = _sequence(tensors)
+    roots = [t if t.__class__ is Tensor else _settled(t) for t in _sequence(tensors)]
     if modes().tracer is not None:
         modes().tracer.refuse_pass(roots)
     wanted = None
@@ -171,7 +171,8 @@ def grad(
         return dict(zip(keys, found, strict=True))
     if materialize_grads and any(isinstance(t, GradientEdge) for t in _listed(inputs)):
         raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
-    roots, wanted = _sequence(outputs), _sequence(inputs)
+    roots = [t if t.__class__ is Tensor else _settled(t) for t in _sequence(outputs)]
+    wanted = _sequence(inputs)
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if modes().tracer is not None:
@@ -213,6 +214,14 @@ def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, creat
         is_whole = isinstance(g, Tensor) and (not level or g._level > level)  # a value of the cotangents' transform
         made.append(g if g is None or is_whole else wrap_at(level, g if t.__class__ is Unseen else in_dtype(g, t)))
     return made
+
+
+def _settled(t: Any) -> Any:
+    """Return a value that escaped from a transform which has ended as what it is below: its own level is nobody's now."""
+    scope = modes().scope
+    while t.__class__ is Tracked and t._level > scope:
+        t = _tensor(t._data)
+    return t
 
 
 def _level_of(t: Tensor) -> int:

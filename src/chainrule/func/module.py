@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
+from chainrule.functions.join import stack
 
 __all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
 
@@ -186,7 +186,7 @@ def _stacked(tensors: list[Tensor], name: str) -> Tensor:
     required = {t.requires_grad for t in tensors}
     if len(required) > 1:
         raise RuntimeError(f"Expected {name} from each model to have the same .requires_grad")
-    stacked = TABLE["stack"].call(*tensors, axis=0)
+    stacked = stack(tensors)
     return stacked.detach().requires_grad_() if True in required else stacked
 
 
