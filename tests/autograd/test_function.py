@@ -1018,3 +1018,37 @@ def test_a_write_in_place_reaches_the_batch():
     assert func.vmap(f)(x).tolist() == [2.0, 8.0, 18.0]
     assert func.grad(lambda x: func.vmap(f)(x).sum())(x).tolist() == [4.0, 8.0, 12.0]
     assert func.vmap(func.grad(f))(x).tolist() == [4.0, 8.0, 12.0]
+
+
+def test_random_numbers_in_a_function_follow_vmap():
+    class Noise(cr.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(ctx, x):
+            ctx.noise = cr.rand(2)
+            return x * ctx.noise
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.noise
+
+    x = cr.ones(3, 2)
+    with pytest.raises(RuntimeError, match="vmap: called random operation while in randomness error mode"):
+        func.vmap(Noise.apply)(x)
+    same = func.vmap(Noise.apply, randomness="same")(x)
+    assert same[0].tolist() == same[1].tolist()
+    leaf = x.clone().requires_grad_()
+    out = func.vmap(Noise.apply, randomness="different")(leaf)
+    assert out[0].tolist() != out[1].tolist()
+    assert cr.autograd.grad(out.sum(), leaf)[0].tolist() == out.tolist()
+
+    class Told(cr.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return x * 1
+
+        setup_context = staticmethod(lambda ctx, inputs, output: None)
+        vmap = staticmethod(lambda info, in_dims, x: (x * (1 if info.randomness == "same" else 0), 0))
+
+    assert func.vmap(Told.apply, randomness="same")(x).tolist() == x.tolist()

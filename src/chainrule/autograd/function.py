@@ -248,12 +248,10 @@ class _UserRules(custom.Rules):
                 f"You tried to vmap over {self.name}, but it does not have vmap support. Please override and implement the "
                 f"vmap staticmethod or set generate_vmap_rule=True. {_MORE}"
             )
-        found = cls.vmap(VmapInfo(size, _randomness()), tuple([0 if batched else None for batched in on]), *lower)
+        from chainrule.transforms.custom.batched import randomness_at
+
+        found = cls.vmap(VmapInfo(size, randomness_at(level)), tuple([0 if batched else None for batched in on]), *lower)
         return _from_vmap(self.name, found, lower, args, level, self.separate)
-
-
-def _randomness() -> str:
-    return "error"
 
 
 def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, level: int, separate: bool) -> custom.Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.core.levels import fresh_level
-from chainrule.core.mode import scope
+from chainrule.core.mode import Mapped, modes, scope
 from chainrule.core.op import TABLE
 from chainrule.core.record import is_inexact
 from chainrule.core.tensor import Tensor
@@ -27,7 +27,7 @@ def run_batched(rules: Rules, lower: tuple, args: tuple, level: int, on: tuple, 
     """Run the batched form of a function on payloads, and make batched values of what it gave."""
     from chainrule.transforms.batch import batched_at
 
-    form = BatchedForm(rules, on, size)
+    form = BatchedForm(rules, level, on, size)
     inner = run(form, lower, above)
     known = {id(b): a for b, a, batched in zip(lower, args, on, strict=True) if batched}
     outs = []
@@ -51,6 +51,11 @@ def run_batched(rules: Rules, lower: tuple, args: tuple, level: int, on: tuple, 
     return Outcome(tuple(outs), inner.single, tuple(outs), inner.same, requests)
 
 
+def randomness_at(level: int) -> str:
+    """Return what a running `vmap` of this level does about random numbers."""
+    return next((call.randomness for call in modes().mapped if call.level == level), "error")
+
+
 def _itself(value: Any) -> Any:
     return value
 
@@ -62,10 +67,11 @@ class BatchedForm(Rules):
     run later than the function, and among values of transforms that began in between).
     """
 
-    def __init__(self, inner: Rules, on: tuple, size: int):
+    def __init__(self, inner: Rules, level: int, on: tuple, size: int):
         self.inner, self.on, self.size = inner, on, size
         self.name, self.separate = inner.name, inner.separate
         self.face = inner.face  # type: ignore[method-assign]
+        self.level, self.randomness = level, randomness_at(level)
         self.shapes: tuple = ()
         self.out_on: tuple = ()
 
@@ -88,7 +94,7 @@ class BatchedForm(Rules):
             [tuple(a.shape)[batched:] if isinstance(a, Tensor) else None for a, batched in zip(args, self.on, strict=True)]
         )
         values = self._lift(level, args, self.on, known)
-        with scope(level):
+        with self._under(level):
             out = forward(self._view(ctx, level, known), values)
         for a, v, batched in zip(args, values, self.on, strict=True):
             if batched and v._version:
@@ -116,14 +122,14 @@ class BatchedForm(Rules):
         values = self._lift(level, args, self.on, known)
         single = not isinstance(output, tuple)
         outs = self._lift(level, (output,) if single else output, self.out_on, known)
-        with scope(level):
+        with self._under(level):
             self.inner.setup(self._view(ctx, level, known), values, outs[0] if single else outs)
 
     def backward(self, ctx: Any, grads: tuple) -> Any:
         """Run `backward` on batched gradients; sum over the batch for an input that all examples share."""
         level = fresh_level()
         known: dict = {}
-        with scope(level):
+        with self._under(level):
             found = self.inner.backward(
                 self._view(ctx, level, known), self._lift(level, grads, self.out_on, known)
             )  # fmt: skip
@@ -148,7 +154,7 @@ class BatchedForm(Rules):
         """Run `jvp` on batched tangents."""
         level = fresh_level()
         known: dict = {}
-        with scope(level):
+        with self._under(level):
             found = self.inner.jvp(
                 self._view(ctx, level, known), self._lift(level, tangents, self.on, known)
             )  # fmt: skip
@@ -178,6 +184,14 @@ class BatchedForm(Rules):
                 p = known[id(p)][0]
             made.append(p)
         return tuple(made)
+
+    def _under(self, level: int) -> scope:
+        """Run the methods as `vmap` runs a function, random numbers included."""
+        from chainrule.transforms.batch import batched_at
+
+        call = Mapped(level, self.size, self.randomness, lambda payload: batched_at(level, payload))
+        outside = [c for c in modes().mapped if c.level != self.level]
+        return scope(level, mapped=(*outside, call))
 
     def _view(self, ctx: Any, level: int, known: dict) -> ContextView:
         """Return the `ctx` that shows and takes batched values of a level."""
