@@ -64,7 +64,7 @@ class Variable(metaclass=_VariableMeta):
             data = Tensor()
         if not isinstance(data, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
-        made = data.detach()  # type: ignore[attr-defined]
+        made = data.detach()  # type: ignore[assignment]
         if requires_grad:
             check_differentiable(made.dtype)
             made.requires_grad_()
@@ -81,4 +81,4 @@ def _set_volatile(self: Tensor, value: Any) -> None:
     warnings.warn(_NO_EFFECT, UserWarning, stacklevel=2)
 
 
-Tensor.volatile = property(_volatile, _set_volatile)  # type: ignore[attr-defined]
+Tensor.volatile = property(_volatile, _set_volatile)  # type: ignore[assignment]

@@ -109,7 +109,7 @@ def _direct(op: Op) -> Callable:
         if out.__class__ is tuple or out.__class__ is list:
             return finish(op, args, params, level, out)
         if level:
-            t = new(Tracked)
+            t: Tensor = new(Tracked)
             t._lv = level
         else:
             t = new(Tensor)
@@ -172,7 +172,7 @@ def _viewing(op: Op) -> Callable:
         if out.__class__ is not ndarray:
             return finish(op, (x,), params, level, out)
         if level:
-            t = new(Tracked)
+            t: Tensor = new(Tracked)
             t._lv = level
         else:
             t = new(Tensor)

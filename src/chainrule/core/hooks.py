@@ -124,7 +124,7 @@ def backward_hooks(self: Tensor) -> OrderedDict | None:
     return None if hooks is None else hooks.outputs.get(self.output_nr)
 
 
-Tensor._accumulator = accumulator  # type: ignore[attr-defined]
-Tensor.register_hook = register_hook  # type: ignore[attr-defined]
-Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook  # type: ignore[attr-defined]
-Tensor._backward_hooks = property(backward_hooks)  # type: ignore[attr-defined]
+Tensor._accumulator = accumulator  # type: ignore[assignment]
+Tensor.register_hook = register_hook  # type: ignore[assignment]
+Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook  # type: ignore[assignment]
+Tensor._backward_hooks = property(backward_hooks)  # type: ignore[assignment]

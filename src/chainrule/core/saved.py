@@ -164,7 +164,7 @@ class SavedValue:
         return made
 
 
-PACKED = frozenset((SavedTensor, SavedValue))
+PACKED: frozenset[Any] = frozenset((SavedTensor, SavedValue))
 
 
 def _packed_payload(payload: Any) -> Any:
@@ -178,7 +178,7 @@ def _packed_payload(payload: Any) -> Any:
 def _packed(t: Tensor, edge: Any, index: int | None) -> Any:
     if t._level:
         return SavedValue(t, edge, index)
-    pack_hook, unpack_hook = modes().saving
+    pack_hook, unpack_hook = modes().saving  # type: ignore[misc]
     return SavedTensor(run_pack_hook(pack_hook, t), edge, index, unpack_hook, t)
 
 

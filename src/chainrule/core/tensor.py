@@ -325,7 +325,7 @@ class Tensor(Methods):
         self.grad = None
 
     @property
-    def grad_dtype(self) -> dtype | None:
+    def grad_dtype(self) -> dtypes.dtype | None:
         """The dtype of a leaf's gradient, which is cast to it: the leaf's own unless set; None leaves gradients as they come.
 
         Raises
@@ -338,7 +338,7 @@ class Tensor(Methods):
         return allowed_grad_dtype(self)
 
     @grad_dtype.setter
-    def grad_dtype(self, value: dtype | None) -> None:
+    def grad_dtype(self, value: dtypes.dtype | None) -> None:
         if not self.is_leaf:
             raise RuntimeError("grad_dtype can only be set on leaf tensors.")
         if value is not None and not isinstance(value, dtype):

@@ -20,7 +20,7 @@ class TreeSpec:
 
     def __init__(self, kind: type | None, context: Any, children: list[TreeSpec]):
         self.kind, self.context, self.children = kind, context, children
-        self.num_leaves = 1 if kind is None else sum([child.num_leaves for child in children])
+        self.num_leaves: int = 1 if kind is None else sum([child.num_leaves for child in children])
 
     def __eq__(self, other: object) -> bool:
         return self is other or (

@@ -17,7 +17,7 @@ from chainrule.core.graph import LEAF, LEAF_EDGE, NODE, PORT, Refused, Version
 from chainrule.core.mode import modes
 from chainrule.core.op import TABLE, linear
 from chainrule.core.record import make_node
-from chainrule.core.tensor import Tensor, array_of, keep_gradient, meta_of, root_of, wrap
+from chainrule.core.tensor import Tensor, array_of, keep_gradient, meta_of, root_of, version_of, wrap
 
 Chain = tuple[tuple[Any, dict, int | None, tuple], ...]
 AMBIGUOUS = (
@@ -173,7 +173,7 @@ def renew(t: Tensor, node: Any) -> None:
 def current(view: Tensor) -> Any:
     """Return a view's node, taken anew from its base if the memory was written to since, unseen by the graph."""
     node = view._node
-    if view._level == 0 and node._kind == NODE and view._ver.stamp > node.id and kind_of(view) is None:
+    if view._level == 0 and node._kind == NODE and version_of(view).stamp > node.id and kind_of(view) is None:
         found = retaken_node(view)
         if found is not None:
             renew(view, found)

@@ -138,7 +138,8 @@ def bottom(value: Any) -> Any:
 
 def _check_holomorphic(along_x: Tensor, along_y: Tensor) -> None:
     """Raise if a complex function's derivative along i is not i times that along 1: then no complex matrix holds it."""
-    x, y = bottom(along_x), bottom(along_y)
+    x: Any = bottom(along_x)
+    y: Any = bottom(along_y)
     if not isinstance(x, (np.ndarray, np.generic)) or not x.size:
         return
     scale = float(np.max(np.abs(x)) + np.max(np.abs(y)))

@@ -40,7 +40,7 @@ def _class_weight(weight: Any, classes: int, d: dtypes.dtype) -> Tensor | None:
 
 def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     """Return the targets as indices that fit (N, C, ...) or (C,); raise PyTorch's errors where they do not."""
-    shape, given = x.shape, target.shape
+    shape, given = x.shape, tuple(target.shape)
     if target.dtype is not dtypes.int64:
         if target.dtype is not dtypes.uint8:
             raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.old_name}")

@@ -31,7 +31,7 @@ def explained(watch: Any, node: Node, g: Any, gs: list, i: int, kind: str) -> st
     if op is not None and op.kind == ELEMENTWISE and came is not None and node.plan.keeps:
         place, text = _elementwise(node, op, np.asarray(came), gi, first, i, kind)
         lines.append(text)
-    if place is not None and came is not None and np.asarray(came)[place] == 0:
+    if op is not None and place is not None and came is not None and np.asarray(came)[place] == 0:
         lines += _masked(watch, node, place, op)
     elif place is not None and not np.isfinite(np.asarray(came)[place]):
         lines += _origin(watch, node, place)
@@ -56,7 +56,8 @@ def _elementwise(node: Node, op: Op, came: np.ndarray, gi: np.ndarray, first: tu
     """Return the place in the result whose contribution is of the kind, and the product that made it."""
     inputs, out = values_of(node)
     inputs = tuple([innermost(x) for x in inputs])
-    rule, params = op.rules[0 if op.variadic else i], getattr(node, "params", {})
+    rule: Any = op.rules[0 if op.variadic else i]
+    params = getattr(node, "params", {})
     token = hush()
     try:
         whole, slope = [
@@ -113,7 +114,8 @@ def _named(node: Node) -> str:
 
 def _origin(watch: Any, node: Node, place: tuple) -> list[str]:
     """Return where the infinity came from that met a zero derivative: the node that made it of finite gradients."""
-    current, at = node, place
+    current: Node = node
+    at: tuple | None = place
     while True:
         sent = [(s, gi) for s, gi in watch.senders.get(current.id, ()) if not np.isfinite(_at(gi, at)).all()]
         if not sent:
