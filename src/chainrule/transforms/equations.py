@@ -188,8 +188,8 @@ def _check_shapes(equation: Equation, outs: Sequence[Any]) -> None:
     found, traced = [tuple(o.shape) for o in outs], [r.shape for r in equation.results]
     if found != traced:
         raise RuntimeError(
-            f"graph: {equation.op.name} gives the shape {_shown(found)} here, but gave {_shown(traced)} in the trace: it depends "
-            "on values. Trace the function anew for these arguments."
+            f"graph: {equation.op.name} gives the shape {_shown(found)} here, but gave {_shown(traced)} in the trace: it "
+            "depends on values. Trace the function anew for these arguments."
         )
 
 

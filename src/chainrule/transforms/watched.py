@@ -19,7 +19,7 @@ from chainrule.transforms.hooks import Pass, capture_last, contributions, into_l
 def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths: Any, accumulates: bool) -> dict[int, list]:
     """Pull the roots' cotangents back; return those of the leaves that are still to be accumulated, or were captured."""
     run, detector, watchers = Pass(level, create_graph), modes().anomaly, modes().watchers
-    watch = None if detector is None else detector.watch()
+    watch: Any = None if detector is None else detector.watch()
     queue = _Queue(roots, paths, run, accumulates)
     queue.send([edge for edge, _ in roots], [g for _, g in roots], [])
     while queue.heap:
