@@ -6,6 +6,8 @@ this module translates at the public edge. It knows nothing of tensors.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 _BY_NUMPY: dict[np.dtype, dtype] = {}
@@ -268,3 +270,9 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     """
     from_, to = as_dtype(from_), as_dtype(to)
     return from_.category <= to.category
+
+
+def warn_discarding(from_: dtype, to: dtype, stacklevel: int) -> None:
+    """Give PyTorch's warning of a copy that drops imaginary parts."""
+    if from_.category == COMPLEX and to.category in (INT, FLOAT):
+        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=stacklevel + 1)

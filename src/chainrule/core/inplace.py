@@ -192,8 +192,7 @@ def _check_view(target: Tensor) -> None:
     error = forbidden(target)
     if error is not None:
         raise error
-    base = root_of(target)
-    if base.requires_grad and base.is_leaf:
+    if target.requires_grad and root_of(target).is_leaf:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 

@@ -65,6 +65,8 @@ def to(
     d = self.dtype if dtype is None else dtypes.as_dtype(dtype)
     if d is self.dtype:
         return ops.to(self, dtype=d.numpy, source=d.numpy) if copy else self
+    if self.numel():
+        dtypes.warn_discarding(self.dtype, d, 2)
     return cast(self, d)
 
 

@@ -149,6 +149,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
                 f"output with shape {list(shape)} doesn't match the broadcast shape: a value of shape {list(value.shape)} "
                 "was given to copy_()"
             )
+    if value.numel():
+        dtypes.warn_discarding(value.dtype, self.dtype, 2)
     if plain(self, value):
         put_raw(self, ..., value)
         return self
@@ -162,6 +164,7 @@ def _filled(x: Tensor, value: Any, form: str) -> Tensor:
     value = as_tensor(_number_in(value, x.dtype), "fill", 1)
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+    dtypes.warn_discarding(value.dtype, x.dtype, 3)
     return ops.copy(x, cast(value, x.dtype), form=form)
 
 

@@ -233,6 +233,8 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         if not arrays:
             if plain(self, value) and (value.__class__ in NUMBERS or not value.ndim) and not repeats(self):
                 check_writable(self)
+                if value.__class__ not in NUMBERS:
+                    dtypes.warn_discarding(value.dtype, self.dtype, 2)
                 put_raw(self, basic, value)
                 return
             _write(_selected(self, basic), value)
@@ -256,7 +258,7 @@ def _write(part: Tensor, value: Any) -> None:
     if value.__class__ in NUMBERS:
         _fill(part, value, "Fill3")
         return
-    if not value.ndim and not value._level:
+    if not value.ndim and part.ndim and not value._level:
         fill_(part, value)
         return
     shape = tuple(value.shape)
@@ -281,8 +283,8 @@ def _fitting(x: Tensor, value: Any) -> Tensor:
     return cast(as_tensor(value), x.dtype)
 
 
-def _broadcast_to_place(value: Tensor, shape: tuple) -> Tensor:
-    while value.ndim > len(shape) and value.shape[0] == 1:
+def _broadcast_to_place(value: Tensor, shape: tuple, strip: bool = True) -> Tensor:
+    while strip and value.ndim > len(shape) and value.shape[0] == 1:
         value = reshape(value, value.shape[1:])
     try:
         fits = np.broadcast_shapes(value.shape, shape) == shape
@@ -362,7 +364,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         raise _mismatched(x, values)
     _, arrays = _parsed(x, tuple(indices))
     i, axes = _combined(x, arrays)
-    values = _broadcast_to_place(values, _place_shape(x, i, axes))
+    values = _broadcast_to_place(values, _place_shape(x, i, axes), strip=False)
     try:
         return ops.index_put(x, i, values, axes=axes, accumulate=bool(accumulate))
     except IndexError as error:

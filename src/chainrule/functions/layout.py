@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.graph import LEAF
 from chainrule.core.inplace import check_unfrozen
+from chainrule.core.mode import enable_grad, no_grad
 from chainrule.core.op import TABLE, Op
 from chainrule.core.shape import sizes
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
@@ -28,8 +30,11 @@ def _reshaping(f: Callable, name: str) -> Callable:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_unfrozen(self)
+        with no_grad():
+            f(self, *args, **kwargs)  # it may raise
         version_of(self).bump()
-        seen = f(self, *args, **kwargs)
+        with enable_grad():  # a result keeps its history
+            seen = f(self, *args, **kwargs)
         _, op, params, index = seen._view
         _keep_views(self, op, params)
         link = self._view
@@ -37,7 +42,9 @@ def _reshaping(f: Callable, name: str) -> Callable:
             before = wrap(self._data, type(self))
             before._view = link
             self._view = (before, op, params, index)
-        self._data, self._node = seen._data, seen._node
+        self._data = seen._data
+        if self._node is not LEAF:
+            self._node = seen._node
         if hasattr(self, "_tangent"):
             self._tangent = seen._tangent
         return self
@@ -61,7 +68,7 @@ def _keep_views(base: Tensor, op: Op, params: dict) -> None:
         return
     before = wrap(base._data, type(base))
     before._ver = version_of(base)
-    before._view = (base, *_inverse(op, params, tuple(base._data.shape)), None)
+    before._view = (base, *_inverse(op, params, tuple(base.shape)), None)
     for view in children.values():
         view._view = (before, *view._view[1:])  # type: ignore[index]
 

@@ -11,6 +11,7 @@ from chainrule.core.shape import axis_index
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
 from chainrule.ops import view as parts
+from chainrule.ops.shape import permute
 
 __all__ = ["as_strided", "diagonal", "narrow", "select"]
 
@@ -140,13 +141,17 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     [[1, 2], [2, 3]]
     """
     x = as_tensor(input, "as_strided")
+    size, stride = tuple(map(operator.index, size)), tuple(map(operator.index, stride))
     own = x.storage_offset()
     offset = own if storage_offset is None else operator.index(storage_offset)
-    while x._view is not None and (own or not x.is_contiguous()):
+    last = offset + sum([(n - 1) * step for n, step in zip(size, stride, strict=True)])
+    while x._view is not None and (offset < own or last >= own + x.numel() or not x.is_contiguous()):
+        if x._view[0].dtype is not x.dtype:  # parts of complex numbers
+            break
         x = x._view[0]
         own = x.storage_offset()
-    if not x.is_contiguous():
-        raise RuntimeError("as_strided(): the tensor's memory has gaps; call contiguous() first")
-    return parts.as_strided(
-        x, size=tuple(map(operator.index, size)), stride=tuple(map(operator.index, stride)), offset=offset - own
-    )
+    if not x.is_contiguous():  # in memory the axes have another order
+        x = permute(x, order=tuple(sorted(range(x.ndim), key=lambda axis: (-x.stride(axis), axis))))
+        if not x.is_contiguous():
+            raise RuntimeError("as_strided(): the tensor's memory has gaps; call contiguous() first")
+    return parts.as_strided(x, size=size, stride=stride, offset=offset - own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,17 @@ def _spread(name: str, op_call: Any, input: Any, dim: Any, unbiased: bool | None
         raise TypeError(f"{name}() received an invalid combination of arguments - give either unbiased or correction")
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    return op_call(x, axis=axes_tuple(dim, x.ndim), correction=correction, keepdims=keepdim)
+    axis = axes_tuple(dim, x.ndim)
+    shape = x.shape
+    count = reduce.count(shape, axis) if prod([n for i, n in enumerate(shape) if i not in axis]) else 0
+    if count <= correction:
+        warnings.warn(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel "
+            "divided by output numel).",
+            UserWarning,
+            stacklevel=3,
+        )
+    return op_call(x, axis=axis, correction=correction, keepdims=keepdim)
 
 
 def _spread_samples() -> list[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from chainrule.core.shape import axes_tuple, axis_index, sizes
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public
 from chainrule.ops import shape as ops
+from chainrule.ops.view import getitem
 
 __all__ = [
     "adjoint", "flip", "fliplr", "flipud", "moveaxis", "movedim", "permute", "roll", "rot90", "swapaxes", "swapdims", "t",
@@ -119,7 +121,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     taken = [axis_index(d, x.ndim) for d in sources]
     given = [axis_index(d, x.ndim) for d in places]
     if not x.ndim:
-        return x
+        return getitem(x, index=(...,))
     for name, dims in (("source", taken), ("destination", given)):
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")
@@ -152,31 +154,58 @@ def adjoint(input: Tensor) -> Tensor:
     return flipped.conj() if x.is_complex() else flipped  # type: ignore[attr-defined]
 
 
+def _told(name: str, instead: str) -> None:
+    warnings.warn(f"Tensor.{name} is deprecated on 0-D tensors. {instead}", UserWarning, stacklevel=3)
+
+
+_IDENTITY, _CONJUGATE = "This function is the identity in these cases.", "Consider using x.conj()."
+
+
 def _reversed_axes(self: Tensor) -> Tensor:
     """Return the view with the axes in reverse order."""
-    return ops.permute(self, order=tuple(range(self.ndim - 1, -1, -1)))
+    ndim = self.ndim
+    if not ndim:
+        _told("T", _IDENTITY)
+    elif ndim != 2:
+        warnings.warn(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an "
+            "error in a future release. Consider `x.mT` to transpose batches of matrices or "
+            "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return ops.permute(self, order=tuple(range(ndim - 1, -1, -1)))
 
 
 def _matrix_transpose(self: Tensor) -> Tensor:
     """Return the view with the last two axes exchanged."""
     ndim = self.ndim
     if ndim < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {ndim}-D tensor.")
+        if ndim:
+            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {ndim}-D tensor.")
+        _told("mT", _IDENTITY)
+        return self
     return ops.transpose(self, a=ndim - 2, b=ndim - 1)
 
 
 def _adjoint(self: Tensor) -> Tensor:
     """Return the conjugate transpose of the matrices in the last two axes."""
-    if self.ndim < 2:
-        raise RuntimeError(f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
-    return adjoint(self)
+    if self.ndim == 1:
+        raise RuntimeError("tensor.mH is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    if self.ndim:
+        return adjoint(self)
+    _told("mH", _CONJUGATE)
+    return self.conj() if self.is_complex() else self  # type: ignore[attr-defined]
 
 
 def _hermitian(self: Tensor) -> Tensor:
     """Return the conjugate transpose of a matrix."""
     if self.ndim not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
-    return adjoint(self) if self.ndim else self
+    if self.ndim:
+        return adjoint(self)
+    _told("H", _CONJUGATE)
+    return self.conj() if self.is_complex() else self  # type: ignore[attr-defined]
 
 
 Tensor.T = property(_reversed_axes)  # type: ignore[attr-defined]

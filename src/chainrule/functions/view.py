@@ -69,8 +69,10 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """
     x = as_tensor(input, "reshape")
     shape = infer(sizes(shape), prod(x.shape))
-    if _viewable(x, shape):
+    if x.is_contiguous():
         return ops.view(x, shape=shape)
+    if _viewable(x, shape):
+        return ops.reshape_alias(x, shape=shape)
     return ops.reshape(ops.contiguous(x), shape=shape)
 
 

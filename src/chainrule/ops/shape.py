@@ -121,7 +121,10 @@ def _broadcast(x: Any, *, shape: tuple) -> Any:
                     break
             else:
                 return ndarray(shape, x.dtype, x, 0, strides)
-    return np.broadcast_to(x, shape)
+    out = np.broadcast_to(x, shape)
+    if x.flags.writeable:
+        out.flags.writeable = True  # NumPy guards broadcasts against writes; `core.inplace` refuses those that repeat
+    return out
 
 
 broadcast_to = linear("broadcast_to(x, *, shape)", _broadcast, node="Expand", view=True,
@@ -162,6 +165,11 @@ reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView",
 
 view = linear("view(x, *, shape)", _reshape, view=True,
     batch=shift_axes,
+    x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
+    samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
+
+
+reshape_alias = linear("reshape_alias(x, *, shape)", _reshape, view=True,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 

@@ -25,6 +25,8 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
     """
     with _accumulating:
         for tensor, g, owned in found:
+            if tensor._node is None and not tensor._level:  # it no longer requires grad
+                continue
             meta = tensor._meta
             if meta.__class__ is not Meta:
                 meta = meta_of(tensor)

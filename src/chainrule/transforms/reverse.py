@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph import LEAF, LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
+from chainrule.core.graph import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
 from chainrule.core.mode import enable_grad, modes, set_modes
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor
@@ -278,4 +278,4 @@ def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bo
 
 def edge_of(t: Tensor) -> Any:
     """Return the edge to a tensor that requires grad."""
-    return t if t._node is LEAF else t._node
+    return t if t.is_leaf else t._node
