@@ -203,8 +203,8 @@ def write(steps):
 class Run:
     """A program's run under one library: its tensors, and what each step gave."""
 
-    def __init__(self, lib, hooks):
-        self.lib, self.hooks = lib, hooks
+    def __init__(self, lib):
+        self.lib = lib
         self.pool, self.leaves, self.kept, self.handles, self.called = [], [], [], [], []
         self.log = []
         self.has_dead_end = False  # a view made under no_grad, which no gradient passes
@@ -394,18 +394,21 @@ def name_of(node):
 
 def run_both(torch, cr, steps):
     """Run a program under both; raise AssertionError at the first difference, with the program up to there."""
+    before = torch.is_warn_always_enabled()
     torch.set_warn_always(True)
-    hooks = hasattr(cr.Tensor, "register_hook")
-    theirs, ours = Run(torch, hooks), Run(cr, hooks)
-    for n, step in enumerate(steps):
-        theirs.step(step)
-        ours.step(step)
-        if excused(theirs, ours, step[0]):
-            return
-        try:
-            same(ours.log[-1], theirs.log[-1])
-        except AssertionError as error:
-            raise AssertionError(f"after step {n} of\n{write(steps[: n + 1])}\n{error}") from None
+    try:
+        theirs, ours = Run(torch), Run(cr)
+        for n, step in enumerate(steps):
+            theirs.step(step)
+            ours.step(step)
+            if excused(theirs, ours, step[0]):
+                return
+            try:
+                same(ours.log[-1], theirs.log[-1])
+            except AssertionError as error:
+                raise AssertionError(f"after step {n} of\n{write(steps[: n + 1])}\n{error}") from None
+    finally:
+        torch.set_warn_always(before)
 
 
 def excused(theirs, ours, kind):
