@@ -20,6 +20,7 @@ import chainrule
 from chainrule.core.graph import LEAF_EDGE, PORT, Node
 from chainrule.core.op import Op
 from chainrule.core.tensor import innermost
+from chainrule.core.watch import Watcher
 
 _PACKAGE = str(Path(chainrule.__file__).parent)
 _EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
@@ -159,12 +160,11 @@ def warn_of(node: Node) -> None:
         caused = "Traceback of forward call that induced the previous calculation:\n"
 
 
-class ForwardCheck:
+class ForwardCheck(Watcher):
     """Stands around every kernel (`dispatch.compute`) and raises at the first result that is not finite."""
 
-    __slots__ = ("detector",)
-
     def __init__(self, detector: Detector):
+        super().__init__()
         self.detector = detector
 
     def around(self, op: Op, payloads: list, params: dict, run: Callable[[], Any]) -> Any:
@@ -178,6 +178,3 @@ class ForwardCheck:
 
                     raise RuntimeError(forward_text(op, payloads, out, i, kind, Trace(None)))
         return outs
-
-    def wrapped(self, op: Op, made: list) -> None:
-        """Look no further."""
