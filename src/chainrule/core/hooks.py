@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from weakref import ref
 
-from chainrule.core.graph import AccumulateGrad, Hooks, LeafHooks, hooks_of
+from chainrule.core.graph import AccumulateGrad, Hooks, LeafHooks, expect_user_code, hooks_of
 from chainrule.core.handle import RemovableHandle, register
 from chainrule.core.saved import edge_to
 from chainrule.core.tensor import Meta, Tensor, meta_of
@@ -68,6 +68,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     """
     if not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    expect_user_code()
     if self.is_leaf:
         meta = meta_of(edge_to(self))
         if meta.hooks is None:
@@ -108,6 +109,7 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
     """
     if not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    expect_user_code()
     if not self.is_leaf:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
     meta = meta_of(edge_to(self))

@@ -15,7 +15,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.graph import LEAF, Node, Port, Version, freed_error
+from chainrule.core.graph import LEAF, Node, Port, Version, expect_user_code, freed_error
 from chainrule.core.mode import modes, no_grad
 from chainrule.core.tensor import Tensor, take, version_of, wrap
 
@@ -45,6 +45,8 @@ class SavedTensor:
         self, kept: Any, edge: Any, index: int | None = None, unpack: Callable | None = None, like: Tensor | None = None
     ):
         self.kept, self.edge, self.index, self.unpack_hook = kept, edge, index, unpack
+        if unpack is not None:
+            expect_user_code()
         if like is not None:
             self.shape, self.dtype = like.shape, like.dtype
         self.owner: Callable[[], Any] | None = None  # a weak reference to the node, for those that a user has seen
@@ -116,6 +118,7 @@ class SavedTensor:
         t = self.tensor(node)
         self.kept = run_pack_hook(pack_hook, t if self.index is None else with_history(t, None))
         self.edge, self.unpack_hook = edge_to(t), unpack_hook
+        expect_user_code()
         self.shape, self.dtype = t.shape, t.dtype
 
     def unpack(self) -> Tensor:

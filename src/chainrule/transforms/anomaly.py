@@ -6,6 +6,7 @@ looked at by a :class:`Watch`, and with `check_forward` every kernel by a :class
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -16,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
-import chainrule
 from chainrule.core.graph import LEAF_EDGE, PORT, Node
 from chainrule.core.op import Op
 from chainrule.core.tensor import innermost
 from chainrule.core.watch import Watcher
 
-_PACKAGE = str(Path(chainrule.__file__).parent)
+_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 _EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
 
 

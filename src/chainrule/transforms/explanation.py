@@ -32,7 +32,7 @@ def explained(watch: Any, node: Node, g: Any, gs: list, i: int, kind: str) -> st
         place, text = _elementwise(node, op, np.asarray(came), gi, first, i, kind)
         lines.append(text)
     if op is not None and place is not None and came is not None and np.asarray(came)[place] == 0:
-        lines += _masked(watch, node, place, op)
+        lines += _masked(watch, node, place, op.name)
     elif place is not None and not np.isfinite(np.asarray(came)[place]):
         lines += _origin(watch, node, place)
     elif place is None:
@@ -85,7 +85,7 @@ def _elementwise(node: Node, op: Op, came: np.ndarray, gi: np.ndarray, first: tu
     )
 
 
-def _masked(watch: Any, node: Node, place: tuple | None, op: Op) -> list[str]:
+def _masked(watch: Any, node: Node, place: tuple | None, name: str) -> list[str]:
     """Return where the zero came from that met an infinite derivative: the first node, seen from here, that made it."""
     current = node
     while True:
@@ -103,7 +103,7 @@ def _masked(watch: Any, node: Node, place: tuple | None, op: Op) -> list[str]:
             continue
         return [
             f"that 0 was sent by {_named(sender)}, which leaves this element out; times an infinite derivative it is nan all "
-            f"the same. Give {op.name} an input there at which its derivative is finite: put a where() around its input too."
+            f"the same. Give {name} an input there at which its derivative is finite: put a where() around its input too."
         ]
 
 
@@ -112,7 +112,7 @@ def _named(node: Node) -> str:
     return node.name() if trace is None else f"{node.name()} ({trace.place()})"
 
 
-def _origin(watch: Any, node: Node, place: tuple) -> list[str]:
+def _origin(watch: Any, node: Node, place: tuple | None) -> list[str]:
     """Return where the infinity came from that met a zero derivative: the node that made it of finite gradients."""
     current: Node = node
     at: tuple | None = place

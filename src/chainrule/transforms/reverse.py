@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, Node
+from chainrule.core.graph import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node
 from chainrule.core.mode import enable_grad, modes, set_modes
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.tensor import Tensor
@@ -91,30 +91,43 @@ def run_pass(
     above, for which the graph is a constant linear map. The leaves' cotangents are returned; those that `paths` captured are
     there.
     """
+    if USER_CODE:
+        return _known_pass(roots, level, create_graph, retain_graph, paths, adds)
+    return _pass(roots, level, create_graph, retain_graph, paths, adds)
+
+
+def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
+    """Run a pass that the user's code may ask about (``transforms.hooks.RUNNING``), and start others from."""
     outer = RUNNING.get()
     depth = 0 if outer is None else outer[3] + 1
     if depth == DEEP and modes().multithreading:
         return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths, adds)
-    token = hush()
     this = [roots, paths, None, depth, None]
-    RUNNING.set(this)
+    token = RUNNING.set(this)
     try:
-        if create_graph:
-            with enable_grad():
-                leaves = _run(roots, level, True, retain_graph, paths, adds)
-        elif not level and _is_above(roots):
-            leaves = _run_above(roots, level, retain_graph, paths, adds)
-        elif LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
-            leaves = _run(roots, level, False, retain_graph, paths, adds)
-        else:
-            leaves = _sweep(roots, level, False, retain_graph, paths)
-            if adds and (paths is None or paths.accumulates):
-                accumulate(leaves.values(), level, False)
+        leaves = _pass(roots, level, create_graph, retain_graph, paths, adds)
         if this[2] is not None:
             call_back(this)
         return leaves
     finally:
-        RUNNING.set(outer)
+        RUNNING.reset(token)
+
+
+def _pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
+    token = hush()
+    try:
+        if create_graph:
+            with enable_grad():
+                return _run(roots, level, True, retain_graph, paths, adds)
+        if not level and _is_above(roots):
+            return _run_above(roots, level, retain_graph, paths, adds)
+        if LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
+            return _run(roots, level, False, retain_graph, paths, adds)
+        leaves = _sweep(roots, level, False, retain_graph, paths)
+        if adds and (paths is None or paths.accumulates):
+            accumulate(leaves.values(), level, False)
+        return leaves
+    finally:
         unhush(token)
 
 

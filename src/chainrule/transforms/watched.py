@@ -32,7 +32,7 @@ def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths:
                 continue
             paths.capture(node, g)
             plan = plan.restrict(mask)
-        if detector is None:
+        if watch is None:
             gs = _watched(watchers, plan, node, g, run)
         else:
             gs = watch.pulled(node, g, lambda: _watched(watchers, plan, node, g, run))  # noqa: B023 - called at once

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
-from chainrule.core.graph import Node, freed_error, new, next_id
+from chainrule.core.graph import Node, expect_user_code, freed_error, new, next_id
 from chainrule.core.mode import modes
 from chainrule.core.saved import unpack
 from chainrule.core.tensor import Tensor, wrap
@@ -247,6 +247,7 @@ def open_node(rules: Any, ctx: Any, args: tuple, level: int, edges: tuple, plan:
     node.inputs = tuple([(tuple(args[i].shape), args[i].dtype) for i in node.positions])
     node.attributes, node.face, node.face_class = ctx.__dict__, ref(ctx), ctx.__class__
     ctx._function_node = node
+    expect_user_code()
     if modes().anomaly is not None:
         modes().anomaly.note(node)
     return node
