@@ -150,7 +150,7 @@ WRITES = {
     "set_last": lambda lib, x, y: x.__setitem__((..., -1), 0.25),
     "set_all": lambda lib, x, y: x.__setitem__(..., y),
     "set_slice": lambda lib, x, y: x.__setitem__(slice(None, None, 2), y),
-    "set_array": lambda lib, x, y: x.__setitem__(lib.tensor([1]), y),
+    "set_array": lambda lib, x, y: x.__setitem__(lib.tensor([-1]), y),
     "set_mask": lambda lib, x, y: x.__setitem__(x.real > 0, 1.5),
     "add_first": lambda lib, x, y: x[0].add_(y),
     "tanh_part": lambda lib, x, y: x[..., :1].tanh_(),
@@ -310,8 +310,6 @@ class Run:
         return x.retains_grad
 
     def hook(self, _, i, j, k):
-        if not self.hooks:
-            return
         x, _ = self.pick(i, j)
         if k % 5 == 4 and self.handles:
             self.handles.pop().remove()
@@ -421,7 +419,7 @@ def excused(theirs, ours, kind):
     if theirs.has_dead_end and "backward through the graph a second time" in str(mine):  # PyTorch saves nothing there
         return True
     # The derivative of a piecewise linear function is a constant, which PyTorch records nevertheless.
-    return kind == "second" and isinstance(mine, tuple) and isinstance(found, tuple) and mine[1] < found[1]
+    return kind == "second" and isinstance(mine, tuple) and isinstance(found, tuple) and mine[1] is not found[1]
 
 
 def same(ours, theirs, where=""):

@@ -52,7 +52,11 @@ class ScipyConv2dFunction(Function):
         grad_bias = np.sum(grad_output, keepdims=True)
         grad_input = convolve2d(grad_output, filter.numpy(), mode="full")
         grad_filter = correlate2d(input.numpy(), grad_output, mode="valid")
-        return torch.from_numpy(grad_input), torch.from_numpy(grad_filter).to(torch.float), torch.from_numpy(grad_bias).to(torch.float)
+        return (
+            torch.from_numpy(grad_input),
+            torch.from_numpy(grad_filter).to(torch.float),
+            torch.from_numpy(grad_bias).to(torch.float),
+        )
 
 
 class ScipyConv2d(Module):
@@ -73,7 +77,11 @@ print(output[0])
 output.backward(torch.randn(8, 8))
 print(input.grad[0], module.filter.grad)
 moduleConv = ScipyConv2d(3, 3)
-print(gradcheck(lambda x: moduleConv(x).double(), [torch.randn(5, 5, dtype=torch.double, requires_grad=True)], eps=1e-6, atol=1e-4))
+print(
+    gradcheck(
+        lambda x: moduleConv(x).double(), [torch.randn(5, 5, dtype=torch.double, requires_grad=True)], eps=1e-6, atol=1e-4
+    )
+)
 
 
 def to_numpy(tensor):
@@ -120,6 +128,8 @@ class NumpyTake(Function):
 
 
 x = torch.randn(2, 3, dtype=torch.double, requires_grad=True)
-print(gradcheck(lambda x: NumpySort.apply(x, 1)[0], x), torch.autograd.gradgradcheck(lambda x: NumpySort.apply(x, 1)[0] ** 2, x))
+print(
+    gradcheck(lambda x: NumpySort.apply(x, 1)[0], x), torch.autograd.gradgradcheck(lambda x: NumpySort.apply(x, 1)[0] ** 2, x)
+)
 print(torch.func.grad(lambda x: (NumpySort.apply(x, -1)[0] * torch.arange(3.0)).sum())(x.detach()))
 print(NumpySort.apply(x, 0)[1])

@@ -146,6 +146,11 @@ def rewire(target: Tensor, value: Tensor, name: str) -> None:
         renew(base, make_node(TABLE["copy"], (base, value), made, (_edge(base), None), array_of(base)))
     else:
         renew(base, value._node)
+    renew_views(base)
+
+
+def renew_views(base: Tensor) -> None:
+    """Have the views of a base whose history changed follow from it as it now is."""
     for t in views_of(base):
         if kind_of(t) in CUT_OFF:
             refuse_one(t, base)

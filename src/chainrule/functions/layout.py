@@ -14,7 +14,7 @@ from chainrule.core.mode import enable_grad, no_grad
 from chainrule.core.op import TABLE, Op
 from chainrule.core.shape import sizes
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
-from chainrule.core.views import views_of
+from chainrule.core.views import renew_views, views_of
 from chainrule.functions.copy import fill_
 from chainrule.functions.part import as_strided
 from chainrule.functions.transpose import t, transpose
@@ -47,6 +47,8 @@ def _reshaping(f: Callable, name: str) -> Callable:
             self._node = seen._node
         if hasattr(self, "_tangent"):
             self._tangent = seen._tangent
+        if link is None and not self._level and self._node is not None:
+            renew_views(self)
         return self
 
     method.__name__ = name
