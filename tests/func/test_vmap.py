@@ -314,3 +314,27 @@ def test_gradients_flow_through_batched_means():
     m = cr.zeros(3, requires_grad=True)
     vmap(lambda a: cr.normal(a, 1.0), randomness="different")(m).sum().backward()
     same(m.grad, np.ones(3))
+
+
+def test_what_watches_kernels_sees_those_of_batching_rules():
+    class Watcher:
+        def __init__(self):
+            self.seen = []
+
+        def around(self, op, payloads, params, run):
+            self.seen.append(op.name)
+            return run()
+
+        def wrapped(self, op, made):
+            pass
+
+    from chainrule.core.mode import modes, set_modes
+
+    watcher, before = Watcher(), modes()
+    set_modes(before.having(watchers=(watcher,)))
+    try:
+        found = vmap(lambda a: (a * 2).cumsum(0) @ cr.tensor(W))(cr.tensor(X))
+    finally:
+        set_modes(before)
+    same(found, np.cumsum(2 * X, 1) @ W)
+    assert {"mul", "cumsum", "mv"} <= set(watcher.seen)

@@ -52,16 +52,26 @@ def _masked_place_examples(b: Batch, x: Any, mask: Any, *, shape: tuple, lead: i
     return masked_place(x, mask, shape=(b.size, *shape), lead=lead + 1)
 
 
+def _shared_shape(shape: tuple, axes: int, rest: int) -> tuple | None:
+    """Return the shape in which values that all true places share broadcast with the input; None if each has its own."""
+    place = len(shape) - rest - 1  # the axis of the true places
+    if place < 0:
+        return shape
+    return (*shape[:place], *(1,) * axes, *shape[place + 1 :]) if shape[place] == 1 else None
+
+
 def _masked_put_examples(b: Batch, x: Any, mask: Any, values: Any, *, lead: int, accumulate: bool) -> Any:
     x = x if b.on[0] else b.repeated(x)
-    rest = x.ndim - 1 - lead - (mask.ndim - b.on[1])
+    axes = mask.ndim - b.on[1]
+    rest = x.ndim - 1 - lead - axes
+    values = b.ranked(values, 2, lead + 1 + rest)
     if not b.on[1]:
-        return masked_put(x, mask, b.ranked(values, 2, lead + 1 + rest), lead=lead + 1, accumulate=accumulate)
-    ndim = values.ndim - b.on[2]
-    if ndim > rest:
+        return masked_put(x, mask, values, lead=lead + 1, accumulate=accumulate)
+    shape = _shared_shape(tuple(values.shape), axes, rest)
+    if shape is None:
         _one_mask(b)
     mask = reshaped(mask, (b.size, *(1,) * lead, *mask.shape[1:], *(1,) * rest))
-    values = b.ranked(values, 2, x.ndim - 1)
+    values = reshaped(values, shape)
     return x + where(mask, values, 0) if accumulate else where(mask, values, x)
 
 
@@ -132,11 +142,21 @@ def _masked_put(x: ndarray, mask: ndarray, values: Any, *, lead: int, accumulate
     return out
 
 
+def _of_values(g: Any, mask: Any, values_shape: tuple, lead: int) -> Any:
+    """Return the cotangent of the values; without selecting, which `vmap` cannot, where all true places share them."""
+    rest = g.ndim - lead - mask.ndim
+    shape = _shared_shape(values_shape, mask.ndim, rest)
+    if shape is None:
+        return sum_to(masked(g, mask, lead=lead), shape=values_shape)
+    written = where(reshape(mask, shape=(*mask.shape, *(1,) * rest)), g, 0)
+    return reshape(sum_to(written, shape=shape), shape=values_shape)
+
+
 masked_put = linear("masked_put(x, mask, values, *, lead, accumulate)", _masked_put, node="IndexPut",
     batch=_masked_put_examples,
     x=lambda g, mask, values_shape, *, lead, accumulate: (
         g if accumulate else masked_put(g, mask, zeros((), g), lead=lead, accumulate=False)),
-    values=lambda g, mask, values_shape, *, lead: sum_to(masked(g, mask, lead=lead), shape=values_shape),
+    values=lambda g, mask, values_shape, *, lead: _of_values(g, mask, values_shape, lead),
     samples=lambda: [
         *[Sample(s, Fixed(m), v, lead=k, accumulate=False) for s, m, v, k in _MASKS],
         Sample((2, 3), Fixed(_MASK), (), lead=0, accumulate=True),

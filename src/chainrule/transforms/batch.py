@@ -42,7 +42,8 @@ class Batched(Tensor):
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
-        payloads, on, raw, recorded = [], [], True, modes().record
+        m = modes()
+        payloads, on, raw, recorded = [], [], True, m.record
         for a in args:
             batched = False
             if isinstance(a, Tensor):
@@ -59,6 +60,8 @@ class Batched(Tensor):
                 _align(payloads, on)
             out = compute(op, payloads, params, args) if raw else run(op, tuple(payloads), params)
             return batched_at(level, out)
+        if raw and m.watchers:  # they see the ops of the rule, which run on tensors
+            payloads, raw = [wrap(a) if isinstance(a, (np.ndarray, np.generic)) else a for a in payloads], False
         return self._by_rule(op, args, params, payloads, tuple(on), raw)
 
     def _by_rule(self, op: Op, args: tuple, params: dict, payloads: list, on: tuple, raw: bool) -> Any:
