@@ -352,7 +352,61 @@ def duplicate(lib, F):
     return a is b, a.grad_fn is b.grad_fn, a.output_nr
 
 
+def hooked(lib, F):
+    x, log = leaf(lib), []
+    y, z = F["Boxed"].apply(x)
+    node = y.grad_fn
+    node.register_prehook(lambda gs: log.append(("before", plain(gs))))
+    node.register_hook(lambda out, gs: log.append(("after", plain(out), plain(gs))))
+    handle = node.register_hook(lambda out, gs: (out[0] * 2,))
+    y.register_hook(lambda g: g + 1)
+    z.retain_grad()
+    (y * 2 + z).sum().backward(retain_graph=True)
+    handle.remove()
+    y.sum().backward()
+    return log, x.grad, z.grad, isinstance(node, lib.autograd.graph.Node)
+
+
+def edges(lib, F):
+    x = leaf(lib)
+    y, z = F["Boxed"].apply(x)
+    edge = lib.autograd.graph.get_gradient_edge(z)
+    out = (2 * y + z).sum()
+    found = lib.autograd.grad(out, [edge], retain_graph=True)
+    return edge.node is y.grad_fn, edge.output_nr, found, lib.autograd.grad(edge, x, lib.ones(3))
+
+
+def packed(lib, F):
+    log = []
+    pack = lambda t: log.append(("pack", plain(t.detach()))) or t.detach().numpy().copy()
+    unpack = lambda a: log.append("unpack") or lib.tensor(a)
+    x = leaf(lib)
+    with lib.autograd.graph.saved_tensors_hooks(pack, unpack):
+        y, z = F["Square"].apply(x), F["Exp"].apply(x)
+    return log, lib.autograd.grad((y + z).sum(), x), log
+
+
+def anomalous(lib, F):
+    with lib.autograd.detect_anomaly():
+        return grads(lib, F, lambda x: F["Returns"].apply(x, lambda g: (g * float("nan"), None)))
+
+
+def checkpointed(lib, F):
+    import importlib
+
+    checkpoint = importlib.import_module(f"{lib.__name__}.utils.checkpoint").checkpoint
+    return [
+        grads(lib, F, lambda x: checkpoint(lambda x: F["Square"].apply(F["Exp"].apply(x)), x, use_reentrant=False)),
+        grads(lib, F, lambda x: checkpoint(F["Exp"].apply, x * 1, use_reentrant=False)),
+    ]
+
+
 CASES = {
+    "hooks on the node and on results": hooked,
+    "gradient edges": edges,
+    "hooks on saved tensors": packed,
+    "anomaly mode": anomalous,
+    "checkpoints": checkpointed,
     "the node is ctx, named after the class": node_of,
     "one gradient for a bare result": lambda lib, F: grads(lib, F, F["Square"].apply),
     "a saved output comes back with its history": lambda lib, F: grads(lib, F, F["Exp"].apply),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.core.graph import AccumulateGrad, Node
+from chainrule.core.graph import AccumulateGrad, Node, engine_node
 from chainrule.core.saved import output_edge
 from chainrule.core.tensor import Tensor, wrap, wrap_at
 
@@ -79,6 +79,7 @@ def tensor_at(edge: GradientEdge) -> Tensor:
     node, index = edge.node, edge.output_nr
     if isinstance(node, AccumulateGrad):
         return node.variable
+    node = engine_node(node)
     known = getattr(node, "_results", {}).get(index)
     if known is None:
         made = wrap(np.zeros(()), Unseen)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Iterable
 
 from chainrule.autograd.edge import GradientEdge, get_gradient_edge
 from chainrule.autograd.multi_grad import register_multi_grad_hook
 from chainrule.autograd.mutation import allow_mutation_on_saved_tensors
 from chainrule.autograd.saved_tensors import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
-from chainrule.core.graph import Node
+from chainrule.core.graph import Node as _Node
 from chainrule.core.tensor import Tensor, version_of
 
 __all__ = [
@@ -22,6 +23,25 @@ __all__ = [
     "save_on_cpu",
     "saved_tensors_hooks",
 ]
+
+
+class Node(ABC):  # noqa: B024 - nodes are made by the library; this is for isinstance
+    """What `grad_fn` shows: a recorded operation. An abstract class, for ``isinstance``.
+
+    Nodes have `name()`, `next_functions`, `metadata`, `register_hook` and `register_prehook`. That of a custom function is its
+    `ctx`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> y = cr.ones(2, requires_grad=True) * 2
+    >>> isinstance(y.grad_fn, cr.autograd.graph.Node)
+    True
+    """
+
+    @classmethod
+    def __subclasshook__(cls, subclass: type) -> bool:
+        return cls is Node and (issubclass(subclass, _Node) or hasattr(subclass, "_engine_node"))
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:

@@ -304,6 +304,11 @@ def dress(node: Node) -> Node:
     return node._public()
 
 
+def engine_node(shown: Any) -> Any:
+    """Return the node behind what `grad_fn` shows: itself, or that of which it is the `ctx`."""
+    return getattr(shown, "_engine_node", shown)
+
+
 def public_edge(edge: Any) -> tuple:
     """Return the (node, output number) pair PyTorch shows for an edge."""
     if edge is None:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from weakref import ref
 
-from chainrule.core.graph import AccumulateGrad, Hooks, LeafHooks, expect_user_code, hooks_of
+from chainrule.core.graph import AccumulateGrad, Hooks, LeafHooks, engine_node, expect_user_code, hooks_of
 from chainrule.core.handle import RemovableHandle, register
 from chainrule.core.saved import edge_to
 from chainrule.core.tensor import Meta, Tensor, meta_of
@@ -74,7 +74,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         if meta.hooks is None:
             meta.hooks = LeafHooks()
         return register(meta.hooks, hook)
-    hooks = hooks_of(self.grad_fn).outputs
+    hooks = hooks_of(engine_node(self.grad_fn)).outputs
     return register(hooks.setdefault(self.output_nr, OrderedDict()), hook)
 
 
@@ -122,7 +122,7 @@ def backward_hooks(self: Tensor) -> OrderedDict | None:
     """Return the hooks that `register_hook` has put on this tensor; None before the first."""
     if self.is_leaf:
         return self._meta.hooks if self._meta.__class__ is Meta else None
-    hooks = self.grad_fn.hooks
+    hooks = engine_node(self.grad_fn).hooks
     return None if hooks is None else hooks.outputs.get(self.output_nr)
 
 

@@ -209,7 +209,7 @@ def pull_with_hooks(plan: Any, node: Node, g: Any, run: Pass, pull: Callable | N
     hooks: Hooks = node.hooks  # type: ignore[assignment]
     g = before_node(hooks, on_results(node, g, run), run)
     single = node.plan.single
-    if g is None or (g.__class__ is list and g.count(None) == len(g)):
+    if g is None or (g.__class__ is list and all(x is None for x in g)):
         gs = [None] * len(node.edges)  # a prehook took the gradient away
     else:
         gs = (pull or plan.pull)(node, g, ~run.level if run.create_graph else run.level)

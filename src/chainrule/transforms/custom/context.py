@@ -157,8 +157,12 @@ class BackwardCFunction(FunctionCtx):
         return True
 
     @property
-    def _sequence_nr(self) -> Any:
-        return lambda: self._engine_node.id
+    def _input_metadata(self) -> tuple:
+        return self._engine_node._input_metadata
+
+    def _sequence_nr(self) -> int:
+        """Return the position in the order of creation."""
+        return self._engine_node.id
 
     @property
     def _raw_saved_tensors(self) -> tuple:
