@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.func import grad, jvp, trace, vjp
+from chainrule.func import grad, jvp, trace, vjp, vmap
 from chainrule.transforms.trace import TraceError, captured
 
 F64 = cr.float64
@@ -194,6 +194,30 @@ def test_a_captured_tensor_that_does_not_require_grad_is_live_too():
     assert graph(t(1.0)).item() == 6.0
 
 
+TRANSFORMED = {
+    "vmap": lambda w: vmap(lambda r: r * 2 + w.sum())(w),
+    "jvp": lambda w: jvp(lambda v: v * w, (w,), (w,))[1],
+    "grad": lambda w: grad(lambda v: (v * w).sum())(w),
+    "jet": lambda w: cr.func.directional(lambda v: v * v * w, (w,), (w,), 2),
+}
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("mode", [cr.enable_grad, cr.no_grad])
+@pytest.mark.parametrize("name", list(TRANSFORMED))
+def test_captured_tensors_are_live_inside_of_other_transforms(name, mode, requires_grad):
+    w = t([2.0, 3.0], requires_grad=requires_grad)
+
+    def f(x):
+        with mode():
+            return TRANSFORMED[name](w) + x * 0
+
+    graph = trace(f)(t([1.0, 1.0]))
+    with cr.no_grad():
+        w.copy_(t([5.0, 7.0]))
+    close(graph(t([1.0, 1.0])), f(t([1.0, 1.0])))
+
+
 def test_no_grad_inside_stays():
     def f(x):
         with cr.no_grad():
@@ -364,12 +388,9 @@ def test_writes_to_outside_raise():
     assert outside.tolist() == [1.0, 2.0]
 
 
-def test_random_numbers_raise():
-    with pytest.raises(TraceError, match="random numbers drawn inside a traced function"):
-        trace(lambda x: x * cr.rand(2))(cr.ones(2))
-    with pytest.raises(TraceError, match="random numbers drawn"):
-        trace(nn.Dropout(0.5))(cr.ones(2))
-    trace(nn.Dropout(0.5).eval())(cr.ones(2))
+def test_the_state_of_a_generator_is_not_recorded():
+    with pytest.raises(TraceError, match="the state of a generator is used inside a traced function"):
+        trace(lambda x: x * cr.get_rng_state()[0])(cr.ones(2))
 
 
 def test_backward_inside_raises():
@@ -417,6 +438,49 @@ def test_a_shape_that_depends_on_values_is_checked():
     assert graph(t([-3.0, 2.0, 6.0])).item() == 4.0
     with pytest.raises(RuntimeError, match=r"graph: masked gives the shape \[1\] here, but gave \[2\] in the trace"):
         graph(t([-1.0, -1.0, 2.0]))
+
+
+# -- random numbers ----------------------------------------------------------------------------------------------------
+
+RANDOM = {
+    "rand": lambda x: x * cr.rand(4) + cr.rand(4),
+    "unused draws too": lambda x: (cr.rand(3), x * cr.randn(4))[1],
+    "own generator": lambda x: x + cr.randn(4, generator=GENERATOR),
+    "several kinds": lambda x: x * cr.bernoulli(cr.full((4,), 0.5)) + cr.randperm(4) + cr.randint(9, (4,)),
+    "with parameters": lambda x: cr.poisson(x.abs() * 9) + cr.normal(x, x.abs()) + cr.multinomial(x.abs(), 4, True),
+    "in place": lambda x: x.clone().uniform_(1, 2) + cr.empty(4).normal_() * x,
+    "dropout": lambda x: nn.functional.dropout(x, 0.5),
+    "one for each example": lambda x: vmap(lambda y: y + cr.rand(2), randomness="different")(x.reshape(2, 2)),
+    "one for all": lambda x: vmap(lambda y: y * cr.randn(2), randomness="same")(x.reshape(2, 2)),
+    "inside of a gradient": grad(lambda x: (cr.rand(4) * x**2).sum()),
+    "nested traces": lambda x: trace(lambda y: y * cr.rand(4))(x)(x),
+}
+GENERATOR = cr.Generator()
+
+
+@pytest.mark.parametrize("name", list(RANDOM))
+def test_random_numbers_are_drawn_anew_in_every_run_and_as_the_function_draws_them(name):
+    def seeded(f, x):
+        cr.manual_seed(3)
+        GENERATOR.manual_seed(3)
+        return f(x), cr.rand(1)
+
+    f, x = RANDOM[name], cr.tensor([0.5, 1.0, 2.0, 3.0])
+    graph = trace(f)(x)
+    for a, b in zip(seeded(graph, x), seeded(f, x), strict=True):
+        assert a.tolist() == b.tolist()
+    rows = [graph(x).tolist() for _ in range(4)]
+    assert any(row != rows[0] for row in rows[1:])
+
+
+def test_a_graph_that_draws_under_vmap():
+    graph = trace(lambda x: x + cr.rand(2))(cr.zeros(2))
+    each = vmap(graph, randomness="different")(cr.zeros(3, 2))
+    assert len({tuple(row) for row in each.tolist()}) == 3
+    same = vmap(graph, randomness="same")(cr.zeros(3, 2))
+    assert len({tuple(row) for row in same.tolist()}) == 1
+    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
+        vmap(graph)(cr.zeros(3, 2))
 
 
 # -- closure conversion ------------------------------------------------------------------------------------------------

@@ -32,13 +32,12 @@ def trace(func: Callable) -> Callable:
     ------
     TraceError
         A RuntimeError that names the line: if `func` branches on a traced value, reads it with ``.item()`` or hands it to
-        NumPy; if it draws random numbers, which would be frozen; if it writes into a tensor from outside; if it calls
-        ``backward()``.
+        NumPy; if it writes into a tensor from outside; if it calls ``backward()``.
 
     Notes
     -----
     A captured tensor is the graph's constant itself, not a copy: gradients flow to it if it requires grad, and the graph sees
-    its new values. What is read from it as a Python number is read once.
+    its new values. What is read from it as a Python number is read once. Random numbers are drawn anew in every run.
 
     Examples
     --------

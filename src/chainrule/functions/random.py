@@ -13,9 +13,11 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes
-from chainrule.core.dispatch import as_tensor, cast
+from chainrule.core.batching import per_example
+from chainrule.core.dispatch import as_tensor, cast, run
 from chainrule.core.generator import Generator, default_generator
 from chainrule.core.mode import Mapped, modes
+from chainrule.core.op import GENERAL, Op
 from chainrule.core.tensor import Tensor, innermost, is_batched_at, wrap
 from chainrule.functions.create import check_device, leaf
 from chainrule.functions.fill import numpy_dtype, size_of
@@ -87,12 +89,21 @@ def draw_integers(low: int, high: int, shape: tuple, generator: Generator | None
 
 def drawn(draw: Callable[[tuple], Any], shape: tuple) -> Tensor:
     """Return the random numbers that `draw` returns for a shape; inside `vmap` one draw for all examples, or one for each."""
-    calls = modes().mapped
+    m = modes()
+    calls = m.mapped
+    if m.tracer is not None:  # the trace's own calls of vmap; those around it are seen by the op where it runs
+        own = _with_own(tuple([call for call in calls if call.level > m.tracer.level]))
+        params = {"draw": draw, "shape": (*[call.size for call in own], *shape)}
+        return _lifted(m.tracer.process(_RANDOM, (), params), own)
     if not calls:
         array = np.asarray(draw(shape))
         return wrap(array if array.ndim else array[()])
     own = _with_own(calls)
     return _lifted(draw((*[call.size for call in own], *shape)), own)
+
+
+# A draw as a trace records it: it has no operands, and draws anew in every run of the graph, in its place among the others.
+_RANDOM = Op(GENERAL, "random(*, draw, shape)", lambda *, draw, shape: drawn(draw, shape), {}, nondiff=True)
 
 
 def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
@@ -107,7 +118,7 @@ def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
 
 def _lifted(values: Any, own: list[Mapped]) -> Tensor:
     """Return the tensor of an array that has the batch axes of some calls of `vmap` in front, the outermost first."""
-    found: Any = np.asarray(values)
+    found: Any = values if isinstance(values, Tensor) else np.asarray(values)
     for call in own:
         found = call.lift(found)
     return found if isinstance(found, Tensor) else wrap(found if found.ndim else found[()])
@@ -116,6 +127,8 @@ def _lifted(values: Any, own: list[Mapped]) -> Tensor:
 def _drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
     """Return the random numbers that `draw` returns for an array of parameters, with any axes in front of one example's."""
     calls = modes().mapped
+    if modes().tracer is not None and not calls:
+        return run(_RANDOM_OF, (x,), {"draw": draw})
     if not calls:
         return wrap(draw(np.asarray(innermost(x))))
     own = _with_own(calls)
@@ -128,6 +141,10 @@ def _drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
     for call in own:  # every example of every call has parameters, if only a copy of them
         x = x + call.lift(np.zeros(call.size, x.dtype.numpy))
     return _lifted(draw(np.asarray(innermost(x, "check"))), own)
+
+
+_RANDOM_OF = Op(GENERAL, "random_of(x, *, draw)", lambda x, *, draw: draw(np.asarray(x)), {}, nondiff=True,
+    batch=per_example(lambda x, *, draw: _drawn_with(x, draw)))  # fmt: skip
 
 
 def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad: bool) -> Tensor:
@@ -399,7 +416,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
 
 def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
     """Return ones with probability `p`, else zeros, in the shape and dtype of a tensor."""
-    return cast(lt(drawn(_rng(generator).random, tuple(model.shape)), p), model.dtype)
+    return cast(lt(drawn(lambda shape: _rng(generator).random(shape), tuple(model.shape)), p), model.dtype)
 
 
 def poisson(input: Any, generator: Generator | None = None) -> Tensor:

@@ -95,7 +95,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     if not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
     p = detach(p) if isinstance(p, Tensor) else p
-    return assign(self, lambda: lt(drawn(_rng(generator).random, tuple(self.shape)), p), "bernoulli_")
+    return assign(self, lambda: lt(drawn(lambda shape: _rng(generator).random(shape), tuple(self.shape)), p), "bernoulli_")
 
 
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:

@@ -43,13 +43,13 @@ class Batched(Tensor):
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
         m = modes()
-        payloads, on, raw, recorded = [], [], True, m.record
+        payloads, on, raw, recorded, traced = [], [], True, m.record, m.tracer is not None
         for a in args:
             batched = False
             if isinstance(a, Tensor):
                 if a._level == level:
                     a, batched = a._data, True
-                if isinstance(a, Tensor) and (a._level or (recorded and a._node is not None)):
+                if isinstance(a, Tensor) and (a._level or traced or (recorded and a._node is not None)):
                     raw = False
             payloads.append(a)
             on.append(batched)

@@ -54,7 +54,7 @@ def _constant(value: Any) -> str:
 
 def _right(equation: Equation, names: dict) -> str:
     operands = [names.get(o) or repr(o) for o in equation.operands]
-    params = [f"{k}={_param(v)}" for k, v in equation.params.items()]
+    params = [f"{k}={_param(v)}" for k, v in equation.params.items() if not callable(v)]
     return f"{equation.op.name}({', '.join(operands + params)}){'' if equation.recorded else '  # no_grad'}"
 
 

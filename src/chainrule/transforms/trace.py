@@ -176,7 +176,8 @@ class Tracer:
     def _below(self, mode: Mode) -> Mode:
         """Return a record of modes for what happens one level down."""
         if self._lowered[0] is not mode:
-            self._lowered = mode, mode.having(tracer=self.outer)
+            mapped = tuple([call for call in mode.mapped if call.level < self.level])
+            self._lowered = mode, mode.having(tracer=self.outer, mapped=mapped)
         return self._lowered[1]
 
     def traced(self, payload: Any, variable: Variable) -> Traced:
@@ -239,11 +240,8 @@ class Tracer:
             raise TraceError(_no_pass("autograd.grad or backward()"))
 
     def refuse_draw(self) -> NoReturn:
-        """Raise for random numbers, which the graph would repeat."""
-        raise TraceError(
-            f"random numbers drawn inside a traced function{_at()} would be the same in every run of its graph. Draw them "
-            "outside and pass them in; switch dropout off with module.eval()."
-        )
+        """Raise where a generator is used in another way than by a random function, which a graph cannot repeat."""
+        raise TraceError(f"the state of a generator is used inside a traced function{_at()}: a graph cannot hold that")
 
 
 def _variable_of(value: Any) -> Variable:
