@@ -125,7 +125,7 @@ def _pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, path
             return _run(roots, level, False, retain_graph, paths, adds)
         leaves = _sweep(roots, level, False, retain_graph, paths)
         if adds and (paths is None or paths.accumulates):
-            accumulate(leaves.values(), level, False)
+            accumulate(_wanted(leaves, paths), level, False)
         return leaves
     finally:
         unhush(token)
@@ -158,8 +158,13 @@ def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths
     else:
         leaves = _sweep(roots, level, create_graph, retain_graph, paths)
     if accumulates:
-        accumulate(leaves.values(), level, create_graph)
+        accumulate(_wanted(leaves, paths), level, create_graph)
     return leaves
+
+
+def _wanted(leaves: Leaves, paths: Paths | None) -> Iterable[list]:
+    """Return the leaves to accumulate into: a rule may have pulled to others, too, as those of variadic ops do."""
+    return leaves.values() if paths is None else [leaves[key] for key in paths.leaf_ids if key in leaves]
 
 
 def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None) -> Leaves:
