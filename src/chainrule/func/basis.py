@@ -140,7 +140,7 @@ def _check_holomorphic(along_x: Tensor, along_y: Tensor) -> None:
     """Raise if a complex function's derivative along i is not i times that along 1: then no complex matrix holds it."""
     x: Any = bottom(along_x)
     y: Any = bottom(along_y)
-    if not hasattr(x, "dtype") or isinstance(x, Tensor) or not x.size:
+    if not hasattr(x, "dtype") or not x.size:
         return
     scale = float(np.max(np.abs(x)) + np.max(np.abs(y)))
     if np.max(np.abs(y - 1j * x)) > np.finfo(x.dtype).eps ** 0.5 * max(scale, 1e-300):
