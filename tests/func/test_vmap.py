@@ -138,6 +138,13 @@ def test_a_write_to_an_argument_reaches_the_callers_tensor(torch):
         vmap(lambda a: a.mul_(2))(leaf)
 
 
+def test_a_shape_changes_in_place_only_of_what_is_made_inside():
+    x = cr.tensor(X.reshape(3, 2, 2))
+    same(vmap(lambda a: a.clone().t_().mul_(2))(x), 2 * X.reshape(3, 2, 2).swapaxes(1, 2))
+    with pytest.raises(RuntimeError, match=r"t_\(\) of an argument would change the shape of the caller's tensor"):
+        vmap(lambda a: a.t_())(x)
+
+
 def test_the_identity_gives_another_tensor_of_the_same_memory():
     x = cr.tensor(X)
     y = vmap(lambda a: a)(x)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +213,15 @@ def test_losses_methods_and_writes_under_vmap_are_a_loop(name):
         found = vmap(f, in_dims=dims)(*[wrap(np.array(a if d == 0 else a[0])) for a, d in zip(arrays, dims, strict=True)])
         assert found.dtype.numpy == expected.dtype
         assert gap(found.numpy(), expected, 1e-9) is None
+
+
+def test_public_functions_ask_tensors_for_their_shapes():
+    """The payload of a batched value has one more axis: whoever asks it gets another example's shape."""
+    root = Path(cr.__file__).parent
+    asked = re.compile(r"\._data\.(shape|ndim|size|strides)\b")
+    found = []
+    for path in [*root.glob("functions/*.py"), *root.glob("nn/*.py")]:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if asked.search(line) and ".__class__ is Tensor" not in line:
+                found.append(f"{path.name}:{number}: {line.strip()}")
+    assert found == []

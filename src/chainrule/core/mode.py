@@ -147,6 +147,8 @@ class Mark:
         self.inference, self.made = inference, made
 
 
+ARGUMENT = Mark(False, 0)  # of the arguments of a function under `vmap`, whose writes reach the caller's tensors
+
 _ORDINARY = {(grad, inference): Mode(grad, inference) for grad in (True, False) for inference in (True, False)}
 _current: ContextVar[Mode] = ContextVar("chainrule.mode", default=_ORDINARY[True, False])
 modes = _current.get

@@ -9,7 +9,7 @@ from typing import Any
 from chainrule.autograd.forward_ad import raised
 from chainrule.core.batching import moved
 from chainrule.core.levels import fresh_level
-from chainrule.core.mode import Mapped, modes, scope
+from chainrule.core.mode import ARGUMENT, Mapped, modes, scope
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
@@ -170,7 +170,7 @@ def _map(
     name: str, func: Callable, dims: list, spec: TreeSpec, out_dims: Dims, randomness: str, kwargs: dict, flat: list, size: int
 ) -> Any:
     level = fresh_level()
-    inputs = [t if dim is None else batched_at(level, moved(t, dim)) for t, dim in zip(flat, dims, strict=True)]
+    inputs = [t if dim is None else _argument(level, moved(t, dim)) for t, dim in zip(flat, dims, strict=True)]
     call = Mapped(level, size, randomness, lambda payload: batched_at(level, payload))
     with scope(level, mapped=(*modes().mapped, call)):
         result = func(*tree_unflatten(inputs, spec), **kwargs)
@@ -186,6 +186,12 @@ def _map(
             value = TABLE["getitem"].call(value, index=(...,))
         found.append(value)
     return tree_unflatten(found, out_spec)
+
+
+def _argument(level: int, value: Tensor) -> Tensor:
+    made = batched_at(level, value)
+    made._meta = ARGUMENT
+    return made
 
 
 def _places(name: str, out_dims: Dims, spec: TreeSpec) -> list:

@@ -80,7 +80,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     tensor([[4., 4.]])
     """
     if input.__class__ is Tensor and beta.__class__ is int and alpha.__class__ is int and are_plain_matrices(mat1, mat2):
-        bias, size = input._data, mat2._data.shape[1]
+        bias, size = input._data, mat2.shape[1]
         if bias.shape == (size,) and bias.dtype is mat1._data.dtype:
             return ops.addmm(input, mat1, mat2, beta=beta, alpha=alpha)
     x, a, b = operand(input, "addmm", "input", 1), operand(mat1, "addmm", "mat1", 2), operand(mat2, "addmm", "mat2", 3)

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.core.graph import LEAF
 from chainrule.core.inplace import check_unfrozen
-from chainrule.core.mode import enable_grad, no_grad
+from chainrule.core.mode import ARGUMENT, enable_grad, no_grad
 from chainrule.core.op import TABLE, Op
 from chainrule.core.shape import sizes
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
@@ -30,6 +30,11 @@ def _reshaping(f: Callable, name: str) -> Callable:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_unfrozen(self)
+        if self._meta is ARGUMENT:
+            raise RuntimeError(
+                f"vmap: {name}() of an argument would change the shape of the caller's tensor. Use {name[:-1]}(), or clone() "
+                "the argument first."
+            )
         with no_grad():
             f(self, *args, **kwargs)  # it may raise
         version_of(self).bump()

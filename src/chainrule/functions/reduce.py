@@ -79,7 +79,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     tensor([4., 6.])
     """
     if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
-        return ops.sum(input, axis=ops.ALL[input._data.ndim], keepdims=keepdim)
+        return ops.sum(input, axis=ops.ALL[input.ndim], keepdims=keepdim)
     x = _summand(input, "sum", dtype)
     return ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
@@ -115,7 +115,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     tensor(3.)
     """
     if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
-        return ops.mean(input, axis=ops.ALL[input._data.ndim], keepdims=keepdim)
+        return ops.mean(input, axis=ops.ALL[input.ndim], keepdims=keepdim)
     x = as_tensor(input, "mean")
     if dtype is not None:
         x = cast(x, dtypes.as_dtype(dtype))
