@@ -483,6 +483,27 @@ def test_writes_inside_transforms_agree_with_plain_gradients(program):
     np.testing.assert_allclose(tangent.item(), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if p not in OUTSIDE], ids=lambda p: p.__name__)
+def test_writes_inside_a_trace_and_in_taylor_mode_agree(program):
+    """The graph of the program, traced for other values, and of its gradient; its second derivative along a line."""
+    out, leaves = program(cr)
+    plain = cr.autograd.grad(out.sum(), leaves, allow_unused=True)
+    values = tuple(x.detach() for x in leaves)
+
+    def run(*xs):
+        return program(_with_leaves(iter(xs)))[0].sum()
+
+    graph = cr.func.trace(run)(*[v * 0.5 + 0.1 for v in values])
+    np.testing.assert_allclose(graph(*values).numpy(), out.sum().detach().numpy(), rtol=1e-12)
+    of_gradient = cr.func.grad(run, argnums=tuple(range(len(values))))
+    found = cr.func.trace(of_gradient)(*[v * 0.5 + 0.1 for v in values])(*values)
+    for a, b in zip(found, plain, strict=True):
+        np.testing.assert_allclose(a.numpy(), 0 if b is None else b.numpy(), rtol=1e-12)
+    along = tuple(constant(cr, *x.shape, seed=11 + k) for k, x in enumerate(values))
+    second = cr.func.jvp(lambda *x: cr.func.jvp(run, x, along)[1], values, along)[1]
+    np.testing.assert_allclose(cr.func.directional(run, values, along, 2).numpy(), second.numpy(), rtol=1e-10, atol=1e-10)
+
+
 def _with_leaves(given):
     """Return chainrule with `tensor` giving the next of these values where a program asks for a leaf."""
 

@@ -61,7 +61,8 @@ class Equation:
 
     def evaluate(self, operands: tuple) -> Any:
         """Return the op's result for the values of its operands."""
-        return run(self.op, operands, self.params)
+        call = getattr(self.op, "call", None)  # `run`, with a faster way on plain tensors; an op of its own has none
+        return run(self.op, operands, self.params) if call is None else call(*operands, **self.params)
 
 
 class Graph:
