@@ -170,6 +170,7 @@ view = linear("view(x, *, shape)", _reshape, view=True,
 
 
 reshape_alias = linear("reshape_alias(x, *, shape)", _reshape, view=True,
+    batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 

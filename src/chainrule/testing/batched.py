@@ -66,7 +66,7 @@ def _one_by_one(f: Callable, rows: Sequence[Sequence[np.ndarray]]) -> list:
 
 @law("vmap = loop")
 def vmap_is_a_loop(case: Case) -> str | None:
-    """Check every non-empty subset of the inputs batched, the batch axis first, last, and mixed; and an empty batch."""
+    """Check every non-empty subset of the inputs batched, the batch axis first, last, and mixed; no examples; two levels."""
     for batched in subsets(arrays(case)):
         names = ", ".join(case.input_name(i) for i in batched)
         rows = list(zip(*[examples(case, i) for i in batched], strict=True))
@@ -93,7 +93,15 @@ def vmap_is_a_loop(case: Case) -> str | None:
                 wrong = _differs(mapped(f, (0,) * len(xs), xs), [e[:0] for e in expected])
                 if wrong is not None:
                     return f"batched {names}, no examples: {wrong}"
+                wrong = _differs(_twice(f, rows), [np.stack([e, e], 1) for e in expected])
+                if wrong is not None:
+                    return f"batched {names}, twice: {wrong}"
     return None
+
+
+def _twice(f: Callable, rows: Sequence[Sequence[np.ndarray]]) -> Any:
+    """Return f's results for two copies of the examples, under two levels of `vmap`."""
+    return vmap(vmap(f), in_dims=1, out_dims=1)(*[tensor_of(np.stack([np.stack(c)] * 2, 1)) for c in zip(*rows, strict=True)])
 
 
 def mapped(f: Callable, dims: tuple, xs: Sequence[Tensor]) -> Any:
