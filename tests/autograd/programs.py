@@ -34,7 +34,7 @@ STRICTER = (
 
 def ends(lib, x):
     """Return the positions of the first and the last row."""
-    return lib.tensor(sorted({0, x.shape[0] - 1}))
+    return lib.tensor(sorted({0, max(x.shape[0] - 1, 0)}))
 
 
 UNARY = {
@@ -69,7 +69,7 @@ BINARY = {
     "div": lambda lib, x, y: x / (y * y + 2),
     "maximum": lambda lib, x, y: lib.maximum(x.real, y.real),
     "where": lambda lib, x, y: lib.where(x.real > 0, x, y),
-    "matmul": lambda lib, x, y: (x @ y) * 1,
+    "matmul": lambda lib, x, y: (x.real @ y.real) * 1,
     "cat": lambda lib, x, y: lib.cat((x, y)),
     "stack": lambda lib, x, y: lib.stack((x, y)),
     "atan2": lambda lib, x, y: lib.atan2(x.real, y.abs() + 1),
@@ -95,7 +95,7 @@ VIEWS = {
     "stepped": lambda lib, x, k: x[..., ::2],
     "t": lambda lib, x, k: x.t(),
     "T": lambda lib, x, k: x.mT,
-    "flat": lambda lib, x, k: x.reshape(-1),
+    "flat": lambda lib, x, k: x.contiguous().reshape(-1),
     "unsqueeze": lambda lib, x, k: x.unsqueeze(k % (x.ndim + 1)),
     "squeeze": lambda lib, x, k: x.squeeze(),
     "expand": lambda lib, x, k: x.expand(2, *x.shape),
@@ -145,7 +145,6 @@ WRITES = {
     "index_add_": lambda lib, x, y: x.index_add_(0, ends(lib, x), y),
     "scatter_": lambda lib, x, y: x.scatter_(0, lib.zeros(tuple(y.shape), dtype=lib.int64), y),
     "addcmul_": lambda lib, x, y: x.addcmul_(y, y, value=0.5),
-    "lerp_": lambda lib, x, y: x.lerp_(y, 0.25),
     "set_first": lambda lib, x, y: x.__setitem__(0, y),
     "set_last": lambda lib, x, y: x.__setitem__((..., -1), 0.25),
     "set_all": lambda lib, x, y: x.__setitem__(..., y),
@@ -165,11 +164,12 @@ WRITES = {
     "requires_grad_": lambda lib, x, y: x.requires_grad_() if not x._version else None,  # PyTorch then ties views to it
     "no_requires_grad_": lambda lib, x, y: x.requires_grad_(False),
 }
+RESHAPING = ("t_", "unsqueeze_", "squeeze_", "transpose_")
 TABLES = {
     "unary": UNARY, "binary": BINARY, "reduce": REDUCTIONS, "view": VIEWS, "write": WRITES, "branch": BINARY,
     "no_grad view": VIEWS,
     # Under no_grad PyTorch leaves a result its node as it changes its shape: a later pass meets gradients that do not fit.
-    "no_grad write": [name for name in WRITES if name not in ("t_", "unsqueeze_", "squeeze_", "transpose_")],
+    "no_grad write": [name for name in WRITES if name not in RESHAPING],
 }  # fmt: skip
 KINDS = (
     "leaf", *["unary"] * 4, *["binary"] * 4, *["reduce"] * 2, *["view"] * 7, *["write"] * 8, "branch", "retain", "detached",
@@ -239,7 +239,10 @@ class Run:
     def gradient(self, x):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            g = x.grad
+            try:
+                g = x.grad
+            except RuntimeError:  # a view that may not be used any more
+                return None
         return None if g is None else (array(g), g.requires_grad and x.is_leaf)
 
     def described(self, x):
@@ -276,7 +279,7 @@ class Run:
     def write(self, name, i, j, k):
         x, y = self.pick(i, j)
         # Of repeated elements PyTorch writes some in some order; chainrule fills them, and refuses the rest.
-        if overlaps(x):
+        if overlaps(x) or (name in (*RESHAPING, "detach_") and x.retains_grad):
             return None
         # PyTorch reads some of what it has written where the operands overlap, or raises: STRICTER.
         WRITES[name](self.lib, x, y.clone() if meet(x, y) else y)
@@ -284,12 +287,12 @@ class Run:
 
     def branch(self, name, i, j, k):
         x, y = self.pick(i, j)
-        return self.keep(BINARY[name](self.lib, x, y) if x.real.sum() > 0 else x * 3)
+        return self.keep(BINARY[name](self.lib, x, y) if x.real.sum() > 0.01 else x * 3)
 
     def no_grad_view(self, name, i, j, k):
         with self.lib.no_grad():
             found = self.view(name, i, j, k)
-        self.has_dead_end = self.has_dead_end or (found[1] and found[2])
+        self.has_dead_end = self.has_dead_end or is_dead_end(self.pool[-1])
         return found
 
     def no_grad_write(self, name, i, j, k):
@@ -303,7 +306,7 @@ class Run:
 
     def retain(self, _, i, j, k):
         x, _ = self.pick(i, j)
-        if id(x) in self.born:
+        if id(x) in self.born or is_dead_end(x):
             return None
         x.retain_grad()
         self.kept.append(x)
@@ -311,6 +314,8 @@ class Run:
 
     def hook(self, _, i, j, k):
         x, _ = self.pick(i, j)
+        if id(x) in self.born or x._is_view():  # PyTorch forgets the hooks of a view that is written to
+            return
         if k % 5 == 4 and self.handles:
             self.handles.pop().remove()
         number = len(self.called)
@@ -356,6 +361,11 @@ class Run:
         self.pool.append(g)
         self.born.add(id(g))
         return array(g), g.requires_grad
+
+
+def is_dead_end(x):
+    """Tell whether a tensor is a view, made under no_grad, of what requires grad: no gradient passes it."""
+    return x._is_view() and x.requires_grad and x.is_leaf
 
 
 def overlaps(x):

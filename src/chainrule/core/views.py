@@ -234,7 +234,7 @@ def refuse(version: Version) -> None:
             if base._node is not None:
                 refuse_one(t, base)
             elif t._node is not LEAF:
-                t._node = nowhere(t)
+                t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), array_of(t))
 
 
 def refuse_one(view: Tensor, base: Tensor) -> None:

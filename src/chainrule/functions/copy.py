@@ -164,7 +164,8 @@ def _filled(x: Tensor, value: Any, form: str) -> Tensor:
     value = as_tensor(_number_in(value, x.dtype), "fill", 1)
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
-    dtypes.warn_discarding(value.dtype, x.dtype, 3)
+    if x.numel():
+        dtypes.warn_discarding(value.dtype, x.dtype, 3)
     return ops.copy(x, cast(value, x.dtype), form=form)
 
 

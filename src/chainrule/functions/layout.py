@@ -14,7 +14,7 @@ from chainrule.core.mode import ARGUMENT, enable_grad, no_grad
 from chainrule.core.op import TABLE, Op
 from chainrule.core.shape import sizes
 from chainrule.core.tensor import Tensor, array_of, version_of, wrap
-from chainrule.core.views import renew_views, views_of
+from chainrule.core.views import renew, renew_views, views_of
 from chainrule.functions.copy import fill_
 from chainrule.functions.part import as_strided
 from chainrule.functions.transpose import t, transpose
@@ -49,7 +49,7 @@ def _reshaping(f: Callable, name: str) -> Callable:
             self._view = (before, op, params, index)
         self._data = seen._data
         if self._node is not LEAF:
-            self._node = seen._node
+            renew(self, seen._node)
         if hasattr(self, "_tangent"):
             self._tangent = seen._tangent
         if link is None and not self._level and self._node is not None:
