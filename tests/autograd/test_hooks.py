@@ -472,6 +472,83 @@ def test_hooks_on_duals_act_on_the_primal():
     assert seen
 
 
+@pytest.mark.parametrize("outer", ["grad of vmap", "vmap of grad"])
+def test_hooks_inside_vmap_see_each_example(outer):
+    x = cr.tensor([[3.0, 4.0], [5.0, 12.0], [8.0, 15.0]], dtype=cr.float64)
+    shapes = []
+
+    def f(x):
+        y = x * 1
+        y.register_hook(lambda g: (shapes.append(tuple(g.shape)), g / g.norm())[1])
+        return (y * y).sum()
+
+    if outer == "grad of vmap":
+        found = cr.func.grad(lambda x: cr.func.vmap(f)(x).sum())(x)
+    else:
+        found = cr.func.vmap(cr.func.grad(f))(x)
+    np.testing.assert_allclose(found.numpy(), x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True))
+    assert shapes == [(2,)]
+
+
+def test_what_has_no_meaning_inside_vmap_raises():
+    def f(x, use):
+        use(x * 1)
+        return x.sum()
+
+    x = cr.ones(2, 3)
+    for use in (
+        lambda y: y.retain_grad(),
+        lambda y: y.register_post_accumulate_grad_hook(lambda p: None),
+        lambda y: cr.autograd.graph.get_gradient_edge(y),
+    ):
+        with pytest.raises(RuntimeError, match="inside of vmap"):
+            cr.func.grad(lambda x, use=use: cr.func.vmap(lambda x: f(x, use))(x).sum())(x)
+    with pytest.raises(RuntimeError, match="cannot register a hook on a tensor that doesn't require gradient"):
+        cr.func.vmap(lambda x: f(x, lambda y: y.register_hook(lambda g: g)))(x)
+
+
+def test_edges_and_hooks_of_one_of_several_duals():
+    x = leaf(cr, 1.0, 2.0, 3.0)
+    seen = []
+    with cr.autograd.forward_ad.dual_level():
+        d = cr.autograd.forward_ad.make_dual(x * 1, cr.ones(3, dtype=cr.float64))
+        _, b, _ = d.unbind()
+        b.register_hook(lambda g: seen.append(g.item()))
+        assert cr.autograd.graph.get_gradient_edge(b).output_nr == 1
+        (b * b).backward()
+    assert seen == [4.0]
+
+
+def test_hook_that_would_lose_a_tangent_raises():
+    x = leaf(cr, 1.0, 2.0)
+    with cr.autograd.forward_ad.dual_level():
+        d = cr.autograd.forward_ad.make_dual(x * 1, cr.ones(2, dtype=cr.float64))
+        y = d * d
+        y.register_hook(lambda g: g * 2)
+        with pytest.raises(RuntimeError, match="replaces the gradient of a value that carries a forward-mode tangent"):
+            y.sum().backward()
+
+    def f(x):
+        y = x * x
+        y.register_hook(lambda g: g * g * 3)
+        return (y * y).sum()
+
+    # hook: 3 (2 y)² and then 2 x: 24 x⁵
+    primal, tangent = cr.func.jvp(cr.func.grad(f), (x.detach(),), (cr.ones(2, dtype=cr.float64),))
+    np.testing.assert_allclose(primal.numpy(), 24 * x.detach().numpy() ** 5)
+    np.testing.assert_allclose(tangent.numpy(), 120 * x.detach().numpy() ** 4)
+
+
+def test_leaf_hooks_are_called_where_the_gradient_is_a_dual():
+    x = leaf(cr, 1.0, 2.0)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad))
+    with cr.autograd.forward_ad.dual_level():
+        d = cr.autograd.forward_ad.make_dual(x * 1, cr.ones(2, dtype=cr.float64))
+        (d * d).sum().backward()
+        assert cr.autograd.forward_ad.unpack_dual(seen[0]).tangent.tolist() == [2.0, 2.0]
+
+
 @pytest.mark.parametrize("kind", ["tensor", "post", "node", "multi"])
 def test_graphs_with_hooks_are_freed(kind):
     x = leaf(cr, 1.0, 2.0)

@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.core.graph import AccumulateGrad, Node, engine_node
 from chainrule.core.saved import output_edge
 from chainrule.core.tensor import Tensor, wrap, wrap_at
+from chainrule.transforms.batch import Batched
 
 
 class GradientEdge(NamedTuple):
@@ -59,6 +60,8 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+    if isinstance(tensor, Batched):
+        raise RuntimeError("get_gradient_edge() is not possible inside of vmap: an edge is of all examples; pass the tensor")
     return GradientEdge(node_of(tensor), tensor.output_nr)
 
 

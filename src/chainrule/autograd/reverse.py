@@ -18,6 +18,7 @@ from chainrule.core.tensor import Tensor, Tracked, wrap, wrap_at
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual
+from chainrule.transforms.hooks import PRIMALS, TANGENTS, accumulated, pass_of_duals
 from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
 
 Tensors = Tensor | Sequence[Tensor]
@@ -389,9 +390,10 @@ def _gradients_of_duals(roots: list, wanted: list, given: Any, retain: bool, cre
     targets = [t._data if t._level == level else t for t in wanted]
     tangents: list = [None] * len(targets)
     if dots:
-        with enable_grad():
+        with enable_grad(), pass_of_duals(TANGENTS):
             tangents = list(grad(dots, targets, g_dots, True, create_graph, allow_unused=True))
-    primals = grad(values, targets, g_values, retain, create_graph, allow_unused=True)
+    with pass_of_duals(PRIMALS if dots else None):
+        primals = grad(values, targets, g_values, retain, create_graph, allow_unused=True)
     return [
         None if p is None and t is None else dual(level, wrap(np.zeros(tuple(x.shape), x.dtype.numpy)) if p is None else p, t)
         for p, t, x in zip(primals, tangents, targets, strict=True)
@@ -408,6 +410,7 @@ def _backward_dual(roots: list, given: Any, retain: bool, create_graph: bool, wa
             continue
         target = t._data if t._level == level and t.__class__ is Dual else t
         target.grad = g if target.grad is None else target.grad + g
+        accumulated(target)
 
 
 def _leaves_under(roots: list) -> list:

@@ -6,12 +6,16 @@ to the function under `vmap` it is a tensor of one example's shape. Values of ot
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.core.batching import Batch, looped, reshaped
 from chainrule.core.dispatch import compute, explained, run
+from chainrule.core.graph import AccumulateGrad
+from chainrule.core.handle import RemovableHandle
 from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
@@ -198,6 +202,38 @@ class Batched(Tensor):
     def grad_fn(self) -> Any:
         """The node that made the payload."""
         return None if self._lower is None else self._lower.grad_fn
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of `grad_fn` the payload is."""
+        return 0 if self._lower is None else self._lower.output_nr
+
+    def _accumulator(self) -> AccumulateGrad:
+        return self._data._accumulator()
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Have `hook` called with the gradients of all examples at once, as a batched value of one example's shape."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        level = self._level
+
+        @wraps(hook)
+        def of_each(g: Tensor) -> Any:
+            found = hook(batched_at(level, g))
+            if not isinstance(found, Tensor):
+                return found
+            made = unbatched(level, found, g.shape[0])
+            return made if isinstance(made, Tensor) else wrap(made)
+
+        return self._data.register_hook(of_each)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> NoReturn:
+        """Raise: no gradient is accumulated in a batched value."""
+        raise RuntimeError("post accumulate grad hooks cannot be registered inside of vmap: a batched value has no .grad")
+
+    def retain_grad(self) -> NoReturn:
+        """Raise: a batched value has no `.grad`."""
+        raise RuntimeError("retain_grad() is not possible inside of vmap: a batched value has no .grad; use autograd.grad")
 
     @property
     def data(self) -> Tensor:

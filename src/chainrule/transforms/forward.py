@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dispatch import compute, run
+from chainrule.core.graph import AccumulateGrad
 from chainrule.core.handle import RemovableHandle
 from chainrule.core.op import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.quiet import hush, unhush
@@ -86,6 +87,14 @@ class Dual(Tensor):
     def grad_fn(self) -> Any:
         """The primal's node."""
         return None if self._lower is None else self._lower.grad_fn
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of `grad_fn` the primal is."""
+        return 0 if self._lower is None else self._lower.output_nr
+
+    def _accumulator(self) -> AccumulateGrad:
+        return self._data._accumulator()
 
     @property
     def retains_grad(self) -> bool:

@@ -5,7 +5,8 @@ Cotangents are payloads in a plain pass and tensors in a recorded one; hooks see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -88,6 +89,36 @@ def contributions(roots: Iterable[Any], paths: Any) -> dict[int, int]:
     return counts
 
 
+# Reverse mode over duals runs two passes: TANGENTS, in which no hook is called, then PRIMALS.
+OF_DUALS: ContextVar[str | None] = ContextVar("chainrule.of_duals", default=None)
+TANGENTS, PRIMALS = "tangents", "primals"
+
+
+def _call_for_duals(part: str, hook: Callable, args: tuple) -> None:
+    if part is TANGENTS:
+        return
+    token = OF_DUALS.set(None)
+    try:
+        found = hook(*args)
+    finally:
+        OF_DUALS.reset(token)
+    if found is not None:
+        raise RuntimeError(
+            f"hook '{name_of(hook)}' replaces the gradient of a value that carries a forward-mode tangent, which would not "
+            "follow. Take the derivative with func.jvp(func.grad(f), ...), where it does."
+        )
+
+
+@contextmanager
+def pass_of_duals(part: str | None) -> Iterator[None]:
+    """Say which of the two passes over duals runs."""
+    token = OF_DUALS.set(part)
+    try:
+        yield
+    finally:
+        OF_DUALS.reset(token)
+
+
 class Pass:
     """What hooks need to know of the pass that calls them: the level of its graph, and whether it is recorded."""
 
@@ -98,6 +129,9 @@ class Pass:
 
     def call(self, hook: Callable, *args: Any) -> Any:
         """Call a hook in the grad mode of the pass."""
+        part = OF_DUALS.get()
+        if part is not None:
+            return _call_for_duals(part, hook, args)
         if self.create_graph or self.level:
             return hook(*args)
         with no_grad():
@@ -170,7 +204,7 @@ def on_results(node: Node, g: Any, run: Pass) -> Any:
             g[index] = through_tensor_hooks(registered, g[index], run)
         else:
             g = through_tensor_hooks(registered, g, run)
-    for index, reference in hooks.retains:
+    for index, reference in () if OF_DUALS.get() is TANGENTS else hooks.retains:
         tensor = reference()
         gi = g[index] if g.__class__ is list else g
         if tensor is not None and gi is not None:
@@ -246,9 +280,16 @@ def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -
         owned = owned and not hooks.before
     if g is not None:
         accumulate([(leaf, g, owned and not (hooks and hooks.after))], run.level, run.create_graph)
-        for hook in list((meta.after or {}).values()):
-            if checked(hook, leaf, run.call(hook, leaf)) is not None:
-                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+        accumulated(leaf, run)
     if hooks:
         after_node(hooks, [], g, run)
     return g
+
+
+def accumulated(leaf: Tensor, run: Pass | None = None) -> None:
+    """Call the hooks of a leaf whose gradient a pass has added to."""
+    meta = leaf._meta
+    after = meta.after if meta.__class__ is Meta else None
+    for hook in list((after or {}).values()):
+        if checked(hook, leaf, (run or Pass(0, False)).call(hook, leaf)) is not None:
+            raise RuntimeError("Tensor post accumulate grad hooks should return None.")
