@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -160,14 +160,31 @@ def switch(**flags: Any) -> None:
     set_modes(modes().having(**flags))
 
 
-def back(entered: Mode, before: Mode, *flags: str) -> None:
-    """Set flags back to what they were before a block, which may have set others that are to last."""
+def back(entered: Mode, before: Mode, *flags: str, token: Token | None = None) -> None:
+    """Set flags back to what they were before a block, which may have set others that are to last.
+
+    With the token of :data:`set_modes` a context that held no modes holds none again: setting any context variable, such as
+    the one that silences NumPy, costs 130 ns in an empty context and 180 in any other.
+    """
     now = modes()
-    set_modes(before if now is entered else now.having(**{name: getattr(before, name) for name in flags}))
+    if now is entered and token is not None:
+        try:
+            _current.reset(token)
+        except ValueError:  # a generator that was entered in one context and is closed in another
+            set_modes(before)
+    else:
+        set_modes(before if now is entered else now.having(**{name: getattr(before, name) for name in flags}))
 
 
-def _grade(grad: bool, inference: bool) -> None:
-    set_modes(modes().graded(grad, inference))
+def _grade(grad: bool, inference: bool) -> tuple[Mode, Mode, Token]:
+    """Set grad mode and inference mode; return what `back` needs."""
+    before = modes()
+    entered = before.graded(grad, inference)
+    return entered, before, set_modes(entered)
+
+
+def _ungrade(entered: Mode, before: Mode, token: Token) -> None:
+    back(entered, before, "grad", "inference", token=token)
 
 
 class Decorator:
@@ -221,15 +238,15 @@ class _Mode(Decorator):
 
     def __init__(self, grad: bool | None, inference: bool | None):
         self._grad, self._inference = grad, inference
-        self._saved: list[tuple[bool, bool]] = []
+        self._saved: list[tuple[Mode, Mode, Token]] = []
 
     def __enter__(self) -> None:
         m = modes()
-        self._saved.append((m.grad, m.inference))
-        _grade(m.grad if self._grad is None else self._grad, m.inference if self._inference is None else self._inference)
+        grad = m.grad if self._grad is None else self._grad
+        self._saved.append(_grade(grad, m.inference if self._inference is None else self._inference))
 
     def __exit__(self, *exc: object) -> None:
-        _grade(*self._saved.pop())
+        _ungrade(*self._saved.pop())
 
     def _fresh(self) -> _Mode:
         return _Mode(self._grad, self._inference)
@@ -290,7 +307,7 @@ class scope:  # noqa: N801 - a context manager like the others
     Other flags of the record may be given too.
     """
 
-    __slots__ = ("_before", "_entered", "_flags")
+    __slots__ = ("_before", "_entered", "_flags", "_token")
 
     def __init__(self, level: int, **flags: Any):
         self._flags = {"scope": level, **flags}
@@ -298,16 +315,16 @@ class scope:  # noqa: N801 - a context manager like the others
     def __enter__(self) -> None:
         self._before = before = modes()
         self._entered = before.having(**self._flags)
-        set_modes(self._entered)
+        self._token = set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, *self._flags)
+        back(self._entered, self._before, *self._flags, token=self._token)
 
 
 class recording:  # noqa: N801 - a context manager like the others
     """The scope of a reverse-mode transform: it records its own level and above; below, recorded is what the caller records."""
 
-    __slots__ = ("_before", "_entered", "_level")
+    __slots__ = ("_before", "_entered", "_level", "_token")
 
     def __init__(self, level: int):
         self._level = level
@@ -321,10 +338,10 @@ class recording:  # noqa: N801 - a context manager like the others
             True, False, floor, level, m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
             m.multithreading, m.layout, m.on_write, m.mapped,
         )  # fmt: skip
-        set_modes(self._entered)
+        self._token = set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, "grad", "inference", "floor", "scope")
+        back(self._entered, self._before, "grad", "inference", "floor", "scope", token=self._token)
 
 
 class _DecoratorMode(_Mode):
@@ -393,20 +410,16 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's public name
 
     def __init__(self, mode: bool) -> None:
         super().__init__(bool(mode), None)
-        m = modes()
-        self._before: tuple[bool, bool] | None = (m.grad, m.inference)
-        _grade(bool(mode), m.inference)
+        self._before: tuple | None = _grade(bool(mode), modes().inference)
 
     def __enter__(self) -> None:
-        m = modes()
-        self._saved.append(self._before or (m.grad, m.inference))
+        self._saved.append(self._before or _grade(bool(self._grad), modes().inference))
         self._before = None
-        _grade(bool(self._grad), m.inference)
 
     def __call__(self, f: _F) -> _F:
         """Decorate a function that runs in this mode."""
         if self._before is not None:  # used as a decorator: the call above was not meant to last
-            _grade(*self._before)
+            _ungrade(*self._before)
             self._before = None
         return super().__call__(f)
 
