@@ -20,7 +20,7 @@ import numpy as np
 from chainrule.core.levels import fresh_level
 from chainrule.core.op import TABLE
 from chainrule.core.record import shape_of
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Tensor, innermost, wrap
 
 if TYPE_CHECKING:
     from chainrule.core.op import Op
@@ -204,6 +204,7 @@ class EachView:
         def call(x: Any, **params: Any) -> Any:
             t = wrap(x, cls)
             t._lv = fresh_level()
-            return each(lambda o: o._data, how.call(t, **params))
+            # Where something watches every op, the values of raw payloads are plain tensors.
+            return each(lambda o: o._data if isinstance(x, Tensor) else innermost(o._data), how.call(t, **params))
 
         self.call = self.kernel = call
