@@ -9,13 +9,15 @@ from benchmarks.compare import compare
 from benchmarks.libraries import PEERS
 from benchmarks.scaling import scaling
 from benchmarks.timing import FULL, QUICK
+from benchmarks.transforms import transforms
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "scaling"), default="compare",
-        help="compare: chainrule beside its peers (default); scaling: the cost of chainrule's own gradients and graphs",
+        "what", nargs="?", choices=("compare", "transforms", "scaling"), default="compare",
+        help="compare: chainrule beside its peers (default); transforms: func beside torch.func and JAX; scaling: the cost of "
+        "chainrule's own gradients and graphs",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short rounds: a smoke test, not a measurement")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases, or parts of scaling, named like one of these")
@@ -29,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peers = tuple(filter(None, given.peers.split(",")))
     if unknown := set(peers) - set(PEERS):
         parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    if given.what == "transforms":
+        transforms(given.only, peers, effort, given.markdown)
+        return
     compare(given.only, peers, effort, given.markdown)
 
 

@@ -11,6 +11,7 @@ from benchmarks.compare import assert_equal
 from benchmarks.libraries import PEERS, load
 from benchmarks.table import duration, table
 from benchmarks.timing import QUICK, interleaved, ratio
+from benchmarks.transforms import CASES as CASES_OF_TRANSFORMS
 
 PARTS = ["chains", "perceptrons", "inputs", "outputs", "imports"]
 
@@ -73,6 +74,24 @@ def test_comparison_prints_a_row_per_case(capsys):
     assert "100 sines of a scalar" in printed
     assert "x*y + y**2" in printed
     assert "multipl" not in printed
+
+
+def test_transforms_print_a_row_per_case(capsys):
+    main(["transforms", "--quick", "--peers", ""])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in CASES_OF_TRANSFORMS)
+    with pytest.raises(SystemExit, match="no case is named like that"):
+        main(["transforms", "--quick", "--peers", "", "--only", "nonsense"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ["torch", "jax"])
+def test_transforms_of_peers_give_the_same(peer, capsys):
+    pytest.importorskip(peer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        main(["transforms", "--quick", "--peers", peer])
+    assert capsys.readouterr().out.count("Jacobian, ") == 2
 
 
 @pytest.mark.parametrize("part", PARTS)
