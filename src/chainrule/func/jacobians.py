@@ -67,7 +67,7 @@ class Jacobian:
             run = Record(call, primals, self._has_aux, f"{self._name}(f)(*args)")
             check_outputs(run.outs, "vjp(f, *primals)")
             if mode is None:
-                mode, reason = chosen(ins.total, Directions(run.outs).total)
+                mode, reason = chosen(run, ins.total, Directions(run.outs).total)
         if mode == "reverse":
             entries, outs, out_spec, aux, chunk = self._by_rows(run, flat)  # type: ignore[arg-type]
         else:

@@ -12,7 +12,8 @@ from chainrule.core.tensor import Tensor
 from chainrule.func.reverse import Record
 
 MODES = ("forward", "reverse")
-MEMORY = 1 << 26  # bytes: larger batches of directions ran no faster, since each op then streams through fresh memory
+MEMORY = 1 << 23  # bytes, which caches hold: all 3,000 rows of an elementwise function at once took 1.5 times as long
+RERUN = 1 << 16  # bytes of cotangents that a sweep moves in the time that a second run of a small function takes
 LIVE = 5  # values of the widest size that a sweep holds at once: what comes in, what goes out, and a rule's temporaries
 
 
@@ -48,11 +49,16 @@ class Plan:
         return -(-directions // self.chunk)
 
 
-def chosen(inputs: int, outputs: int) -> tuple[str, str]:
-    """Return the cheaper mode for these sizes, and the reason."""
-    if inputs < outputs:
-        return "forward", f"fewer inputs ({inputs}) than outputs ({outputs})"
-    return "reverse", f"no more outputs ({outputs}) than inputs ({inputs})"
+def chosen(run: Record, inputs: int, outputs: int) -> tuple[str, str]:
+    """Return the cheaper mode to go on with after a recorded run, and the reason.
+
+    Reverse mode has its record; forward mode has to run the function again, which pays where it saves enough directions.
+    """
+    if inputs >= outputs:
+        return "reverse", f"no more outputs ({outputs}) than inputs ({inputs})"
+    if (outputs - inputs) * bytes_per_direction(run) < RERUN:
+        return "reverse", f"{outputs} outputs for {inputs} inputs are too few to run the function again for forward mode"
+    return "forward", f"fewer inputs ({inputs}) than outputs ({outputs})"
 
 
 def chunk_for(directions: int, chunk_size: int | None, memory: int | None, run: Record | None) -> int:
