@@ -19,6 +19,7 @@ from chainrule.ops.exponential import exp
 from chainrule.ops.shape import reshape
 from chainrule.testing.case import tensor_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 ALL = {"check_forward_ad": True, "check_batched_grad": True, "check_batched_forward_grad": True, "check_grad_dtypes": True}
 SECOND = {"check_fwd_over_rev": True, "check_fwd_over_fwd": True, "check_rev_over_fwd": True, "check_batched_grad": True}
 
@@ -454,3 +455,83 @@ def test_older_names_refuse_what_pytorchs_refuse():
     z = complex_(2)
     with pytest.warns(FutureWarning), pytest.raises(ValueError, match="Expected output to be non-complex"):
         get_analytical_jacobian(z, z * 2)
+
+
+# -- faults in custom Functions, under both libraries ------------------------------------------------------------------
+
+
+def square_function(lib, **changes):
+    """Return a Function x², right but for the changes."""
+
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    members = {
+        "forward": lambda x: x * x,
+        "setup_context": setup_context,
+        "backward": lambda ctx, g: 2 * ctx.saved_tensors[0] * g,
+        "jvp": lambda ctx, t: 2 * ctx.saved_tensors[0] * t,
+        "vmap": lambda info, in_dims, x: (made.apply(x), in_dims[0]),
+        **changes,
+    }
+    made = type("Square", (lib.autograd.Function,), {name: staticmethod(f) for name, f in members.items()})
+    return made.apply
+
+
+def held(t):
+    return t.detach()
+
+
+passes = iter(range(10**9))
+FUNCTION_FAULTS = {
+    "none": ({}, {"check_forward_ad": True, "check_batched_grad": True}),
+    "wrong backward": ({"backward": lambda ctx, g: 3 * ctx.saved_tensors[0] * g}, {}),
+    "wrong backward in fast mode": ({"backward": lambda ctx, g: 3 * ctx.saved_tensors[0] * g}, {"fast_mode": True}),
+    "wrong jvp": ({"jvp": lambda ctx, t: 3 * ctx.saved_tensors[0] * t}, {"check_forward_ad": True}),
+    "wrong jvp, not asked for": ({"jvp": lambda ctx, t: 3 * ctx.saved_tensors[0] * t}, {}),
+    "backward that wavers": ({"backward": lambda ctx, g: 2 * ctx.saved_tensors[0] * g + 1e-3 * (next(passes) % 2) * g}, {}),
+    "backward with a constant": (
+        {"backward": lambda ctx, g: 2 * ctx.saved_tensors[0] * g + (0 if g.any() else 1e-7)}, {"check_undefined_grad": False}
+    ),
+    "backward of another dtype": (
+        {"backward": lambda ctx, g: (2 * ctx.saved_tensors[0] * g).float()}, {"check_grad_dtypes": True, "atol": 1e-3}
+    ),
+    "nothing differentiable": (
+        {"forward": lambda x: x.floor(), "setup_context": lambda ctx, i, o: ctx.mark_non_differentiable(o)}, {}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Backwards compatibility")
+@pytest.mark.parametrize("case", list(FUNCTION_FAULTS))
+def test_faults_in_functions_are_found_as_pytorch_finds_them(torch, case):
+    changes, options = FUNCTION_FAULTS[case]
+
+    def verdict(lib):
+        x = lib.tensor([0.5, -1.5], dtype=lib.float64, requires_grad=True)
+        try:
+            return lib.autograd.gradcheck(square_function(lib, **changes), x, **options)
+        except RuntimeError as error:
+            return type(error).__name__, str(error).split("\n")[0].replace("gradient.The", "gradient. The")
+
+    assert verdict(cr) == verdict(torch)
+
+
+@pytest.mark.parametrize("option", ["check_rev_over_rev", "check_fwd_over_rev"])
+def test_second_order_faults_in_functions_are_found_as_pytorch_finds_them(torch, option):
+    changes = {
+        "backward": lambda ctx, g: 2 * held(ctx.saved_tensors[0]) * g,
+        "jvp": lambda ctx, t: 2 * held(ctx.saved_tensors[0]) * t,
+    }
+    options = {"check_rev_over_rev": False, "check_undefined_grad": False, option: True}
+
+    def verdict(lib, changes):
+        x = lib.tensor([0.5, -1.5], dtype=lib.float64, requires_grad=True)
+        try:
+            return lib.autograd.gradgradcheck(square_function(lib, **changes), x, **options)
+        except RuntimeError as error:
+            return type(error).__name__, str(error).split("\n")[0]
+
+    assert verdict(cr, changes) == verdict(torch, changes)
+    assert verdict(cr, {}) is verdict(torch, {}) is True

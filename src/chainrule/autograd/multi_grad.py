@@ -74,8 +74,8 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
     for t in tensors:
         if not t.requires_grad:
             raise AssertionError("Expected gradient function to be set")
-    nodes = [node_of(t) for t in tensors]
-    handles = [t.register_hook(_collector(i, nodes, fn, key)) for i, t in enumerate(tensors)]
+    keys = [_key(node_of(t)) for t in tensors]  # not the nodes, which hold the hooks
+    handles = [t.register_hook(_collector(i, keys, fn, key)) for i, t in enumerate(tensors)]
     return _MultiHandle(tuple(handles))
 
 
@@ -84,22 +84,22 @@ class _Gathered:
 
     __slots__ = ("awaited", "found")
 
-    def __init__(self, nodes: list[Node]):
+    def __init__(self, keys: list[int]):
         counts = reached()
-        self.found: list[Any] = [None] * len(nodes)
-        self.awaited = sum(_key(node) in counts for node in nodes)
+        self.found: list[Any] = [None] * len(keys)
+        self.awaited = sum(key in counts for key in keys)
 
 
 def _key(node: Node) -> int:
     return id(node.variable) if isinstance(node, AccumulateGrad) else -node.id
 
 
-def _collector(index: int, nodes: list[Node], fn: Callable, key: object) -> Callable:
+def _collector(index: int, keys: list[int], fn: Callable, key: object) -> Callable:
     def collect(grad: Tensor) -> None:
         notes = notes_of_pass()
         gathered = notes.get(key)
         if gathered is None:
-            gathered = notes[key] = _Gathered(nodes)
+            gathered = notes[key] = _Gathered(keys)
 
             def finish() -> None:  # where a rule gave no gradient, so that its node was not visited
                 if gathered.awaited > 0:
