@@ -125,6 +125,9 @@ TRANSFORMS = {
     "vjp": lambda f: lambda x: vjp(f, x)[1](cr.ones((), dtype=F64))[0],
     "hvp": lambda f: lambda x: jvp(grad(f), (x,), (cr.cos(x),))[1],
     "grad of grad": lambda f: grad(lambda x: grad(f)(x).sum()),
+    "vmap": lambda f: lambda x: vmap(f)(cr.stack([x, x * 2, x - 1])),
+    "vmap of grad": lambda f: lambda x: vmap(grad(f))(cr.stack([x, x * 2])),
+    "jet": lambda f: lambda x: cr.func.jet(f, (x,), ([x, None, cr.cos(x)],))[1][2],
     "nested trace": lambda f: lambda x: trace(f)(x)(x),
     "trace in jvp": lambda f: lambda x: jvp(lambda y: trace(f)(y)(y), (x,), (x,))[1],
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.core.tensor import wrap
-from chainrule.func import trace
+from chainrule.func import trace, vmap
 from chainrule.testing import cases
 from chainrule.testing.case import filled
 from chainrule.testing.compare import first_gap
@@ -79,3 +79,14 @@ def test_gradients_reach_leaves_through_the_graph(case):
     expected = pulled(f, at_of(case, case.moving), weights)
     found = [np.zeros(x.shape) if x.grad is None else payload(x.grad) for x in leaves]
     assert first_gap(found, [payload(g) for g in expected], TOLERANCE) is None
+
+
+@pytest.mark.parametrize("case", sampled(cases(kinds="f", differentiable=True)))
+def test_the_graph_is_batched_as_the_op(case):
+    f, xs = case.function(case.moving), at_of(case, case.moving)
+    graph = trace(f)(*wrapped(xs))
+    rows = wrapped([np.stack([x, np.roll(x, 1)]) for x in xs])
+    found, expected = vmap(graph)(*rows), vmap(f)(*rows)
+    assert first_gap([payload(a) for a in found], [payload(b) for b in expected], TOLERANCE) is None
+    again = trace(vmap(f))(*rows)(*rows)
+    assert first_gap([payload(a) for a in again], [payload(b) for b in expected], TOLERANCE) is None
