@@ -27,8 +27,12 @@ def layers(x, w=1.0):
     return q.tanh().sum(0) / (1 + y * y)
 
 
+def flat(value):
+    return [t for v in value for t in flat(v)] if isinstance(value, (tuple, list)) else [value]
+
+
 def close(a, b):
-    for x, y in zip(a if isinstance(a, (tuple, list)) else (a,), b if isinstance(b, (tuple, list)) else (b,), strict=True):
+    for x, y in zip(flat(a), flat(b), strict=True):
         np.testing.assert_allclose(x.detach().numpy(), y.detach().numpy(), rtol=1e-12)
 
 
@@ -66,4 +70,9 @@ TRANSFORMS = {
     "jacfwd": lambda f: F.jacfwd(f)(X),
     "hessian": lambda f: F.hessian(scalar(f))(X),
     "jacrev of jacrev": lambda f: F.jacrev(F.jacrev(f))(X),
+    "linearize": lambda f: F.linearize(f, X)[1](T),
+    "jet": lambda f: F.jet(f, (X,), ((T, T),)),
+    "trace": lambda f: F.trace(f)(X)(T),
+    "trace of grad": lambda f: F.trace(F.grad(scalar(f)))(X)(T),
+    "vmap of jacfwd of grad": lambda f: F.vmap(F.jacfwd(F.grad(scalar(f))))(cr.stack([X, T])),
 }

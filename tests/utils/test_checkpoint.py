@@ -451,6 +451,82 @@ def test_functional_call():
     close(list(ours.values()), list(plain.values()))
 
 
+class ExpTimes(cr.autograd.Function):
+    """Reads what it saved twice, as PyTorch's checkpoints refuse."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = x.exp()
+        ctx.save_for_backward(x, y)
+        return y * x
+
+    @staticmethod
+    def backward(ctx, g):
+        x, _ = ctx.saved_tensors
+        _, y = ctx.saved_tensors
+        return g * (y * x + y)
+
+
+@pytest.mark.parametrize("style", [True, False])
+@pytest.mark.parametrize("name", ["vjp", "vjp twice", "grad of grad"])
+def test_functions_inside(name, style):
+    def f(x):
+        return ExpTimes.apply(x.sin()).cos()
+
+    close(TRANSFORMS[name](lambda x: checkpoint(f, x, use_reentrant=style)), TRANSFORMS[name](f))
+
+
+def test_gradcheck_passes_with_every_option():
+    def f(x):
+        return kept(lambda x: (x.sin() * x).exp(), x)
+
+    assert cr.autograd.gradcheck(f, (leaf(),), check_forward_ad=True, check_batched_grad=True)
+    assert cr.autograd.gradgradcheck(f, (leaf(),))
+
+
+def test_complex_values():
+    z = cr.tensor([1 + 2j, 0.5j], dtype=cr.complex128, requires_grad=True)
+    f = lambda z: (z * z.exp()).abs().sum()
+    close(cr.autograd.grad(kept(f, z), z), cr.autograd.grad(f(z), z))
+
+
+def test_a_tangent_pulled_back_after_its_level_closed():
+    fwd = cr.autograd.forward_ad
+
+    def run(call):
+        x = leaf()
+        with fwd.dual_level():
+            tangent = fwd.unpack_dual(call(layers, fwd.make_dual(x, T))).tangent
+        tangent.sum().backward()
+        return x.grad
+
+    close(run(kept), run(lambda f, x: f(x)))
+
+
+def test_hooks_inside_see_each_gradient_once():
+    seen = []
+
+    def f(x):
+        y = x.exp()
+        y.register_hook(lambda g: seen.append(1) or g * 2)
+        with cr.autograd.graph.saved_tensors_hooks(lambda t: t * 1, lambda t: t):
+            return y.sin()
+
+    x = leaf()
+    kept(f, x).sum().backward()
+    assert seen == [1]
+    found, x.grad = x.grad, None
+    f(x).sum().backward()
+    close(found, x.grad)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection", "ignore:Error detected")
+def test_anomaly_mode_sees_what_is_computed_again():
+    x = cr.zeros(2, requires_grad=True)
+    with cr.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="Function 'SqrtBackward0' returned nan values"):
+        kept(lambda x: (x * 0).sqrt() * 0, x).sum().backward()
+
+
 # -- random numbers ----------------------------------------------------------------------------------------------------
 
 
@@ -472,6 +548,22 @@ def test_random_numbers_are_drawn_again_and_the_stream_goes_on(style):
         return y, x.grad, between, cr.rand(2), cr.rand(2, generator=mine)
 
     close(run(functools.partial(checkpoint, use_reentrant=style)), run(lambda f, x: f(x)))
+
+
+@pytest.mark.parametrize("randomness", ["different", "same"])
+def test_random_numbers_under_vmap(randomness):
+    def f(x):
+        return cr.nn.functional.dropout(x * x, 0.5) * x
+
+    def run(call, take):
+        cr.manual_seed(0)
+        return take(lambda x: call(f, x))
+
+    for take in (
+        lambda f: F.vmap(F.grad(scalar(f)), randomness=randomness)(cr.stack([X, T])),
+        lambda f: F.grad(scalar(F.vmap(f, randomness=randomness)))(cr.stack([X, T])),
+    ):
+        close(run(kept, take), run(lambda f, x: f(x), take))
 
 
 def test_preserve_rng_state_false_draws_anew():
