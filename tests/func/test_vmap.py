@@ -317,6 +317,12 @@ def test_random_numbers_inside_of_a_gradient_inside_of_vmap():
     np.testing.assert_array_equal(found[0], found[1])
 
 
+def test_chunks_share_what_all_examples_share():
+    found = vmap(lambda a: cr.rand(2), randomness="same", chunk_size=2)(cr.ones(5)).numpy()
+    assert (found == found[0]).all()
+    assert not (cr.rand(2).numpy() == found[0]).all()
+
+
 def test_gradients_flow_through_batched_means():
     m = cr.zeros(3, requires_grad=True)
     vmap(lambda a: cr.normal(a, 1.0), randomness="different")(m).sum().backward()

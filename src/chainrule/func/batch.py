@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.autograd.forward_ad import raised
 from chainrule.core.batching import moved
+from chainrule.core.generator import default_generator
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import ARGUMENT, Mapped, modes, scope
 from chainrule.core.op import TABLE
@@ -78,7 +79,13 @@ def vmap(
         run = partial(_map, name, func, dims, spec, out_dims, randomness, kwargs)
         if chunk_size is None or size <= chunk_size:
             return run(flat, size)
-        return _joined(name, [run(piece, n) for n, piece in _chunks(flat, dims, size, chunk_size)], out_dims)
+        state = default_generator.get_state() if randomness == "same" else None
+        parts = []
+        for n, piece in _chunks(flat, dims, size, chunk_size):
+            if state is not None:
+                default_generator.set_state(state)
+            parts.append(run(piece, n))
+        return _joined(name, parts, out_dims)
 
     return wrapped
 
