@@ -51,6 +51,8 @@ def make_public(op: Op) -> Callable:
     """Return the public function of an elementwise op: tensors, arrays or numbers in, tensor out, with promotion."""
 
     def slow(*args: Any, **params: Any) -> Any:
+        if params and "out" in params:
+            return _into(params.pop("out"), op, slow, *args, **params)
         return run(op, promoted(op, args), params)
 
     one_sided = len(op.inputs) == 2 and op.rules.count(None) == 1
@@ -59,6 +61,14 @@ def make_public(op: Op) -> Callable:
     if len(op.inputs) == 1:
         return _unary(op, tracked_unary(op, slow))
     return _binary(op, tracked_binary(op, slow))
+
+
+def _into(out: Any, op: Op, call: Callable, *args: Any, **params: Any) -> Any:
+    if out is None:
+        return call(*args, **params)
+    from chainrule.core.out import into
+
+    return into(out, op.name, call, args, params)
 
 
 def make_operator(op: Op) -> Callable:
@@ -220,7 +230,9 @@ def _unary(op: Op, slow: Callable) -> Callable:
     saves_out = rule is not None and rule.uses(OUT)
     plans: list = [None, None]
 
-    def call(input: Any) -> Any:
+    def call(input: Any, out: Any = None) -> Any:
+        if out is not None:
+            return _into(out, op, call, input)
         if input.__class__ is not Tensor and (not isinstance(input, Tensor) or input._level):
             return slow(input)
         m = modes()
@@ -295,7 +307,9 @@ def _binary(op: Op, slow: Callable) -> Callable:
     numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path
     plans: list = [None] * 8
 
-    def call(input: Any, other: Any) -> Any:
+    def call(input: Any, other: Any, out: Any = None) -> Any:
+        if out is not None:
+            return _into(out, op, call, input, other)
         cx, cy = input.__class__, other.__class__
         if cx is Tensor or (cx not in numbers and isinstance(input, Tensor) and not input._level):
             a = input._data

@@ -66,7 +66,7 @@ _SOFT = [
 ]  # fmt: skip
 
 
-@public(kinds="f", samples=lambda: _SOFT)
+@public(out="exact", kinds="f", samples=lambda: _SOFT)
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return ``exp(input) / sum(exp(input))`` along an axis, without overflow.
 
@@ -99,7 +99,7 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return ops.softmax(x, axis=axis)
 
 
-@public(kinds="f", samples=lambda: _SOFT)
+@public(out="exact", kinds="f", samples=lambda: _SOFT)
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return the logarithm of the softmax along an axis, without overflow or cancellation.
 
@@ -258,7 +258,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 # -- thresholds --------------------------------------------------------------------------------------------------------
 
 
-@public(kinds="f", samples=lambda: [Sample((3, 4)), Sample((), 0.2), Sample((0,), lambd=1.0)])
+@public(out=True, kinds="f", samples=lambda: [Sample((3, 4)), Sample((), 0.2), Sample((0,), lambd=1.0)])
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return `input`, and 0 where it lies in [-lambd, lambd].
 
@@ -284,7 +284,9 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where((x >= -lambd) & (x <= lambd), 0, x)
 
 
-@public(kinds="f", method=False, samples=lambda: [Sample((3, 4), 0.1, 5.0), Sample((), -1, 2), Sample((0,), 0.0, 1.0)])
+@public(
+    out=True, kinds="f", method=False, samples=lambda: [Sample((3, 4), 0.1, 5.0), Sample((), -1, 2), Sample((0,), 0.0, 1.0)]
+)
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """Return `input` where it exceeds the threshold, and `value` elsewhere.
 

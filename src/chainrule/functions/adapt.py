@@ -12,6 +12,7 @@ from typing import Any
 from chainrule.core.fast import make_public
 from chainrule.core.inplace import assign, assign_elementwise
 from chainrule.core.op import ELEMENTWISE
+from chainrule.core.out import into
 from chainrule.core.sample import Sample, samples_of
 from chainrule.core.tensor import Tensor
 
@@ -52,8 +53,9 @@ def public(
     method: bool = True,
     inplace: bool = False,
     name: str | None = None,
+    out: bool | str = False,
 ) -> Any:
-    """Declare a public function: accept NumPy's keyword names, attach it as a method, note its samples.
+    """Declare a public function: accept NumPy's keyword names and ``out=``, attach it as a method, note its samples.
 
     Parameters
     ----------
@@ -61,23 +63,26 @@ def public(
         Returns calls that the tests compare with PyTorch's function of the same name.
     method, inplace : bool
         Attach ``Tensor.name`` and ``Tensor.name_``.
+    out : bool or "exact"
+        Take ``out=``: tensors that the results are written into, as NumPy's ufuncs and PyTorch do; "exact" if PyTorch wants
+        them to have the results' dtypes. Elementwise ops take it anyway.
     """
 
     def declare(f: Callable) -> Callable:
         code = f.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        if "dim" in names:
-            call = _taking_numpy_names(f)
-        else:
-            call = f
         public_name = name or f.__name__
+        takes_out = out if "out" not in names else False  # the hottest say themselves what `out` does
+        call = _adapted(f, public_name, takes_out) if "dim" in names or takes_out else f
         _register(Function(public_name, call, samples or list, domain, kinds, method, inplace))
         return call
 
     return declare if f is None else declare(f)
 
 
-def _taking_numpy_names(f: Callable) -> Callable:
+def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
+    """Return `f` taking NumPy's keyword names, and ``out=`` if `out` says so."""
+
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
@@ -86,6 +91,10 @@ def _taking_numpy_names(f: Callable) -> Callable:
                     if ours in kwargs:
                         raise TypeError(f"{f.__name__}() got both {ours!r} and its NumPy name {theirs!r}")
                     kwargs[ours] = kwargs.pop(theirs)
+            if out and "out" in kwargs:
+                given = kwargs.pop("out")
+                if given is not None:
+                    return into(given, name, f, args, kwargs, exact=out == "exact")
         return f(*args, **kwargs)
 
     return call

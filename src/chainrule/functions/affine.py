@@ -50,7 +50,7 @@ def _factors(x: Tensor, beta: Any, alpha: Any) -> dict[str, Any]:
     return {"beta": beta, "alpha": alpha}
 
 
-@public(inplace=True, kinds="fc", samples=lambda: [
+@public(out="exact", inplace=True, kinds="fc", samples=lambda: [
     Sample((3, 5), (3, 4), (4, 5)), Sample((5,), (3, 4), (4, 5), beta=0.5, alpha=2), Sample((), (2, 0), (0, 3), beta=0),
     Sample((6,), (3, 4), (4, 5), error=(RuntimeError, "The expanded size of the tensor (5) must match the existing size (6)")),
     Sample((5,), (3, 4), (3, 5), error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (3x4 and 3x5)")),
@@ -94,7 +94,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     return ops.addmm(x, a, b, **_factors(x, beta, alpha))
 
 
-@public(inplace=True, kinds="fc", samples=lambda: [
+@public(out="exact", inplace=True, kinds="fc", samples=lambda: [
     Sample((3,), (3, 4), (4,)), Sample((), (3, 4), (4,), beta=2, alpha=-0.5),
     Sample((2,), (3, 4), (4,), error=(RuntimeError, "size mismatch, got input (2), mat (3x4), vec (4)")),
 ])  # fmt: skip
@@ -128,7 +128,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     return ops.addmv(x, a, b, **_factors(x, beta, alpha))
 
 
-@public(inplace=True, kinds="fc", samples=lambda: [
+@public(out="exact", inplace=True, kinds="fc", samples=lambda: [
     Sample((3, 4), (3,), (4,)), Sample((4,), (3,), (4,), beta=2, alpha=-0.5),
     Sample((5,), (3,), (4,), error=(RuntimeError, "The expanded size of the tensor (4) must match the existing size (5)")),
     Sample((4,), (3, 1), (4,), error=(RuntimeError, "addr: Expected 1-D argument vec1, but got 2-D")),
@@ -166,7 +166,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     return ops.addr(cast(x, common), cast(a, common), cast(b, common), **_factors(x, beta, alpha))
 
 
-@public(inplace=True, kinds="fc", samples=lambda: [
+@public(out="exact", inplace=True, kinds="fc", samples=lambda: [
     Sample((2, 3, 5), (2, 3, 4), (2, 4, 5)), Sample((5,), (2, 3, 4), (2, 4, 5), beta=2, alpha=-0.5),
     Sample((6,), (2, 3, 4), (2, 4, 5), error=(RuntimeError, "The expanded size of the tensor (5) must match the existing")),
     Sample((5,), (3, 4), (3, 4, 5), error=(RuntimeError, "batch1 must be a 3D tensor")),
@@ -205,7 +205,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
     return ops.baddbmm(x, a, b, **_factors(x, beta, alpha))
 
 
-@public(inplace=True, kinds="fc", samples=lambda: [
+@public(out="exact", inplace=True, kinds="fc", samples=lambda: [
     Sample((3, 5), (2, 3, 4), (2, 4, 5)), Sample((5,), (2, 3, 4), (2, 4, 5), beta=2, alpha=-0.5),
     Sample((5,), (2, 3, 4), (3, 4, 5), error=(RuntimeError, "batch1 and batch2 must have same number of batches, got 2 and 3")),
     Sample((5,), (2, 3, 4), (2, 3, 5), error=(RuntimeError, "Incompatible matrix sizes for bmm (3x4 and 3x5)")),

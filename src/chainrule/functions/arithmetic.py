@@ -8,6 +8,7 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
 from chainrule.core.fast import make_public
 from chainrule.core.inplace import assign_elementwise
+from chainrule.core.out import into
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor
 from chainrule.functions.adapt import public, public_op
@@ -63,8 +64,8 @@ def _scaled(input: Any, other: Any, alpha: Any, name: str) -> Any:
 _ALPHA = [Sample((3, 4), (4,)), Sample((3, 4), (3, 1), alpha=2), Sample((), (), alpha=-0.5), Sample((0, 2), (2,), alpha=2)]
 
 
-@public(samples=lambda: _ALPHA, kinds="fc")
-def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+@public(out=True, samples=lambda: _ALPHA, kinds="fc")
+def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """Return ``input + alpha * other``.
 
     Parameters
@@ -90,13 +91,15 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     >>> cr.add(cr.tensor([1.0, 2.0]), cr.tensor([10.0, 20.0]), alpha=2)
     tensor([21., 42.])
     """
+    if out is not None:
+        return into(out, "add", add, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
         return _add(input, other)
     return _add(input, _scaled(input, other, alpha, "add"))
 
 
-@public(samples=lambda: _ALPHA, kinds="fc")
-def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+@public(out=True, samples=lambda: _ALPHA, kinds="fc")
+def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """Return ``input - alpha * other``.
 
     Parameters
@@ -122,6 +125,8 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     >>> cr.sub(cr.tensor([1.0, 2.0]), cr.tensor([10.0, 20.0]), alpha=2)
     tensor([-19., -38.])
     """
+    if out is not None:
+        return into(out, "sub", sub, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
         return _sub(input, other)
     return _sub(input, _scaled(input, other, alpha, "sub"))
@@ -139,7 +144,7 @@ def subtract(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return sub(input, other, alpha=alpha)
 
 
-subtract = public(subtract, samples=lambda: _ALPHA)
+subtract = public(subtract, out=True, samples=lambda: _ALPHA)
 
 
 @public(samples=lambda: _ALPHA, method=False)
@@ -187,7 +192,7 @@ Tensor.sub_ = _adding(ops.sub, "sub_")  # type: ignore[attr-defined]
 Tensor.subtract_ = _adding(ops.sub, "subtract_")  # type: ignore[attr-defined]
 
 
-@public(
+@public(out=True,
     kinds="f",
     domain=[(-3, 3), (0.2, 3.0)],
     inplace=True,
@@ -197,7 +202,7 @@ Tensor.subtract_ = _adding(ops.sub, "subtract_")  # type: ignore[attr-defined]
                error=(RuntimeError, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found 'x'")),
     ],
 )  # fmt: skip
-def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
     """Return the quotient, optionally rounded.
 
     Parameters
@@ -223,6 +228,8 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     >>> cr.div(cr.tensor([-7.0, 7.0]), 2, rounding_mode="floor")
     tensor([-4.,  3.])
     """
+    if out is not None:
+        return into(out, "div", div, (input, other), {"rounding_mode": rounding_mode})
     if rounding_mode is None:
         return _div(input, other)
     if rounding_mode not in ("trunc", "floor"):
@@ -234,6 +241,7 @@ _rounded = make_public(ops.div_rounded.op)  # type: ignore[attr-defined]
 
 
 @public(
+    out=True,
     kinds="f",
     domain=[(-3, 3), (0.2, 3.0)],
     inplace=True,
@@ -251,7 +259,12 @@ def divide(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Te
     return div(input, other, rounding_mode=rounding_mode)
 
 
-@public(domain=[(0.2, 3.0), (-2, 2)], inplace=True, samples=lambda: [Sample((3, 4), (4,)), Sample((3,), 2), Sample((), ())])
+@public(
+    out=True,
+    domain=[(0.2, 3.0), (-2, 2)],
+    inplace=True,
+    samples=lambda: [Sample((3, 4), (4,)), Sample((3,), 2), Sample((), ())],
+)
 def float_power(input: Tensor, exponent: Any) -> Tensor:
     """Return the power in double precision.
 
@@ -278,7 +291,7 @@ def float_power(input: Tensor, exponent: Any) -> Tensor:
     return pow(cast(x, d), cast(y, d))
 
 
-@public(inplace=True, kinds="f", samples=lambda: [Sample((3, 4), (4,)), Sample((), ())])
+@public(out=True, inplace=True, kinds="f", samples=lambda: [Sample((3, 4), (4,)), Sample((), ())])
 def ldexp(input: Tensor, other: Any) -> Tensor:
     """Return ``input * 2**other``.
 
@@ -305,6 +318,7 @@ _lerp = make_public(ops.lerp.op)  # type: ignore[attr-defined]
 
 
 @public(
+    out=True,
     inplace=True,
     samples=lambda: [Sample((3, 4), (4,), (3, 1)), Sample((3, 4), (4,), 0.25), Sample((), (), 0.75), Sample((0,), (0,), 0.5)],
 )
@@ -348,7 +362,7 @@ _addcdiv = make_public(ops.addcdiv.op)  # type: ignore[attr-defined]
 _VALUED = [Sample((3, 4), (4,), (3, 1)), Sample((3,), (3,), (3,), value=-0.5), Sample((), (), ()), Sample((0, 2), (2,), (1, 1))]
 
 
-@public(inplace=True, samples=lambda: _VALUED)
+@public(out=True, inplace=True, samples=lambda: _VALUED)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return ``input + value * tensor1 * tensor2``.
 
@@ -378,7 +392,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return _addcmul(input, tensor1, tensor2, value=value)
 
 
-@public(inplace=True, domain=(0.2, 3.0), samples=lambda: _VALUED)
+@public(out=True, inplace=True, domain=(0.2, 3.0), samples=lambda: _VALUED)
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return ``input + value * tensor1 / tensor2``.
 

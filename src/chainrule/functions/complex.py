@@ -128,7 +128,7 @@ def conj(input: Tensor) -> Tensor:
     return ops.conj(x) if x.is_complex() else x
 
 
-@public(kinds="bifc", samples=lambda: _UNARY, inplace=True)
+@public(out=True, kinds="bifc", samples=lambda: _UNARY, inplace=True)
 def conj_physical(input: Tensor) -> Tensor:
     """Return the complex conjugate of each element, in memory of its own; a real tensor itself.
 
@@ -300,7 +300,7 @@ _PAIRS = [
 ]  # fmt: skip
 
 
-@public(method=False, kinds="f", samples=lambda: _PAIRS)
+@public(out=True, method=False, kinds="f", samples=lambda: _PAIRS)
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """Return complex numbers of their real and imaginary parts.
 
@@ -331,7 +331,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     return ops.complex(x, y)
 
 
-@public(method=False, kinds="f", domain=[(0.2, 3.0), (-3.0, 3.0)], samples=lambda: _PAIRS)
+@public(out=True, method=False, kinds="f", domain=[(0.2, 3.0), (-3.0, 3.0)], samples=lambda: _PAIRS)
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """Return complex numbers of their magnitudes and phases.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core import dtype as dtypes
 from chainrule.core import shape as shapes
+from chainrule.core.out import into
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor, wrap
 from chainrule.functions.adapt import public
@@ -113,12 +114,12 @@ def check_vectors(x: Tensor, y: Tensor) -> None:
 # -- products ----------------------------------------------------------------------------------------------------------
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out="exact", kinds="ifc", samples=lambda: [
     Sample((3, 4), (4, 2)), Sample((0, 4), (4, 2)), Sample((2, 0), (0, 3)),
     Sample((3, 4), (5, 6), error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (3x4 and 5x6)")),
     Sample((3, 4), (4,), error=(RuntimeError, "mat2 must be a matrix")),
 ])  # fmt: skip
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     """Return the product of two matrices.
 
     Parameters
@@ -142,6 +143,8 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     >>> cr.mm(cr.tensor([[1.0, 2.0]]), cr.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
+    if out is not None:
+        return into(out, "mm", mm, (input, mat2), {}, exact=True)
     if are_plain_matrices(input, mat2):
         return ops.mm(input, mat2)
     x, y = operand(input, "mm", "input", 1), operand(mat2, "mm", "mat2", 2)
@@ -153,7 +156,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     return ops.mm(x, y)
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out="exact", kinds="ifc", samples=lambda: [
     Sample((2, 3, 4), (2, 4, 5)), Sample((0, 3, 4), (0, 4, 2)), Sample((2, 3, 0), (2, 0, 2)),
     Sample((3, 4), (3, 4, 5), error=(RuntimeError, "batch1 must be a 3D tensor")),
     Sample((2, 3, 4), (3, 4, 5), error=(RuntimeError, "Expected size for first two dimensions of batch2 tensor to be: [2, 4]")),
@@ -188,7 +191,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return ops.bmm(x, y)
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out="exact", kinds="ifc", samples=lambda: [
     Sample((3, 4), (4,)), Sample((0, 4), (4,)), Sample((2, 0), (0,)),
     Sample((3, 4), (5,), error=(RuntimeError, "size mismatch, got input (3), mat (3x4), vec (5)")),
     Sample((3,), (4,), error=(RuntimeError, "vector + matrix @ vector expected, got 1, 1, 1")),
@@ -214,7 +217,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return ops.mv(x, y)
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out="exact", kinds="ifc", samples=lambda: [
     Sample((3,), (3,)), Sample((0,), (0,)),
     Sample((3,), (4,), error=(RuntimeError, "inconsistent tensor size, expected tensor [3] and src [4]")),
     Sample((3, 1), (3,), error=(RuntimeError, "1D tensors expected, but got 2D and 1D tensors")),
@@ -238,7 +241,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return ops.dot(x, y)
 
 
-@public(kinds="ifc", samples=lambda: [Sample((3,), (3,)), Sample((0,), (0,))])
+@public(out="exact", kinds="ifc", samples=lambda: [Sample((3,), (3,)), Sample((0,), (0,))])
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """Return the sum of the products of two vectors' elements, the first conjugated.
 
@@ -266,7 +269,7 @@ def _outer(input: Any, vec2: Any, name: str) -> Tensor:
     return mul(unsqueeze(x, axis=1), y)
 
 
-@public(kinds="bifc", samples=lambda: [
+@public(out=True, kinds="bifc", samples=lambda: [
     Sample((3,), (4,)), Sample((0,), (2,)),
     Sample((3, 1), (4,), error=(RuntimeError, "outer: Expected 1-D argument self, but got 2-D")),
 ])  # fmt: skip
@@ -288,7 +291,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return _outer(input, vec2, "outer")
 
 
-@public(kinds="bifc", samples=lambda: [Sample((3,), (4,))])
+@public(out=True, kinds="bifc", samples=lambda: [Sample((3,), (4,))])
 def ger(input: Tensor, vec2: Tensor) -> Tensor:
     """Return :func:`outer` of two vectors, under its BLAS name.
 
@@ -302,7 +305,7 @@ def ger(input: Tensor, vec2: Tensor) -> Tensor:
     return _outer(input, vec2, "outer")
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out="exact", kinds="ifc", samples=lambda: [
     Sample((3,), (3,)), Sample((3, 4), (4,)), Sample((3,), (3, 4)), Sample((3, 4), (4, 5)), Sample((2, 3, 4), (4, 5)),
     Sample((2, 3, 4), (4,)), Sample((3,), (2, 3, 4)), Sample((2, 3, 4), (2, 4, 5)), Sample((2, 3, 4), (1, 4, 5)),
     Sample((2, 1, 3, 4), (5, 4, 5)), Sample((0, 4), (4, 5)), Sample((2, 3, 0), (0, 5)),
@@ -312,7 +315,7 @@ def ger(input: Tensor, vec2: Tensor) -> Tensor:
     Sample((2, 3, 4), (3, 4, 5), error=(RuntimeError, "The size of tensor a (2) must match the size of tensor b (3)")),
     Sample((), (3,), error=(RuntimeError, "both arguments to matmul need to be at least 1D, but they are 0D and 1D")),
 ])  # fmt: skip
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Return the matrix product, over batches with broadcasting.
 
     Parameters
@@ -337,6 +340,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> cr.matmul(cr.ones(2, 3), cr.ones(5, 3, 4)).shape
     chainrule.Size([5, 2, 4])
     """
+    if out is not None:
+        return into(out, "matmul", matmul, (input, other), {}, exact=True)
     if are_plain_matrices(input, other):
         return ops.mm(input, other)
     x, y = operand(input, "matmul", "input", 1), operand(other, "matmul", "other", 2)

@@ -26,7 +26,7 @@ def part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
     return getitem(x, index=(*(slice(None),) * axis, slice(start, stop), ...))
 
 
-@public(
+@public(out=True,
     kinds="bifc",
     samples=lambda: [
         Sample((5,)), Sample((3, 4), n=2), Sample((3, 4), dim=0), Sample((2,), n=3), Sample((3,), n=0), Sample((3, 4),

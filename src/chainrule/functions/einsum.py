@@ -313,7 +313,7 @@ def _diagonals(i: int, x: Tensor, names: Labels) -> tuple[Tensor, Labels]:
 # -- tensordot ---------------------------------------------------------------------------------------------------------
 
 
-@public(method=False, kinds="fc", samples=lambda: [
+@public(out=True, method=False, kinds="fc", samples=lambda: [
     Sample((2, 3, 4), (3, 4, 5)), Sample((2, 3, 4), (4, 3, 5), dims=([1, 2], [1, 0])),
     Sample((2, 3), (4, 5), dims=0),
     Sample((3,), (3,), dims=1), Sample((2, 3), (1, 5), dims=1), Sample((2, 3), (3, 5), dims=([-1], [0])),

@@ -29,6 +29,7 @@ square = public_op(ops.square, inplace=True)
 
 
 @public(
+    out=True,
     inplace=True,
     kinds="bif",
     domain=(0.05, 0.95),

@@ -56,7 +56,7 @@ def _extremum_samples(name: str) -> list[Sample]:
     ]  # fmt: skip
 
 
-@public(kinds="bif", samples=lambda: _extremum_samples("max"))
+@public(out="exact", kinds="bif", samples=lambda: _extremum_samples("max"))
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """Return the largest element; or the largest along an axis with its index; or the elementwise maximum of two tensors.
 
@@ -93,7 +93,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     return _extremum("max", input, dim, keepdim, other, _max, ops.max_of_all, order.max_along, maximum)
 
 
-@public(kinds="bif", samples=lambda: _extremum_samples("min"))
+@public(out="exact", kinds="bif", samples=lambda: _extremum_samples("min"))
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """Return the smallest element; or the smallest along an axis with its index; or the elementwise minimum of two tensors.
 
@@ -141,7 +141,7 @@ def _many(name: str, values: str, op_call: Any, input: Any, dim: Any, keepdim: b
     return op_call(x, axis=axes, keepdims=keepdim)
 
 
-@public(kinds="bif", samples=lambda: _amax_samples("amax"))
+@public(out=True, kinds="bif", samples=lambda: _amax_samples("amax"))
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the largest element over all axes or some; ties share the gradient evenly.
 
@@ -163,7 +163,7 @@ def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _many("amax", "max_values_cpu", ops.amax, input, dim, keepdim)
 
 
-@public(kinds="bif", samples=lambda: _amax_samples("amin"))
+@public(out=True, kinds="bif", samples=lambda: _amax_samples("amin"))
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the smallest element over all axes or some; ties share the gradient evenly.
 
@@ -186,7 +186,7 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 _aminmax = named_result("aminmax", "min", "max")
 
 
-@public(
+@public(out=True,
     kinds="bif",
     samples=lambda: [
         Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-2, keepdim=True), Sample(()),
@@ -255,7 +255,7 @@ def _argument_samples(name: str) -> list[Sample]:
     ]  # fmt: skip
 
 
-@public(kinds="if", samples=lambda: _argument_samples("argmax"))
+@public(out="exact", kinds="if", samples=lambda: _argument_samples("argmax"))
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index of the largest element, the first among equals: in the flattened tensor, or along an axis.
 
@@ -282,7 +282,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _argument("argmax", ops.argmax, input, dim, keepdim)
 
 
-@public(kinds="if", samples=lambda: _argument_samples("argmin"))
+@public(out="exact", kinds="if", samples=lambda: _argument_samples("argmin"))
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index of the smallest element, the first among equals: in the flattened tensor, or along an axis.
 

@@ -17,7 +17,7 @@ _lower = make_public(ops.igamma.op)  # type: ignore[attr-defined]
 _upper = make_public(ops.igammac.op)  # type: ignore[attr-defined]
 
 
-@public(kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
+@public(out=True, kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function P(input, other).
 
@@ -49,7 +49,7 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     return _lower(input, other)
 
 
-@public(kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
+@public(out=True, kinds="f", domain=(0.2, 5.0), inplace=True, samples=lambda: _SAMPLES)
 def igammac(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized upper incomplete gamma function Q(input, other) = 1 - P(input, other).
 

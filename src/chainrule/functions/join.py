@@ -38,7 +38,7 @@ def _tensors(tensors: Any, name: str) -> list[Tensor]:
     return [t if t.__class__ is Tensor else as_tensor(t, name, i) for i, t in enumerate(tensors)]
 
 
-@public(method=False, samples=lambda: [
+@public(out=True, method=False, samples=lambda: [
     Sample([(3, 4), (3, 2)], 1), Sample([(2,), (0,), (3,)]), Sample([(2, 3)], -1), Sample([(2, 3), (0,)], 1),
     Sample([], error=(ValueError, "torch.cat(): expected a non-empty list of Tensors")),
     Sample([(2, 3), (2, 4)], error=(RuntimeError, "Sizes of tensors must match except in dimension 0.")),
@@ -96,7 +96,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 concat = concatenate = cat
 
 
-@public(method=False, samples=lambda: [
+@public(out=True, method=False, samples=lambda: [
     Sample([(3, 4), (3, 4)], 1), Sample([(), ()]), Sample([(2, 3)], -1),
     Sample([(2,), (3,)], error=(RuntimeError, "stack expects each tensor to be equal size, but got [2] at entry 0")),
     Sample([], error=(RuntimeError, "stack expects a non-empty TensorList")),
@@ -122,7 +122,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return ops.stack(*_same_dtype(xs), axis=axis_index(dim, len(first) + 1))
 
 
-@public(method=False, samples=lambda: [Sample([(3, 4), (3, 4)]), Sample([(3,), (2,)]), Sample([(), ()])])
+@public(out=True, method=False, samples=lambda: [Sample([(3, 4), (3, 4)]), Sample([(3,), (2,)]), Sample([(), ()])])
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors joined along the second axis; vectors and numbers along the first.
 
@@ -136,7 +136,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(xs, 0 if xs and xs[0].ndim == 1 else 1)
 
 
-@public(method=False, samples=lambda: [Sample([(3, 4), (2, 4)]), Sample([(3,), (3,)])])
+@public(out=True, method=False, samples=lambda: [Sample([(3, 4), (2, 4)]), Sample([(3,), (3,)])])
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors joined along the first axis, vectors as rows.
 
@@ -152,7 +152,9 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 row_stack = vstack
 
 
-@public(method=False, samples=lambda: [Sample([(3, 4), (3, 4)]), Sample([(3,), (3,)]), Sample([(1, 2, 3), (1, 2, 1)])])
+@public(
+    out=True, method=False, samples=lambda: [Sample([(3, 4), (3, 4)]), Sample([(3,), (3,)]), Sample([(1, 2, 3), (1, 2, 1)])]
+)
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors joined along the third axis.
 
@@ -165,7 +167,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(atleast_3d(_tensors(tensors, "dstack")), 2)
 
 
-@public(method=False, samples=lambda: [Sample([(3,), (3,)]), Sample([(3, 2), (3,)]), Sample([(), ()])])
+@public(out=True, method=False, samples=lambda: [Sample([(3,), (3,)]), Sample([(3, 2), (3,)]), Sample([(), ()])])
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors joined along the second axis, vectors as columns.
 

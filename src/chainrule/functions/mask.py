@@ -23,7 +23,7 @@ def _mask_of(x: Tensor, mask: Any, name: str) -> tuple[Tensor, Tensor]:
     return (x, mask) if x.shape == mask.shape else broadcast_tensors(x, mask)  # type: ignore[return-value]
 
 
-@public(samples=lambda: [Sample((3, 4), Bools((3, 4))), Sample((3, 4), Bools((4,))), Sample((), Bools((3,)))])
+@public(out="exact", samples=lambda: [Sample((3, 4), Bools((3, 4))), Sample((3, 4), Bools((4,))), Sample((), Bools((3,)))])
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Return the elements where a mask is True, as a vector; input and mask broadcast together.
 
@@ -57,7 +57,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return ops.masked_scatter(x, mask, y)
 
 
-@public(kinds="bifc", samples=lambda: [Sample((3, 4)), Sample(()), Sample(Bools((2, 3)))])
+@public(out="exact", kinds="bifc", samples=lambda: [Sample((3, 4)), Sample(()), Sample(Bools((2, 3)))])
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Return the positions of the elements that are not zero.
 

@@ -38,7 +38,7 @@ def vector_norm(x: Tensor, order: float, dim: Any, keepdim: bool, dtype: Any = N
     return ops.vector_norm(x, order=order, axis=axes, keepdims=keepdim)
 
 
-@public(
+@public(out=True,
     samples=lambda: [
         *[Sample((3, 4), p) for p in (1, 2, 3, 0.5, inf, -inf, "fro")], Sample((3, 4), 2, 1), Sample((2, 3, 4),
         p=3, dim=(0, 2), keepdim=True),
@@ -123,7 +123,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return ops.dist(cast(x, d), cast(y, d), order=float(p))
 
 
-@public(
+@public(out=True,
     inplace=True,
     samples=lambda: [
         Sample((3, 4), 2, 0, 1.0), Sample((3, 4), 1, 1, 0.5), Sample((2, 3, 4), 3, -2, 2.0), Sample(np.zeros((2, 2)),

@@ -27,7 +27,7 @@ _median, _nanmedian = named_result("median", "values", "indices"), named_result(
 # -- sorting -----------------------------------------------------------------------------------------------------------
 
 
-@public(
+@public(out="exact",
     kinds="bif",
     samples=lambda: [
         Sample((3, 4)), Sample((3, 4), dim=0, descending=True), Sample((2, 3, 4), dim=1, stable=True), Sample(()),
@@ -67,7 +67,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     return _sort(*ops.sort(x, axis=axis_index(dim, x.ndim), descending=bool(descending), stable=bool(stable)))
 
 
-@public(kinds="bif", samples=lambda: [Sample((3, 4)), Sample((5,)), Sample((0, 3))])
+@public(out=True, kinds="bif", samples=lambda: [Sample((3, 4)), Sample((5,)), Sample((0, 3))])
 def msort(input: Tensor) -> Tensor:
     """Sort the elements along the first axis.
 
@@ -86,7 +86,7 @@ def msort(input: Tensor) -> Tensor:
     return sort(input, 0)[0]
 
 
-@public(
+@public(out=True,
     kinds="bif",
     samples=lambda: [Sample((3, 4)), Sample((3, 4), dim=0, descending=True), Sample((2, 3, 4), dim=1, stable=True), Sample(())],
 )  # fmt: skip
@@ -112,7 +112,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: b
     return sort(input, dim, descending, stable=stable)[1]
 
 
-@public(
+@public(out="exact",
     kinds="f",
     samples=lambda: [
         Sample((5,), 2), Sample((3, 4), 3, dim=0), Sample((3, 4), 2, largest=False), Sample((), 1), Sample((3, 4), 0),
@@ -155,7 +155,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return _topk(*ops.topk(x, k=int(k), axis=axis, largest=bool(largest)))
 
 
-@public(
+@public(out="exact",
     kinds="f",
     samples=lambda: [
         Sample((5,), 2), Sample((3, 4), 3, dim=0), Sample((2, 3, 4), 1, dim=1, keepdim=True), Sample((), 1),
@@ -225,7 +225,7 @@ def _middle_samples() -> list[Sample]:
     ]  # fmt: skip
 
 
-@public(kinds="f", samples=lambda: [*_middle_samples(), Sample((0,))])
+@public(out="exact", kinds="f", samples=lambda: [*_middle_samples(), Sample((0,))])
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the median, the lower one of an even number of elements; along an axis with its index.
 
@@ -252,7 +252,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _middle("median", input, dim, keepdim, _median, reduce.median_of_all, ops.median_along)
 
 
-@public(kinds="f", samples=_middle_samples)
+@public(out=True, kinds="f", samples=_middle_samples)
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the median of the elements that are not NaN; along an axis with its index.
 
@@ -274,7 +274,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     return _middle("nanmedian", input, dim, keepdim, _nanmedian, reduce.nanmedian_of_all, ops.nanmedian_along)
 
 
-@public(
+@public(out="exact",
     kinds="bif",
     samples=lambda: [
         Sample((5,)), Sample((3, 4), dim=0), Sample((2, 3, 4), dim=1, keepdim=True), Sample(()),

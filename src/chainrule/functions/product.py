@@ -17,7 +17,7 @@ from chainrule.ops.shape import broadcast_to, clone, reshape
 __all__ = ["chain_matmul", "cross", "inner", "kron"]
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out="exact", kinds="ifc", samples=lambda: [
     Sample((3,), (3,)), Sample((2, 3), (4, 3)), Sample((2, 3), (3,)), Sample((), (3,)),
     Sample((3,), (4,), error=(RuntimeError, "inner() the last dimension must match on both input tensors but got shapes [3]")),
 ])  # fmt: skip
@@ -48,7 +48,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return contracted([x, y], [[*left, -1], [*right, -1]], [*left, *right])
 
 
-@public(kinds="bifc", samples=lambda: [
+@public(out=True, kinds="bifc", samples=lambda: [
     Sample((2, 3), (4, 5)), Sample((2,), (4, 5)), Sample((), (2, 2)), Sample((0, 2), (3, 1)),
 ])  # fmt: skip
 def kron(input: Tensor, other: Tensor) -> Tensor:
@@ -79,7 +79,12 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return reshape(mul(x, y), shape=tuple(n * m for n, m in zip(a, b, strict=True)))
 
 
-@public(method=False, kinds="fc", samples=lambda: [Sample((2, 3), (3, 4), (4, 5)), Sample((6, 1), (1, 6), (6, 2), (2, 1))])
+@public(
+    out="exact",
+    method=False,
+    kinds="fc",
+    samples=lambda: [Sample((2, 3), (3, 4), (4, 5)), Sample((6, 1), (1, 6), (6, 2), (2, 1))],
+)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """Return the product of two or more matrices, multiplied in the order that costs least; of one, a copy.
 
@@ -125,7 +130,7 @@ def cheapest_product(factors: list[Tensor]) -> Tensor:
     return product(0, count - 1)
 
 
-@public(kinds="ifc", samples=lambda: [
+@public(out=True, kinds="ifc", samples=lambda: [
     Sample((2, 3), (2, 3)), Sample((3, 2), (3, 2)), Sample((4, 3, 2), (1, 3, 2), dim=1), Sample((3,), (3,), dim=-1),
     Sample((2, 4), (2, 4), error=(RuntimeError, "no dimension of size 3 in input")),
     Sample((3, 2), (3, 2), dim=1, error=(RuntimeError, "linalg.cross: inputs dimension 1 must have length 3. Got 2 and 2")),

@@ -108,7 +108,7 @@ def _quantile_samples() -> list[Sample]:
     ]  # fmt: skip
 
 
-@public(kinds="f", samples=_quantile_samples)
+@public(out=True, kinds="f", samples=_quantile_samples)
 def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """Return quantiles, of all elements or along an axis.
 
@@ -134,7 +134,7 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     return _quantile("quantile", input, q, dim, keepdim, interpolation, skip_nan=False)
 
 
-@public(kinds="f", samples=_quantile_samples)
+@public(out=True, kinds="f", samples=_quantile_samples)
 def nanquantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:

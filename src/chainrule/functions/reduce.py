@@ -52,7 +52,7 @@ def refuse_empty(x: Tensor, axes: tuple, name: str) -> None:
 # -- sums --------------------------------------------------------------------------------------------------------------
 
 
-@public(kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
+@public(out=True, kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return the sum of the elements, over all axes or some.
 
@@ -84,7 +84,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     return ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
 
-@public(
+@public(out=True,
     samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=1),
         Sample(Ints((3,), 0, 4), error=(RuntimeError, "mean(): could not infer output dtype. Input dtype must be either a")),
     ],
@@ -128,7 +128,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return ops.mean(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
 
-@public(kinds="bif", samples=lambda: [*dims(), Sample(NAN), Sample(NAN, dim=0, keepdim=True)])
+@public(out=True, kinds="bif", samples=lambda: [*dims(), Sample(NAN), Sample(NAN, dim=0, keepdim=True)])
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return the sum of the elements that are not NaN.
 
@@ -152,7 +152,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     return ops.nansum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
 
-@public(kinds="f", samples=lambda: [*dims(), Sample(NAN), Sample(NAN, dim=0, keepdim=True)])
+@public(out=True, kinds="f", samples=lambda: [*dims(), Sample(NAN), Sample(NAN, dim=0, keepdim=True)])
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return the mean of the elements that are not NaN.
 
@@ -180,7 +180,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 # -- products ----------------------------------------------------------------------------------------------------------
 
 
-@public(
+@public(out=True,
     kinds="bifc",
     samples=lambda: [
         Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-1, keepdim=True), Sample(()), Sample((), dim=0),
@@ -218,7 +218,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 # -- logarithm of a sum ------------------------------------------------------------------------------------------------
 
 
-@public(
+@public(out=True,
     kinds="ifc",
     samples=lambda: [
         Sample((3, 4), 1), Sample((3, 4), dim=(0, 1)), Sample((2, 3, 4), dim=-2, keepdim=True), Sample((), dim=0),
@@ -260,7 +260,7 @@ def _truth(input: Any, name: str, op_call: Any, dim: Any, keepdim: bool) -> Tens
     return cast(out, dtypes.uint8) if x.dtype is dtypes.uint8 else out
 
 
-@public(kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
+@public(out=True, kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Tell whether all elements are true, over all axes or some.
 
@@ -287,7 +287,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth(input, "all", ops.all, dim, keepdim)
 
 
-@public(kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
+@public(out=True, kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Tell whether any element is true, over all axes or some.
 

@@ -37,7 +37,7 @@ logical_not = public_op(ops.logical_not, inplace=True)
 bitwise_not = public_op(ops.bitwise_not, inplace=True)
 
 
-@public(
+@public(out=True,
     inplace=True,
     kinds="if",
     samples=lambda: [
@@ -85,7 +85,7 @@ def _round(input: Any) -> Tensor:
     return ops.round(as_tensor(input, "round"))
 
 
-@public(
+@public(out=True,
     inplace=True,
     kinds="bif",
     samples=lambda: [
@@ -151,7 +151,7 @@ class Frexp(NamedTuple):
     exponent: Tensor
 
 
-@public(
+@public(out=True,
     kinds="f",
     samples=lambda: [
         Sample((3, 4)), Sample(()), Sample((0,)),

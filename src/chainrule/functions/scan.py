@@ -37,7 +37,7 @@ def _running(input: Any, name: str, dim: int, dtype: Any, op_call: Any) -> Tenso
     return op_call(x, axis=axis_index(dim, x.ndim), reverse=False)
 
 
-@public(kinds="bifc", inplace=True, samples=_samples)
+@public(out=True, kinds="bifc", inplace=True, samples=_samples)
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return the running sums along an axis.
 
@@ -59,7 +59,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return _running(input, "cumsum", dim, dtype, ops.cumsum)
 
 
-@public(kinds="bifc", inplace=True, samples=lambda: [*_samples(), Sample(np.array([2.0, 0.0, 3.0, 0.0, 5.0]), 0)])
+@public(out=True, kinds="bifc", inplace=True, samples=lambda: [*_samples(), Sample(np.array([2.0, 0.0, 3.0, 0.0, 5.0]), 0)])
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return the running products along an axis; the gradient is exact where elements are zero.
 
@@ -85,7 +85,7 @@ def _ties() -> list[Sample]:
     return [*_samples(), Sample(np.array([2.0, 2.0, 1.0, 3.0, 3.0]), 0), Sample(np.array([2.0, np.nan, 1.0, np.nan]), 0)]
 
 
-@public(kinds="bif", samples=_ties)
+@public(out="exact", kinds="bif", samples=_ties)
 def cummax(input: Tensor, dim: int) -> Any:
     """Return the running maxima along an axis and their indices, the last among equals.
 
@@ -111,7 +111,7 @@ def cummax(input: Tensor, dim: int) -> Any:
     return _cummax(*ops.cummax(x, axis=axis_index(dim, x.ndim)))
 
 
-@public(kinds="bif", samples=_ties)
+@public(out="exact", kinds="bif", samples=_ties)
 def cummin(input: Tensor, dim: int) -> Any:
     """Return the running minima along an axis and their indices, the last among equals.
 
@@ -137,7 +137,9 @@ def cummin(input: Tensor, dim: int) -> Any:
     return _cummin(*ops.cummin(x, axis=axis_index(dim, x.ndim)))
 
 
-@public(samples=lambda: [*_samples(), Sample(np.array([-np.inf, 0.0, 1.0]), 0), Sample(np.array([-800.0, 800.0, 1.0]), 0)])
+@public(
+    out=True, samples=lambda: [*_samples(), Sample(np.array([-np.inf, 0.0, 1.0]), 0), Sample(np.array([-800.0, 800.0, 1.0]), 0)]
+)
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Return the running ``log(sum(exp(input)))`` along an axis, computed without overflow.
 

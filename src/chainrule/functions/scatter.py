@@ -76,7 +76,7 @@ def _in_range(f: Any, *args: Any, **params: Any) -> Tensor:
 # -- an index element for each element ---------------------------------------------------------------------------------
 
 
-@public(samples=lambda: [
+@public(out="exact", samples=lambda: [
     Sample((3, 4), 0, Ints((2, 4), 0, 3)), Sample((3, 4), 1, Ints((2, 6), 0, 4)), Sample((), 0, Ints((), 0, 1)),
     Sample((3,), -1, Ints((0,), 0, 1)),
     Sample((3,), 0, Fixed(np.array([5])), error=(RuntimeError, "index 5 is out of bounds for dimension 0 with size 3")),
@@ -114,7 +114,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     return _in_range(ops.gather, x, index, axis=axis)
 
 
-@public(inplace=True, samples=lambda: [
+@public(out=True, inplace=True, samples=lambda: [
     Sample((3, 4), 0, Fixed(np.array([[1, 0, 2, 0], [0, 2, 1, 1]])), (2, 4)),
     Sample((3, 4), 1, Fixed(np.array([[1], [2]])), 2.5),
     Sample((3, 4), 0, Fixed(np.array([[1, 0, 2]])), (1, 3)), Sample((), 0, Fixed(np.array(0)), ()),
@@ -160,7 +160,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     return scatter_reduce(x, axis, index, src, {"add": "sum", "multiply": "prod"}[reduce])
 
 
-@public(inplace=True, samples=lambda: [
+@public(out=True, inplace=True, samples=lambda: [
     Sample((3, 4), 0, Ints((2, 4), 0, 3), (2, 4)), Sample((3, 4), 1, Ints((2, 6), 0, 4), (2, 6)),
     Sample((), 0, Ints((), 0, 1), ()),
 ])  # fmt: skip
@@ -183,7 +183,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 REDUCTIONS = ("sum", "mean", "prod", "amax", "amin")
 
 
-@public(inplace=True, kinds="f", samples=lambda: [
+@public(out=True, inplace=True, kinds="f", samples=lambda: [
     Sample((3, 4), 0, Ints((5, 4), 0, 3), (5, 4), reduce, include_self=own) for reduce in REDUCTIONS for own in (True, False)
 ])  # fmt: skip
 def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
@@ -245,7 +245,7 @@ def _product(x: Tensor, axis: int, index: Tensor, y: Tensor) -> Tensor:
     return x
 
 
-@public(samples=lambda: [
+@public(out="exact", samples=lambda: [
     Sample((3, 4), Ints((3, 2), 0, 4), 1), Sample((3, 4), Ints((1, 4), 0, 3), 0), Sample((3, 4), Ints((5,), 0, 12)),
 ])  # fmt: skip
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:

@@ -32,7 +32,7 @@ _CLAMPS = [
 ]  # fmt: skip
 
 
-@public(inplace=True, kinds="f", samples=lambda: [s for s in _CLAMPS if s.params.get("max") != (4,)])
+@public(out=True, inplace=True, kinds="f", samples=lambda: [s for s in _CLAMPS if s.params.get("max") != (4,)])
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Return the values limited to [min, max].
 
@@ -70,7 +70,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     return _clamp(input, min, max)
 
 
-@public(inplace=True, kinds="f", samples=lambda: [Sample((3, 4), -0.5, 0.5), Sample((), min=0.1)])
+@public(out=True, inplace=True, kinds="f", samples=lambda: [Sample((3, 4), -0.5, 0.5), Sample((), min=0.1)])
 def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Return the values limited to [min, max]: another name of :func:`clamp`.
 
@@ -102,7 +102,7 @@ _WHERE = [
 ]  # fmt: skip
 
 
-@public(kinds="fc", method=False, samples=lambda: _WHERE)
+@public(out=True, kinds="fc", method=False, samples=lambda: _WHERE)
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Return `input` where the condition holds and `other` elsewhere; of a condition alone, the indices where it holds.
 

@@ -31,7 +31,7 @@ def _vector(x: Tensor, dim: int, index: Any, name: str) -> tuple[Tensor, int]:
     return (index if index.ndim else reshape(index, (1,))), axis_index(dim, x.ndim)
 
 
-@public(samples=lambda: [
+@public(out="exact", samples=lambda: [
     Sample((4, 3), 0, Ints((5,), 0, 4)), Sample((4, 3), -1, Ints((0,), 0, 1)), Sample((), 0, Ints((1,), 0, 1)),
     Sample((4,), 0, Fixed(np.array([4])), error=(IndexError, "index out of range in self")),
 ])  # fmt: skip
@@ -54,7 +54,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise IndexError("index out of range in self") from None
 
 
-@public(inplace=True, samples=lambda: [
+@public(out=True, inplace=True, samples=lambda: [
     Sample((4, 3), 0, Ints((5,), 0, 4), (5, 3)), Sample((2, 3), 1, Ints((2,), 0, 3), (2, 2), alpha=2),
     Sample((4, 3), 0, Ints((5,), 0, 4), (4, 3),
         error=(RuntimeError, "index_add_(): Number of indices (5) should be equal to source.size(dim): (4)")),
@@ -100,7 +100,7 @@ def _on_axis(op: Any, x: Tensor, i: Tensor, y: Tensor, axis: int) -> Tensor:
     return reshape(op(reshape(x, (1,)), i, y, axis=0), ())
 
 
-@public(inplace=True, samples=lambda: [Sample((4, 3), 0, _ORDER, (2, 3)), Sample((2, 3), -1, _ORDER, (2, 2))])
+@public(out=True, inplace=True, samples=lambda: [Sample((4, 3), 0, _ORDER, (2, 3)), Sample((2, 3), -1, _ORDER, (2, 2))])
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """Return a copy with the slices of `source` written to the places of the axis that an index vector names.
 
@@ -145,7 +145,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     return indexed.index_fill(x, i, value, axis=axis, form=form)
 
 
-@public(inplace=True, kinds="f", samples=lambda: [
+@public(out=True, inplace=True, kinds="f", samples=lambda: [
     Sample((3, 4), 0, Ints((5,), 0, 3), (5, 4), reduce, include_self=own) for reduce in REDUCTIONS[1:] for own in (True, False)
 ])  # fmt: skip
 def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
@@ -179,7 +179,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
 # -- flat positions ----------------------------------------------------------------------------------------------------
 
 
-@public(samples=lambda: [
+@public(out="exact", samples=lambda: [
     Sample((3, 4), Ints((2, 3), -12, 12)), Sample((), Ints((), 0, 1)),
     Sample((3,), Fixed(np.array([3])), error=(IndexError, "out of range: tried to access index 3 on a tensor of 3 elements.")),
 ])  # fmt: skip

@@ -130,7 +130,7 @@ def _matrices(input: Any, name: str) -> Tensor:
     return x
 
 
-@public(inplace=True, samples=lambda: [Sample((3, 4)), Sample((2, 4, 3), -1), Sample((0, 3), 1)])
+@public(out="exact", inplace=True, samples=lambda: [Sample((3, 4)), Sample((2, 4, 3), -1), Sample((0, 3), 1)])
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return a copy with the elements above a diagonal set to zero.
 
@@ -143,7 +143,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     return ops.tril(_matrices(input, "tril"), k=operator.index(diagonal))
 
 
-@public(inplace=True, samples=lambda: [Sample((3, 4)), Sample((2, 4, 3), -1), Sample((0, 3), 1)])
+@public(out="exact", inplace=True, samples=lambda: [Sample((3, 4)), Sample((2, 4, 3), -1), Sample((0, 3), 1)])
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return a copy with the elements below a diagonal set to zero.
 
@@ -199,7 +199,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return parts.place_diagonal(x, shape=shape, offset=offset, a=a, b=b)
 
 
-@public(samples=lambda: [Sample((3,)), Sample((3,), -1)])
+@public(out="exact", samples=lambda: [Sample((3,)), Sample((3,), -1)])
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the matrix with a vector on its diagonal; or a copy of the diagonal of a matrix.
 

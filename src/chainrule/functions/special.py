@@ -24,7 +24,7 @@ digamma = public_op(ops.digamma, inplace=True)
 i0 = public_op(ops.i0, inplace=True)
 
 
-@public(
+@public(out=True,
     method=False,
     kinds="bf",  # of integers too, but PyTorch's trigamma at its negative poles is some 1e15 and not infinite
     domain=(0.2, 3.0),
@@ -81,7 +81,7 @@ def _polygamma_in_place(self: Tensor, n: int) -> Tensor:
 Tensor.polygamma, Tensor.polygamma_ = _polygamma_method, _polygamma_in_place  # type: ignore[attr-defined]
 
 
-@public(
+@public(out=True,
     inplace=True,
     kinds="if",
     domain=(1.6, 4.0),

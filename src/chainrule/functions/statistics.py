@@ -61,7 +61,7 @@ def _spread_samples() -> list[Sample]:
     ]  # fmt: skip
 
 
-@public(samples=lambda: [*_spread_samples(), Sample((0,)), Sample((1,))])
+@public(out=True, samples=lambda: [*_spread_samples(), Sample((0,)), Sample((1,))])
 def var(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
@@ -94,7 +94,7 @@ def var(
     return _spread("var", ops.var, input, dim, unbiased, keepdim, correction)
 
 
-@public(samples=lambda: [*_spread_samples(), Sample((0,)), Sample((1,)), Sample(np.ones((2, 3)))])
+@public(out=True, samples=lambda: [*_spread_samples(), Sample((0,)), Sample((1,)), Sample(np.ones((2, 3)))])
 def std(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
