@@ -1106,3 +1106,14 @@ def test_random_numbers_in_a_function_follow_vmap():
         vmap = staticmethod(lambda info, in_dims, x: (x * (1 if info.randomness == "same" else 0), 0))
 
     assert func.vmap(Told.apply, randomness="same")(x).tolist() == x.tolist()
+
+
+def test_values_of_transforms_come_as_arguments():
+    class Sum(cr.autograd.Function):
+        forward = staticmethod(lambda ctx, tensors, k: sum(tensors) * k)
+        backward = staticmethod(lambda ctx, g: (None, None))
+
+    with pytest.raises(RuntimeError, match="none of its arguments .* Pass it as an argument of its own"):
+        func.grad(lambda x: Sum.apply([x, x], 2.0))(cr.tensor(1.0))
+    with pytest.raises(RuntimeError, match="none of its arguments"):
+        func.vmap(lambda x: Sum.apply([x, x], cr.ones(())))(cr.ones(3))

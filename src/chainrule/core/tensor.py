@@ -443,9 +443,9 @@ class Tensor(Methods):
         Raises
         ------
         RuntimeError
-            If the tensor requires grad and `force` is not given.
+            If the tensor requires grad, grad mode is on and `force` is not given.
         """
-        if self._node is not None and not force:
+        if self._node is not None and not force and modes().record:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self._level:
             innermost(self)

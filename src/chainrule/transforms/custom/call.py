@@ -124,6 +124,13 @@ def _at_bottom(rules: Rules, args: tuple, above: int) -> Outcome:
         out = rules.forward(ctx, args)
         single = not isinstance(out, tuple)
         raw = (out,) if single else tuple(out)
+        for o in raw:
+            if isinstance(o, Tensor) and o._level:
+                raise RuntimeError(
+                    f"{rules.name}: forward's result depends on a value of a transform that is none of its arguments (forward "
+                    "closes over it, or gets it inside a container): its derivative would be lost. Pass it as an argument "
+                    "of its own."
+                )
         if rules.separate and (node is not None or not above):
             rules.setup(ctx, args, out)
     requests = None if rules.separate or not above else dict(ctx.__dict__)

@@ -78,7 +78,7 @@ def with_zeros(ctx: Any, lower: tuple, tangents: list) -> tuple:
     for a, t in zip(lower, tangents, strict=True):
         if t is not None:
             t = raised(t)
-        elif isinstance(a, Tensor) and ctx.materialize_grads:
+        elif isinstance(a, Tensor) and ctx.materialize_grads and is_inexact(a):
             t = wrap(np.zeros(tuple(a.shape), a.dtype.numpy))
         found.append(t)
     return tuple(found)
