@@ -113,7 +113,7 @@ class Comparison:
         if self.fast:
             slow = Comparison(self.func, self.inputs, self.eps, self.atol, self.rtol, np.inf, False, False)
             found = slow._forward_pair(i, j, unit, slow._pushed(i, unit)) if mode else slow._backward_pair(i, j, unit)
-            text += _IN_FAST_MODE.format(_shown(found[1]), _shown(found[0]), np.max(np.abs(found[0] - found[1])))
+            text += _IN_FAST_MODE.format(_shown(found[1]), _shown(found[0]), np.max(np.abs(found[0] - found[1]), initial=0))
             text += _SLOW_PASSES if _close(found[0], found[1], self.rtol, found[2]) else ""
         raise GradcheckError(text)
 
