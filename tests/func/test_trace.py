@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 
 import numpy as np
@@ -344,6 +345,34 @@ READS = {
 def test_reading_a_value_raises_and_names_the_line(words):
     with pytest.raises(TraceError, match=rf"^{words} needs the value of a traced tensor at .*test_trace\.py:\d+, in .*`.*`"):
         trace(READS[words])(t(1.0, 2.0))
+
+
+# Programs that may read values on the way: each is either recorded right, or raises.
+SUSPECTS = [
+    lambda x: cr.tensor(x) * 2, lambda x: cr.tensor([x[0], x[1]]) * x, lambda x: cr.full((2,), x[0]) * x,
+    lambda x: cr.full_like(x, x[0]), lambda x: cr.zeros(2, dtype=F64).fill_(x[0]), lambda x: cr.arange(x[0]),
+    lambda x: cr.linspace(x[0], x[1], 3), lambda x: cr.clamp(x, x[0], x[1]), lambda x: x ** x[0], lambda x: x[x > 1],
+    lambda x: cr.lerp(x, x * 2, x[0]), lambda x: x[x.to(cr.int64)], lambda x: x[: x[1].to(cr.int64)], lambda x: sum(x),
+    lambda x: x.clone().masked_fill_(x > 1, 0.0), lambda x: cr.where(x > 1, x, 0), lambda x: cr.topk(x, 1)[0],
+    lambda x: x if 1.5 in x else -x, lambda x: x * round(float(x.sum())), lambda x: np.sin(x), lambda x: np.ones(2) * x,
+    lambda x: np.float64(2) * x, lambda x: np.add(x, 1), lambda x: max(x[0], x[1]), lambda x: cr.stack(sorted(x)),
+    lambda x: x.data * 2, lambda x: x.detach() * x, lambda x: x.new_zeros(2) + x, lambda x: cr.zeros(2, dtype=F64).copy_(x),
+    lambda x: cr.unique(x), lambda x: cr.nonzero(x > 1), lambda x: -x if x.isnan().any() else x,
+    lambda x: x.clone().apply_(lambda v: v + 1), lambda x: cr.zeros(2, dtype=F64).set_(x), lambda x: x.clone().t_(),
+    lambda x: copy.deepcopy(x), lambda x: cr.histc(x, 3) + x[0], lambda x: cr.repeat_interleave(x, x.to(cr.int64)),
+    lambda x: cr.searchsorted(x, x), lambda x: cr.bincount(x.to(cr.int64)) * 1.0, lambda x: cr.quantile(x, x[0] / 9),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct", "ignore:Converting a tensor")
+@pytest.mark.parametrize("f", SUSPECTS)
+def test_nothing_is_frozen_silently(f):
+    x = t([1.3, 0.4])
+    try:
+        found = trace(f)(t([0.5, 1.5]))(x)
+    except (RuntimeError, TypeError):
+        return
+    np.testing.assert_array_equal(np.asarray(found.detach()), np.asarray(f(x).detach()))
 
 
 def test_a_loop_names_its_line():

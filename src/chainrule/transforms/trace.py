@@ -364,7 +364,7 @@ _USES["__array__"] = "A NumPy function"
 
 def _frozen() -> str:
     _, called = _user_frame()
-    use = _USES.get(called, f"{called}()")
+    use = _USES.get(called, f"{called.strip('_')}()")
     return (
         f"{use} needs the value of a traced tensor{_at()}. A graph is one straight list of ops, in which that value would be "
         "frozen. Choose between values with chainrule.where, compute with chainrule's own ops, or decide outside of the traced "
