@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +14,29 @@ import chainrule as cr
 from benchmarks.timing import QUICK, Effort, interleaved, ratio
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
-FIXED, WIDTH = 64, 64
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+FIXED, WIDTH = 32, 2000
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 MODES = ("forward", "reverse")
 
 
-def network(inputs: int, outputs: int) -> tuple:
+def function(inputs: int, outputs: int) -> tuple:
     """Return a function from so many inputs to so many outputs, and where to differentiate it."""
     rng = np.random.default_rng(0)
-    sizes = (inputs, WIDTH, WIDTH, WIDTH, outputs)
-    weights = [cr.tensor(rng.normal(size=(m, n)) / n**0.5) for n, m in pairwise(sizes)]
+    first = cr.tensor(rng.normal(size=(WIDTH, inputs)) / inputs**0.5)
+    last = cr.tensor(rng.normal(size=(outputs, WIDTH)) / WIDTH**0.5)
 
     def f(x: cr.Tensor) -> cr.Tensor:
-        for w in weights:
-            x = cr.tanh(w @ x)
-        return x
+        h = first @ x
+        for _ in range(4):
+            h = cr.sin(h) * h
+        return last @ h
 
     return f, cr.tensor(rng.normal(size=inputs))
 
 
 def costs(inputs: int, outputs: int, effort: Effort) -> dict[str, float]:
     """Return what the Jacobian costs in each mode and as `jacobian` chooses, over the cost of the function."""
-    f, x = network(inputs, outputs)
+    f, x = function(inputs, outputs)
     steps = {"function": lambda: f(x), "chosen": lambda: cr.func.jacobian(f)(x)}
     for mode in MODES:
         steps[mode] = lambda mode=mode: cr.func.jacobian(f, mode=mode)(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from benchmarks import modes
 from benchmarks.__main__ import main
 from benchmarks.cases import CASES, SMALL
 from benchmarks.compare import assert_equal
@@ -92,6 +93,16 @@ def test_transforms_of_peers_give_the_same(peer, capsys):
         warnings.simplefilter("ignore")
         main(["transforms", "--quick", "--peers", peer])
     assert capsys.readouterr().out.count("Jacobian, ") == 2
+
+
+def test_curves_of_both_modes_are_drawn(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(modes, "SIZES", (1, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # matplotlib's own
+        modes.main(["--quick", "--folder", str(tmp_path)])
+    assert {p.name for p in tmp_path.iterdir()} == {"modes-inputs.svg", "modes-outputs.svg"}
+    assert capsys.readouterr().out.count("forward") == 2
 
 
 @pytest.mark.parametrize("part", PARTS)

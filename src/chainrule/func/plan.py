@@ -13,7 +13,7 @@ from chainrule.func.reverse import Record
 
 MODES = ("forward", "reverse")
 MEMORY = 1 << 23  # bytes, which caches hold: all 3,000 rows of an elementwise function at once took 1.5 times as long
-RERUN = 1 << 16  # bytes of cotangents that a sweep moves in the time that a second run of a small function takes
+RERUN = 1 << 18  # bytes of cotangents that a sweep moves in the time that a second run of a small function takes
 LIVE = 5  # values of the widest size that a sweep holds at once: what comes in, what goes out, and a rule's temporaries
 
 
