@@ -284,13 +284,27 @@ def test_forward_check_finds_nans_inside_transforms():
     assert "'log' returned nan" in message
 
 
-def test_nans_of_transforms_are_found():
-    def f():
-        cr.func.grad(lambda x: masked_root(cr, x).sum())(cr.tensor([0.0, 1.0]))
+def root_sum(x):
+    return masked_root(cr, x).sum()
 
-    message, note = found(f)
+
+TRANSFORMS = {
+    "grad": lambda x: cr.func.grad(root_sum)(x),
+    "vmap of grad": lambda x: cr.func.vmap(cr.func.grad(root_sum))(x),
+    "grad of vmap": lambda x: cr.func.grad(lambda x: cr.func.vmap(root_sum)(x).sum())(x),
+    "grad of grad": lambda x: cr.func.grad(lambda x: cr.func.grad(root_sum)(x).sum())(x),
+    "jvp of grad": lambda x: cr.func.jvp(cr.func.grad(root_sum), (x,), (x,)),
+    "jacrev": lambda x: cr.func.jacrev(lambda x: masked_root(cr, x))(x[0]),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_nans_of_transforms_are_found(transform):
+    x = cr.tensor([[4.0, 0.0], [1.0, 1.0]])
+    message, note = found(lambda: TRANSFORMS[transform](x), check_forward=True)
     assert message == "Function 'SqrtBackward0' returned nan values in its 0th output."
     assert "0.0 * inf = nan" in note
+    assert "sent by WhereBackward0" in note
 
 
 def test_mode_is_of_one_thread():

@@ -19,7 +19,7 @@ import numpy as np
 
 from chainrule.core.graph import LEAF_EDGE, PORT, Node
 from chainrule.core.op import Op
-from chainrule.core.tensor import innermost
+from chainrule.core.tensor import Tensor
 from chainrule.core.watch import Watcher
 
 _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
@@ -77,11 +77,18 @@ class Detector:
 
     def kind_in(self, array: Any, nan: bool) -> str | None:
         """Return "nan" or "inf" if an array holds such values and they are looked for."""
-        if not hasattr(array, "dtype") or array.dtype.kind not in "fcV":
+        if not isinstance(array, (np.ndarray, np.generic)) or array.dtype.kind not in "fcV":
             return None
         if nan and np.isnan(array).any():
             return "nan"
         return "inf" if self.check_inf and np.isinf(array).any() else None
+
+
+def bottom(value: Any) -> Any:
+    """Return the array at the bottom of a value of any level, with all examples of a batch."""
+    while isinstance(value, Tensor):
+        value = value._data
+    return value
 
 
 class Watch:
@@ -124,7 +131,7 @@ class Watch:
 
     def _check(self, node: Node, g: Any, gs: list) -> None:
         for i, gi in enumerate(gs):
-            kind = None if gi is None else self.detector.kind_in(innermost(gi), self.detector.check_nan)
+            kind = None if gi is None else self.detector.kind_in(bottom(gi), self.detector.check_nan)
             if kind is not None:
                 error = RuntimeError(f"Function '{node.name()}' returned {kind} values in its {i}th output.")
                 if self.detector.explain:

@@ -11,18 +11,18 @@ from chainrule.core.graph import Node
 from chainrule.core.op import ELEMENTWISE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import values_of
-from chainrule.core.tensor import innermost
+from chainrule.transforms.anomaly import bottom
 
 
 def explained(watch: Any, node: Node, g: Any, gs: list, i: int, kind: str) -> str:
     """Return the explanation of values of a kind in the cotangent that a node sends to its input `i`."""
-    gi = np.asarray(innermost(gs[i]))
+    gi = np.asarray(bottom(gs[i]))
     bad = _bad(gi, kind)
     first = tuple(int(k) for k in np.argwhere(bad)[0])
     op = getattr(node.plan, "op", None)
     name = f"input {i}" if op is None else f"input {i} ('{input_name(op, i)}')"
     lines = [f"{kind} in {int(bad.sum())} of {gi.size} elements of the gradient of {name}{_first(first)}"]
-    came = innermost(g) if g.__class__ is not list else None
+    came = bottom(g) if g.__class__ is not list else None
     if came is not None and _bad(np.asarray(came), kind).any():
         at = _first(np.argwhere(_bad(np.asarray(came), kind))[0])
         lines.append(f"the gradient that came to {node.name()} holds {kind} already{at}")
@@ -55,13 +55,13 @@ def _number(array: Any, place: tuple = ()) -> str:
 def _elementwise(node: Node, op: Op, came: np.ndarray, gi: np.ndarray, first: tuple, i: int, kind: str) -> tuple[Any, str]:
     """Return the place in the result whose contribution is of the kind, and the product that made it."""
     inputs, out = values_of(node)
-    inputs = tuple([innermost(x) for x in inputs])
+    inputs = tuple([bottom(x) for x in inputs])
     rule: Any = op.rules[0 if op.variadic else i]
     params = getattr(node, "params", {})
     token = hush()
     try:
         whole, slope = [
-            np.broadcast_to(rule((g,), inputs, None, innermost(out), None, params, True), came.shape)
+            np.broadcast_to(rule((g,), inputs, None, bottom(out), None, params, True), came.shape)
             for g in (came, np.ones_like(came))
         ]
     finally:
@@ -76,7 +76,7 @@ def _elementwise(node: Node, op: Op, came: np.ndarray, gi: np.ndarray, first: tu
         if x is not None
     )
     if not at and out is not None:
-        at = f"the result {_number(innermost(out), place)}"
+        at = f"the result {_number(np.broadcast_to(np.asarray(bottom(out)), came.shape), place)}"
     where = "" if place == first else f" (element {list(place)} of the result)"
     g, d = _number(came, place), _number(slope, place)
     return place, (
@@ -96,8 +96,8 @@ def _masked(watch: Any, node: Node, place: tuple | None, name: str) -> list[str]
             return ["that 0 is the sum of several gradients that cancel"]
         sender, gi = sent[0]
         came = watch.came[sender.id]
-        came = None if came.__class__ is list else np.asarray(innermost(came))
-        same = came is not None and came.shape == np.asarray(innermost(gi)).shape
+        came = None if came.__class__ is list else np.asarray(bottom(came))
+        same = came is not None and came.shape == np.asarray(bottom(gi)).shape
         if came is not None and not np.any(_at(came, place if same else None)):
             current, place = sender, place if same else None
             continue
@@ -122,14 +122,14 @@ def _origin(watch: Any, node: Node, place: tuple | None) -> list[str]:
             return []
         sender, gi = sent[0]
         came = watch.came[sender.id]
-        came = None if came.__class__ is list else np.asarray(innermost(came))
+        came = None if came.__class__ is list else np.asarray(bottom(came))
         if came is None or np.isfinite(came).all():
             return [f"that infinite gradient was made by {_named(sender)}"]
-        current, at = sender, at if came.shape == np.asarray(innermost(gi)).shape else None
+        current, at = sender, at if came.shape == np.asarray(bottom(gi)).shape else None
 
 
 def _at(g: Any, place: tuple | None) -> np.ndarray:
-    array = np.asarray(innermost(g))
+    array = np.asarray(bottom(g))
     return array if place is None or len(place) != array.ndim else array[place]
 
 
@@ -143,7 +143,7 @@ def _operands(node: Node, kind: str) -> list[str]:
     outs = out if out.__class__ is tuple else (out,)
     named = [(f"'{input_name(op, k)}'", x) for k, x in enumerate(inputs)] + [("the result", o) for o in outs]
     for name, x in named:
-        array = None if x is None else np.asarray(innermost(x))
+        array = None if x is None else np.asarray(bottom(x))
         if array is not None and array.dtype.kind in "fc" and not np.isfinite(array).all():
             bad = ~np.isfinite(array)
             found.append(f"{name} holds {_number(array[bad][0])}{_first(np.argwhere(bad)[0])}")
