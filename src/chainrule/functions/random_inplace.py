@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.core import dtype as dtypes
-from chainrule.core.generator import Generator, default_generator
+from chainrule.core.generator import Generator
 from chainrule.core.inplace import assign
 from chainrule.core.tensor import Tensor, innermost
-from chainrule.functions.random import draw_integers, draw_normal, draw_uniform, drawn
+from chainrule.functions.draw import draw_integers, draw_normal, draw_uniform, drawn, rng_of
 from chainrule.ops.compare import lt
 from chainrule.ops.shape import detach
 
@@ -25,10 +25,6 @@ def _filled(self: Tensor, name: str, draw: Callable[[tuple, np.dtype], Any]) -> 
     numpy = self.dtype.numpy
     values = lambda shape: np.asarray(draw(shape, numpy)).astype(numpy, copy=False)
     return assign(self, lambda: drawn(values, tuple(self.shape)), name)
-
-
-def _rng(generator: Generator | None) -> np.random.Generator:
-    return (generator or default_generator).rng
 
 
 def _continuous(self: Tensor, name: str) -> None:
@@ -95,7 +91,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     if not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
     p = detach(p) if isinstance(p, Tensor) else p
-    return assign(self, lambda: lt(drawn(lambda shape: _rng(generator).random(shape), tuple(self.shape)), p), "bernoulli_")
+    return assign(self, lambda: lt(drawn(lambda shape: rng_of(generator).random(shape), tuple(self.shape)), p), "bernoulli_")
 
 
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
@@ -110,7 +106,9 @@ def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None 
     _continuous(self, "Exponential")
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _filled(self, "exponential_", lambda shape, numpy: _rng(generator).standard_exponential(shape, _real(numpy)) / lambd)
+    return _filled(
+        self, "exponential_", lambda shape, numpy: rng_of(generator).standard_exponential(shape, _real(numpy)) / lambd
+    )
 
 
 def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None) -> Tensor:
@@ -125,7 +123,7 @@ def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Gen
     _continuous(self, "Cauchy")
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    return _filled(self, "cauchy_", lambda shape, numpy: _rng(generator).standard_cauchy(shape) * sigma + median)
+    return _filled(self, "cauchy_", lambda shape, numpy: rng_of(generator).standard_cauchy(shape) * sigma + median)
 
 
 def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None) -> Tensor:
@@ -157,7 +155,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
         raise NotImplementedError(f"\"geometric_cpu\" not implemented for '{self.dtype.old_name}'")
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return _filled(self, "geometric_", lambda shape, numpy: _rng(generator).geometric(p, shape))
+    return _filled(self, "geometric_", lambda shape, numpy: rng_of(generator).geometric(p, shape))
 
 
 def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
