@@ -13,9 +13,10 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core.graph import LEAF, Node, Port, freed_error, new, next_id
-from chainrule.core.mode import modes, no_grad
+from chainrule.core.held import REVEALED, Versions, all_held, held, held_out, revive
+from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
-from chainrule.core.saved import PACKED, modified_error, pack, pack_constant, pack_output, unpack
+from chainrule.core.saved import PACKED, pack, pack_constant, pack_output
 from chainrule.core.tensor import Tensor, marked_as, version_of, wrap_at
 
 ndarray = np.ndarray
@@ -45,120 +46,6 @@ def unbroadcast(g: Any, shape: tuple) -> Any:
     if g.shape == shape:
         return g
     return TABLE["sum_to"].call(g, shape=shape)
-
-
-# -- saved values ------------------------------------------------------------------------------------------------------
-
-
-def held(value: Any, node: Node, level: int) -> Any:
-    """Return a saved input as a pass sees it; raise if it was written to since it was saved.
-
-    `level` is the graph's for a plain pass, which works on payloads; a pass that is itself recorded (`create_graph`)
-    gives ``~level``, which no tensor has, and gets the tensors themselves.
-    """
-    if isinstance(value, Tensor):
-        version = value._ver
-        if version is not None and version.stamp > node.id:
-            unpack(value, node)  # raises
-        return value._data if value._level == level else value
-    return _opened(value, node, level) if value.__class__ in PACKED else value
-
-
-def held_out(node: Node, level: int) -> Any:
-    """Return the saved result as a pass sees it; raise if it was written to since."""
-    out, version = node.out, node.version
-    if out is None:
-        raise freed_error()
-    if version is not None and version.stamp > node.id:
-        if out.__class__ is tuple:
-            return _Results(out, node, level)
-        if out.__class__ in PACKED:
-            return _opened(out, node, level)
-        raise modified_error(node, version, out, node, 0)
-    if level >= 0:
-        return out
-    if out.__class__ is tuple:
-        return tuple([_revive(~level, o, Port(node, i)) for i, o in enumerate(out)])
-    return _revive(~level, out, node)
-
-
-def _opened(kept: Any, node: Node, level: int) -> Any:
-    if level < 0:
-        return kept.tensor(node)
-    with no_grad():  # hooks see the mode of the pass
-        t = kept.tensor(node)
-    return t._data if t._level == level else t
-
-
-class _Versions:
-    """The version counters of several results, None for those that no write reaches."""
-
-    __slots__ = ("each",)
-
-    def __init__(self, each: tuple):
-        self.each = each
-
-    @property
-    def stamp(self) -> int:
-        """The node id current at the last write to any."""
-        return max([v.stamp for v in self.each if v is not None], default=0)
-
-
-class _Revealed:
-    """The version of results that are kept as `SavedTensor`s: not to be read as they are."""
-
-    stamp = float("inf")
-
-
-_REVEALED = _Revealed()
-
-
-class _Results(tuple):
-    """Several saved results, packed by hooks or some written to since: one is unpacked or raises when a rule reads it."""
-
-    _node: Node
-    _level: int
-
-    def __new__(cls, out: tuple, node: Node, level: int) -> _Results:
-        made = super().__new__(cls, out)
-        made._node, made._level = node, level
-        return made
-
-    def __getitem__(self, index: Any) -> Any:
-        node, value = self._node, super().__getitem__(index)
-        if value.__class__ in PACKED:
-            return _opened(value, node, self._level)
-        version = node.version.each[index]
-        if version is not None and version.stamp > node.id:
-            raise modified_error(node, version, value, node, index)
-        return value if self._level >= 0 else _revive(~self._level, value, Port(node, index))
-
-    def __iter__(self) -> Any:
-        return iter([self[i] for i in range(len(self))])
-
-
-def _revive(level: int, payload: Any, edge: Any) -> Tensor:
-    t = wrap_at(level, payload)
-    t._node = edge
-    return t
-
-
-def _values(node: Node, level: int) -> tuple[tuple, Any]:
-    plan = node.plan
-    saved: tuple = ()
-    if plan.keeps:
-        if node.saved is None:
-            raise freed_error()
-        saved = (node.saved,) if plan.single else node.saved
-    inputs = tuple([None if v is None else held(v, node, level) for v in saved])
-    return inputs, held_out(node, level) if plan.saves_out else None
-
-
-def values_of(node: Node) -> tuple[tuple, Any]:
-    """Return what a node saved, inputs and result, None where it did not; for whoever looks, not for rules."""
-    level = next((about.level for about in getattr(node, "_results", {}).values()), 0)
-    inputs, out = _values(node, level)
-    return tuple([None if x.__class__ is tuple else x for x in inputs]), out
 
 
 # -- plans -------------------------------------------------------------------------------------------------------------
@@ -227,7 +114,7 @@ def _general_pull(steps: tuple, flat: bool, single: bool, width: int) -> Callabl
     """Return the pull of any op of a fixed number of inputs; `flat` for elementwise ones."""
 
     def pull(node: Node, g: Any, level: int) -> Any:
-        inputs, out = _values(node, level)
+        inputs, out = all_held(node, level)
         shapes = node.shapes
         gs: list = [None] * width
         for i, rule in steps:
@@ -242,7 +129,7 @@ def _variadic_pull(rule: Rule) -> Callable:
     """Return the pull of a variadic op: its one rule returns one cotangent per input."""
 
     def pull(node: Node, g: Any, level: int) -> Any:
-        inputs, out = _values(node, level)
+        inputs, out = all_held(node, level)
         return rule((g,), (inputs,), (node.shapes,), out, None, node.params, level == 0)
 
     return pull
@@ -286,7 +173,7 @@ def _unary_pull(rule: Rule) -> Callable:
         return pull_in
 
     def pull_any(node: Node, g: Any, level: int) -> Any:
-        inputs, out = _values(node, level)
+        inputs, out = all_held(node, level)
         values = [out if kind is OUT else inputs[0] for kind in kinds]
         return raw(g, *values) if level == 0 else f(g, *values)
 
@@ -412,11 +299,11 @@ def reveal_output(node: Node, level: int) -> Any:
     out, several = node.out, node.out.__class__ is tuple
     outs = out if several else (out,)
     if outs[0].__class__ not in PACKED:
-        made = [_revive(level, o, (Port(node, i) if several else node) if is_inexact(o) else None) for i, o in enumerate(outs)]
+        made = [revive(level, o, (Port(node, i) if several else node) if is_inexact(o) else None) for i, o in enumerate(outs)]
         for t, version in zip(made, getattr(node.version, "each", (node.version,)), strict=False):
             t._ver = version
         kept = tuple([pack_output(t, i) if t._node else pack_constant(t) for i, t in enumerate(made)])
-        node.out, node.version = kept if several else kept[0], _REVEALED
+        node.out, node.version = kept if several else kept[0], REVEALED
     return node.out
 
 
@@ -457,7 +344,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
                 if is_inexact(t._data):
                     t._node = Port(node, i) if several else node
             if node.out is not None and several and not level:
-                node.version = _Versions(tuple([version_of(t) if t._data.__class__ is ndarray else None for t in made]))
+                node.version = Versions(tuple([version_of(t) if t._data.__class__ is ndarray else None for t in made]))
             elif node.out is not None and outs.__class__ is ndarray:
                 node.version = version_of(made[0])
             if modes().saving is not None:

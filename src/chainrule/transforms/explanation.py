@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.core.exhibit import input_name
 from chainrule.core.graph import Node
+from chainrule.core.held import values_of
 from chainrule.core.op import ELEMENTWISE, Op
 from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import values_of
 from chainrule.transforms.anomaly import bottom
 
 
