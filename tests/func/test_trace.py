@@ -313,6 +313,18 @@ def test_writes_to_the_argument_do_not_reach_the_caller():
     assert x.tolist() == [1.0, 2.0]
 
 
+def test_results_are_as_new_or_as_captured_as_the_functions():
+    w = t([1.0, 2.0])
+    graph = trace(lambda x: (cr.zeros(2, dtype=F64), w, x, np.ones(2), cr.arange(3)[1:]))(t([0.0, 0.0]))
+    x = t([3.0, 4.0])
+    out = graph(x)
+    assert out[1] is w
+    assert out[2] is x
+    for o in (out[0], out[3], out[4]):
+        o.fill_(7)
+    assert [o.tolist() for o in graph(x)] == [[0.0, 0.0], [1.0, 2.0], [3.0, 4.0], [1.0, 1.0], [1, 2]]
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 

@@ -193,7 +193,7 @@ class Tracer:
             found = self._known[id(value)] = (_variable_of(value), value)
             if not isinstance(value, Tensor):
                 kept = wrap(value)
-            elif self._is_inside(value):
+            elif self.is_inside(value):
                 kept = wrap(None)
                 take(kept, value)
             else:
@@ -205,7 +205,8 @@ class Tracer:
         """Return a value of a lower level as a traced constant."""
         return self.traced(value, self.constant(value))
 
-    def _is_inside(self, t: Tensor) -> bool:
+    def is_inside(self, t: Tensor) -> bool:
+        """Tell whether the function made this tensor's memory."""
         return getattr(root_of(t)._meta, "made", 0) >= self.level
 
     def before_write(self, target: Tensor) -> None:
@@ -219,7 +220,7 @@ class Tracer:
         base = root_of(target)
         if base._level == self.level:
             return
-        if not self._is_inside(base):
+        if not self.is_inside(base):
             raise TraceError(
                 f"a write in place to a tensor from outside the traced function{_at()}: the graph would not repeat it. Pass "
                 "the tensor as an argument and return its new values."
@@ -300,7 +301,13 @@ def _output(tracer: Tracer, out: Any) -> Any:
     level = out._level if isinstance(out, Tensor) else 0
     if level > tracer.level:
         raise TraceError("the traced function returns a value of a transform that has ended; return it from that transform")
-    return out._tangent if level == tracer.level else tracer.constant(out)  # type: ignore[union-attr]
+    if level == tracer.level:
+        return out._tangent  # type: ignore[union-attr]
+    if isinstance(out, Tensor) and not tracer.is_inside(out):
+        return tracer.constant(out)
+    # What the function makes is new in every run: writing to one result must not change the next.
+    made = tracer.traced(out._data if isinstance(out, Tensor) and not level else out, tracer.constant(out))
+    return tracer.process(TABLE["clone"], (made,), {})._tangent
 
 
 def is_captured(value: Tensor) -> bool:
