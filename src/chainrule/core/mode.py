@@ -1,179 +1,27 @@
-"""Grad mode: whether operations are recorded. Per thread and context, switched by context managers that are also decorators."""
+"""Grad modes: whether operations are recorded. Per thread and context, switched by context managers that are also decorators.
+
+The record that they switch is ``core.state``'s, whose names can be had from here as well.
+"""
 
 from __future__ import annotations
 
 import functools
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from contextvars import ContextVar, Token
-from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from contextvars import Token
+from typing import Any, TypeVar
+
+from chainrule.core.state import ARGUMENT, Mapped, Mark, Mode, back, modes, recording, scope, set_modes, switch
+
+__all__ = [
+    "ARGUMENT", "Decorator", "Mapped", "Mark", "Mode", "back", "enable_grad", "inference_mode", "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "modes", "no_grad", "recording", "scope",
+    "set_grad_enabled", "set_modes", "switch",
+]  # fmt: skip
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 # Code flags, which the module inspect would read too, for 10 ms of import.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
-
-
-_NO_LEVELS: dict[int, list] = {}
-
-
-class Mode:
-    """The modes of one thread and context: a record that is never changed, only replaced.
-
-    A context variable holds it, so that asyncio's tasks, which interleave on one thread, each keep their own; reading one
-    takes a third of the time of a `threading.local` (10 against 36 ns, which every recorded op pays).
-
-    Attributes
-    ----------
-    grad, inference : bool
-        Grad mode and inference mode, as the user set them.
-    floor : int
-        The lowest level that is recorded: above 0 in a transform called under `no_grad`.
-    scope : int
-        The level of the innermost transform that is running.
-    open : dict
-        `forward_ad`'s levels that are open → weak references to tensors that took their values in place.
-    saving : tuple or None
-        The (pack, unpack) hooks in force for saved tensors.
-    no_saving : str or None
-        Why there may be none, where that is forbidden.
-    on_write : callable or None
-        Called with a tensor that is about to be written to in place.
-    anomaly : object or None
-        What anomaly mode checks, where it is on.
-    draws : object or None
-        Notes the states of generators before they draw (`core.generator.Draws`).
-    watchers : tuple
-        What stands around every kernel (`dispatch.compute`), innermost last: profilers, selective checkpoints.
-    multithreading, layout : bool
-        Whether passes deep inside others may run in threads of their own; whether gradients take their tensors' strides.
-    tracer : object or None
-        The innermost trace that is running: `dispatch.run` asks it whether it takes an op.
-    mapped : tuple of Mapped
-        The calls of `vmap` that are running, outermost first: random functions look at them.
-    record : bool
-        Derived: grad mode and not inference mode.
-    watched : bool
-        Derived: something looks at every recorded op: anomaly mode, hooks on saved tensors.
-    plain : bool
-        Derived: `record`, and nothing else out of the ordinary.
-    clear : bool
-        Derived: `record`, and nothing looks at ops as they run: what hot paths above level 0 ask, beside the floor.
-    detour : bool
-        Derived: neither `plain` nor merely not recorded, so that the hot path leaves the op to `dispatch.run`.
-    meta : Mark or None
-        Derived: what a fresh tensor's `_meta` starts as.
-    """
-
-    __slots__ = (
-        "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta", "multithreading",
-        "no_saving", "on_write", "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        grad: bool = True,
-        inference: bool = False,
-        floor: int = 0,
-        scope: int = 0,
-        open: dict = _NO_LEVELS,
-        saving: tuple | None = None,
-        no_saving: str | None = None,
-        anomaly: Any = None,
-        watchers: tuple = (),
-        tracer: Any = None,
-        draws: Any = None,
-        multithreading: bool = True,
-        layout: bool = True,
-        on_write: Callable | None = None,
-        mapped: tuple[Mapped, ...] = (),
-    ):
-        self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
-        self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
-        self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
-        self.multithreading, self.layout, self.mapped = multithreading, layout, mapped
-        self.watched = watched = saving is not None or anomaly is not None
-        self.record = record = grad and not inference
-        self.clear = clear = record and not (watched or watchers or tracer is not None)
-        self.plain = plain = clear and not (floor or scope)
-        self.detour = not plain and (record or bool(watchers) or tracer is not None)
-        self.meta = Mark(inference, scope) if inference or scope else None
-
-    def having(self, **flags: Any) -> Mode:
-        """Return this record with some flags changed."""
-        made = Mode(**dict(zip(_FLAGS, _flags(self), strict=True), **flags))
-        ordinary = _ORDINARY[made.grad, made.inference]
-        return ordinary if _flags(ordinary) == _flags(made) else made
-
-    def graded(self, grad: bool, inference: bool) -> Mode:
-        """Return this record with another grad mode and inference mode."""
-        if self is _ORDINARY[self.grad, self.inference]:
-            return _ORDINARY[grad, inference]
-        return self.having(grad=grad, inference=inference)
-
-
-_FLAGS = (
-    "grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
-    "multithreading", "layout", "on_write", "mapped",
-)  # fmt: skip
-_flags = attrgetter(*_FLAGS)
-
-
-class Mapped(NamedTuple):
-    """What random functions need to know of a call of `vmap`.
-
-    Attributes
-    ----------
-    level, size : int
-        Its level, and how many examples it has.
-    randomness : str
-        "error", "same" or "different".
-    lift : callable
-        Returns the value of its level for one a level down with the batch axis first.
-    """
-
-    level: int
-    size: int
-    randomness: str
-    lift: Callable[[Any], Any]
-
-
-class Mark:
-    """The `_meta` of plain tensors made in inference mode, or in a transform of level `made`; shared by all of them."""
-
-    __slots__ = ("inference", "made")
-
-    def __init__(self, inference: bool, made: int):
-        self.inference, self.made = inference, made
-
-
-ARGUMENT = Mark(False, 0)  # of the arguments of a function under `vmap`, whose writes reach the caller's tensors
-
-_ORDINARY = {(grad, inference): Mode(grad, inference) for grad in (True, False) for inference in (True, False)}
-_current: ContextVar[Mode] = ContextVar("chainrule.mode", default=_ORDINARY[True, False])
-modes = _current.get
-set_modes = _current.set
-
-
-def switch(**flags: Any) -> None:
-    """Set some of this context's modes."""
-    set_modes(modes().having(**flags))
-
-
-def back(entered: Mode, before: Mode, *flags: str, token: Token | None = None) -> None:
-    """Set flags back to what they were before a block, which may have set others that are to last.
-
-    With the token of :data:`set_modes` a context that held no modes holds none again: setting any context variable, such as
-    the one that silences NumPy, costs 130 ns in an empty context and 180 in any other.
-    """
-    now = modes()
-    if now is entered and token is not None:
-        try:
-            _current.reset(token)
-        except ValueError:  # a generator that was entered in one context and is closed in another
-            set_modes(before)
-    else:
-        set_modes(before if now is entered else now.having(**{name: getattr(before, name) for name in flags}))
 
 
 def _grade(grad: bool, inference: bool) -> tuple[Mode, Mode, Token]:
@@ -299,49 +147,6 @@ async def _drive_async(inner: AsyncGenerator, mode: Decorator) -> AsyncGenerator
                 step, value = inner.athrow, error
     except StopAsyncIteration:
         return
-
-
-class scope:  # noqa: N801 - a context manager like the others
-    """A transform of a level is running: plain tensors made inside are marked as its own, so that it may write to them.
-
-    Other flags of the record may be given too.
-    """
-
-    __slots__ = ("_before", "_entered", "_flags", "_token")
-
-    def __init__(self, level: int, **flags: Any):
-        self._flags = {"scope": level, **flags}
-
-    def __enter__(self) -> None:
-        self._before = before = modes()
-        self._entered = before.having(**self._flags)
-        self._token = set_modes(self._entered)
-
-    def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, *self._flags, token=self._token)
-
-
-class recording:  # noqa: N801 - a context manager like the others
-    """The scope of a reverse-mode transform: it records its own level and above; below, recorded is what the caller records."""
-
-    __slots__ = ("_before", "_entered", "_level", "_token")
-
-    def __init__(self, level: int):
-        self._level = level
-
-    def __enter__(self) -> None:
-        self._before = m = modes()
-        level = self._level
-        floor = m.floor if m.record else level
-        # `having` would take 3 µs of the 20 that a small gradient takes
-        self._entered = Mode(
-            True, False, floor, level, m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
-            m.multithreading, m.layout, m.on_write, m.mapped,
-        )  # fmt: skip
-        self._token = set_modes(self._entered)
-
-    def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, "grad", "inference", "floor", "scope", token=self._token)
 
 
 class _DecoratorMode(_Mode):
