@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import weakref
 
 import numpy as np
@@ -115,6 +116,22 @@ def test_values_are_freed_when_nothing_needs_them(monkeypatch):
     graph(t(1.0))
     assert len(alive) == 20
     assert max(alive) <= 3
+
+
+def test_nothing_of_a_trace_stays_without_the_garbage_collector():
+    kinds = ("Tracer", "Equation", "Variable", "Traced", "Graph")
+    count = lambda: sum(type(o).__name__ in kinds for o in gc.get_objects())
+    w = t([1.0, 2.0], requires_grad=True)
+    gc.collect()
+    gc.disable()
+    try:
+        before = count()
+        graph = trace(lambda x: (cr.sin(x) * w).sum())(t([1.0, 1.0]))
+        grad(graph)(t([1.0, 2.0]))
+        del graph
+        assert count() == before
+    finally:
+        gc.enable()
 
 
 # -- composition -------------------------------------------------------------------------------------------------------

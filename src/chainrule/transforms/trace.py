@@ -180,6 +180,10 @@ class Tracer:
             self._lowered = mode, mode.having(tracer=self.outer, mapped=mapped)
         return self._lowered[1]
 
+    def forget(self) -> None:
+        """Let go of modes, which hold this trace: it is over."""
+        self._lowered = (None, None)
+
     def traced(self, payload: Any, variable: Variable) -> Traced:
         """Return the traced value of a payload and its variable."""
         t: Any = wrap(payload, self.kind)
@@ -291,6 +295,7 @@ def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: 
             switch(tracer=tracer.outer)
     outs, out_spec = tree_flatten(result)
     outputs = [_output(tracer, out) for out in outs]
+    tracer.forget()
     inputs = [a for a in arguments if a.__class__ is Variable]
     return Graph(inputs, tracer.constants, tracer.equations, outputs, arguments, in_spec, out_spec)
 
