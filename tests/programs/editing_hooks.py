@@ -52,6 +52,14 @@ total = torch.norm(torch.stack([p.grad.norm() for p in model.parameters()]))
 print(total)
 
 
+seen = {}
+for name, module in model.named_children():
+    module.register_forward_hook(lambda m, i, o, name=name: seen.update({name: tuple(o.shape)}))
+    module.register_full_backward_hook(lambda m, gi, go, name=name: seen.update({name + " grad": tuple(go[0].shape)}))
+model(torch.randn(3, 4)).sum().backward()
+print(sorted(seen.items()))
+
+
 class ScaleGrad(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, scale):

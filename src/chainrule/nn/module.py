@@ -14,6 +14,7 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.device import device
 from chainrule.core.mode import no_grad
 from chainrule.core.tensor import Tensor
+from chainrule.nn.hooks import Hooked
 from chainrule.nn.parameter import Buffer, Parameter
 from chainrule.nn.state import Stateful
 
@@ -31,7 +32,7 @@ def typename(value: Any) -> str:
     return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-class Module(Stateful):
+class Module(Hooked, Stateful):
     """Base of all neural network modules: subclass it, call ``super().__init__()``, define `forward`.
 
     Attributes
@@ -65,10 +66,6 @@ class Module(Stateful):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what `forward` does."""
-        return self.forward(*args, **kwargs)
 
     # -- registration ----------------------------------------------------------------------------------------------
 
