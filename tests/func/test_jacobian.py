@@ -85,6 +85,7 @@ CALLS = {
     "a number returned forward": lambda t, x: t.func.jacfwd(lambda x: 3)(x),
     "integers": lambda t, x: t.func.jacrev(lambda x: x)(x.long()),
     "no aux": lambda t, x: t.func.jacfwd(lambda x: x, has_aux=True)(x),
+    "random numbers": lambda t, x: t.func.jacfwd(lambda x: x * t.randn(3))(x),
 }  # fmt: skip
 
 
@@ -209,6 +210,16 @@ def test_chunks_draw_the_same_random_numbers():
         cr.manual_seed(0)
         J = cr.func.jacobian(f, mode=mode, chunk_size=chunk)(x)
         np.testing.assert_allclose(J.numpy(), np.diag(expected.numpy()))
+    drawn = []
+    for randomness, chunk in itertools.product(("same", "different"), (None, 4)):
+        cr.manual_seed(0)
+        J, aux = cr.func.jacobian(
+            lambda x: (f(x), x + 1), has_aux=True, mode="forward", randomness=randomness, chunk_size=chunk
+        )(x)  # fmt: skip
+        assert aux.tolist() == [2] * 6
+        drawn.append(np.diag(J.numpy()))
+    np.testing.assert_allclose(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], drawn[2])
 
 
 def test_entries_of_a_result_are_differentiable():

@@ -5,6 +5,7 @@ Forward accumulation, `jvp`; reverse accumulation, `vjp` and `grad`; batches, `v
 
 from __future__ import annotations
 
+from chainrule.func.axes import rearrange
 from chainrule.func.batch import vmap
 from chainrule.func.custom_rules import custom_jvp, custom_vjp
 from chainrule.func.forward import jvp, linearize
@@ -38,6 +39,7 @@ __all__ = [
     "laplacian",
     "linear_solve",
     "linearize",
+    "rearrange",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
     "trace",
