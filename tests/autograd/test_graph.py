@@ -108,6 +108,17 @@ def saved_by_name(lib, say):
     say.error(lambda: y.grad_fn._saved_self)
 
 
+def names_of_what_ops_save(lib, say):
+    a, b = leaf(lib, 0.5, 0.7), leaf(lib, 0.3, 0.9)
+    m = lib.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for t in (
+        a * b, a / b, a**b, a.exp(), a.log(), a.sin(), a.tanh(), a.sqrt(), a.relu(), a.sigmoid(), a.erf(), a.abs(), -a,
+        lib.atan2(a, b), lib.maximum(a, b), lib.where(a > 0.6, a, b), m @ m[0], m.sum(0), m.permute(1, 0), m.transpose(0, 1),
+        m.flip(0), m.tril(), m.diagonal(), m.index_select(0, lib.tensor([0, 1])), m.log_softmax(0), m.norm(), a.clamp(0, 1),
+    ):  # fmt: skip
+        say(t.grad_fn.name(), sorted({name for name in dir(t.grad_fn) if name.startswith("_saved")}))
+
+
 def hooks_on_one_saved_tensor(lib, say):
     x = leaf(lib, 1.0, 2.0)
     y = (x + 1).exp()
@@ -220,6 +231,7 @@ PROGRAMS = [
     edges_to_one_of_several_outputs,
     errors_of_edges,
     saved_by_name,
+    names_of_what_ops_save,
     hooks_on_one_saved_tensor,
     hooks_on_a_saved_input,
     modified,

@@ -15,8 +15,12 @@ from chainrule.core.tensor import Tensor
 
 _INPUTS = {"x": "self", "y": "other", "condition": "condition"}
 _OWN = {
-    ("bmm", "y"): "mat2", ("dot", "y"): "tensor", ("matmul", "y"): "mat2", ("mm", "y"): "mat2", ("mv", "y"): "vec",
-    ("pow", "y"): "exponent",
+    ("bmm", "y"): "mat2", ("clamp", "high"): "max", ("clamp", "low"): "min", ("diagonal", "a"): "dim1",
+    ("diagonal", "b"): "dim2", ("dot", "y"): "tensor", ("flip", "axis"): "dims", ("index", "i"): "indices",
+    ("index_select", "i"): "index", ("lerp", "w"): "weight", ("lerp", "y"): "end", ("matmul", "y"): "mat2",
+    ("mm", "y"): "mat2", ("mv", "y"): "vec",
+    ("permute", "order"): "dims", ("pow", "y"): "exponent", ("transpose", "a"): "dim0", ("transpose", "b"): "dim1",
+    ("tril", "k"): "diagonal", ("triu", "k"): "diagonal", ("vector_norm", "order"): "ord",
 }  # fmt: skip
 _PARAMS = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
 
@@ -49,7 +53,7 @@ def _sources(node: Node) -> dict[str, tuple]:
             elif kind is OUT:
                 found["_saved_result"] = (OUT, 0)
     for name in op.params:
-        found[f"_saved_{_PARAMS.get(name, name)}"] = ("param", name)
+        found[f"_saved_{_OWN.get((op.name, name)) or _PARAMS.get(name, name)}"] = ("param", name)
     return found
 
 
