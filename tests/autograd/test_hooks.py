@@ -392,7 +392,20 @@ def multi_grad_errors(lib, say):
     say.error(lambda: register((x, lib.ones(1)), print))
 
 
+def hooks_under_batched_cotangents(lib, say):
+    x = leaf(lib, 1.0, 2.0)
+    y = x * x
+    y.register_hook(lambda g: g * 2)
+    x.register_hook(lambda g: g * 10)
+    y.grad_fn.register_hook(lambda to, frm: (to[0] * 3, to[1]))
+    y.grad_fn.register_prehook(lambda gs: (gs[0] + 1,))
+    rows = lib.eye(2, dtype=lib.float64)
+    say(lib.autograd.grad(y, x, rows, is_grads_batched=True, retain_graph=True))
+    say(lib.func.vmap(lambda v: lib.autograd.grad(y, x, v, retain_graph=True)[0])(rows))
+
+
 PROGRAMS = [
+    hooks_under_batched_cotangents,
     order_in_backward,
     order_in_a_second_pass,
     order_in_grad_of_leaf,

@@ -83,17 +83,40 @@ def _nodes(edges: Iterable[Any]) -> list[Node]:
 
 
 def run_pass(
-    roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None = None, adds: bool = True
+    roots: Roots,
+    level: int,
+    create_graph: bool,
+    retain_graph: bool,
+    paths: Paths | None = None,
+    adds: bool = True,
+    known: bool = False,
 ) -> Leaves:
     """Pull the roots' cotangents back to the leaves, adding to their `.grad` if `adds`; or along `paths` to their targets.
 
     Cotangents are payloads of a graph of the given level, or tensors of that level when `create_graph`; or of any transform
     above, for which the graph is a constant linear map. The leaves' cotangents are returned; those that `paths` captured are
-    there.
+    there. `known` says that :func:`_known_pass` calls.
     """
-    if USER_CODE:
+    if USER_CODE and not known:
         return _known_pass(roots, level, create_graph, retain_graph, paths, adds)
-    return _pass(roots, level, create_graph, retain_graph, paths, adds)
+    token = hush()
+    try:
+        if create_graph:
+            with enable_grad():
+                return _run(roots, level, True, retain_graph, paths, adds)
+        if not level and _is_above(roots):
+            return _run_above(roots, level, retain_graph, paths, adds)
+        if LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
+            return _run(roots, level, False, retain_graph, paths, adds)
+        leaves = _sweep(roots, level, False, retain_graph, paths)
+        if adds:
+            if paths is None:
+                accumulate(leaves.values(), level, False)
+            elif paths.accumulates:
+                accumulate(_wanted(leaves, paths), level, False)
+        return leaves
+    finally:
+        unhush(token)
 
 
 def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
@@ -105,30 +128,12 @@ def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool
     this = [roots, paths, None, depth, None]
     token = RUNNING.set(this)
     try:
-        leaves = _pass(roots, level, create_graph, retain_graph, paths, adds)
+        leaves = run_pass(roots, level, create_graph, retain_graph, paths, adds, known=True)
         if this[2] is not None:
             call_back(this)
         return leaves
     finally:
         RUNNING.reset(token)
-
-
-def _pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
-    token = hush()
-    try:
-        if create_graph:
-            with enable_grad():
-                return _run(roots, level, True, retain_graph, paths, adds)
-        if not level and _is_above(roots):
-            return _run_above(roots, level, retain_graph, paths, adds)
-        if LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
-            return _run(roots, level, False, retain_graph, paths, adds)
-        leaves = _sweep(roots, level, False, retain_graph, paths)
-        if adds and (paths is None or paths.accumulates):
-            accumulate(_wanted(leaves, paths), level, False)
-        return leaves
-    finally:
-        unhush(token)
 
 
 def _is_above(roots: Roots) -> bool:
