@@ -27,18 +27,22 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.core.mode import is_grad_enabled, no_grad
 from chainrule.core.tensor import Tensor
-from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.core.tree import tree_flatten
 from chainrule.transforms import custom
 from chainrule.transforms.custom import BackwardCFunction, FunctionCtx
+
+if TYPE_CHECKING:
+    from chainrule.autograd.legacy import InplaceFunction, NestedIOFunction
 
 __all__ = [
     "BackwardCFunction",
     "Function",
     "FunctionCtx",
+    "FunctionMeta",
     "InplaceFunction",
     "NestedIOFunction",
     "once_differentiable",
@@ -54,153 +58,10 @@ class VmapInfo(NamedTuple):
     randomness: str
 
 
-class Function(FunctionCtx):
-    """An operation whose derivatives you write: subclass it, and call the subclass through `apply`.
-
-    All methods are static. `forward` computes the result, on plain tensors and unrecorded, in one of two styles:
-
-    - ``forward(ctx, *args)`` keeps on `ctx` what the rules will need;
-    - ``forward(*args)`` leaves that to ``setup_context(ctx, inputs, output)``.
-
-    `backward` (or its other name, `vjp`) takes the gradients of the results and returns those of the arguments; `jvp` takes
-    tangents of the arguments and returns those of the results; `vmap`, or ``generate_vmap_rule = True``, says how a batch is
-    computed. Each is needed only for its transform. Rules written with chainrule's operations can be differentiated again.
-
-    Attributes
-    ----------
-    generate_vmap_rule : bool
-        Under `vmap`, run the methods on batched values; right if they are written with chainrule's operations.
-    clear_saved_tensors_on_access : bool
-        Free what was saved when `backward` reads ``ctx.saved_tensors``, which it can then do once.
-    boxed_grads_call : bool
-        `backward` gets its gradients in one list, so that it can drop each when it is done with it.
-
-    Examples
-    --------
-    A rounding that passes gradients straight through:
-
-    >>> import chainrule as cr
-    >>> class Round(cr.autograd.Function):
-    ...     @staticmethod
-    ...     def forward(x):
-    ...         return x.round()
-    ...
-    ...     @staticmethod
-    ...     def setup_context(ctx, inputs, output):
-    ...         pass
-    ...
-    ...     @staticmethod
-    ...     def backward(ctx, grad):
-    ...         return grad
-    >>> cr.func.grad(lambda x: (Round.apply(x) ** 2).sum())(cr.tensor([0.6, 1.7]))
-    tensor([2., 4.])
-    """
-
-    generate_vmap_rule = False
-    clear_saved_tensors_on_access = False
-    boxed_grads_call = False
-    _rules: _UserRules
-    _backward_cls: type[BackwardCFunction]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        named = {"_forward_cls": cls, "_function_name": cls.__name__, "__module__": cls.__module__}
-        cls._backward_cls = type(f"{cls.__name__}Backward", (BackwardCFunction,), named)
-        cls._rules = _UserRules(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        warnings.warn(
-            f"{self.__class__} should not be instantiated. Methods on autograd functions are all static, so you should invoke "
-            "them on the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise: functions are called through the class, ``MyFunction.apply(...)``."""
-        raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
-            "with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
-        )
-
-    @staticmethod
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        """Compute the result: ``forward(ctx, *args)``, or ``forward(*args)`` beside `setup_context`."""
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Any) -> Any:
-        """Keep on `ctx` what the rules will need of the arguments and the result of `forward`."""
-        raise NotImplementedError("setup_context is not implemented.")
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        """Return the gradient of each argument (None for what is not differentiated), given those of the results."""
-        raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
-            "mode AD."
-        )
-
-    vjp = backward
-
-    @staticmethod
-    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
-        """Return the tangent of each result (None for what has none), given those of the arguments."""
-        raise NotImplementedError(
-            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
-        )
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
-        """Return ``(output, out_dims)`` for a batch: ``in_dims`` says which axis of each argument is the batch's, or None."""
-        raise NotImplementedError(
-            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True."
-        )
-
-    @classmethod
-    def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Call the function.
-
-        Parameters
-        ----------
-        *args, **kwargs
-            `forward`'s; those that are tensors are differentiated in. Keyword arguments take their places among `forward`'s
-            parameters, in the order of which `backward` returns gradients.
-
-        Returns
-        -------
-        Any
-            What `forward` returned; tensors in it, alone or in a tuple, have a history.
-        """
-        rules = cls._rules
-        if rules.separate:
-            args = _bound(cls.forward, args, kwargs)
-        elif kwargs:
-            args = _bound(functools.partial(cls.forward, None), args, kwargs)
-        return custom.call(rules, *args)
-
-
-def _bound(forward: Callable, args: tuple, kwargs: dict) -> tuple:
-    """Return arguments in the order of `forward`'s parameters, defaults filled in."""
-    code = getattr(forward, "__code__", None)
-    if not kwargs and code is not None and len(args) == code.co_argcount and not code.co_kwonlyargcount:
-        return args
-    import inspect
-
-    bound = inspect.signature(forward).bind(*args, **kwargs)
-    if code is not None:
-        bound.apply_defaults()
-    if bound.kwargs:
-        raise TypeError(
-            f"forward() got an unexpected keyword argument {next(iter(bound.kwargs))!r}: backward could not return its gradient"
-        )
-    return bound.args
-
-
 class _UserRules(custom.Rules):
     """A `Function` subclass, as the interpreters call it."""
 
-    def __init__(self, cls: type[Function]):
+    def __init__(self, cls: Any):
         self.cls = cls
         self.name = cls.__name__
 
@@ -299,6 +160,153 @@ def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, level: int, sep
     return custom.Outcome(tuple(made), single, tuple(made), tuple(same), None)
 
 
+class FunctionMeta(type):
+    """The class of `Function` subclasses: gives each a class for its `ctx`, named after it."""
+
+    def __init__(cls, name: str, bases: tuple, attrs: dict):
+        named = {"_forward_cls": cls, "_function_name": name, "__module__": cls.__module__}
+        cls._backward_cls = type(f"{name}Backward", (BackwardCFunction,), named)
+        cls._rules = _UserRules(cls)
+        super().__init__(name, bases, attrs)
+
+
+class Function(FunctionCtx, metaclass=FunctionMeta):
+    """An operation whose derivatives you write: subclass it, and call the subclass through `apply`.
+
+    All methods are static. `forward` computes the result, on plain tensors and unrecorded, in one of two styles:
+
+    - ``forward(ctx, *args)`` keeps on `ctx` what the rules will need;
+    - ``forward(*args)`` leaves that to ``setup_context(ctx, inputs, output)``.
+
+    `backward` (or its other name, `vjp`) takes the gradients of the results and returns those of the arguments; `jvp` takes
+    tangents of the arguments and returns those of the results; `vmap`, or ``generate_vmap_rule = True``, says how a batch is
+    computed. Each is needed only for its transform. Rules written with chainrule's operations can be differentiated again.
+
+    Attributes
+    ----------
+    generate_vmap_rule : bool
+        Under `vmap`, run the methods on batched values; right if they are written with chainrule's operations.
+    clear_saved_tensors_on_access : bool
+        Free what was saved when `backward` reads ``ctx.saved_tensors``, which it can then do once.
+    boxed_grads_call : bool
+        `backward` gets its gradients in one list, so that it can drop each when it is done with it.
+
+    Examples
+    --------
+    A rounding that passes gradients straight through:
+
+    >>> import chainrule as cr
+    >>> class Round(cr.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(x):
+    ...         return x.round()
+    ...
+    ...     @staticmethod
+    ...     def setup_context(ctx, inputs, output):
+    ...         pass
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         return grad
+    >>> cr.func.grad(lambda x: (Round.apply(x) ** 2).sum())(cr.tensor([0.6, 1.7]))
+    tensor([2., 4.])
+    """
+
+    generate_vmap_rule = False
+    clear_saved_tensors_on_access = False
+    boxed_grads_call = False
+    _rules: _UserRules
+    _backward_cls: type[BackwardCFunction]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            f"{self.__class__} should not be instantiated. Methods on autograd functions are all static, so you should invoke "
+            "them on the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise: functions are called through the class, ``MyFunction.apply(...)``."""
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
+            "with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+        )
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the result: ``forward(ctx, *args)``, or ``forward(*args)`` beside `setup_context`."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> Any:
+        """Keep on `ctx` what the rules will need of the arguments and the result of `forward`."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Return the gradient of each argument (None for what is not differentiated), given those of the results."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
+            "mode AD."
+        )
+
+    vjp = backward
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Return the tangent of each result (None for what has none), given those of the arguments."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
+        """Return ``(output, out_dims)`` for a batch: ``in_dims`` says which axis of each argument is the batch's, or None."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True."
+        )
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Call the function.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            `forward`'s; those that are tensors are differentiated in. Keyword arguments take their places among `forward`'s
+            parameters, in the order of which `backward` returns gradients.
+
+        Returns
+        -------
+        Any
+            What `forward` returned; tensors in it, alone or in a tuple, have a history.
+        """
+        rules = cls._rules
+        if rules.separate:
+            args = _bound(cls.forward, args, kwargs)
+        elif kwargs:
+            args = _bound(functools.partial(cls.forward, None), args, kwargs)
+        return custom.call(rules, *args)
+
+
+def _bound(forward: Callable, args: tuple, kwargs: dict) -> tuple:
+    """Return arguments in the order of `forward`'s parameters, defaults filled in."""
+    code = getattr(forward, "__code__", None)
+    if not kwargs and code is not None and len(args) == code.co_argcount and not code.co_kwonlyargcount:
+        return args
+    import inspect
+
+    bound = inspect.signature(forward).bind(*args, **kwargs)
+    if code is not None:
+        bound.apply_defaults()
+    if bound.kwargs:
+        raise TypeError(
+            f"forward() got an unexpected keyword argument {next(iter(bound.kwargs))!r}: backward could not return its gradient"
+        )
+    return bound.args
+
+
 def once_differentiable(fn: Callable) -> Callable:
     """Decorate a `backward` that cannot be differentiated: it runs unrecorded, and differentiating its results raises.
 
@@ -365,56 +373,9 @@ class _Once(Function):
         return t
 
 
-class InplaceFunction(Function):
-    """PyTorch's old base class of functions that may work in place; use `Function` with ``ctx.mark_dirty``."""
+def __getattr__(name: str) -> Any:
+    if name in ("InplaceFunction", "NestedIOFunction"):
+        from chainrule.autograd import legacy
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
-
-class NestedIOFunction(Function):
-    """A function of nested lists and tuples of tensors, which it may also return; an old form, kept for old code.
-
-    Subclasses have ``forward_extended(ctx, *args)`` and ``backward_extended(ctx, *grads)``, which get and return the nested
-    values; None stands for an absent gradient.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, nesting: Any, *flat: Any) -> Any:
-        """Call `forward_extended` on the nested values."""
-        ctx._nesting = nesting
-        leaves, nesting.outputs = tree_flatten(nesting.cls.forward_extended(ctx, *tree_unflatten(list(flat), nesting.inputs)))
-        return tuple(leaves)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        """Call `backward_extended` on the nested gradients."""
-        nested = tree_unflatten(list(grads), ctx._nesting.outputs)
-        found = ctx._nesting.cls.backward_extended(ctx, *(nested if isinstance(nested, tuple) else (nested,)))
-        return (None, *tree_flatten(found)[0])
-
-    @staticmethod
-    def forward_extended(ctx: Any, *args: Any) -> Any:
-        """Compute the result."""
-        raise NotImplementedError("You must implement forward_extended for your NestedIOFunction.")
-
-    @staticmethod
-    def backward_extended(ctx: Any, *grads: Any) -> Any:
-        """Return the gradients of the arguments, nested as they are."""
-        raise NotImplementedError("You must implement backward_extended for your NestedIOFunction.")
-
-    @classmethod
-    def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Call the function; see `Function.apply`."""
-        flat, spec = tree_flatten(args)
-        nesting = _Nesting(cls, spec)
-        return tree_unflatten(list(super().apply(nesting, *flat, **kwargs)), nesting.outputs)
-
-
-class _Nesting:
-    """The structures of a nested function's arguments and, once it has run, of its results."""
-
-    def __init__(self, cls: Any, inputs: Any):
-        self.cls, self.inputs = cls, inputs
-        self.outputs: Any = None
+        return getattr(legacy, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -74,7 +74,7 @@ def solve_linear(matvec: Callable, b: Leaves, symmetric: bool, name: str, tolera
 
     if space.size > DENSE:
         return space.unravel(_iterative(product, right, symmetric))
-    matrix = np.stack([product(e) for e in np.eye(space.size, dtype=space.dtype)], axis=1)
+    matrix = _matrix(matvec, space)
     try:
         found = np.linalg.solve(matrix, right)
         condition = float(np.linalg.cond(matrix, 1))
@@ -86,6 +86,24 @@ def solve_linear(matvec: Callable, b: Leaves, symmetric: bool, name: str, tolera
             "solution, and any derivative through it, cannot be trusted"
         )
     return space.unravel(found)
+
+
+def _matrix(matvec: Callable, space: Vectors) -> np.ndarray:
+    """Return the matrix of a linear function: all columns at once under `vmap`, or one by one where that cannot be."""
+    units = np.eye(space.size, dtype=space.dtype)
+    if space.size > 2:
+        from chainrule.func.batch import vmap
+
+        columns = [list(column) for column in zip(*[space.unravel(e) for e in units], strict=True)]
+        stacked = [wrap(np.stack([array_of(t) for t in column])) for column in columns]
+        try:
+            outs = vmap(lambda *v: tuple(matvec(list(v))))(*stacked)
+        except (RuntimeError, ValueError, TypeError):
+            pass  # a step of the user's own that cannot be batched
+        else:
+            rows = [array_of(o.detach()).reshape(space.size, -1) for o in outs]  # type: ignore[attr-defined]
+            return np.concatenate(rows, axis=1).astype(space.dtype, copy=False).T
+    return np.stack([space.ravel(matvec(space.unravel(e))) for e in units], axis=1)
 
 
 def _iterative(product: Callable, b: np.ndarray, symmetric: bool) -> np.ndarray:
