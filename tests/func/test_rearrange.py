@@ -11,8 +11,8 @@ PATTERNS = [
     ("a b c -> c b a", {}), ("a b c -> (a b) c", {}), ("(x y) b c -> x y b c", {"x": 2}), ("(x y) b c -> y (b x) c", {"y": 2}),
     ("... c -> c ...", {}), ("... c -> c (...)", {}), ("a ... -> (... a)", {}), ("a b c -> a 1 b c", {}),
     ("a b c -> a () b c", {}), ("a b c -> a b", {}), ("a b -> b a", {}), ("a b c -> a b c d", {}), ("a b c", {}),
-    ("a a c -> a c", {}), ("a b c -> a b c", {"d": 3}), ("a b c -> c ...", {}), ("(... a) b c -> a b c", {}), ("a ((b) c) d -> a b c d", {}),
-    ("a b 3 -> a b", {}), ("a! b c -> a b c", {}), ("a (b c -> a b c", {}),
+    ("a a c -> a c", {}), ("a b c -> a b c", {"d": 3}), ("a b c -> c ...", {}), ("(... a) b c -> a b c", {}),
+    ("a ((b) c) d -> a b c d", {}), ("a b 3 -> a b", {}), ("a! b c -> a b c", {}), ("a (b c -> a b c", {}),
 ]  # fmt: skip
 
 

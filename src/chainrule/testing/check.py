@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op import Op
 from chainrule.core.sample import Sample, samples_of
-from chainrule.testing import batched, contracts, derivatives, values
+from chainrule.testing import batched, compositions, contracts, derivatives, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -24,6 +24,7 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     derivatives.every_subset_of_inputs_agrees,
     derivatives.second_order_agrees_in_all_orders,
     batched.vmap_composes,
+    *compositions.TRIPLES.values(),
     contracts.backward_gives_the_vjp,
     contracts.rules_return_fresh_arrays,
     contracts.rules_write_nowhere,
@@ -47,9 +48,9 @@ def check_op(
 
     Values: on tensors as on arrays, as the reference gives, of the declared shape, in any memory layout. Derivatives: jvp is
     the numeric derivative, vjp its transpose, for every subset of inputs, of the primal's shape and dtype; second order
-    agrees in all four orders of modes. Batching: under `vmap`, alone and with derivatives, the same as for one example after
-    the other, for every subset of inputs. Contracts: rules give back fresh arrays, write nowhere, take broadcast cotangents,
-    and free what they saved. Samples with an error raise it.
+    agrees in all four orders of modes, third order in forward mode. Batching: under `vmap`, alone and with derivatives of
+    first and second order, the same as for one example after the other, for every subset of inputs. Contracts: rules give
+    back fresh arrays, write nowhere, take broadcast cotangents, and free what they saved. Samples with an error raise it.
 
     Parameters
     ----------
