@@ -291,5 +291,6 @@ def accumulated(leaf: Tensor, run: Pass | None = None) -> None:
     meta = leaf._meta
     after = meta.after if meta.__class__ is Meta else None
     for hook in list((after or {}).values()):
-        if checked(hook, leaf, (run or Pass(0, False)).call(hook, leaf)) is not None:
+        found = checked(hook, leaf, (run or Pass(0, False)).call(hook, leaf))
+        if found is not None and found is not leaf:  # the leaf itself is what a write in place returns
             raise RuntimeError("Tensor post accumulate grad hooks should return None.")
