@@ -154,3 +154,23 @@ def test_programs_full_of_hooks_tell_the_same_story(torch):
 @pytest.mark.slow
 def test_many_programs_full_of_hooks_tell_the_same_story(torch):
     check(torch, range(300, 4000))
+
+
+graph = cr.autograd.graph
+MODES = {
+    "packed as NumPy arrays": lambda: graph.saved_tensors_hooks(lambda t: t.detach().numpy().copy(), cr.from_numpy),
+    "packed as they are": lambda: graph.saved_tensors_hooks(lambda t: t, lambda t: t),
+    "saved on the CPU": graph.save_on_cpu,
+    "writes let be": graph.allow_mutation_on_saved_tensors,
+    "anomaly mode": lambda: cr.autograd.set_detect_anomaly(True, check_forward=True),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_story_is_the_same_in_modes_that_change_nothing(mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(60):
+            plain = Story(cr, seed).run()
+            with MODES[mode]():
+                assert Story(cr, seed).run() == plain, f"program {seed}"
