@@ -200,6 +200,22 @@ def test_decorating_a_class_warns_as_pytorch_does():
     assert cr.is_grad_enabled()
 
 
+def test_modes_show_what_pytorchs_show():
+    mode = cr.no_grad()
+    assert mode.prev is False
+    with mode:
+        assert mode.prev is True
+        with mode.clone():
+            assert not cr.is_grad_enabled()
+    enabled = cr.set_grad_enabled(True)
+    assert (enabled.mode, enabled.prev) == (True, True)
+    assert str(enabled) == "chainrule.autograd.grad_mode.set_grad_enabled(mode=True)"
+    assert cr.inference_mode(False).clone().mode is False
+    with pytest.raises(TypeError, match="argument 'enabled' \\(position 1\\) must be bool, not int"):
+        cr.set_grad_enabled(1)
+    assert cr.is_grad_enabled()
+
+
 def test_modes_are_per_thread():
     seen = []
     with cr.no_grad():

@@ -255,3 +255,15 @@ def test_errors_equal_torch(text):
     assert ours.type is theirs.type
     words = str(theirs.value).replace("torch.", "chainrule.").split()[:4]
     assert str(ours.value).split()[: len(words)] == words
+
+
+def test_fork_rng_puts_the_default_generator_back():
+    cr.manual_seed(3)
+    with cr.random.fork_rng():
+        first = cr.rand(2)
+    assert first.tolist() == cr.rand(2).tolist()
+    with cr.random.fork_rng(enabled=False):
+        third = cr.rand(2)
+    assert third.tolist() != cr.rand(2).tolist()
+    with pytest.raises(RuntimeError, match="no other devices"), cr.random.fork_rng(devices=[0]):
+        pass

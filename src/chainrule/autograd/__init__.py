@@ -21,10 +21,11 @@ from chainrule.autograd.variable import Variable
 if TYPE_CHECKING:
     from chainrule.autograd import anomaly_mode, function, functional, profiler
     from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
-    from chainrule.autograd.function import Function
+    from chainrule.autograd.function import Function, NestedIOFunction
 
 __all__ = [
     "Function",
+    "NestedIOFunction",
     "Variable",
     "anomaly_mode",
     "backward",
@@ -48,7 +49,10 @@ __all__ = [
 ]
 
 _LAZY = frozenset(("anomaly_mode", "function", "functional", "profiler"))
-_LAZY_NAMES = {"Function": "function", "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode"}
+_LAZY_NAMES = {
+    "Function": "function", "NestedIOFunction": "function", "detect_anomaly": "anomaly_mode",
+    "set_detect_anomaly": "anomaly_mode",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,9 @@ class _Setting(Decorator):
     _flag: str
 
     def __init__(self, mode: bool) -> None:
-        self._mode = bool(mode)
+        if not isinstance(mode, bool):
+            raise TypeError(f"{type(self).__name__}(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+        self._mode = mode
         self._before = [getattr(modes(), self._flag)]
         switch(**{self._flag: self._mode})
 

@@ -99,6 +99,11 @@ class _Mode(Decorator):
     def _fresh(self) -> _Mode:
         return _Mode(self._grad, self._inference)
 
+    @property
+    def prev(self) -> bool:
+        """Grad mode as it was before the innermost block that has been entered; False before any."""
+        return self._saved[-1][1].grad if self._saved else False
+
 
 def _drive(inner: Any, mode: Decorator) -> Any:
     """Run a generator with `mode` on while its own code runs, and off while its consumer's does."""
@@ -161,6 +166,10 @@ class _DecoratorMode(_Mode):
         mode.__init__()  # type: ignore[misc]
         return mode(f)
 
+    def clone(self) -> Any:
+        """Return another of the kind."""
+        return type(self)()
+
 
 class no_grad(_DecoratorMode):  # noqa: N801 - PyTorch's public name
     """Stop recording: results do not require gradients. A context manager and a decorator.
@@ -211,11 +220,26 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's public name
     False
     """
 
-    __slots__ = ("_before",)
+    __slots__ = ("_before", "mode")
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(bool(mode), None)
-        self._before: tuple | None = _grade(bool(mode), modes().inference)
+        if not isinstance(mode, bool):
+            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+        super().__init__(mode, None)
+        self.mode = mode
+        self._before: tuple | None = _grade(mode, modes().inference)
+
+    @property
+    def prev(self) -> bool:
+        """Grad mode as it was before."""
+        return self._before[1].grad if self._before else super().prev
+
+    def clone(self) -> set_grad_enabled:
+        """Return another of the mode, which it sets at once."""
+        return set_grad_enabled(self.mode)
+
+    def __str__(self) -> str:
+        return f"chainrule.autograd.grad_mode.set_grad_enabled(mode={self.mode})"
 
     def __enter__(self) -> None:
         self._saved.append(self._before or _grade(bool(self._grad), modes().inference))
@@ -241,7 +265,7 @@ class inference_mode(_Mode):  # noqa: N801 - PyTorch's public name
     True
     """
 
-    __slots__ = ()
+    __slots__ = ("mode",)
 
     def __new__(cls, mode: bool | Callable = True) -> Any:  # noqa: D102
         made = object.__new__(cls)
@@ -252,6 +276,11 @@ class inference_mode(_Mode):  # noqa: N801 - PyTorch's public name
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(not mode, bool(mode))
+        self.mode = mode
+
+    def clone(self) -> inference_mode:
+        """Return another of the mode."""
+        return inference_mode(self.mode)
 
 
 def is_grad_enabled() -> bool:

@@ -401,6 +401,23 @@ class Tensor(Methods):
         """Tell whether this tensor was made in inference mode."""
         return self._meta is not None and self._meta.inference
 
+    @property
+    def name(self) -> None:
+        """None: PyTorch's tensors had names once."""
+        return None
+
+    @property
+    def _grad(self) -> Tensor | None:
+        return self.grad
+
+    @_grad.setter
+    def _grad(self, value: Tensor | None) -> None:
+        self.grad = value
+
+    @property
+    def _grad_fn(self) -> Any:
+        return self.grad_fn
+
     def _captured(self, name: str) -> RuntimeError:
         """Return PyTorch's error for a write of this transform's value into a tensor from outside the transform."""
         return RuntimeError(
