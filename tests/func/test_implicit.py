@@ -188,6 +188,22 @@ def test_batches_of_equations(dims):
     close(func.jvp(loss(solved), (a, b), (a, b)), func.jvp(loss(dense), (a, b), (a, b)))
 
 
+def test_a_batch_of_equations_is_solved_at_once(monkeypatch):
+    calls = []
+    one = solvers.solve_linear
+    monkeypatch.setattr(solvers, "solve_linear", lambda *args: calls.append(1) or one(*args))
+    a = double(np.stack([matrix(3).numpy() for _ in range(20)]))
+    b = double(RNG.normal(size=(20, 3)))
+    func.vmap(func.grad(lambda a, b: (solved(a, b) ** 2).sum(), (0, 1)))(a, b)
+    assert not calls
+    nested = lambda s: func.vmap(func.vmap(s, (None, 0)), (0, None))(a[:2], b[:3])
+    close(nested(solved), nested(dense))
+    with pytest.warns(UserWarning, match="singular or nearly so"):
+        func.vmap(lambda d: func.linear_solve(lambda v: d * v, double([1.0, 1.0])))(double([[1.0, 1.0], [1.0, 1e-18]]))
+    assert func.vmap(solved)(a[:0], b[:0]).shape == (0, 3)
+    assert func.vmap(cube_root)(double(np.zeros(0))).shape == (0,)
+
+
 def test_batches_of_roots():
     a, x0 = double([1.0, 8.0, 27.0]), double(1.0)
     root = lambda a: func.custom_root(lambda x: x**3 - a, x0)
@@ -357,6 +373,10 @@ def test_misuse_is_explained():
         func.custom_root(lambda x: (x, x), double(1.0))
     with pytest.raises(ValueError, match="matvec must return the structure and shapes"):
         func.linear_solve(lambda x: x[:1], double([1.0, 2.0]))
+    with pytest.raises(ValueError, match="f returns chainrule.float64 for an unknown of chainrule.float32"):
+        func.custom_root(lambda x: x - double([1.0]), cr.ones(1))
+    with pytest.raises(ValueError, match="unknowns must be floating point or complex, not chainrule.int64"):
+        func.custom_root(lambda x: x * 2, cr.tensor(1))
     with pytest.raises(TypeError, match="the solver returned the structure"):
         func.custom_root(lambda x: x, double(1.0), lambda f, x: (x, 3))
     with pytest.raises(TypeError, match=r"must return a pair \(solution, aux\)"):

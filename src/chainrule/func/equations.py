@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.dispatch import as_tensor
 from chainrule.core.mode import no_grad
 from chainrule.core.op import TABLE
@@ -51,7 +53,10 @@ class Solution(Rules):
             row = [raised(a._data)[i] if on else a for a, on in zip(args, batched, strict=True)]
             rows.append(self.forward(ctx, tuple(row)))
         if not rows:
-            raise RuntimeError(f"{self.name}: a batch of no equations")
+            if self.has_aux:
+                raise RuntimeError(f"{self.name}: a batch of no equations has no aux")
+            self.aux_spec = tree_flatten(())[1]
+            return tuple([batched_at(level, np.zeros((0, *t.shape), t.dtype.numpy)) for t in args[: self.count]])
         return tuple(
             [
                 batched_at(level, stack(*column, axis=0)) if isinstance(column[0], Tensor) else column[0]
@@ -96,6 +101,10 @@ class Solution(Rules):
         return [as_tensor(t).detach() for t in leaves], aux  # type: ignore[attr-defined]
 
 
+def _is_watched(payload: Any) -> bool:
+    return isinstance(payload, Tensor) and payload._level > 0
+
+
 def _minus(leaves: Any) -> tuple:
     return tuple([None if t is None else -t for t in leaves])
 
@@ -138,6 +147,21 @@ class LinearSolution(Solution):
                 f"{self.name}: the solution leaves a relative residual of {rest / size:.1e}, above {tolerance:.1e}: it, and "
                 "any derivative through it, cannot be trusted"
             )
+
+    def _each(self, ctx: Any, args: tuple, top: Tensor) -> tuple:
+        level = top._level
+        alone = all(a._level in (0, level) and not _is_watched(a._data) for a in args)
+        if self.solve is None and alone:
+            from chainrule.transforms.batch import batched_at
+
+            b, params = args[: self.count], args[self.count :]
+            matvec = lambda v: self.operator(params, *v)
+            with no_grad():
+                found = solvers.solve_batch(matvec, b, level, top._data.shape[0], self.name, self.tolerance)
+            if found is not None:
+                self.aux_spec = tree_flatten(())[1]
+                return tuple([batched_at(level, x) for x in found])
+        return super()._each(ctx, args, top)
 
     def again(self, params: tuple, b: tuple) -> tuple:
         """Return the solution for another right-hand side."""
@@ -232,6 +256,12 @@ def flat(explicit: Callable, spec: TreeSpec, name: str, what: str) -> Callable:
             raise ValueError(
                 f"{name}: {what} must return the structure and shapes of its argument, {spec}; it returned {found}"
             )
+        for a, b in zip(leaves, x, strict=True):
+            if a.dtype is not b.dtype:
+                raise ValueError(
+                    f"{name}: {what} returns {a.dtype} for an unknown of {b.dtype}; give the unknown (the guess, the "
+                    "right-hand side) in the floating point or complex dtype that it is to be computed in"
+                )
         return leaves
 
     return of

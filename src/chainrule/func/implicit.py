@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import as_tensor
-from chainrule.core.tree import tree_flatten, tree_map, tree_unflatten
+from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func import solvers
 from chainrule.func.closure import close
 from chainrule.func.equations import LinearSolution, Root, flat
@@ -74,7 +75,7 @@ def linear_solve(
     >>> cr.autograd.grad(x.sum(), d)
     (tensor([-0.2500, -0.0625]),)
     """
-    leaves, spec = tree_flatten(tree_map(as_tensor, b))
+    leaves, spec = _unknowns(b, "linear_solve")
     explicit, params = close(matvec, (tree_unflatten(leaves, spec),))
     rules = LinearSolution(
         flat(explicit, spec, "linear_solve", "matvec"),
@@ -87,6 +88,14 @@ def linear_solve(
         tolerance,
     )
     return rules.result(call(rules, *leaves, *params))
+
+
+def _unknowns(tree: Any, name: str) -> tuple[list, TreeSpec]:
+    leaves, spec = tree_flatten(tree_map(as_tensor, tree))
+    for t in leaves:
+        if t.dtype.category < dtypes.FLOAT:
+            raise ValueError(f"{name}: unknowns must be floating point or complex, not {t.dtype}")
+    return leaves, spec
 
 
 def custom_root(
@@ -146,7 +155,7 @@ def custom_root(
 def _root(
     f: Callable, initial_guess: Any, solve: Any, tangent_solve: Any, has_aux: bool, tolerance: float | None, name: str
 ) -> Any:
-    leaves, spec = tree_flatten(tree_map(as_tensor, initial_guess))
+    leaves, spec = _unknowns(initial_guess, name)
     guess = [t.detach() for t in leaves]  # type: ignore[attr-defined]
     explicit, params = close(f, (tree_unflatten(guess, spec),))
     rules = Root(flat(explicit, spec, name, "f"), spec, len(guess), solve, tangent_solve, has_aux, tolerance, name)

@@ -80,30 +80,72 @@ def solve_linear(matvec: Callable, b: Leaves, symmetric: bool, name: str, tolera
         condition = float(np.linalg.cond(matrix, 1))
     except np.linalg.LinAlgError:
         found, condition = np.linalg.lstsq(matrix, right, rcond=None)[0], np.inf
+    _look_at(condition, space, name, tolerance)
+    return space.unravel(found)
+
+
+def solve_batch(
+    matvec: Callable, b: Sequence[Tensor], level: int, size: int, name: str, tolerance: float | None
+) -> list[np.ndarray] | None:
+    """Return the solutions of a batch of equations by one LU of all, batch axis first; None where that cannot be.
+
+    `b` are tensors, some of them batched at the level; so may be what `matvec` uses.
+    """
+    space = Vectors(b)
+    if not 0 < space.size <= DENSE or not size:
+        return None
+    columns = _columns(matvec, space)
+    if columns is None:
+        return None
+    parts = [_with_batch(c, level, size).reshape(size, space.size, -1) for c in columns]
+    matrix = np.concatenate(parts, axis=2).astype(space.dtype, copy=False).swapaxes(1, 2)
+    right = np.concatenate([_with_batch(t, level, size).reshape(size, -1) for t in b], axis=1).astype(space.dtype, copy=False)
+    try:
+        found = np.linalg.solve(matrix, right[..., None])[..., 0]
+        condition = float(np.max(np.linalg.cond(matrix, 1)))
+    except np.linalg.LinAlgError:
+        return None
+    _look_at(condition, space, name, tolerance)
+    starts = np.cumsum([prod(shape) for shape in space.shapes])[:-1]
+    pieces = np.split(found, starts, axis=1)
+    return [p.reshape(size, *shape).astype(d) for p, shape, d in zip(pieces, space.shapes, space.dtypes, strict=True)]
+
+
+def _with_batch(t: Tensor, level: int, size: int) -> np.ndarray:
+    """Return the array of a value, batch axis first."""
+    payload = t._data if t._level == level else t
+    array = array_of(payload.detach()) if isinstance(payload, Tensor) else np.asarray(payload)  # type: ignore[attr-defined]
+    return array if t._level == level else np.broadcast_to(array, (size, *array.shape))
+
+
+def _look_at(condition: float, space: Vectors, name: str, tolerance: float | None) -> None:
+    """Warn of a condition number that leaves less than two digits."""
     if tolerance != np.inf and not condition * np.finfo(space.dtype).eps < 1e-2:
         untrusted(
             f"{name}: the linear equation is singular or nearly so (condition number {condition:.1e} in {space.dtype}): its "
             "solution, and any derivative through it, cannot be trusted"
         )
-    return space.unravel(found)
 
 
 def _matrix(matvec: Callable, space: Vectors) -> np.ndarray:
     """Return the matrix of a linear function: all columns at once under `vmap`, or one by one where that cannot be."""
-    units = np.eye(space.size, dtype=space.dtype)
-    if space.size > 2:
-        from chainrule.func.batch import vmap
+    columns = _columns(matvec, space) if space.size > 2 else None
+    if columns is None:
+        return np.stack([space.ravel(matvec(space.unravel(e))) for e in np.eye(space.size, dtype=space.dtype)], axis=1)
+    rows = [array_of(c.detach()).reshape(space.size, -1) for c in columns]  # type: ignore[attr-defined]
+    return np.concatenate(rows, axis=1).astype(space.dtype, copy=False).T
 
-        columns = [list(column) for column in zip(*[space.unravel(e) for e in units], strict=True)]
-        stacked = [wrap(np.stack([array_of(t) for t in column])) for column in columns]
-        try:
-            outs = vmap(lambda *v: tuple(matvec(list(v))))(*stacked)
-        except (RuntimeError, ValueError, TypeError):
-            pass  # a step of the user's own that cannot be batched
-        else:
-            rows = [array_of(o.detach()).reshape(space.size, -1) for o in outs]  # type: ignore[attr-defined]
-            return np.concatenate(rows, axis=1).astype(space.dtype, copy=False).T
-    return np.stack([space.ravel(matvec(space.unravel(e))) for e in units], axis=1)
+
+def _columns(matvec: Callable, space: Vectors) -> tuple[Tensor, ...] | None:
+    """Return a linear function of all unit vectors, by leaves, their number first; None where it cannot be batched."""
+    from chainrule.func.batch import vmap
+
+    units = [space.unravel(e) for e in np.eye(space.size, dtype=space.dtype)]
+    stacked = [wrap(np.stack([array_of(t) for t in leaf])) for leaf in zip(*units, strict=True)]
+    try:
+        return vmap(lambda *v: tuple(matvec(list(v))))(*stacked)
+    except (RuntimeError, ValueError, TypeError):
+        return None  # a step of the user's own
 
 
 def _iterative(product: Callable, b: np.ndarray, symmetric: bool) -> np.ndarray:
