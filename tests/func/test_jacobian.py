@@ -169,6 +169,35 @@ def test_hessian_is_forward_over_the_cheaper_first_derivative():
 WEIGHTS = [cr.tensor(np.random.default_rng(seed).normal(size=(200, 200)) / 15) for seed in range(4)]
 
 
+class Square(cr.autograd.Function):
+    @staticmethod
+    def forward(x):
+        return x * x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 2 * x * g
+
+
+def test_what_has_no_forward_rule_is_taken_in_reverse_mode():
+    x = cr.tensor(X)
+    widen = lambda x: Square.apply(x)[:, None] * cr.ones(1000, dtype=cr.float64)
+    jacobian = cr.func.jacobian(widen)
+    assert cr.equal(jacobian(x), cr.func.jacrev(widen)(x))
+    assert jacobian.plan.mode == "reverse"
+    assert jacobian.plan.reason.startswith("forward mode cannot: You must implement the jvp function")
+    with pytest.raises(NotImplementedError, match="You must implement the jvp function"):
+        cr.func.jacobian(widen, mode="forward")(x)
+    f = lambda x: (Square.apply(x) ** 2).sum()
+    np.testing.assert_allclose(cr.func.hessian(f)(x).numpy(), np.diag(12 * X**2))
+    np.testing.assert_allclose(cr.func.hvp(f, x, cr.tensor([1.0, 2, 3], dtype=cr.float64)).numpy(), 12 * X**2 * [1, 2, 3])
+
+
 def perceptron(x):
     for weight in WEIGHTS:
         x = cr.tanh(weight @ x)

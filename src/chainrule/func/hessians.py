@@ -15,7 +15,7 @@ from chainrule.func.basis import Directions
 from chainrule.func.forward import Push, jvp, or_zeros
 from chainrule.func.jacobians import Jacobian, mapped
 from chainrule.func.plan import chunk_for
-from chainrule.func.reverse import Record, grad
+from chainrule.func.reverse import Record, grad, vjp
 
 __all__ = ["hessian", "hvp", "laplacian"]
 
@@ -31,7 +31,8 @@ def hessian(
     """Return a function that computes the Hessian of `func`: forward mode over the gradient.
 
     The first derivative is taken by :func:`jacobian` as its sizes ask: of a scalar it is the gradient, in one reverse sweep;
-    of a function with more outputs than inputs, in forward mode. Its derivative is taken by columns.
+    of a function with more outputs than inputs, in forward mode. Its derivative is taken by columns, in forward mode unless
+    that cannot be, because of a custom `autograd.Function` without `jvp`.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def hessian(
     """
     inner = Jacobian(func, argnums, argnames)
     return Jacobian(
-        inner, argnums, argnames, mode="forward", chunk_size=chunk_size, memory=memory, randomness="error", name="hessian"
+        inner, argnums, argnames, prefer="forward", chunk_size=chunk_size, memory=memory, randomness="error", name="hessian"
     )  # fmt: skip
 
 
@@ -87,7 +88,10 @@ def hvp(func: Callable, primals: Any, tangents: Any) -> Any:
     several = isinstance(primals, tuple)
     at, along = (primals, tangents) if several else ((primals,), (tangents,))
     gradient = grad(func, tuple(range(len(at))))
-    _, product = jvp(gradient, at, along)
+    try:
+        _, product = jvp(gradient, at, along)
+    except NotImplementedError:  # of a custom Function without jvp: the Hessian is symmetric, so reverse mode has it as well
+        product = vjp(gradient, *at)[1](along)
     return product if several else product[0]
 
 

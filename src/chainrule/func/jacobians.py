@@ -38,6 +38,7 @@ class Jacobian:
         memory: int | None = None,
         randomness: str = "same",
         name: str = "jacobian",
+        prefer: str | None = None,
     ):
         check_places(argnums, argnames)
         if mode is not None and mode not in MODES:
@@ -48,7 +49,7 @@ class Jacobian:
         update_wrapper(self, func, updated=())
         self._func, self._argnums, self._argnames, self._has_aux = func, argnums, argnames, has_aux
         self._mode, self._chunk_size, self._memory, self._randomness = mode, chunk_size, memory, randomness
-        self._name = name
+        self._name, self._prefer = name, prefer
         self._one = is_one(argnums, argnames)
         self.plan: Plan | None = None
 
@@ -60,22 +61,31 @@ class Jacobian:
             if not isinstance(t, Tensor):
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
             check_differentiable(t.dtype)
-        mode, reason, ins, run = self._mode, "as asked", Directions(flat), None
+        mode, reason, ins, run = self._mode or self._prefer, "as asked", Directions(flat), None
         if mode is None and ins.total == 1:
             mode, reason = "forward", "one input"
         if mode != "forward" or (self._memory is not None and self._chunk_size is None):
-            run = Record(call, primals, self._has_aux, f"{self._name}(f)(*args)")
-            check_outputs(run.outs, "vjp(f, *primals)")
+            run = self._record(call, primals)
             if mode is None:
                 mode, reason = chosen(run, ins.total, Directions(run.outs).total)
-        if mode == "reverse":
-            entries, outs, out_spec, aux, chunk = self._by_rows(run, flat)  # type: ignore[arg-type]
-        else:
-            entries, outs, out_spec, aux, chunk = self._by_columns(call, spec, flat, ins, run)
+        found = None
+        if mode == "forward":
+            try:
+                found = self._by_columns(call, spec, flat, ins, run)
+            except NotImplementedError as error:  # of a custom Function without jvp
+                if self._mode is not None:
+                    raise
+                mode, reason = "reverse", f"forward mode cannot: {error}"
+        entries, outs, out_spec, aux, chunk = found or self._by_rows(run or self._record(call, primals), flat)
         self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
         in_spec = spec.children[0] if self._one else spec
-        found = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
-        return (found, aux) if self._has_aux else found
+        tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
+        return (tree, aux) if self._has_aux else tree
+
+    def _record(self, call: Callable, primals: tuple) -> Record:
+        run = Record(call, primals, self._has_aux, f"{self._name}(f)(*args)")
+        check_outputs(run.outs, "vjp(f, *primals)")
+        return run
 
     def _by_rows(self, run: Record, flat: list) -> tuple:
         directions = Directions(run.outs)
