@@ -242,3 +242,39 @@ def test_strict_goes_with_vectorize(strategy):
 def test_empty_tensors_have_empty_jacobians(strategy, vectorize):
     found = F.jacobian(lambda x: x.sin(), cr.zeros(0, 2), strict=True, vectorize=vectorize, strategy=strategy)
     assert found.shape == (0, 2, 0, 2)
+
+
+def energy(x):
+    return (x.sin() * x * x.exp()).sum()
+
+
+FORWARD = {"vectorize": True, "strategy": "forward-mode"}
+INSIDE = {
+    "vjp": lambda x: F.vjp(lambda x: x.sin() * x, x, x)[1],
+    "jvp": lambda x: F.jvp(lambda x: x.sin() * x, x, x)[1],
+    "jacobian": lambda x: F.jacobian(lambda x: x.sin() * x, x).sum(0),
+    "forward jacobian": lambda x: F.jacobian(lambda x: x.sin() * x, x, strategy="forward-mode").sum(0),
+    "hessian": lambda x: F.hessian(energy, x).sum(0),
+    "forward hessian": lambda x: F.hessian(energy, x, outer_jacobian_strategy="forward-mode", vectorize=True).sum(0),
+    "vectorized jacobian": lambda x: F.jacobian(lambda x: x.sin() * x, x, vectorize=True).sum(0),
+    "vectorized forward jacobian": lambda x: F.jacobian(lambda x: x.sin() * x, x, **FORWARD).sum(0),
+    "vectorized hessian": lambda x: F.hessian(energy, x, vectorize=True).sum(0),
+    "vhp": lambda x: F.vhp(energy, x, x)[1],
+    "hvp": lambda x: F.hvp(energy, x, x)[1],
+}
+
+
+@pytest.mark.parametrize("name", list(INSIDE))
+def test_transforms_differentiate_what_was_computed_inside_them(name):
+    f, x, h = INSIDE[name], cr.tensor(Y), 1e-5
+    t = cr.tensor([0.3, -0.8], dtype=cr.float64)
+    numeric = ((f(x + h * t) - f(x - h * t)) / (2 * h)).numpy()
+    np.testing.assert_allclose(cr.func.jvp(f, (x,), (t,))[1].numpy(), numeric, rtol=1e-6)
+    (g,) = cr.func.vjp(f, x)[1](cr.ones(2, dtype=cr.float64))
+    np.testing.assert_allclose((g * t).sum().item(), numeric.sum(), rtol=1e-6)
+
+
+def test_a_captured_value_of_a_transform_is_refused_where_its_derivative_would_be_lost():
+    x = cr.tensor(Y)
+    with pytest.raises(RuntimeError, match="uses a value of func.grad or func.vjp that it captured"):
+        cr.func.grad(lambda w: F.jacobian(lambda y: y * w, x).sum())(x)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Tensor, Tracked, wrap
 
 
 def tensors(given: Any, what: str, name: str) -> tuple[bool, tuple]:
@@ -25,7 +25,28 @@ def tensors(given: Any, what: str, name: str) -> tuple[bool, tuple]:
 
 def watched(tensors: tuple, create_graph: bool, need_graph: bool = True) -> tuple:
     """Return fresh tensors of the same values, apart from those that the function captures."""
-    return tuple(t.view_as(t) if create_graph and t.requires_grad else t.detach().requires_grad_(need_graph) for t in tensors)
+    return tuple(_watched(t, create_graph, need_graph) for t in tensors)
+
+
+def _watched(t: Tensor, create_graph: bool, need_graph: bool) -> Tensor:
+    if t._level or (create_graph and t.requires_grad):
+        fresh = t.view_as(t)  # a value of a transform stays one: what is computed from it is that transform's to differentiate
+        return fresh.requires_grad_() if need_graph and not fresh.requires_grad else fresh
+    return t.detach().requires_grad_(need_graph)
+
+
+def inside(tensors: tuple) -> bool:
+    """Tell whether there are values of a transform among tensors: its results must keep their history."""
+    return any(t._level for t in tensors)
+
+
+def variables(like: tuple) -> tuple:
+    """Return zeros to differentiate with respect to, each at the level of a tensor."""
+    made = []
+    for t in like:
+        zero = t.clone().zero_() if t._level else zeros(t)
+        made.append(zero if zero.requires_grad else zero.requires_grad_())
+    return tuple(made)
 
 
 def vector(v: Any, fitting: tuple, many: bool, name: str, create_graph: bool) -> tuple:
@@ -59,6 +80,12 @@ def direction(v: Any, inputs: tuple, many: bool, name: str, create_graph: bool) 
 def called(func: Callable, inputs: Sequence, name: str, strict: bool) -> tuple[bool, tuple]:
     """Return whether the function returns a tuple, and its outputs as one."""
     several, outputs = tensors(func(*inputs), "outputs of the user-provided function", name)
+    level = max([x._level for x in inputs], default=0)
+    if any(isinstance(out, Tracked) and out._level > level for out in outputs):
+        raise RuntimeError(
+            f"The function given to {name} uses a value of func.grad or func.vjp that it captured: its derivative would be "
+            "lost. Pass the value as an input, or use func.jacrev, func.hessian, func.vjp or func.jvp, which nest."
+        )
     if strict:
         for i, out in enumerate(outputs):
             if not out.requires_grad:

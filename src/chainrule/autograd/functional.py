@@ -18,8 +18,10 @@ from chainrule.autograd.arguments import (
     direction,
     filled,
     independent,
+    inside,
     scalar,
     tensors,
+    variables,
     vector,
     watched,
     zeros,
@@ -30,7 +32,8 @@ from chainrule.core.levels import fresh_level
 from chainrule.core.mode import enable_grad, scope
 from chainrule.core.op import TABLE
 from chainrule.core.tensor import Tensor, wrap
-from chainrule.transforms.batch import batched_at, unbatched
+from chainrule.transforms.batch import Batched, batched_at, unbatched
+from chainrule.transforms.forward import Dual, dual
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -72,16 +75,17 @@ def vjp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     """
     with enable_grad():
         many, xs = tensors(inputs, "inputs", "vjp")
-        xs = watched(xs, create_graph)
+        recorded = create_graph or inside(xs)
+        xs = watched(xs, recorded)
         several, outputs = called(func, xs, "vjp", strict)
         weights = None
         if v is not None:
-            weights = vector(v, outputs, several, "vjp", create_graph)
+            weights = vector(v, outputs, several, "vjp", recorded)
         elif len(outputs) != 1 or outputs[0].numel() != 1:
             raise RuntimeError(
                 "The vector v can only be None if the user-provided function returns a single Tensor with a single element."
             )
-        product = filled(_pulled(outputs, xs, weights, create_graph), xs, strict, create_graph, "back")
+        product = filled(_pulled(outputs, xs, weights, recorded), xs, strict, create_graph, "back")
     return _result(outputs, several, create_graph), _result(product, many, create_graph)
 
 
@@ -120,10 +124,11 @@ def jvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     """
     with enable_grad():
         many, xs = tensors(inputs, "inputs", "jvp")
-        xs = watched(xs, create_graph)
-        along = direction(v, xs, many, "jvp", create_graph)
+        recorded = create_graph or inside(xs)
+        xs = watched(xs, recorded)
+        along = direction(v, xs, many, "jvp", recorded)
         several, outputs = called(func, xs, "jvp", strict)
-        weights = tuple(zeros(out).requires_grad_() for out in outputs)  # any will do: the vjp is linear in them
+        weights = variables(outputs)  # any values will do: the vjp is linear in them
         pulled = _pulled(outputs, xs, weights, True)
         if strict:
             for i, g in enumerate(pulled):
@@ -131,7 +136,7 @@ def jvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
                     raise independent("The output of the user-provided function", f"input {i}")
                 if not g.requires_grad:
                     raise independent(f"The gradient with respect to input {i}", "the xs of the user-provided function")
-        product = filled(_pulled(pulled, weights, along, create_graph), outputs, strict, create_graph, "back_trick")
+        product = filled(_pulled(pulled, weights, along, recorded), outputs, strict, create_graph, "back_trick")
     return _result(outputs, several, create_graph), _result(product, several, create_graph)
 
 
@@ -183,12 +188,13 @@ def jacobian(
         )
     with enable_grad():
         many, xs = tensors(inputs, "inputs", "jacobian")
-        xs = watched(xs, create_graph)
+        recorded = create_graph or inside(xs)
+        xs = watched(xs, recorded)
         if strategy == "forward-mode":
             several, outputs, parts = _columns(func, xs, vectorize)
         else:
             several, outputs = called(func, xs, "jacobian", strict)
-            parts = [_rows(out, xs, create_graph, vectorize) for out in outputs]
+            parts = [_rows(out, xs, recorded, vectorize) for out in outputs]
         rows = []
         for i, (out, row) in enumerate(zip(outputs, parts, strict=True)):
             entries = []
@@ -287,8 +293,8 @@ def vhp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     (tensor(9.), tensor([ 6., 12.]))
     """
     with enable_grad():
-        many, xs, along, out, gradient = _gradient(func, inputs, v, "vhp", create_graph, strict)
-        product = filled(_pulled(gradient, xs, along, create_graph), xs, strict, create_graph, "double_back")
+        many, xs, along, out, gradient, recorded = _gradient(func, inputs, v, "vhp", create_graph, strict)
+        product = filled(_pulled(gradient, xs, along, recorded), xs, strict, create_graph, "double_back")
     return _result((out,), False, create_graph), _result(product, many, create_graph)
 
 
@@ -325,22 +331,23 @@ def hvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     (tensor(9.), tensor([ 6., 12.]))
     """
     with enable_grad():
-        many, xs, along, out, gradient = _gradient(func, inputs, v, "hvp", create_graph, strict)
-        weights = tuple(zeros(x).requires_grad_() for x in xs)
+        many, xs, along, out, gradient, recorded = _gradient(func, inputs, v, "hvp", create_graph, strict)
+        weights = variables(xs)
         pulled = _pulled(gradient, xs, weights, True)
-        product = filled(_pulled(pulled, weights, along, create_graph), xs, strict, create_graph, "double_back_trick")
+        product = filled(_pulled(pulled, weights, along, recorded), xs, strict, create_graph, "double_back_trick")
     return _result((out,), False, create_graph), _result(product, many, create_graph)
 
 
 def _gradient(func: Callable, inputs: Any, v: Any, name: str, create_graph: bool, strict: bool) -> tuple:
-    """Return what `vhp` and `hvp` start from: inputs, vector, output, and the gradient as a function of the inputs."""
+    """Return what `vhp` and `hvp` start from: inputs, vector, output, the gradient, whether results are recorded."""
     many, xs = tensors(inputs, "inputs", name)
-    xs = watched(xs, create_graph)
-    v = direction(v, xs, many, name, create_graph)
+    recorded = create_graph or inside(xs)
+    xs = watched(xs, recorded)
+    v = direction(v, xs, many, name, recorded)
     out = scalar(called(func, xs, name, strict), name)
     gradient = _pulled((out,), xs, None, True)
     check_gradient(gradient, strict)
-    return many, xs, v, out, gradient
+    return many, xs, v, out, gradient, recorded
 
 
 def _pulled(outputs: Sequence, inputs: tuple, cotangents: Sequence | None, create_graph: bool) -> tuple:
@@ -421,5 +428,15 @@ def _stacked(column: tuple) -> Tensor | None:
 
 def _result(tensors: tuple, many: bool, create_graph: bool) -> Any:
     """Return results in the structure of what was given, without history unless asked for."""
-    kept = tensors if create_graph else tuple(t.detach() for t in tensors)
+    kept = tensors if create_graph else tuple(_settled(t) for t in tensors)
     return kept if many else kept[0]
+
+
+def _settled(t: Tensor) -> Tensor:
+    """Return a result without the plain history that it has; inside of transforms, which have theirs, it keeps their values."""
+    if isinstance(t, Dual):
+        tangent = None if t._tangent is None else _settled(raised(t._tangent))
+        return dual(t._level, _settled(raised(t._data)), tangent)
+    if isinstance(t, Batched):
+        return batched_at(t._level, _settled(raised(t._data)))
+    return t if t._level else t.detach()

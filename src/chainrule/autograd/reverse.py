@@ -395,9 +395,42 @@ def _gradients_of_duals(roots: list, wanted: list, given: Any, retain: bool, cre
     with pass_of_duals(PRIMALS if dots else None):
         primals = grad(values, targets, g_values, retain, create_graph, allow_unused=True)
     return [
-        None if p is None and t is None else dual(level, wrap(np.zeros(tuple(x.shape), x.dtype.numpy)) if p is None else p, t)
+        None
+        if p is None and t is None
+        else _dual_under(level, wrap(np.zeros(tuple(x.shape), x.dtype.numpy)) if p is None else p, t)
         for p, t, x in zip(primals, tangents, targets, strict=True)
     ]
+
+
+def _dual_under(level: int, primal: Tensor, tangent: Tensor | None) -> Tensor:
+    """Return a dual of a level whose values may be of levels above, which cotangents have brought: it goes inside of those."""
+    if tangent is None and primal._level <= level:
+        return primal if primal._level == level else dual(level, primal, None)
+    top = primal if tangent is None or primal._level >= tangent._level else tangent
+    above = top._level
+    if above > level and isinstance(top, Batched):
+        size = top._data.shape[0]
+        parts = [None if v is None else _tensor(unbatched(above, v, size)) for v in (primal, tangent)]
+        return batched_at(above, _dual_under(level, parts[0], parts[1]))
+    if above > level and isinstance(top, Dual):
+        (p, p_dot), (t, t_dot) = _split(primal, above), _split(tangent, above)
+        moved = None
+        if p_dot is not None or t_dot is not None:
+            moved = _dual_under(level, _zeros(p) if p_dot is None else p_dot, t_dot)
+        return dual(above, _dual_under(level, p, t), moved)
+    (p, p_dot), (t, _) = _split(primal, level), _split(tangent, level)  # what moved with the cotangent itself is there already
+    return dual(level, p, t if p_dot is None else p_dot if t is None else p_dot + t)
+
+
+def _split(value: Tensor | None, level: int) -> tuple[Any, Any]:
+    """Return primal and tangent of a value at a level."""
+    if isinstance(value, Dual) and value._level == level:
+        return _tensor(value._data), None if value._tangent is None else _tensor(value._tangent)
+    return value, None
+
+
+def _zeros(t: Tensor) -> Tensor:
+    return wrap(np.zeros(tuple(t.shape), t.dtype.numpy))
 
 
 def _backward_dual(roots: list, given: Any, retain: bool, create_graph: bool, wanted: list | None) -> None:
