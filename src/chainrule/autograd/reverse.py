@@ -410,7 +410,7 @@ def _dual_under(level: int, primal: Tensor, tangent: Tensor | None) -> Tensor:
     above = top._level
     if above > level and isinstance(top, Batched):
         size = top._data.shape[0]
-        parts = [None if v is None else _tensor(unbatched(above, v, size)) for v in (primal, tangent)]
+        parts: list[Any] = [None if v is None else _tensor(unbatched(above, v, size)) for v in (primal, tangent)]
         return batched_at(above, _dual_under(level, parts[0], parts[1]))
     if above > level and isinstance(top, Dual):
         (p, p_dot), (t, t_dot) = _split(primal, above), _split(tangent, above)
