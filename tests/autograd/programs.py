@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError)
+EDGE = 0.0173  # where programs branch and functions have kinks: not at 0, where rounding decides what a value is
 EITHER = {RuntimeError, IndexError, NotImplementedError}
 SHAPES = ((3,), (2, 3), (2, 3), (1, 3), (), (2, 1), (3, 3), (0, 3), (4,), (2, 2, 2))
 DTYPES = ("float64", "float64", "float64", "float32", "complex128")
@@ -42,14 +43,14 @@ UNARY = {
     "tanh": lambda lib, x: x.tanh(),
     "sigmoid": lambda lib, x: lib.sigmoid(x),
     "square": lambda lib, x: x**2,
-    "abs": lambda lib, x: x.abs(),
-    "relu": lambda lib, x: lib.relu(x.real),
+    "abs": lambda lib, x: (x + EDGE).abs(),
+    "relu": lambda lib, x: lib.relu(x.real - EDGE),
     "neg": lambda lib, x: -x,
     "scaled": lambda lib, x: 0.5 * x + 1,
-    "exp": lambda lib, x: lib.exp(-x.abs()),
+    "exp": lambda lib, x: lib.exp(-(x + EDGE).abs()),
     "root": lambda lib, x: (x * x + 1).sqrt(),
     "clamp": lambda lib, x: x.real.clamp(-1, 1),
-    "log1p": lambda lib, x: x.abs().log1p(),
+    "log1p": lambda lib, x: (x + EDGE).abs().log1p(),
     "clone": lambda lib, x: x.clone(),
     "softmax": lambda lib, x: x.real.softmax(-1),
     "cumsum": lambda lib, x: x.cumsum(-1),
@@ -67,13 +68,13 @@ BINARY = {
     "sub": lambda lib, x, y: x - y,
     "mul": lambda lib, x, y: x * y,
     "div": lambda lib, x, y: x / (y * y + 2),
-    "maximum": lambda lib, x, y: lib.maximum(x.real, y.real),
-    "where": lambda lib, x, y: lib.where(x.real > 0, x, y),
+    "maximum": lambda lib, x, y: lib.maximum(x.real, y.real + EDGE),
+    "where": lambda lib, x, y: lib.where(x.real > EDGE, x, y),
     "matmul": lambda lib, x, y: (x.real @ y.real) * 1,
     "cat": lambda lib, x, y: lib.cat((x, y)),
     "stack": lambda lib, x, y: lib.stack((x, y)),
-    "atan2": lambda lib, x, y: lib.atan2(x.real, y.abs() + 1),
-    "masked_fill": lambda lib, x, y: x.masked_fill(y.real > 0, 0.5),
+    "atan2": lambda lib, x, y: lib.atan2(x.real, (y + EDGE).abs() + 1),
+    "masked_fill": lambda lib, x, y: x.masked_fill(y.real > EDGE, 0.5),
 }
 REDUCTIONS = {
     "sum": lambda lib, x: x.sum(),
@@ -118,9 +119,9 @@ VIEWS = {
     "none": lambda lib, x, k: x[None, ..., None],
     "all": lambda lib, x, k: x[...],
     "detach": lambda lib, x, k: x.detach(),
-    "data": lambda lib, x, k: x.data,
+    "data": lambda lib, x, k: x.data.clone(),  # writes to it would go unseen
     "array": lambda lib, x, k: x[lib.tensor([0, -1, 0])],
-    "mask": lambda lib, x, k: x[x.real > 0],
+    "mask": lambda lib, x, k: x[x.real > EDGE],
     "contiguous": lambda lib, x, k: x.contiguous(),
 }
 WRITES = {
@@ -138,9 +139,9 @@ WRITES = {
     "div_": lambda lib, x, y: x.div_(2 + y * y),
     "clamp_": lambda lib, x, y: x.real.clamp_(-0.5, 0.5),
     "sub_": lambda lib, x, y: x.__isub__(y),
-    "gt_": lambda lib, x, y: x.real.gt_(y.detach().real),
-    "masked_fill_": lambda lib, x, y: x.masked_fill_(x.real > 0, -0.25),
-    "masked_scatter_": lambda lib, x, y: x.masked_scatter_(x.real > 0, y.clone()),
+    "gt_": lambda lib, x, y: x.real.gt_(y.detach().real + EDGE),
+    "masked_fill_": lambda lib, x, y: x.masked_fill_(x.real > EDGE, -0.25),
+    "masked_scatter_": lambda lib, x, y: x.masked_scatter_(x.real > EDGE, y.clone()),
     "index_put_": lambda lib, x, y: x.index_put_((ends(lib, x),), y),
     "index_add_": lambda lib, x, y: x.index_add_(0, ends(lib, x), y),
     "scatter_": lambda lib, x, y: x.scatter_(0, lib.zeros(tuple(y.shape), dtype=lib.int64), y),
@@ -150,7 +151,7 @@ WRITES = {
     "set_all": lambda lib, x, y: x.__setitem__(..., y),
     "set_slice": lambda lib, x, y: x.__setitem__(slice(None, None, 2), y),
     "set_array": lambda lib, x, y: x.__setitem__(lib.tensor([-1]), y),
-    "set_mask": lambda lib, x, y: x.__setitem__(x.real > 0, 1.5),
+    "set_mask": lambda lib, x, y: x.__setitem__(x.real > EDGE, 1.5),
     "add_first": lambda lib, x, y: x[0].add_(y),
     "tanh_part": lambda lib, x, y: x[..., :1].tanh_(),
     "mul_row": lambda lib, x, y: x[1].mul_(y),
@@ -287,7 +288,7 @@ class Run:
 
     def branch(self, name, i, j, k):
         x, y = self.pick(i, j)
-        return self.keep(BINARY[name](self.lib, x, y) if x.real.sum() > 0.01 else x * 3)
+        return self.keep(BINARY[name](self.lib, x, y) if x.real.sum() > EDGE else x * 3)
 
     def no_grad_view(self, name, i, j, k):
         with self.lib.no_grad():
@@ -344,7 +345,10 @@ class Run:
     def seeded(self, _, i, j, k):
         x, _ = self.pick(i, j)
         g = self.lib.tensor(np.random.default_rng(k).uniform(-1, 1, tuple(x.shape)))
-        x.backward(g, retain_graph=k % 2 > 0, inputs=self.leaves[:2] if k % 3 == 0 and not x.retains_grad else None)
+        # Of a root that no input depends on PyTorch calls the hooks nevertheless.
+        x.backward(
+            g, retain_graph=k % 2 > 0, inputs=self.leaves[:2] if k % 3 == 0 and not (self.kept or self.handles) else None
+        )
 
     def grad(self, _, i, j, k):
         x, y = self.pick(i, j)

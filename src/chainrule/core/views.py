@@ -214,8 +214,14 @@ def follow_base(base: Tensor) -> None:
             continue
         if base._node is not None and t._node is None and t.dtype.category >= 2:
             t._node = nowhere(t)
-        elif base._node is None and t._node is not None and t._node is not LEAF and t._node._kind == LEAF_EDGE:
+            t._ver.frozen = True  # type: ignore[union-attr]
+        elif base._node is None and (t._node.__class__ is Refused or is_nowhere(t)):
             t._node = None
+
+
+def is_nowhere(t: Tensor) -> bool:
+    """Tell whether a tensor's gradients end in a leaf that nobody holds."""
+    return t._node is not None and t._node is not LEAF and t._node.__class__ is not Refused and t._node._kind == LEAF_EDGE
 
 
 def loosen(base: Tensor) -> None:
@@ -226,15 +232,18 @@ def loosen(base: Tensor) -> None:
 
 
 def refuse(version: Version) -> None:
-    """After a write: frozen views of what requires grad may not be used, views of a detached base have no history."""
+    """After a write: cut-off views of what requires grad may not be used, others follow from their base from now on."""
     for reference in list(version.members):
         t = reference()
-        if t is not None and t._view is not None and not t._level and t._node is not None:
-            base = root_of(t)
-            if base._node is not None:
-                refuse_one(t, base)
-            elif t._node is not LEAF:
-                t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), array_of(t))
+        if t is None or t._view is None or t._level or t._node is None or t._node is LEAF:
+            continue
+        base = root_of(t)
+        if base._node is None:  # a base that was detached
+            t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), array_of(t))
+        elif kind_of(t) in CUT_OFF:
+            refuse_one(t, base)
+        elif is_nowhere(t):  # a base that came to require grad after the view was taken
+            t._node = retaken_node(t)
 
 
 def refuse_one(view: Tensor, base: Tensor) -> None:
