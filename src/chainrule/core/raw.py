@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
 
+import numpy as np
+
 
 def _names(code: CodeType) -> set[str]:
     names = set(code.co_names)
@@ -46,3 +48,8 @@ def raw_copy(f: Callable, _inside: tuple = ()) -> Callable:
     made = FunctionType(f.__code__, bound, f.__name__, f.__defaults__, f.__closure__)
     made.__kwdefaults__ = f.__kwdefaults__
     return made
+
+
+def in_c_order(x: Any) -> Any:
+    """Return an array with its elements in C order, as PyTorch's kernels give most results: itself if they are."""
+    return x if x.flags.c_contiguous else np.array(x, order="C")

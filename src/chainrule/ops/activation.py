@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.core import dtype as dtypes
 from chainrule.core.batching import shift_axes
 from chainrule.core.op import elementwise, op
+from chainrule.core.raw import in_c_order
 from chainrule.core.record import is_complex
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor
@@ -55,7 +56,7 @@ def _below_top(x: Any, axis: tuple) -> Any:
 def _softmax(x: Any, *, axis: tuple) -> Any:
     if not axis:
         return np.exp(x - x)
-    w = _below_top(_wide(x), axis)
+    w = _below_top(_wide(in_c_order(x)), axis)
     np.exp(w, out=w)
     w /= np.add.reduce(w, axis=axis, keepdims=True)
     return w if w.dtype is x.dtype else w.astype(x.dtype)
@@ -64,7 +65,7 @@ def _softmax(x: Any, *, axis: tuple) -> Any:
 def _log_softmax(x: Any, *, axis: tuple) -> Any:
     if not axis:
         return x - x
-    w = _below_top(_wide(x), axis)
+    w = _below_top(_wide(in_c_order(x)), axis)
     w -= np.log(np.add.reduce(np.exp(w), axis=axis, keepdims=True))
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 

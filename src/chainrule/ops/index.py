@@ -200,7 +200,7 @@ index_sum = linear("index_sum(x, i, *, shape, axes)",
 
 
 def _index_put(x: ndarray, i: ndarray, values: Any, *, axes: tuple, accumulate: bool) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     if accumulate:
         np.add.at(out, subscript(i, axes), values)
     else:
@@ -246,7 +246,7 @@ index_add = linear("index_add(x, i, y, *, axis)", _index_add,
 
 
 def _index_copy(x: ndarray, i: ndarray, y: Any, *, axis: int) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     out[subscript(i, (axis,))] = y
     return out
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.core.batching import per_example, shift_axes
 from chainrule.core.op import linear
+from chainrule.core.raw import in_c_order
 from chainrule.core.sample import Sample
 from chainrule.ops.shape import constant_pad
 from chainrule.ops.view import getitem
@@ -27,7 +28,7 @@ def _uncat(g: Any, shapes: Sequence[tuple], axis: int) -> list:
     return [getitem(g, index=section(axis, end - s[axis], end)) for s, end in zip(shapes, ends, strict=True)]
 
 
-cat = linear("cat(*xs, axis)", lambda *xs, axis: np.concatenate(xs, axis),
+cat = linear("cat(*xs, axis)", lambda *xs, axis: in_c_order(np.concatenate(xs, axis)),
     batch=shift_axes,
     xs=lambda g, xs_shape, *, axis: _uncat(g, xs_shape, axis),
     samples=lambda: [
@@ -38,7 +39,7 @@ cat = linear("cat(*xs, axis)", lambda *xs, axis: np.concatenate(xs, axis),
 
 def _stack(*xs: ndarray, axis: int) -> ndarray:
     new = (*(slice(None),) * axis, None, ...)
-    return np.concatenate([np.asarray(x)[new] for x in xs], axis)
+    return in_c_order(np.concatenate([np.asarray(x)[new] for x in xs], axis))
 
 
 def _unstack(g: Any, axis: int, count: int) -> list:

@@ -134,7 +134,7 @@ masked_place = linear("masked_place(x, mask, *, shape, lead)", _masked_place,
 
 
 def _masked_put(x: ndarray, mask: ndarray, values: Any, *, lead: int, accumulate: bool) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     if accumulate:
         out[(FULL,) * lead + (mask,)] += values
     else:
@@ -167,7 +167,7 @@ def _masked_scatter(x: ndarray, mask: ndarray, y: ndarray) -> ndarray:
     count = np.count_nonzero(mask)
     if count > y.size:
         raise RuntimeError("Number of elements of source < number of ones in mask")
-    out = np.array(x)
+    out = np.array(x, order="C")
     out[mask] = y.reshape(-1)[:count]
     return out
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.core.batching import along_axis, shift_axes
 from chainrule.core.op import linear, op
+from chainrule.core.raw import in_c_order
 from chainrule.core.record import is_complex
 from chainrule.core.sample import Sample
 from chainrule.ops.exponential import exp
@@ -86,7 +87,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
         return x[()]  # a scalar: never the input's own memory
     if reverse:
         return _cumsum(x[along(axis, slice(None, None, -1))], axis=axis, reverse=False)[along(axis, slice(None, None, -1))]
-    return narrowed(np.add.accumulate(wide(x), axis=axis), x)
+    return narrowed(np.add.accumulate(wide(in_c_order(x)), axis=axis), x)
 
 
 cumsum = linear("cumsum(x, *, axis, reverse)", _cumsum,
@@ -182,7 +183,7 @@ def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
         return x[()]  # a scalar: never the input's own memory
     if reverse:
         return _cumprod(x[along(axis, slice(None, None, -1))], axis=axis, reverse=False)[along(axis, slice(None, None, -1))]
-    return narrowed(np.multiply.accumulate(wide(x), axis=axis), x)
+    return narrowed(np.multiply.accumulate(wide(in_c_order(x)), axis=axis), x)
 
 
 cumprod = op("cumprod(x, *, axis, reverse)", _cumprod,
@@ -207,7 +208,7 @@ def _running(ufunc: np.ufunc) -> Any:
     def kernel(x: Any, *, axis: int) -> Any:
         if not x.ndim:
             return x[()], np.int64(0)  # a scalar: never the input's own memory
-        out = ufunc.accumulate(x, axis=axis)
+        out = ufunc.accumulate(in_c_order(x), axis=axis)
         reached = x == out
         if x.dtype.kind not in "biu":
             reached |= x != x
@@ -233,7 +234,7 @@ def _logcumsumexp(x: Any, *, axis: int) -> Any:
     if not x.ndim:
         return x[()]  # a scalar: never the input's own memory
     if x.dtype.kind != "c":
-        return narrowed(np.logaddexp.accumulate(wide(x), axis=axis), x)
+        return narrowed(np.logaddexp.accumulate(wide(in_c_order(x)), axis=axis), x)
     out = x.copy()
     rows = np.moveaxis(out, axis, 0)
     for i in range(1, len(rows)):

@@ -55,7 +55,7 @@ gather = linear("gather(x, index, *, axis)", _gather,
 
 def _scatter_add(x: ndarray, index: ndarray, y: ndarray, *, axis: int) -> ndarray:
     if not index.size:
-        return np.array(x)
+        return np.array(x, order="C")
     if not x.ndim or not index.ndim:
         checked(index, x.size, False)
         return np.add(x, np.sum(y)).astype(x.dtype).reshape(x.shape)
@@ -70,7 +70,7 @@ scatter_add = linear("scatter_add(x, index, y, *, axis)", _scatter_add,
 
 
 def _scatter(x: ndarray, index: ndarray, y: Any, *, axis: int, form: str) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     if not index.size:
         return out
     if not x.ndim or not index.ndim:
@@ -96,7 +96,7 @@ scatter = linear("scatter(x, index, y, *, axis, form)", _scatter,
 
 
 def _extreme(x: ndarray, index: ndarray, y: ndarray, *, axis: int, largest: bool, include_self: bool) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     flat = not x.ndim or not index.ndim
     if not index.size:
         return out

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core.batching import Batch, reshaped, same, shift_axes
 from chainrule.core.op import elementwise, linear, op
+from chainrule.core.raw import in_c_order
 from chainrule.core.sample import Sample
 from chainrule.core.shape import broadcast_axes
 from chainrule.ops.select import where
@@ -73,7 +74,7 @@ def _repeat_examples(b: Batch, x: Any, *, counts: tuple) -> Any:
 
 # -- copies ------------------------------------------------------------------------------------------------------------
 
-clone = linear("clone(x)", np.array,
+clone = linear("clone(x)", lambda x: np.array(x, order="C" if 0 in x.strides else "K"),
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
@@ -231,7 +232,7 @@ flip = linear("flip(x, *, axis)", _flip,
     x=lambda g, *, axis: flip(g, axis=axis),
     samples=lambda: [Sample((3, 4), axis=(0,)), Sample((2, 3, 4), axis=(0, 2)), Sample((0, 2), axis=(0,))])  # fmt: skip
 
-roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: np.roll(x, shifts, axis or None),
+roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: in_c_order(np.roll(x, shifts, axis or None)),
     batch=_roll_examples,
     x=lambda g, *, shifts, axis: roll(g, shifts=tuple([-s for s in shifts]), axis=axis),
     samples=lambda: [
@@ -254,12 +255,12 @@ rot90 = linear("rot90(x, *, k, axis)", _rot90, node="Rot900",
 
 _MATRICES = [(3, 4), (2, 4, 3), (0, 3)]
 
-tril = linear("tril(x, *, k)", lambda x, *, k: np.tril(x, k),
+tril = linear("tril(x, *, k)", lambda x, *, k: in_c_order(np.tril(x, k)),
     batch=same,
     x=lambda g, *, k: tril(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
 
-triu = linear("triu(x, *, k)", lambda x, *, k: np.triu(x, k),
+triu = linear("triu(x, *, k)", lambda x, *, k: in_c_order(np.triu(x, k)),
     batch=same,
     x=lambda g, *, k: triu(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip

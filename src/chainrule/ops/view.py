@@ -80,7 +80,7 @@ place = linear("place(x, *, shape, index)", _placed,
 
 
 def _overwrite(x: ndarray, y: Any, *, index: tuple) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     out[index] = y
     return out
 
@@ -116,7 +116,7 @@ def _place_diagonal(x: ndarray, *, shape: tuple, offset: int, a: int, b: int) ->
 
 
 def _overwrite_diagonal(x: ndarray, y: Any, *, offset: int, a: int, b: int) -> ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     _diagonal(out, offset=offset, a=a, b=b)[...] = y
     return out
 
