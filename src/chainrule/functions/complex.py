@@ -443,8 +443,8 @@ def view_as_complex(input: Tensor) -> Tensor:
     if x.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
     *strides, last = x.stride()
-    if last != 1:
+    if last != 1 and x.numel():
         raise RuntimeError("Tensor must have a last dimension with stride 1")
-    if any(s % 2 for s, n in zip(strides, x.shape, strict=False) if n > 1):
+    if x.numel() and any(s % 2 for s, n in zip(strides, x.shape, strict=False) if n > 1):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
     return ops.view_as_complex(x)

@@ -9,6 +9,7 @@ from chainrule.core.dispatch import as_tensor
 from chainrule.core.sample import Fixed, Sample
 from chainrule.core.shape import axis_index
 from chainrule.core.tensor import Tensor
+from chainrule.core.views import CUT_OFF, kind_of
 from chainrule.functions.adapt import public
 from chainrule.ops import view as parts
 from chainrule.ops.shape import permute
@@ -145,11 +146,14 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     own = x.storage_offset()
     offset = own if storage_offset is None else operator.index(storage_offset)
     last = offset + sum([(n - 1) * step for n, step in zip(size, stride, strict=True)])
+    shown = x
     while x._view is not None and (offset < own or last >= own + x.numel() or not x.is_contiguous()):
         if x._view[0].dtype is not x.dtype:  # parts of complex numbers
             break
         x = x._view[0]
         own = x.storage_offset()
+    if x is not shown and kind_of(shown) in CUT_OFF:  # no gradient passes the view
+        x = x.detach()  # type: ignore[attr-defined]
     if not x.is_contiguous():  # in memory the axes have another order
         x = permute(x, order=tuple(sorted(range(x.ndim), key=lambda axis: (-x.stride(axis), axis))))
         if not x.is_contiguous():
