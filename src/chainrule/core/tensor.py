@@ -369,6 +369,8 @@ class Tensor(Methods):
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf or self.retains_grad:
             return
+        if self._view is not None:
+            _ = self.grad_fn  # taken anew if the memory was written to since
         meta_of(self).retains = True
         keep_gradient(self._node, ref(self))
 

@@ -12,6 +12,7 @@ from chainrule.core.tensor import Tensor
 from chainrule.core.views import CUT_OFF, kind_of
 from chainrule.functions.adapt import public
 from chainrule.ops import view as parts
+from chainrule.ops.complex import view_as_real
 from chainrule.ops.shape import permute
 
 __all__ = ["as_strided", "diagonal", "narrow", "select"]
@@ -148,7 +149,10 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     last = offset + sum([(n - 1) * step for n, step in zip(size, stride, strict=True)])
     shown = x
     while x._view is not None and (offset < own or last >= own + x.numel() or not x.is_contiguous()):
-        if x._view[0].dtype is not x.dtype:  # parts of complex numbers
+        if x._view[0].dtype is not x.dtype:
+            if x._view[0].is_complex():  # whose real and imaginary parts lie side by side
+                x = view_as_real(x._view[0])
+                own = x.storage_offset()
             break
         x = x._view[0]
         own = x.storage_offset()
