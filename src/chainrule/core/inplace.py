@@ -2,6 +2,9 @@
 
 A write to a tensor that shares memory with a base replaces the region of the base that the view shows (`CopySlices`);
 afterwards the base and every other view of it stand for the new values.
+
+Where PyTorch refuses a program whose meaning is clear, this goes on with the right gradient: one of several views used after a
+write to their base, operands that overlap in memory, a second pass through a write that saved nothing.
 """
 
 from __future__ import annotations
