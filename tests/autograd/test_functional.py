@@ -274,7 +274,8 @@ def test_transforms_differentiate_what_was_computed_inside_them(name):
     np.testing.assert_allclose((g * t).sum().item(), numeric.sum(), rtol=1e-6)
 
 
-def test_a_captured_value_of_a_transform_is_refused_where_its_derivative_would_be_lost():
-    x = cr.tensor(Y)
-    with pytest.raises(RuntimeError, match="uses a value of func.grad or func.vjp that it captured"):
-        cr.func.grad(lambda w: F.jacobian(lambda y: y * w, x).sum())(x)
+@pytest.mark.parametrize("options", [{}, {"create_graph": True}, {"vectorize": True}, {"strategy": "forward-mode"}], ids=str)
+def test_values_that_the_function_captures_from_a_transform_are_differentiated(options):
+    x, w = cr.tensor(Y), cr.tensor([0.3, -0.8], dtype=cr.float64)
+    g = cr.func.grad(lambda w: F.jacobian(lambda y: y * w * w, x, **options).sum())(w)
+    np.testing.assert_allclose(g.numpy(), 2 * w.numpy())

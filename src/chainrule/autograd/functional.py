@@ -75,8 +75,8 @@ def vjp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     """
     with enable_grad():
         many, xs = tensors(inputs, "inputs", "vjp")
+        xs = watched(xs, create_graph)
         recorded = create_graph or inside(xs)
-        xs = watched(xs, recorded)
         several, outputs = called(func, xs, "vjp", strict)
         weights = None
         if v is not None:
@@ -124,8 +124,8 @@ def jvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     """
     with enable_grad():
         many, xs = tensors(inputs, "inputs", "jvp")
+        xs = watched(xs, create_graph)
         recorded = create_graph or inside(xs)
-        xs = watched(xs, recorded)
         along = direction(v, xs, many, "jvp", recorded)
         several, outputs = called(func, xs, "jvp", strict)
         weights = variables(outputs)  # any values will do: the vjp is linear in them
@@ -188,8 +188,8 @@ def jacobian(
         )
     with enable_grad():
         many, xs = tensors(inputs, "inputs", "jacobian")
+        xs = watched(xs, create_graph)
         recorded = create_graph or inside(xs)
-        xs = watched(xs, recorded)
         if strategy == "forward-mode":
             several, outputs, parts = _columns(func, xs, vectorize)
         else:
@@ -341,8 +341,8 @@ def hvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
 def _gradient(func: Callable, inputs: Any, v: Any, name: str, create_graph: bool, strict: bool) -> tuple:
     """Return what `vhp` and `hvp` start from: inputs, vector, output, the gradient, whether results are recorded."""
     many, xs = tensors(inputs, "inputs", name)
+    xs = watched(xs, create_graph)
     recorded = create_graph or inside(xs)
-    xs = watched(xs, recorded)
     v = direction(v, xs, many, name, recorded)
     out = scalar(called(func, xs, name, strict), name)
     gradient = _pulled((out,), xs, None, True)

@@ -47,6 +47,8 @@ class Mode:
         The innermost trace that is running: `dispatch.run` asks it whether it takes an op.
     mapped : tuple of Mapped
         The calls of `vmap` that are running, outermost first: random functions look at them.
+    recorder : int
+        The level of the innermost reverse-mode transform that is running: leaves made inside belong to it.
     record : bool
         Derived: grad mode and not inference mode.
     watched : bool
@@ -63,7 +65,7 @@ class Mode:
 
     __slots__ = (
         "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta", "multithreading",
-        "no_saving", "on_write", "open", "plain", "record", "saving", "scope", "tracer", "watched", "watchers",
+        "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -83,11 +85,12 @@ class Mode:
         layout: bool = True,
         on_write: Callable | None = None,
         mapped: tuple[Mapped, ...] = (),
+        recorder: int = 0,
     ):
         self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
         self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
-        self.multithreading, self.layout, self.mapped = multithreading, layout, mapped
+        self.multithreading, self.layout, self.mapped, self.recorder = multithreading, layout, mapped, recorder
         self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
         self.clear = clear = record and not (watched or watchers or tracer is not None)
@@ -110,7 +113,7 @@ class Mode:
 
 _FLAGS = (
     "grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
-    "multithreading", "layout", "on_write", "mapped",
+    "multithreading", "layout", "on_write", "mapped", "recorder",
 )  # fmt: skip
 _flags = attrgetter(*_FLAGS)
 
@@ -195,10 +198,10 @@ class scope:  # noqa: N801 - a context manager like the others
 class recording:  # noqa: N801 - a context manager like the others
     """The scope of a reverse-mode transform: it records its own level and above; below, recorded is what the caller records."""
 
-    __slots__ = ("_before", "_entered", "_level", "_token")
+    __slots__ = ("_before", "_entered", "_level", "_reverse", "_token")
 
-    def __init__(self, level: int):
-        self._level = level
+    def __init__(self, level: int, reverse: bool = True):
+        self._level, self._reverse = level, reverse
 
     def __enter__(self) -> None:
         self._before = m = modes()
@@ -207,9 +210,9 @@ class recording:  # noqa: N801 - a context manager like the others
         # `having` would take 3 µs of the 20 that a small gradient takes
         self._entered = Mode(
             True, False, floor, level, m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
-            m.multithreading, m.layout, m.on_write, m.mapped,
+            m.multithreading, m.layout, m.on_write, m.mapped, level if self._reverse else m.recorder,
         )  # fmt: skip
         self._token = set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, "grad", "inference", "floor", "scope", token=self._token)
+        back(self._entered, self._before, "grad", "inference", "floor", "scope", "recorder", token=self._token)

@@ -243,11 +243,20 @@ class Tensor(Methods):
             if self._meta is not None and self._meta.inference and not modes().inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
             self._node = LEAF
+            if self._meta is not None and self._meta.made:
+                self._join_transform()
         if self._ver is not None and self._ver.members and self._view is None:
             from chainrule.core.views import follow_base
 
             follow_base(self)
         return self
+
+    def _join_transform(self) -> None:
+        """Make a plain leaf that was made inside a reverse-mode transform a leaf of that transform, which records its use."""
+        level = modes().recorder
+        if level and self._meta.made >= level and self.__class__ is Tensor and not has_views(self):
+            self.__class__ = Tracked  # type: ignore[assignment]
+            self._lv = level
 
     @property
     def is_leaf(self) -> bool:
@@ -601,6 +610,11 @@ def meta_of(t: Tensor) -> Meta:
         if mark.__class__ is Mark:
             t._meta.inference, t._meta.made = mark.inference, mark.made
     return t._meta
+
+
+def has_views(t: Tensor) -> bool:
+    """Tell whether a tensor is a view, or has views that are alive."""
+    return t._view is not None or (t._ver is not None and bool(t._ver.members))
 
 
 def root_of(t: Tensor) -> Tensor:

@@ -72,9 +72,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         t = new(Tensor)
         t._data = dtypes.get_default_dtype().numpy.type(data)
         t._ver = t._view = None
-        t._node = LEAF if requires_grad else None
         t._meta = modes().meta
-        return t
+        t._node = LEAF if requires_grad and t._meta is None else None
+        return t.requires_grad_() if requires_grad and t._meta is not None else t
     check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(data, Tensor):

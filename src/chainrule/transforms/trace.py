@@ -287,7 +287,7 @@ def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: 
             values.append(leaf)
             arguments.append(leaf)
     given, named = tree_unflatten(values, in_spec)
-    with recording(level):
+    with recording(level, reverse=False):
         switch(tracer=tracer)
         try:
             result = f(*given, **named)
