@@ -114,6 +114,20 @@ def test_the_rules_are_the_ones_used():
     assert func.vmap(func.grad(g))(cr.stack([x, x])).tolist() == [7.0, 7.0]
 
 
+def test_a_rule_may_call_its_function():
+    @func.custom_vjp
+    def f(x):
+        return x * 2
+
+    f.defvjp(lambda x: (f(x), x), lambda x, g: (f(x) * g,))
+    x = cr.tensor([1.0, 2.0, 3.0])
+    assert func.vmap(f)(x).tolist() == [2.0, 4.0, 6.0]
+    assert func.vmap(func.grad(f))(x).tolist() == [2.0, 4.0, 6.0]
+    assert func.grad(lambda x: func.vmap(f)(x).sum())(x).tolist() == [2.0, 4.0, 6.0]
+    assert func.vmap(func.grad(func.grad(f)))(x).tolist() == [2.0 * t for t in x.tolist()]
+    assert func.trace(func.vmap(func.grad(f)))(x)(x).tolist() == [2.0, 4.0, 6.0]
+
+
 def test_pytrees_static_arguments_and_keywords():
     @func.custom_jvp
     def f(params, mode, scale):

@@ -633,3 +633,12 @@ def test_gradients_that_hooks_hold_do_not_change():
     (x * 3).sum().backward()
     for g, then in held:
         np.testing.assert_array_equal(g.numpy(), then)
+
+
+def test_a_hook_may_write_to_an_expanded_gradient():
+    x = cr.ones(3, requires_grad=True)
+    x.register_hook(lambda g: g.mul_(2))
+    twice = x * 3
+    twice.register_hook(lambda g: g.__setitem__(0, 5.0))
+    twice.sum().backward()
+    assert x.grad.tolist() == [30.0, 6.0, 6.0]

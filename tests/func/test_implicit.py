@@ -356,6 +356,9 @@ def test_bad_solutions_warn():
         func.fixed_point(lambda x: x * 0.999 + 1, double(0.0), max_iterations=2, memory=0)
     with pytest.warns(UserWarning, match="linear_solve: the solution leaves a relative residual"):
         func.linear_solve(lambda v: 2 * v, double([1.0, 2.0]), lambda matvec, b: b)
+    for matvec in (lambda v: v**2, lambda v: 2 * v + 1):
+        with pytest.warns(UserWarning, match="what is not linear in its argument"):
+            func.linear_solve(matvec, double([1.0, 2.0]))
     with pytest.warns(UserWarning, match="singular or nearly so"):
         func.linear_solve(lambda v: v.sum() + 0 * v, double([1.0, 1.0]))
     with pytest.warns(UserWarning, match=r"equation of the derivative\).*singular or nearly so"):

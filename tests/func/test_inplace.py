@@ -6,7 +6,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.autograd import forward_ad
-from chainrule.func import grad, jvp
+from chainrule.func import grad, jacfwd, jvp
 
 
 def filled_in(x):
@@ -77,3 +77,21 @@ def test_recorded_leaves_stay_differentiable_inside_a_transform():
     g = grad(f)(cr.tensor([3.0]))
     assert g.item() == 4.0
     assert cr.autograd.grad(g.sum(), w)[0].item() == 4.0
+
+
+def test_an_argument_written_in_place_is_the_callers_tensor():
+    def doubled(x):
+        x[1:].mul_(2)
+        return x * x
+
+    for run in (lambda x: jvp(doubled, (x,), (cr.ones(3),))[1], lambda x: jacfwd(doubled)(x).sum(1)):
+        x = point()
+        assert run(x).tolist() == [2.0, 16.0, 24.0]
+        assert x.tolist() == [1.0, 4.0, 6.0]
+        assert x._version == 1
+    leaf = point().requires_grad_()
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        jvp(doubled, (leaf,), (cr.ones(3),))
+    x = point()
+    assert grad(lambda w: jvp(lambda x: doubled(x).sum() * w, (x,), (cr.ones(3),))[1])(cr.tensor(1.0)).item() == 42.0
+    assert x.tolist() == [1.0, 4.0, 6.0]

@@ -403,3 +403,12 @@ def test_signature_is_pytorch_s(name):
         pytest.skip("PyTorch hides it")
     ours = inspect.signature(getattr(F, name)).parameters
     assert [(p, ours[p].default) for p in ours] == [(p, q.default) for p, q in theirs.parameters.items()]
+
+
+@pytest.mark.parametrize("name", ["smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits"])
+def test_second_derivative_where_prediction_meets_target(name):
+    def curvature(lib):
+        x, y = lib.tensor([0.0, 0.0, 0.5, 1.0, -1.0]).double(), lib.tensor([0.0, 0.3, 0.0, 0.0, 0.0]).double()
+        return lib.func.hessian(lambda x: getattr(lib.nn.functional, name)(x, y, reduction="sum"))(x).numpy()
+
+    np.testing.assert_allclose(curvature(cr), curvature(torch), atol=1e-12)

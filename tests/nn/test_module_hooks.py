@@ -146,3 +146,6 @@ def test_hooks_under_transforms():
     g = cr.func.grad(lambda x: layer(x).sum())(x)
     assert seen == [1]
     assert cr.allclose(g, 2 / x.cosh() ** 2)
+    each = cr.func.vmap(cr.func.grad(lambda x: layer(x).sum()))(x)
+    assert seen == [1, 1]
+    assert cr.allclose(each, g)

@@ -18,6 +18,7 @@ from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.reverse import vjp
 from chainrule.transforms.custom import Rules, call
 from chainrule.transforms.forward import Dual
+from chainrule.transforms.taylor import Series
 
 __all__ = ["custom_jvp", "custom_vjp"]
 
@@ -284,6 +285,10 @@ class custom_vjp(_Custom):  # noqa: N801 - JAX's public name
 class _VjpCall(_Call):
     separate = False
 
+    def is_watched(self) -> bool:
+        """Tell whether a derivative or a trace would see the call; `vmap` alone runs no rule, for rules may call it."""
+        return super().is_watched() and (modes().tracer is not None or any([_moves(t) for t in self.tensors]))
+
     def forward(self, ctx: Any, args: tuple) -> tuple:
         return self.flattened(self._kept(ctx, args, self.plainly(self.owner.fwd, args)), args)
 
@@ -359,7 +364,7 @@ def _moves(t: Any) -> bool:
         if t.__class__ is Tracked:
             if t._node is not None:
                 return True
-        elif t.__class__ is Dual and t._tangent is not None:
+        elif t.__class__ in (Dual, Series) and t._tangent is not None:
             return True
         t = t._data
     return False

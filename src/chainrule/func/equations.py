@@ -127,9 +127,10 @@ class LinearSolution(Solution):
         b = [t.detach() for t in given]
         matvec = lambda v: self.operator(params, *v)
         if self.solve is None:
-            x, aux = solvers.solve_linear(matvec, b, self.symmetric, self.name, self.tolerance), ()
-            if solvers.is_dense(b):  # LU is backward stable: only a bad condition can spoil it, and that was looked at
-                return x, aux
+            x, sound = solvers.solve_linear(matvec, b, self.symmetric, self.name, self.tolerance)
+            if not sound:
+                return x, ()
+            aux: Any = ()
         else:
             tree = lambda v: tree_unflatten(list(matvec(tree_flatten(v)[0])), self.spec)
             x, aux = self.pair(self.solve(tree, tree_unflatten(b, self.spec)))
@@ -145,7 +146,7 @@ class LinearSolution(Solution):
         if not rest <= tolerance * size:
             solvers.untrusted(
                 f"{self.name}: the solution leaves a relative residual of {rest / size:.1e}, above {tolerance:.1e}: it, and "
-                "any derivative through it, cannot be trusted"
+                "any derivative through it, cannot be trusted (and what is not linear in its argument has no such solution)"
             )
 
     def _each(self, ctx: Any, args: tuple, top: Tensor) -> tuple:

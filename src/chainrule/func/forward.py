@@ -49,6 +49,9 @@ class Push:
         ]  # fmt: skip
         with scope(level):
             result = func(*tree_unflatten(moving, spec))
+        for p, m in zip(primals, moving, strict=True):
+            if m is not p and m._ver is not None and m._ver.count:  # written to in place, which the caller's tensor shows
+                p.copy_(raised(m._data))
         self.aux = None
         if has_aux:
             result, aux = pair_of(result, _NAME)

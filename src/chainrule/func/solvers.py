@@ -45,11 +45,6 @@ def norm(leaves: Leaves) -> float:
     return float(np.sqrt(sum(np.sum(np.abs(array_of(t.detach()).astype(complex)) ** 2) for t in leaves)))  # type: ignore[attr-defined]
 
 
-def is_dense(b: Leaves) -> bool:
-    """Tell whether `solve_linear` forms the matrix."""
-    return Vectors(b).size <= DENSE
-
-
 def tolerance_for(given: float | None, leaves: Leaves) -> float:
     """Return the relative residual above which a solution is not trusted: by default the cube root of machine epsilon."""
     if given is not None:
@@ -62,26 +57,28 @@ def untrusted(text: str) -> None:
     warnings.warn(f"{text} (tolerance=math.inf silences this)", UserWarning, stacklevel=2)
 
 
-def solve_linear(matvec: Callable, b: Leaves, symmetric: bool, name: str, tolerance: float | None) -> list[Tensor]:
-    """Return x with ``matvec(x) = b``: by LU for few unknowns, by conjugate gradients or GMRES for many."""
+def solve_linear(matvec: Callable, b: Leaves, symmetric: bool, name: str, tolerance: float | None) -> tuple[list[Tensor], bool]:
+    """Return x with ``matvec(x) = b``, and whether nothing speaks against it yet: its residual is to be looked at.
+
+    By LU for few unknowns, by conjugate gradients or GMRES for many.
+    """
     space = Vectors(b)
     if not space.size:
-        return list(b)
+        return list(b), True
     right = space.ravel(b)
 
     def product(v: np.ndarray) -> np.ndarray:
         return space.ravel(matvec(space.unravel(v)))
 
     if space.size > DENSE:
-        return space.unravel(_iterative(product, right, symmetric))
+        return space.unravel(_iterative(product, right, symmetric)), True
     matrix = _matrix(matvec, space)
     try:
         found = np.linalg.solve(matrix, right)
         condition = float(np.linalg.cond(matrix, 1))
     except np.linalg.LinAlgError:
         found, condition = np.linalg.lstsq(matrix, right, rcond=None)[0], np.inf
-    _look_at(condition, space, name, tolerance)
-    return space.unravel(found)
+    return space.unravel(found), _is_sound(condition, space, name, tolerance)
 
 
 def solve_batch(
@@ -105,7 +102,7 @@ def solve_batch(
         condition = float(np.max(np.linalg.cond(matrix, 1)))
     except np.linalg.LinAlgError:
         return None
-    _look_at(condition, space, name, tolerance)
+    _is_sound(condition, space, name, tolerance)
     starts = np.cumsum([prod(shape) for shape in space.shapes])[:-1]
     pieces = np.split(found, starts, axis=1)
     return [p.reshape(size, *shape).astype(d) for p, shape, d in zip(pieces, space.shapes, space.dtypes, strict=True)]
@@ -118,13 +115,15 @@ def _with_batch(t: Tensor, level: int, size: int) -> np.ndarray:
     return array if t._level == level else np.broadcast_to(array, (size, *array.shape))
 
 
-def _look_at(condition: float, space: Vectors, name: str, tolerance: float | None) -> None:
-    """Warn of a condition number that leaves less than two digits."""
-    if tolerance != np.inf and not condition * np.finfo(space.dtype).eps < 1e-2:
+def _is_sound(condition: float, space: Vectors, name: str, tolerance: float | None) -> bool:
+    """Tell whether a condition number leaves two digits; warn if it does not."""
+    sound = condition * np.finfo(space.dtype).eps < 1e-2
+    if tolerance != np.inf and not sound:
         untrusted(
             f"{name}: the linear equation is singular or nearly so (condition number {condition:.1e} in {space.dtype}): its "
             "solution, and any derivative through it, cannot be trusted"
         )
+    return bool(sound)
 
 
 def _matrix(matvec: Callable, space: Vectors) -> np.ndarray:

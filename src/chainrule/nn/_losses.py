@@ -177,16 +177,17 @@ def smooth_l1_loss(
     x, y = _pair(input, target, "smooth_l1")
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    d = abs(x - y)
+    gap = x - y
+    d = abs(gap)
     if beta == 0:
         return reduced(d, reduction)
-    return reduced(where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction)
+    return reduced(where(d < beta, gap * gap * (0.5 / beta), d - 0.5 * beta), reduction)
 
 
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
-    """Return the mean of ``d²/2`` where ``d = abs(input - target) < delta`` and ``delta (d - delta/2)`` elsewhere.
+    """Return the mean of ``d²/2`` where ``d = abs(input - target) <= delta`` and ``delta (d - delta/2)`` elsewhere.
 
     Parameters
     ----------
@@ -219,8 +220,9 @@ def huber_loss(
     x, y = _pair(input, target, "huber")
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    d = abs(x - y)
-    loss = where(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+    gap = x - y
+    d = abs(gap)
+    loss = where(d <= delta, gap * gap * 0.5, (d - 0.5 * delta) * delta)  # d * d would have no second derivative at 0
     if weight is not None:  # unlike mse_loss and l1_loss, PyTorch's weighted mean divides by the number of elements
         loss = _weighted(loss, weight, "none")
     return reduced(loss, reduction)

@@ -218,6 +218,8 @@ def _forward(module: Hooked, hooks: Hooks, args: tuple, kwargs: dict, called: se
 class BackwardHookFunction(Function):
     """The identity of several tensors, whose node sees all their gradients."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
         """Return the arguments."""

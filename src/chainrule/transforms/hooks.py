@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.graph import LEAF_EDGE, PORT, Hooks, Node
 from chainrule.core.hooks import node_hooks
 from chainrule.core.mode import no_grad
@@ -139,7 +141,10 @@ class Pass:
 
     def shown(self, g: Any) -> Tensor | None:
         """Return a cotangent as hooks see it."""
-        return g if g is None or isinstance(g, Tensor) else wrap(g)
+        if g is None or isinstance(g, Tensor):
+            return g
+        # An expanded one is read-only, and the hook may write to it.
+        return wrap(g.copy() if g.__class__ is np.ndarray and not g.flags.writeable else g)
 
     def taken(self, t: Tensor | None) -> Any:
         """Return a hook's tensor as the pass sees it."""
