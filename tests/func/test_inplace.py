@@ -84,11 +84,14 @@ def test_an_argument_written_in_place_is_the_callers_tensor():
         x[1:].mul_(2)
         return x * x
 
-    for run in (lambda x: jvp(doubled, (x,), (cr.ones(3),))[1], lambda x: jacfwd(doubled)(x).sum(1)):
+    x = point()
+    assert jvp(doubled, (x,), (cr.ones(3),))[1].tolist() == [2.0, 16.0, 24.0]
+    assert x.tolist() == [1.0, 4.0, 6.0]
+    assert x._version == 1
+    for chunk_size in (1, None):  # runs the function several times, from the same place
         x = point()
-        assert run(x).tolist() == [2.0, 16.0, 24.0]
-        assert x.tolist() == [1.0, 4.0, 6.0]
-        assert x._version == 1
+        assert jacfwd(doubled, chunk_size=chunk_size)(x).sum(1).tolist() == [2.0, 16.0, 24.0]
+        assert x.tolist() == [1.0, 2.0, 3.0]
     leaf = point().requires_grad_()
     with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
         jvp(doubled, (leaf,), (cr.ones(3),))

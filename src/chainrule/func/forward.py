@@ -38,9 +38,11 @@ class Push:
         The structure of the result.
     aux : object
         What the function returned beside its result, its tensors without their tangents.
+    written : list of tuple
+        The primals that the function wrote to in place, as its arguments, with their new values.
     """
 
-    __slots__ = ("aux", "dots", "level", "out_spec", "values")
+    __slots__ = ("aux", "dots", "level", "out_spec", "values", "written")
 
     def __init__(self, func: Callable, spec: TreeSpec, primals: list, tangents: list, has_aux: bool = False):
         self.level = level = fresh_level()
@@ -49,9 +51,11 @@ class Push:
         ]  # fmt: skip
         with scope(level):
             result = func(*tree_unflatten(moving, spec))
-        for p, m in zip(primals, moving, strict=True):
-            if m is not p and m._ver is not None and m._ver.count:  # written to in place, which the caller's tensor shows
-                p.copy_(raised(m._data))
+        self.written = [
+            (p, raised(m._data))
+            for p, m in zip(primals, moving, strict=True)
+            if m is not p and m._ver is not None and m._ver.count
+        ]
         self.aux = None
         if has_aux:
             result, aux = pair_of(result, _NAME)
@@ -61,6 +65,11 @@ class Push:
         split = [self._split(out) for out in outs]
         self.values: list = [value for value, _ in split]
         self.dots: list = [dot for _, dot in split]
+
+    def write_back(self) -> None:
+        """Give the caller's tensors the values that the function wrote into its arguments in place."""
+        for p, value in self.written:
+            p.copy_(value)
 
     def _split(self, out: Any) -> tuple[Any, Tensor | None]:
         if out.__class__ is Dual and out._level == self.level:
@@ -109,6 +118,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     """
     flat, spec, dots = checked_pairs(primals, tangents)
     run = Push(func, spec, flat, dots, has_aux)
+    run.write_back()
     if strict and None in run.dots:
         raise RuntimeError(
             "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with "
