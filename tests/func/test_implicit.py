@@ -388,3 +388,19 @@ def test_misuse_is_explained():
         func.fixed_point(lambda x: x, double(1.0), has_aux=True)
     with pytest.raises(TypeError, match="takes real unknowns"):
         func.custom_root(lambda x: x**2 + 1, cr.tensor(1j))
+
+
+@pytest.mark.parametrize("dtype", [cr.float16, cr.bfloat16, cr.float32], ids=str)
+def test_small_dtypes_are_solved_in_single(dtype):
+    x = cr.tensor([1.0, 2.0]).to(dtype)
+    start = cr.ones(2, dtype=dtype)
+    solutions = [
+        (lambda x: func.custom_root(lambda u: u**3 - x, start), [1.0, 2 ** (1 / 3)], [1 / 3, 2 ** (-2 / 3) / 3]),
+        (lambda x: func.fixed_point(lambda u: u * 0.5 + x, start), [2.0, 4.0], [2.0, 2.0]),
+        (lambda x: func.linear_solve(lambda u: u * x, start), [1.0, 0.5], [-1.0, -0.25]),
+    ]
+    for f, value, slope in solutions:
+        found = f(x), func.grad(lambda x, f=f: f(x).sum())(x)
+        assert [t.dtype for t in found] == [dtype, dtype]
+        for t, right in zip(found, (value, slope), strict=True):
+            close(t.double(), double(right), rtol=4 * cr.finfo(dtype).eps)

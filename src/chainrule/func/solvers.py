@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from chainrule.core.tensor import Tensor, array_of, wrap
+from chainrule.functions.info import finfo
 
 DENSE = 128  # unknowns up to which a matrix is formed: n products of a matrix-free operator against some dozens
 Leaves = Sequence[Tensor]
@@ -22,6 +23,8 @@ class Vectors:
         self.shapes = [tuple(t.shape) for t in leaves]
         self.dtypes = [t.dtype.numpy for t in leaves]
         self.dtype = np.result_type(*self.dtypes)
+        if self.dtype.itemsize == 2:  # which LAPACK has no routines for
+            self.dtype = np.dtype(np.float32)
         self.size = sum(map(prod, self.shapes))
 
     def ravel(self, leaves: Leaves) -> np.ndarray:
@@ -49,7 +52,12 @@ def tolerance_for(given: float | None, leaves: Leaves) -> float:
     """Return the relative residual above which a solution is not trusted: by default the cube root of machine epsilon."""
     if given is not None:
         return given
-    return float(max(np.finfo(t.dtype.numpy).eps for t in leaves)) ** (1 / 3)
+    return epsilon(leaves) ** (1 / 3)
+
+
+def epsilon(leaves: Leaves) -> float:
+    """Return the machine epsilon of a list of tensors, that of the coarsest dtype."""
+    return max(finfo(t.dtype).eps for t in leaves)
 
 
 def untrusted(text: str) -> None:
@@ -173,7 +181,10 @@ def solve_root(f: Callable, guess: Leaves) -> list[Tensor]:
         return space.ravel(f(space.unravel(v))).astype(wide)
 
     few = space.size <= DENSE
-    options = {"xtol": 1e-12 if not single else 1e-6} if few else {"fatol": 1e-10 if not single else 1e-5}
+    if few:  # eps: the relative error of f's values, which sets the step of the differences
+        options = {"xtol": 1e-12 if not single else 1e-6, "eps": epsilon(guess)}
+    else:
+        options = {"fatol": 1e-10 if not single else 1e-5}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what it could not do, the residual tells
         try:
@@ -186,7 +197,7 @@ def solve_root(f: Callable, guess: Leaves) -> list[Tensor]:
 def iterate(f: Callable, guess: Leaves, tolerance: float | None, limit: int, memory: int) -> list[Tensor]:
     """Return x with ``x = f(x)`` by iteration, accelerated by Anderson's mixing of the last `memory` steps (0 for none)."""
     space = Vectors(guess)
-    goal = (10 * np.finfo(space.dtype).eps) if tolerance is None else tolerance
+    goal = (10 * epsilon(guess)) if tolerance is None else tolerance
     x = space.ravel(guess)
     xs: list[np.ndarray] = []
     steps: list[np.ndarray] = []
