@@ -19,9 +19,12 @@ FUNCTION_MODULES = [name for name in MODULES if name.startswith("chainrule.funct
 # Ops whose parameters are other ops or functions, so that no sample can be written down: tested where they are used.
 WITHOUT_SAMPLES = dict.fromkeys(("copy_slices", "retake"), "its parameter is a path of views; core/test_inplace_writes.py")
 # Inputs that no sample moves.
+RAISES = "the derivative raises, as PyTorch's"
 NEVER_MOVED = {
-    ("igamma", "a"): "the derivative raises, as PyTorch's",
-    ("igammac", "a"): "the derivative raises, as PyTorch's",
+    **{(name, x): RAISES for name in ("floor_divide", "heaviside") for x in "xy"},
+    **{(name, "x"): RAISES for name in ("unique", "unique_consecutive")},
+    ("igamma", "a"): RAISES,
+    ("igammac", "a"): RAISES,
 }
 # Functions that PyTorch's cannot be compared with.
 NOT_COMPARED = {

@@ -81,6 +81,7 @@ def test_gradients_reach_leaves_through_the_graph(case):
     assert first_gap(found, [payload(g) for g in expected], TOLERANCE) is None
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of the ops that loop
 @pytest.mark.parametrize("case", sampled(cases(kinds="f", differentiable=True)))
 def test_the_graph_is_batched_as_the_op(case):
     f, xs = case.function(case.moving), at_of(case, case.moving)

@@ -171,7 +171,7 @@ def unique(
     Returns
     -------
     Tensor, or tuple of Tensor
-        The values, then the indices and the counts asked for. Not differentiable.
+        The values, then the indices and the counts asked for. A derivative in them raises, as PyTorch's does.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     Returns
     -------
     Tensor, or tuple of Tensor
-        The values, then the indices and the counts asked for. Not differentiable.
+        The values, then the indices and the counts asked for. A derivative in them raises, as PyTorch's does.
 
     Examples
     --------
@@ -323,7 +323,7 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     Returns
     -------
     Tensor
-        Counts as int64, or sums as float32 for float32 weights, else as float64. Not differentiable.
+        Counts as int64, or sums as float32 for float32 weights, else as float64; differentiable in the weights.
 
     Examples
     --------
@@ -344,5 +344,5 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     w = as_tensor(weights, "bincount", 1)
     if w.ndim != 1 or w.shape[0] != x.shape[0]:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    out = ops.bincount(x, w, minlength=int(minlength))
-    return cast(out, dtypes.float32) if w.dtype is dtypes.float32 else out
+    w = w if w.dtype is dtypes.float32 else cast(w, dtypes.float64)
+    return ops.bincount(x, w, minlength=int(minlength))

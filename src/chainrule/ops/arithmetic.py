@@ -13,9 +13,9 @@ from chainrule.core import dtype as dtypes
 from chainrule.core.dispatch import NUMBERS
 from chainrule.core.op import TABLE, elementwise
 from chainrule.core.record import is_complex
-from chainrule.core.sample import Ints, Sample
+from chainrule.core.sample import Fixed, Ints, Sample
 from chainrule.core.tensor import Tensor
-from chainrule.ops.describe import binary
+from chainrule.ops.describe import binary, no_derivative, no_tangent
 from chainrule.ops.exponential import log
 from chainrule.ops.select import where
 
@@ -143,14 +143,21 @@ def _is_whole(x: Any) -> bool:
     return x.__class__ in (int, bool) if not hasattr(x, "dtype") else x.dtype.kind in "biu"
 
 
+_QUOTIENTS = np.array([[-2.5, 0.75], [0.0, 3.0]])
+
+
 def _floor_divide(x: Any, y: Any) -> Any:
     if _is_whole(x) and _is_whole(y):
         _refuse_zero(y)
     return operator.floordiv(x, y)
 
 
-floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", domain=[(-3, 3), POSITIVE], nondiff=True,
-    doc=binary("Return the quotient rounded towards minus infinity; not differentiable.",
+floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node="NotImplemented!",
+    x=lambda g: no_derivative("floor_divide"),
+    y=lambda g: no_derivative("floor_divide"),
+    jvp=lambda x_dot, y_dot: no_tangent("floor_divide"),
+    samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([1.5, 0.5])))],
+    doc=binary("Return the quotient rounded towards minus infinity; a derivative in it raises, as PyTorch's does.",
                "cr.floor_divide(cr.tensor([-7, 7]), 2)", "tensor([-4,  3])"))  # fmt: skip
 
 
@@ -325,8 +332,12 @@ def _same_dtype(x: Any, y: Any) -> None:
 
 
 heaviside = elementwise("heaviside(x, y)", lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
-    kinds="bif", nondiff=True, check=_same_dtype,
-    doc=binary("Return 0 below 0, 1 above, and `other` at 0; not differentiable.",
+    kinds="bif", check=_same_dtype, node="NotImplemented!",
+    x=lambda g: no_derivative("heaviside"),
+    y=lambda g: no_derivative("heaviside"),
+    jvp=lambda x_dot, y_dot: no_tangent("heaviside"),
+    samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([0.5, 1.0])))],
+    doc=binary("Return 0 below 0, 1 above, and `other` at 0; a derivative in it raises, as PyTorch's does.",
                "cr.heaviside(cr.tensor([-1.0, 0.0, 2.0]), cr.tensor(0.5))",
                "tensor([0.0000, 0.5000, 1.0000])"))  # fmt: skip
 

@@ -1,6 +1,8 @@
-"""Docstrings of elementwise ops, whose parameters all read alike."""
+"""Docstrings of elementwise ops, whose parameters all read alike; what ops without derivative say of it."""
 
 from __future__ import annotations
+
+from typing import NoReturn
 
 _OPERAND = "Tensor, number or array"
 _DTYPES = {
@@ -12,6 +14,19 @@ _DTYPES = {
     "fc": "real or complex floating point",
     "any": "any dtype",
 }
+
+
+def no_derivative(name: str) -> NoReturn:
+    """Raise PyTorch's error where a derivative is asked for that an op does not have."""
+    raise RuntimeError(f"derivative for aten::{name} is not implemented: detach its input if the result is meant as a constant")
+
+
+def no_tangent(name: str) -> NoReturn:
+    """Raise PyTorch's error where forward mode meets an op that has no derivative."""
+    raise NotImplementedError(
+        f"Trying to use forward AD with aten::{name} that does not support it: detach its input if the result is meant as a "
+        "constant"
+    )
 
 
 def binary(summary: str, example: str = "", result: str = "", *, note: str = "", names: tuple = ("input", "other")) -> str:

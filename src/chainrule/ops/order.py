@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.core.batching import Batch, along_axis, dynamic, looped, per_example, reshaped
-from chainrule.core.op import TABLE, op
+from chainrule.core.op import TABLE, linear, op
 from chainrule.core.sample import Ints, Sample
 from chainrule.core.shape import kept
+from chainrule.ops.describe import no_tangent
+from chainrule.ops.index import index
 from chainrule.ops.scatter import gather, scatter, scatter_add
 from chainrule.ops.shape import reshape, sum_to, unsqueeze
 from chainrule.ops.view import zeros
@@ -216,6 +218,13 @@ def _unique(x: Any, *, axis: int | None, **_: Any) -> tuple:
     return values, inverse.reshape(x.shape if axis is None else -1), counts
 
 
+def _no_derivative_of_values(name: str) -> NoReturn:
+    raise NotImplementedError(
+        f"the derivative for '{name}' is not implemented: equal elements leave open whose it is. Index the input with the "
+        "places of the elements that you mean, or detach it"
+    )
+
+
 def _unique_consecutive(x: Any, *, axis: int | None) -> tuple:
     rows = np.moveaxis(x, axis, 0) if axis is not None else x.reshape(-1)
     new = np.ones(len(rows), bool)
@@ -250,11 +259,16 @@ searchsorted = op("searchsorted(boundaries, values, *, right)", _searchsorted, n
     doc="Index at which each value keeps the boundaries sorted, row by row where the boundaries have rows.",
     samples=lambda: [Sample(np.arange(4.0), (3, 2), right=False), Sample(np.arange(6.0).reshape(2, 3), (2, 4),
     right=True)])  # fmt: skip
-unique = op("unique(x, *, axis)", _unique, nondiff=True, kinds="bif",
+unique = op("unique(x, *, axis)", _unique, kinds="bif",
+    node=lambda node: "Unique2" if node is None or node.params["axis"] is None else "UniqueDim",
+    x=lambda g, *, axis: _no_derivative_of_values("_unique2" if axis is None else "unique_dim"),
+    jvp=lambda x_dot: no_tangent("unique"),
     batch=dynamic(),
     doc="Sorted distinct elements (or rows along an axis), the index of each element's own, and the counts.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
-unique_consecutive = op("unique_consecutive(x, *, axis)", _unique_consecutive, nondiff=True, kinds="bif",
+unique_consecutive = op("unique_consecutive(x, *, axis)", _unique_consecutive, kinds="bif",
+    x=lambda g: _no_derivative_of_values("unique_consecutive"),
+    jvp=lambda x_dot: no_tangent("unique_consecutive"),
     batch=dynamic(),
     doc="The first element of every run of equal elements (or rows), the run of each element, and the run lengths.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
@@ -272,14 +286,16 @@ def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
 
 
 def _bincount(x: Any, weights: Any = None, *, minlength: int) -> Any:
-    return np.bincount(x, weights, minlength)
+    counts = np.bincount(x, weights, minlength)
+    return counts if weights is None else counts.astype(weights.dtype, copy=False)
 
 
 histc = op("histc(x, *, bins, low, high)", _histc, nondiff=True, kinds="f",
     batch=looped,
     doc="Counts in equal bins between two bounds.",
     samples=lambda: [Sample((3, 4), bins=5, low=-1.0, high=1.0), Sample((0,), bins=2, low=0.0, high=1.0)])  # fmt: skip
-bincount = op("bincount(x, weights, *, minlength)", _bincount, nondiff=True, kinds="i",
+bincount = linear("bincount(x, weights, *, minlength)", _bincount, kinds="f",
+    weights=lambda g, x: index(g, x, axes=(0,)),
     batch=looped,
     doc="How often each non-negative integer occurs, or the sum of its weights.",
     samples=lambda: [Sample(Ints((6,), 0, 4), None, minlength=0), Sample(Ints((6,), 0, 4), (6,), minlength=6)])  # fmt: skip
