@@ -149,12 +149,13 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     last = offset + sum([(n - 1) * step for n, step in zip(size, stride, strict=True)])
     shown = x
     while x._view is not None and (offset < own or last >= own + x.numel() or not x.is_contiguous()):
-        if x._view[0].dtype is not x.dtype:
-            if x._view[0].is_complex():  # whose real and imaginary parts lie side by side
-                x = view_as_real(x._view[0])
+        parent: Tensor = x._view[0]
+        if parent.dtype is not x.dtype:
+            if parent.is_complex():  # whose real and imaginary parts lie side by side
+                x = view_as_real(parent)
                 own = x.storage_offset()
             break
-        x = x._view[0]
+        x = parent
         own = x.storage_offset()
     if x is not shown and kind_of(shown) in CUT_OFF:  # no gradient passes the view
         x = x.detach()  # type: ignore[attr-defined]
