@@ -73,7 +73,7 @@ def stub() -> str:
         elif callable(value):
             given = parameters(value)
             if name.startswith("__"):  # an operator is its function, and `out=` cannot be given to it
-                given = given.replace(", out: Any = ...", "")
+                given = given.replace(", *, out: Any = ...", "")
             result = _CONVERSIONS.get(name, "Any" if name.startswith("__") else returned(value))
             ignored = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
             lines.append(f"    def {name}({given}) -> {result}: ...{ignored}")

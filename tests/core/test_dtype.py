@@ -93,3 +93,10 @@ def test_unknown_dtypes_raise():
         cr.as_tensor(np.array(["a"]))
     with pytest.raises(TypeError, match="is not a dtype chainrule knows"):
         dtypes.named("float8")
+
+
+def test_bfloat16_does_not_widen_beside_numbers():
+    x = cr.tensor([1.0, 2.0]).to(cr.bfloat16)
+    for f in (lambda x: cr.where(x > 1, x, 0.0), lambda x: x.var(), lambda x: cr.hypot(x, x), cr.nn.functional.gelu):
+        value, tangent = cr.func.jvp(f, (x,), (x,))
+        assert value.dtype is tangent.dtype is cr.func.jacfwd(f)(x).dtype is cr.bfloat16

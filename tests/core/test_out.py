@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 
 import numpy as np
@@ -119,3 +120,14 @@ def test_out_of_several_results_is_a_tuple():
         cr.max(cr.ones(2, 2), 1, out=values)
     np.add(np.ones(2), 1, out=values.numpy())
     assert values.tolist() == [2.0, 2.0]
+
+
+def test_out_is_given_by_name_alone():
+    x, y = cr.ones(2), cr.zeros(2)
+    for call in (lambda: cr.sin(x, y), lambda: x.sin(y), lambda: cr.mul(x, x, y), lambda: cr.maximum(x, x, y)):
+        with pytest.raises(TypeError, match="positional argument"):
+            call()
+    assert y.tolist() == [0.0, 0.0]
+    for name, function in FUNCTIONS.items():
+        out = inspect.signature(function.call).parameters.get("out")
+        assert out is None or out.kind is out.KEYWORD_ONLY, name

@@ -230,7 +230,7 @@ def _unary(op: Op, slow: Callable) -> Callable:
     saves_out = rule is not None and rule.uses(OUT)
     plans: list = [None, None]
 
-    def call(input: Any, out: Any = None) -> Any:
+    def call(input: Any, *, out: Any = None) -> Any:
         if out is not None:
             return _into(out, op, call, input)
         if input.__class__ is not Tensor and (not isinstance(input, Tensor) or input._level):
@@ -307,7 +307,7 @@ def _binary(op: Op, slow: Callable) -> Callable:
     numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path
     plans: list = [None] * 8
 
-    def call(input: Any, other: Any, out: Any = None) -> Any:
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
         if out is not None:
             return _into(out, op, call, input, other)
         cx, cy = input.__class__, other.__class__

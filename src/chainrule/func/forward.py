@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.autograd.forward_ad import check_tangent, lowered, raised
+from chainrule.core.dispatch import cast
 from chainrule.core.dtype import COMPLEX, FLOAT
 from chainrule.core.levels import fresh_level
 from chainrule.core.mode import scope
@@ -73,7 +74,9 @@ class Push:
 
     def _split(self, out: Any) -> tuple[Any, Tensor | None]:
         if out.__class__ is Dual and out._level == self.level:
-            return raised(out._data), None if out._tangent is None else raised(out._tangent)
+            value, dot = raised(out._data), None if out._tangent is None else raised(out._tangent)
+            # bfloat16 widens where a rule meets a Python number
+            return value, dot if dot is None else cast(dot, value.dtype)
         return out, None
 
 

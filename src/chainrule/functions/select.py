@@ -143,6 +143,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     if x.__class__ in NUMBERS and y.__class__ in NUMBERS:
         x = as_tensor(x)
     d = common_dtype((x, y))
+    if d.numpy.isbuiltin != 1:  # beside ml_dtypes' bfloat16 a Python number would widen
+        x, y = as_tensor(x), as_tensor(y)
     return ops.where(c, cast(x, d), cast(y, d))
 
 
