@@ -324,3 +324,12 @@ def test_two_threads_accumulate_into_one_leaf():
     for thread in threads:
         thread.join()
     assert x.grad.tolist() == [2000.0, 4000.0]
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "hardtanh"])
+def test_second_derivative_of_linear_pieces_is_zero_not_absent(torch, name):
+    for lib in (torch, cr):
+        x = lib.tensor([0.3, -1.2, 7.0], dtype=lib.float64, requires_grad=True)
+        (g,) = lib.autograd.grad(getattr(lib.nn.functional, name)(x).sum(), x, create_graph=True)
+        assert lib.autograd.grad(g.sum(), x)[0].tolist() == [0.0, 0.0, 0.0]
+        assert g.grad_fn.name() == ("ThresholdBackwardBackward0" if name == "relu" else "HardtanhBackwardBackward0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from chainrule.core.raw import in_c_order
 from chainrule.core.record import is_complex
 from chainrule.core.sample import Sample
 from chainrule.core.tensor import Tensor
+from chainrule.ops.arithmetic import nothing
 from chainrule.ops.describe import binary
 from chainrule.ops.exponential import exp
 from chainrule.ops.reduce import sum
-from chainrule.ops.select import where
 
 
 def _refuse(x: Any) -> None:
@@ -26,8 +27,20 @@ def _refuse(x: Any) -> None:
         raise NotImplementedError(f"\"clamp_min_scalar_cpu\" not implemented for '{x.dtype.old_name}'")
 
 
+def _gate(g: Any, x: Any, *, low: float, high: float | None) -> Any:
+    return np.where(x <= low if high is None else (x <= low) | (x >= high), 0, g)
+
+
+# Its derivative in x is 0, not absent: what is differentiated again depends on x, as PyTorch's does.
+gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
+    node=lambda node: "ThresholdBackward" if node is None or node.params["high"] is None else "HardtanhBackward",
+    g=lambda h, x, *, low, high: gate(h, x, low=low, high=high),
+    x=lambda h: nothing(h),
+    samples=lambda: [Sample((3, 4), (3, 4), low=0, high=None), Sample((3, 1), (4,), low=-0.5, high=0.5)],
+    doc="`g` where x lies above `low`, and below `high` if that is given; else 0.")  # fmt: skip
+
 relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
-    x=lambda g, out: where(out <= 0, 0, g),
+    x=lambda g, out: gate(g, out, low=0, high=None),
     doc=binary("Return the positive part of each element.", "cr.relu(cr.tensor([-1.0, 2.0]))", "tensor([0., 2.])",
                names=("input",), note="The derivative at 0 is 0."))  # fmt: skip
 
@@ -37,7 +50,7 @@ def _hardtanh(x: Any, *, low: float, high: float) -> Any:
 
 
 hardtanh = elementwise("hardtanh(x, *, low, high)", _hardtanh, kinds="if",
-    x=lambda g, x, *, low, high: where((x <= low) | (x >= high), 0, g),
+    x=lambda g, x, *, low, high: gate(g, x, low=low, high=high),
     samples=lambda: [Sample((3, 4), low=-0.5, high=0.5), Sample((), low=0.0, high=6.0), Sample((0,), low=-1.0, high=1.0)],
     doc=binary("Return the elements limited to [low, high]; unlike `clamp`'s, the derivative at a bound is 0.",
                names=("input",)))  # fmt: skip
