@@ -119,7 +119,7 @@ half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
-_LAZY = frozenset(("cuda", "func", "library", "nn", "optim", "random", "testing", "utils"))
+_LAZY = frozenset(("cuda", "func", "library", "nn", "optim", "overrides", "random", "testing", "utils"))
 
 
 def __getattr__(name: str) -> _Any:

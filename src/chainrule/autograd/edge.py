@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.core.graph import AccumulateGrad, Node, engine_node
 from chainrule.core.saved import output_edge
-from chainrule.core.tensor import Tensor, wrap, wrap_at
+from chainrule.core.tensor import Tensor, disabled_torch_function, wrap, wrap_at
 from chainrule.transforms.batch import Batched
 
 
@@ -75,6 +75,7 @@ class Unseen(Tensor):
     """What stands for an edge to a value of which nothing is known, not even the shape: its tensor was not looked at."""
 
     __slots__ = ()
+    __torch_function__ = disabled_torch_function
 
 
 def tensor_at(edge: GradientEdge) -> Tensor:

@@ -6,6 +6,8 @@ in a third of the time, and leave all else (mixed dtypes, other levels, errors) 
 
 from __future__ import annotations
 
+from importlib import import_module
+from sys import modules
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import finish, shape_of
+from chainrule.core.subclass import overrides
 from chainrule.core.tensor import Tensor, Tracked, array_of, numpy_dtype, wrap
 
 ndarray = np.ndarray
@@ -112,11 +115,29 @@ def lift(value: Any, op_name: str = "op", position: int = 0) -> Any:
         return wrap(value)
     if isinstance(value, (bool, int, float, complex)):
         return value
+    declined(value)
     names = ("input", "other")
     raise TypeError(
         f"{op_name}(): argument '{names[position] if position < 2 else f'argument {position}'}' (position {position + 1}) "
         f"must be Tensor, not {type(value).__name__}"
     )
+
+
+def declined(value: Any) -> Any:
+    """Return NotImplemented for a foreign operand.
+
+    Raises
+    ------
+    TypeError
+        If its type has ``__torch_function__``, and nothing has had public functions look for that yet.
+    """
+    if "chainrule.overrides" not in modules and overrides(type(value)):
+        import_module("chainrule.overrides")
+        raise TypeError(
+            f"{type(value).__name__} overrides functions by __torch_function__, which chainrule only looks for once it is "
+            "asked to: import chainrule.overrides before the first such call (it has been imported now)"
+        )
+    return NotImplemented
 
 
 def as_tensor(value: Any, op_name: str = "op", position: int = 0) -> Tensor:

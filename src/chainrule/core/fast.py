@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.core.dispatch import NUMBERS, OPERANDS, compute, promoted, run
+from chainrule.core.dispatch import NUMBERS, OPERANDS, compute, declined, promoted, run
 from chainrule.core.graph import LEAF, Node, new, next_id
 from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, IN, OUT, Op
@@ -77,7 +77,7 @@ def make_operator(op: Op) -> Callable:
     def slow(x: Any, y: Any) -> Any:
         if isinstance(x, OPERANDS) and isinstance(y, OPERANDS):
             return run(op, promoted(op, (x, y)), {})
-        return NotImplemented
+        return declined(y if isinstance(x, Tensor) else x)
 
     return _binary(op, tracked_binary(op, slow))
 

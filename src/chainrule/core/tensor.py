@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
+from copy import deepcopy
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -48,6 +51,11 @@ class Meta:
     accumulator: Any = None  # a weak reference to the leaf's `AccumulateGrad`
 
 
+def disabled_torch_function(func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    """Call a function as it is: the ``__torch_function__`` of classes that take no part in the protocol."""
+    return func(*args, **(kwargs or {}))
+
+
 class Tensor(Methods):
     """A NumPy array that remembers how it was computed.
 
@@ -79,6 +87,11 @@ class Tensor(Methods):
     _lv: int
     _tangent: Any
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__torch_function__ is not disabled_torch_function:  # type: ignore[attr-defined]
+            import_module("chainrule.overrides")  # public functions look for overrides from now on
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
         """Build a tensor of the default dtype from data, or an uninitialised one from sizes, as ``torch.Tensor`` does."""
         if kwargs:
@@ -90,7 +103,8 @@ class Tensor(Methods):
             return wrap(np.empty(args, numpy), cls)
         (data,) = args
         if isinstance(data, Tensor):
-            return data.detach()  # type: ignore[attr-defined]
+            made = data.detach()  # type: ignore[attr-defined]
+            return made if made.__class__ is cls else made.as_subclass(cls)
         return wrap(np.array(data, numpy), cls)
 
     # -- shape and dtype -------------------------------------------------------------------------------------------
@@ -541,7 +555,9 @@ class Tensor(Methods):
         return tensor_text(self)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        return (rebuild, (type(self), array_of(self), self.requires_grad))
+        reduced = (rebuild, (type(self), array_of(self), self.requires_grad))
+        attributes = getattr(self, "__dict__", None)  # a subclass's
+        return (*reduced, dict(attributes)) if attributes else reduced
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
@@ -555,6 +571,8 @@ class Tensor(Methods):
             return done
         made = rebuild(type(self), _copied(array_of(self), memo), self.requires_grad)
         memo[id(self)] = made
+        for name, value in getattr(self, "__dict__", {}).items():  # a subclass's
+            setattr(made, name, deepcopy(value, memo))
         if self.grad is not None:
             meta_of(made).grad = self.grad.__deepcopy__(memo)
         return made
@@ -716,6 +734,7 @@ class Tracked(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
+    __torch_function__ = disabled_torch_function
 
     def _lifted(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this one."""

@@ -17,6 +17,7 @@ from chainrule.core.sample import Sample, samples_of
 from chainrule.core.tensor import Tensor
 
 FUNCTIONS: dict[str, Function] = {}
+LISTENERS: list[Callable[[Function], None]] = []  # told of each function that is declared
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
@@ -122,6 +123,8 @@ def _register(function: Function) -> None:
         setattr(Tensor, name, function.call)
     if function.inplace:
         setattr(Tensor, name + "_", in_place(function.call, name + "_"))
+    for listener in LISTENERS:
+        listener(function)
 
 
 def in_place(call: Callable, name: str) -> Callable:

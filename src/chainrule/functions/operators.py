@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.dispatch import NUMBERS, OPERANDS
+from chainrule.core.dispatch import NUMBERS, OPERANDS, declined
 from chainrule.core.fast import make_operator, make_public, make_reflected
 from chainrule.core.inplace import assign_elementwise
 from chainrule.core.op import TABLE
@@ -22,7 +22,7 @@ def _in_place(op_call: Callable) -> Callable:
     def operator(self: Tensor, other: Any) -> Any:
         if other.__class__ is Tensor or other.__class__ in NUMBERS or isinstance(other, OPERANDS):
             return assign_elementwise(self, op, call, (other,), name)
-        return NotImplemented
+        return declined(other)
 
     return operator
 

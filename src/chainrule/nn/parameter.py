@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.tensor import Tensor, array_of, check_differentiable, marked_as, wrap
+from chainrule.core.tensor import Tensor, array_of, check_differentiable, disabled_torch_function, marked_as, wrap
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -40,6 +40,8 @@ class Parameter(Tensor):
     Parameter containing:
     tensor([1., 1.], requires_grad=True)
     """
+
+    __torch_function__ = disabled_torch_function
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         """Return a parameter that shares the memory of `data`."""
@@ -91,6 +93,7 @@ class Buffer(Tensor):
     """
 
     persistent: bool
+    __torch_function__ = disabled_torch_function
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
         """Return a buffer that shares the memory of `data`."""

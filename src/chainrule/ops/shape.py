@@ -79,6 +79,11 @@ clone = linear("clone(x)", lambda x: np.array(x, order="C" if 0 in x.strides els
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
+alias = linear("alias(x)", lambda x: x[...], view=True,
+    batch=same,
+    x=lambda g: g,
+    samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
+
 contiguous = linear("contiguous(x)", lambda x: np.array(x, order="C"), node="Clone",
     batch=same,
     x=lambda g: g,

@@ -21,7 +21,7 @@ from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import link_view, shape_of
 from chainrule.core.shape import Size
-from chainrule.core.tensor import Tensor, root_of, wrap
+from chainrule.core.tensor import Tensor, disabled_torch_function, root_of, wrap
 from chainrule.core.views import chain_of, follow
 
 _READ = {
@@ -43,6 +43,7 @@ class Batched(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
+    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level

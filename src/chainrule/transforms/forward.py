@@ -17,7 +17,7 @@ from chainrule.core.handle import RemovableHandle
 from chainrule.core.op import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import is_inexact, link_view, shape_of
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Tensor, disabled_torch_function, wrap
 
 
 class Dual(Tensor):
@@ -29,6 +29,7 @@ class Dual(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
+    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level

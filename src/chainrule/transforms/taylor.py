@@ -21,7 +21,7 @@ from chainrule.core.dispatch import compute, run
 from chainrule.core.op import BILINEAR, IN, LINEAR, OUT, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import is_inexact, link_view
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor import Tensor, disabled_torch_function, wrap
 from chainrule.transforms.forward import jvp_of, zeros_like
 
 
@@ -103,6 +103,7 @@ class Series(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
+    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level, raw = self._level, True

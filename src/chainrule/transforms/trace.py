@@ -22,7 +22,7 @@ from chainrule.core.mode import Mode, modes, recording, set_modes, switch
 from chainrule.core.op import TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import link_view
-from chainrule.core.tensor import Tensor, array_of, take, wrap
+from chainrule.core.tensor import Tensor, array_of, disabled_torch_function, take, wrap
 from chainrule.core.tree import tree_flatten, tree_unflatten
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 
@@ -42,6 +42,7 @@ class Traced(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
+    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> NoReturn:
         # `run` hands what meets a running trace to that; only a value that outlived its own comes here.
