@@ -129,9 +129,10 @@ def _direct(op: Op) -> Callable:
         edges = [a if a._node is LEAF else a._node for a in args]
         nodes = tuple([None if r is None else e for e, r in zip(edges, rules, strict=True)])
         kind = out.dtype.kind
-        if kind in "biu" or nodes.count(None) == len(nodes):
+        tracked = [n is not None for n in nodes]  # `nodes.count(None)` asks a leaf's `__eq__`: 7 % of a small product
+        if kind in "biu" or True not in tracked:
             return t
-        key = (*[n is not None for n in nodes], kind == "c")
+        key = (*tracked, kind == "c")
         plan = plans.get(key)
         if plan is None:
             plan = plans[key] = plan_for(op, key[:-1], key[-1])

@@ -336,7 +336,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if m.record and level >= m.floor and op.is_differentiable:
         rules = op.rules * len(args) if op.variadic else op.rules
         edges = tuple([None if r is None else edge_of(a, level) for a, r in zip(args, rules, strict=True)])
-        if edges.count(None) < len(edges) and any(map(is_inexact, outs if several else (outs,))):
+        if any([e is not None for e in edges]) and any(map(is_inexact, outs if several else (outs,))):
             node = make_node(op, args, params, edges, outs)
             if several:
                 node.width = len(outs)
