@@ -194,6 +194,7 @@ def subclass_results(torch):
     g.sum().backward()
     yield g.tolist(), type(leaf.grad).__name__, leaf.grad.tolist()
     p = torch.nn.Parameter(torch.ones(2))
+    yield type(torch.tensor(a.detach())).__name__, type(torch.as_tensor(a)).__name__, type(a.clone()).__name__
     yield type(p * 2).__name__, type(p * a).__name__, type(torch.nn.functional.relu(a)).__name__
     yield type(Finer([1.0]) + a).__name__, type(a + Finer([1.0])).__name__
     yield outcome(lambda: a + Yours([1.0]))
@@ -376,6 +377,8 @@ def test_functions_declared_later_look_for_overrides():
 
 
 def test_copies_and_pickles_keep_class_and_attributes():
+    b = pickle.loads(pickle.dumps(cr.nn.Buffer(cr.ones(2), persistent=False)))
+    assert (type(b), b.persistent) == (cr.nn.Buffer, False)
     x = Kept([1.0, 2.0], unit=["m"]).requires_grad_()
     for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         assert type(y) is Kept

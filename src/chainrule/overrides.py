@@ -237,7 +237,7 @@ def _property_asker(name: str, kind: str, inner: Callable) -> Callable:
 
 
 def _quiet(inner: Callable) -> Callable:
-    """Return a backward pass that asks nobody: its rules are on plain tensors, whatever the class of those that were saved."""
+    """Return a function that asks nobody inside it: a backward pass, whose rules are on plain tensors whatever was saved."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         with DisableTorchFunction():
@@ -279,7 +279,7 @@ def _look(namespace: Any, name: str, function: Any) -> None:
         return
     _overridable.setdefault(namespace, []).append(function)
     inner = _copied(function)
-    call = _quiet(inner) if name in _AUTOGRAD else inner
+    call = _quiet(inner) if name in _AUTOGRAD or name in _DATA else inner
     _switch(function, _asker(function, call, scan=name not in _DATA), inner)
 
 

@@ -69,9 +69,6 @@ class Parameter(Tensor):
             made = memo[id(self)] = type(self)(wrap(array_of(self).copy()), self.requires_grad)
         return made
 
-    def __reduce_ex__(self, protocol: Any) -> tuple:
-        return _with_attributes(self, super().__reduce_ex__(protocol))
-
 
 class Buffer(Tensor):
     """A tensor that a :class:`Module` lists among its buffers once it is assigned: state that is not optimised.
@@ -100,16 +97,3 @@ class Buffer(Tensor):
         made = _shared(data, cls)
         made.persistent = persistent
         return made
-
-    def __reduce_ex__(self, protocol: Any) -> tuple:
-        return _with_attributes(self, super().__reduce_ex__(protocol))
-
-    def __deepcopy__(self, memo: dict) -> Buffer:
-        made = super().__deepcopy__(memo)
-        made.persistent = self.persistent  # type: ignore[attr-defined]
-        return made  # type: ignore[return-value]
-
-
-def _with_attributes(t: Any, reduced: tuple) -> tuple:
-    """Add what the user set as attributes to what pickle keeps."""
-    return (*reduced, (None, vars(t))) if vars(t) else reduced
