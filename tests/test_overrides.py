@@ -317,7 +317,7 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.filterwarnings("ignore:.*scalar may lead:UserWarning", "ignore:The use of `x.T`:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*scalar may lead:UserWarning", "ignore:The use of `x.T`:UserWarning", "ignore:To copy")
 def test_program_gives_the_same_as_under_pytorch(program, torch):
     theirs = list(program(torch))
     ours = list(program(cr))
