@@ -18,6 +18,7 @@ from typing import Any as _Any
 _collects = _gc.isenabled()
 _gc.disable()  # nothing made at import is garbage, and looking for it took 8 of 31 ms
 try:
+    from chainrule.core.batching import is_warn_always_enabled, set_warn_always
     from chainrule.core.device import device
     from chainrule.core.dtype import (
         bool_ as bool,

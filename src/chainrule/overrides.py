@@ -78,6 +78,7 @@ _NAMESPACES = ("chainrule", "chainrule.autograd", "chainrule.nn.functional")
 _IGNORED = frozenset((
     "can_cast", "get_default_dtype", "get_num_threads", "get_printoptions", "get_rng_state", "initial_seed",
     "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor",
+    "is_warn_always_enabled", "set_warn_always",
     "manual_seed", "printoptions", "promote_types", "seed", "set_default_dtype", "set_num_threads", "set_printoptions",
     "set_rng_state", "typename",
 ))  # fmt: skip

@@ -223,6 +223,14 @@ def test_an_op_without_a_rule_loops_and_says_so_once():
     with pytest.warns(UserWarning, match="histc has no batching rule"):
         found = f(x)
     same(f(x), found)
+    cr.set_warn_always(True)
+    try:
+        with pytest.warns(UserWarning, match="histc has no batching rule"):
+            f(x)
+    finally:
+        cr.set_warn_always(False)
+    with pytest.raises(RuntimeError, match="expects a bool"):
+        cr.set_warn_always(1)
     same(found, [cr.histc(row, 4, -1.0, 1.0).numpy() for row in x])
 
 

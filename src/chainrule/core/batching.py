@@ -166,12 +166,42 @@ def dynamic(name: str = "") -> Rule:
 
 
 _WARNED: set[str] = set()
+_always = False
+
+
+def set_warn_always(b: bool, /) -> None:
+    """Set whether warnings that are given once, such as that an op has no batching rule, are given each time.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.set_warn_always(True)
+    >>> cr.is_warn_always_enabled()
+    True
+    >>> cr.set_warn_always(False)
+    """
+    global _always
+    if not isinstance(b, bool):
+        raise RuntimeError(f"setWarnOnlyOnce expects a bool, but got {type(b).__name__}")
+    _always = b
+
+
+def is_warn_always_enabled() -> bool:
+    """Tell whether warnings that are given once are given each time.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.is_warn_always_enabled()
+    False
+    """
+    return _always
 
 
 def looped(b: Batch, /, *args: Any, **params: Any) -> Any:
     """Run an op once for each example, and say so once."""
     name = b.op.name
-    if name not in _WARNED:
+    if _always or name not in _WARNED:
         _WARNED.add(name)
         warnings.warn(
             f"There is a performance drop because {name} has no batching rule: vmap runs it once for each example. "
