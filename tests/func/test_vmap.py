@@ -307,6 +307,7 @@ def test_rates_of_nested_vmaps_each_have_draws():
     nested = vmap(
         lambda a: vmap(lambda b: cr.poisson(cr.stack([a + b, a, b])), randomness="different")(inner), randomness="different"
     )
+    cr.manual_seed(0)  # two of the twelve draws coincide for one seed in fifty
     found = nested(outer).numpy()
     assert found.shape == (2, 3, 3)
     assert (found[0, 0] == 0).all()
