@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 import pytest
@@ -340,11 +341,11 @@ def test_interrupts_at_any_moment_leave_modes_and_engine_as_they_were():
     def interrupt(*_):
         raise Interrupt
 
-    left = 0
     x = cr.rand(10, requires_grad=True)
     cr.func.grad(lambda x: (x * x).sum())(x)  # imports what is imported at first use
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
+
+    def rounds():
+        left = 0
         for i in range(2000):
             try:
                 signal.setitimer(signal.ITIMER_REAL, 5e-5 + 1e-7 * i)
@@ -361,6 +362,11 @@ def test_interrupts_at_any_moment_leave_modes_and_engine_as_they_were():
             left += modes() is not Mode().having() or RUNNING.get() is not None
             set_modes(Mode().having())
             RUNNING.set(None)
+        return left
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        left = copy_context().run(rounds)  # what is left all the same ends with the context
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
