@@ -14,15 +14,15 @@ import numpy as np
 
 from chainrule.core.batching import Batch, looped, reshaped
 from chainrule.core.dispatch import compute, explained, run
-from chainrule.core.graph import AccumulateGrad
 from chainrule.core.handle import RemovableHandle
 from chainrule.core.mode import modes
 from chainrule.core.op import ELEMENTWISE, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import link_view, shape_of
 from chainrule.core.shape import Size
-from chainrule.core.tensor import Tensor, disabled_torch_function, root_of, wrap
+from chainrule.core.tensor import Tensor, root_of, wrap
 from chainrule.core.views import chain_of, follow
+from chainrule.transforms.carried import Carried
 
 _READ = {
     "item": "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
@@ -34,7 +34,7 @@ _READ = {
 }
 
 
-class Batched(Tensor):
+class Batched(Carried):
     """The values of a tensor for every example at one level of `vmap`.
 
     `_data` has the batch axis first; shape and all else that the user sees are one example's. What reverse mode knows of it is
@@ -43,7 +43,6 @@ class Batched(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
-    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
@@ -173,19 +172,6 @@ class Batched(Tensor):
 
     # -- autograd state: the payload's -----------------------------------------------------------------------------
 
-    @property
-    def _lower(self) -> Tensor | None:
-        return self._data if isinstance(self._data, Tensor) else None
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether operations on the payload are recorded."""
-        return self._lower is not None and self._lower.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, flag: bool) -> None:
-        self.requires_grad_(flag)
-
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Raise PyTorch's error: a batched value is no leaf."""
         raise RuntimeError(
@@ -193,24 +179,6 @@ class Batched(Tensor):
             "a function being transformed by vmap. This is unsupported, please attempt to use func.grad, vjp, jacrev, jacfwd "
             "or hessian, or call requires_grad_() outside of a function being transformed instead."
         )
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded operation made the payload."""
-        return self._lower is None or self._lower.is_leaf
-
-    @property
-    def grad_fn(self) -> Any:
-        """The node that made the payload."""
-        return None if self._lower is None else self._lower.grad_fn
-
-    @property
-    def output_nr(self) -> int:
-        """Which output of `grad_fn` the payload is."""
-        return 0 if self._lower is None else self._lower.output_nr
-
-    def _accumulator(self) -> AccumulateGrad:
-        return self._data._accumulator()
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """Have `hook` called with the gradients of all examples at once, as a batched value of one example's shape."""

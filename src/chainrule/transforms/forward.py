@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.dispatch import compute, run
-from chainrule.core.graph import AccumulateGrad
 from chainrule.core.handle import RemovableHandle
 from chainrule.core.op import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.quiet import hush, unhush
 from chainrule.core.record import is_inexact, link_view, shape_of
-from chainrule.core.tensor import Tensor, disabled_torch_function, wrap
+from chainrule.core.tensor import Tensor, wrap
+from chainrule.transforms.carried import Carried
 
 
-class Dual(Tensor):
+class Dual(Carried):
     """A primal and its tangent at one forward level.
 
     `_data` is the primal, `_tangent` the tangent or None for zero; both are values of lower levels. What reverse mode
@@ -29,7 +29,6 @@ class Dual(Tensor):
 
     __slots__ = ()
     _level = Tensor._lv  # type: ignore[attr-defined]
-    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
@@ -59,43 +58,12 @@ class Dual(Tensor):
                 link_view(t, args[0], op, params, i if several else None)
         return tuple(made) if several else made[0]
 
-    @property
-    def _lower(self) -> Tensor | None:
-        return self._data if isinstance(self._data, Tensor) else None
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether the primal requires grad."""
-        return self._lower is not None and self._lower.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, flag: bool) -> None:
-        self.requires_grad_(flag)
-
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Have the primal require grad."""
         if not isinstance(self._data, Tensor):
             self._data = wrap(self._data)
         self._data.requires_grad_(requires_grad)
         return self
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether the primal is a leaf."""
-        return self._lower is None or self._lower.is_leaf
-
-    @property
-    def grad_fn(self) -> Any:
-        """The primal's node."""
-        return None if self._lower is None else self._lower.grad_fn
-
-    @property
-    def output_nr(self) -> int:
-        """Which output of `grad_fn` the primal is."""
-        return 0 if self._lower is None else self._lower.output_nr
-
-    def _accumulator(self) -> AccumulateGrad:
-        return self._data._accumulator()
 
     @property
     def retains_grad(self) -> bool:
