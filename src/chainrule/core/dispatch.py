@@ -35,7 +35,7 @@ def run(op: Op, args: tuple, params: dict) -> Any:
         if isinstance(a, Tensor) and a._level > level:
             level, top = a._level, a
     if level < 0:
-        return op.kernel(*args, **params)
+        return op.backend.kernel(*args, **params)
     tracer = modes().tracer
     if tracer is not None and level <= tracer.level and tracer.takes(args):
         return tracer.process(op, args, params)
@@ -63,7 +63,7 @@ def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple) 
 def _compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
     token = hush()
     try:
-        return op.kernel(*payloads, **params)
+        return op.backend.kernel(*payloads, **params)
     except (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError) as error:
         raise explained(op, args, error) from error
     finally:

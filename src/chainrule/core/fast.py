@@ -222,10 +222,10 @@ _NOTHING = (None,)  # what a view saves: its rule is a transposed view
 
 
 def _unary(op: Op, slow: Callable) -> Callable:
-    kernel, calm = op.kernel, op.calm
+    kernel, calm = op.kernel, op.backend.calm
     keeps_dtype = op.dtype != "bool"
     real_only = "c" not in op.kinds
-    costly = op.costly
+    costly = op.backend.costly
     rule = op.rules[0]
     saves_x = rule is not None and rule.uses(IN, 0)
     saves_out = rule is not None and rule.uses(OUT)
@@ -301,7 +301,7 @@ _NEITHER: tuple = (None, None)
 
 
 def _binary(op: Op, slow: Callable) -> Callable:
-    kernel, calm = op.kernel, op.calm
+    kernel, calm = op.kernel, op.backend.calm
     keeps_dtype = op.dtype != "bool"
     real_only = "c" not in op.kinds
     nondiff = not op.is_differentiable

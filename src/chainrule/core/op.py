@@ -91,15 +91,56 @@ class Rule:
         return (kind, index) in self.sources
 
 
+class Backend:
+    """How an op is computed, which its declaration leaves open.
+
+    Attributes
+    ----------
+    kernel : callable
+        The forward computation on NumPy arrays: positional inputs, keyword parameters.
+    calm : bool
+        The kernel raises floating point flags only on infinities and overflow, so the fast path runs it without the 100
+        to 250 ns that silencing NumPy costs; a warning that is an error there is caught, and the slow path is silent.
+    costly : bool
+        The kernel computes much per element and takes ``out=``, so large arrays are split over threads.
+    """
+
+    __slots__ = ("calm", "costly", "kernel")
+
+    def __init__(self, kernel: Callable, *, calm: bool = False, costly: bool = False):
+        self.kernel, self.calm, self.costly = kernel, calm, costly
+
+
+class About:
+    """What readers and tests are told of an op.
+
+    Attributes
+    ----------
+    doc : str
+        Its docstring.
+    samples : callable or None
+        Returns the calls to try, a list of `Sample`.
+    domain : interval, list of them, or None
+        Where samples are drawn.
+    reference : callable or None
+        Another way to compute it, independent of the kernel.
+    """
+
+    __slots__ = ("doc", "domain", "reference", "samples")
+
+    def __init__(
+        self, *, doc: str = "", samples: Callable | None = None, domain: Any = None, reference: Callable | None = None
+    ):
+        self.doc, self.samples, self.domain, self.reference = doc, samples, domain, reference
+
+
 class Op:
-    """One declared primitive.
+    """One declared primitive: its mathematics. How it is computed is its `backend`'s, what tests try is in `about`.
 
     Attributes
     ----------
     name, kind : str
         The name in its signature; one of ``elementwise``, ``linear``, ``bilinear``, ``op``.
-    kernel : callable
-        The forward computation on NumPy arrays: positional inputs, keyword parameters.
     inputs, params : tuple of str
         Names of the array inputs and of the static parameters. `variadic` ops take any number of arrays as the first.
     rules : tuple of Rule or None
@@ -119,19 +160,15 @@ class Op:
     check : callable or None
         Called with the arguments of an elementwise op before promotion; raises for dtypes that PyTorch refuses. Not on
         the fast path: the kernel must refuse those dtypes itself, or give another dtype than it was given.
-    calm : bool
-        The kernel raises floating point flags only on infinities and overflow, so the fast path runs it without the 100
-        to 250 ns that silencing NumPy costs; a warning that is an error there is caught, and the slow path is silent.
-    costly : bool
-        The kernel computes much per element and takes ``out=``, so large arrays are split over threads.
+    backend, about : Backend, About
+        The kernel and its cost; the docstring, the samples.
     call : callable
         The function that the rule book exports: raw arrays in, raw array out; tensors in, tensor out.
     """
 
     __slots__ = (
-        "_node_name", "batch", "call", "calm", "check", "costly", "doc", "domain", "dtype", "inputs", "jvp", "kernel", "kind",
-        "kinds", "name", "nondiff", "params", "plans", "real_linear", "reference", "rules", "samples", "shape",
-        "variadic", "view",
+        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "name",
+        "nondiff", "params", "plans", "real_linear", "rules", "shape", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -139,8 +176,9 @@ class Op:
         self,
         kind: str,
         signature: str,
-        kernel: Callable,
-        rules: dict[str, Callable],
+        backend: Backend,
+        rules: dict[str, Callable] | None = None,
+        about: About | None = None,
         *,
         jvp: Callable | None = None,
         shape: Callable | None = None,
@@ -150,13 +188,7 @@ class Op:
         nondiff: bool = False,
         dtype: str = "same",
         kinds: str = "fc",
-        domain: Any = None,
-        samples: Callable | None = None,
-        reference: Callable | None = None,
-        doc: str = "",
         check: Callable | None = None,
-        calm: bool = False,
-        costly: bool = False,
         batch: Callable | None = None,
     ):
         match = _SIGNATURE.fullmatch(signature)
@@ -176,23 +208,28 @@ class Op:
                 names = params
             else:
                 names.append(part)
-        self.kind, self.kernel = kind, kernel
+        self.kind, self.backend, self.about = kind, backend, about or About()
         self.inputs, self.params = tuple(inputs), tuple(params)
+        rules = rules or {}
         unknown = [name for name in rules if name not in self.inputs]
         if unknown:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
-        self.shape, self.batch, self.doc = shape, batch, doc
+        self.shape, self.batch = shape, batch
         self.view, self.dtype, self.kinds = view, dtype, kinds
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
-        self.domain, self.samples, self.reference = domain, samples, reference
-        self.nondiff, self.check, self.calm, self.costly = nondiff, check, calm, costly
+        self.nondiff, self.check = nondiff, check
         if nondiff and (rules or jvp):
             raise TypeError(f"{self.name} is declared nondiff and has rules")
         camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
         self._node_name = node or (camel + "0" if camel[-1:].isdigit() else camel)
         self.plans: dict[tuple, Any] = {}
+
+    @property
+    def kernel(self) -> Callable:
+        """The forward computation on NumPy arrays; the backend's."""
+        return self.backend.kernel
 
     @property
     def is_differentiable(self) -> bool:
@@ -211,17 +248,16 @@ class Op:
         return f"<{self.kind} {self.name}({', '.join(self.inputs)}{', *, ' if self.params else ''}{', '.join(self.params)})>"
 
 
-_OPTIONS = frozenset((
-    "batch", "calm", "check", "costly", "doc", "domain", "dtype", "kinds", "node", "nondiff", "real_linear",
-    "reference", "samples", "shape", "view",
-))  # fmt: skip
+_BACKEND = frozenset(("calm", "costly"))
+_ABOUT = frozenset(About.__slots__)
+_OPTIONS = frozenset(("batch", "check", "dtype", "kinds", "node", "nondiff", "real_linear", "shape", "view"))
 
 
 def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:
     from chainrule.core.fast import make_call
 
-    options = {k: given.pop(k) for k in list(given) if k in _OPTIONS}
-    made = Op(kind, signature, kernel, given, jvp=jvp, **options)
+    backend, about, options = ({k: given.pop(k) for k in list(given) if k in names} for names in (_BACKEND, _ABOUT, _OPTIONS))
+    made = Op(kind, signature, Backend(kernel, **backend), given, About(**about), jvp=jvp, **options)
     if made.name in TABLE:
         raise TypeError(f"the op {made.name} is declared twice")
     TABLE[made.name] = made

@@ -112,8 +112,8 @@ TERNARY = [Sample((3, 4), (3, 4), (3, 4)), Sample((), (), ()), Sample((3, 1), (4
 
 def samples_of(op: Any) -> list[Sample]:
     """Return the samples of an op; an elementwise op without its own has those of its number of inputs."""
-    if op.samples is not None:
-        return op.samples()
+    if op.about.samples is not None:
+        return op.about.samples()
     if op.kind == "elementwise" and not op.params:
         return {1: UNARY, 2: BINARY, 3: TERNARY}.get(len(op.inputs), [])
     return []

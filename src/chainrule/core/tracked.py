@@ -27,7 +27,7 @@ _NEITHER = (None, None)
 
 def tracked_unary(op: Op, slow: Callable) -> Callable:
     """Return an elementwise op of one tracked value; `slow` is for all else."""
-    kernel, rule, costly = op.kernel, op.rules[0], op.costly
+    kernel, rule, costly = op.kernel, op.rules[0], op.backend.costly
     if rule is None or op.dtype == "bool":
         return slow
     saves_x, saves_out = rule.uses(IN, 0), rule.uses(OUT)

@@ -107,10 +107,10 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     assert op.kind == ELEMENTWISE
     call = make_public(op)
     call.__name__ = call.__qualname__ = name or op.name
-    call.__doc__ = op.doc
+    call.__doc__ = op.about.doc
     call.__module__ = "chainrule.functions"
     call.op = op  # type: ignore[attr-defined]
-    _register(Function(call.__name__, call, lambda: samples_of(op), op.domain, op.kinds, method, inplace))
+    _register(Function(call.__name__, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace))
     return call
 
 

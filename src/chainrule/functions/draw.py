@@ -12,7 +12,7 @@ from chainrule.core.batching import per_example
 from chainrule.core.dispatch import run
 from chainrule.core.generator import Generator, default_generator
 from chainrule.core.mode import Mapped, modes
-from chainrule.core.op import GENERAL, Op
+from chainrule.core.op import GENERAL, Backend, Op
 from chainrule.core.tensor import Tensor, innermost, is_batched_at, wrap
 from chainrule.ops.shape import detach
 
@@ -90,7 +90,7 @@ def drawn(draw: Callable[[tuple], Any], shape: tuple) -> Tensor:
 
 
 # A draw as a trace records it: it has no operands, and draws anew in every run of the graph, in its place among the others.
-_RANDOM = Op(GENERAL, "random(*, draw, shape)", lambda *, draw, shape: drawn(draw, shape), {}, nondiff=True)
+_RANDOM = Op(GENERAL, "random(*, draw, shape)", Backend(lambda *, draw, shape: drawn(draw, shape)), nondiff=True)
 
 
 def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
@@ -130,5 +130,5 @@ def drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
     return _lifted(draw(np.asarray(innermost(x, "check"))), own)
 
 
-_RANDOM_OF = Op(GENERAL, "random_of(x, *, draw)", lambda x, *, draw: draw(np.asarray(x)), {}, nondiff=True,
+_RANDOM_OF = Op(GENERAL, "random_of(x, *, draw)", Backend(lambda x, *, draw: draw(np.asarray(x))), nondiff=True,
     batch=per_example(lambda x, *, draw: drawn_with(x, draw)))  # fmt: skip

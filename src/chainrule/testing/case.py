@@ -71,7 +71,7 @@ class Case:
 
     def _draw(self) -> tuple[list, dict]:
         if self._drawn is None:
-            self._drawn = self.sample.draw(self.rng("inputs"), self.dtype, self.op.domain)
+            self._drawn = self.sample.draw(self.rng("inputs"), self.dtype, self.op.about.domain)
         return self._drawn
 
     def rng(self, purpose: str) -> np.random.Generator:
