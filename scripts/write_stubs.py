@@ -1,4 +1,4 @@
-"""Write ``src/chainrule/core/methods.pyi``: the methods that declaring public functions attaches to Tensor.
+"""Write ``src/chainrule/core/tensor/methods.pyi``: the methods that declaring public functions attaches to Tensor.
 
 Type checkers and editors read it; a test sees that it is up to date. Run it after adding a public function:
 ``python scripts/write_stubs.py``.
@@ -10,14 +10,14 @@ import inspect
 from pathlib import Path
 
 import chainrule
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor
 
-TARGET = Path(chainrule.__file__).parent / "core" / "methods.pyi"
+TARGET = Path(chainrule.__file__).parent / "core" / "tensor" / "methods.pyi"
 HEAD = '''"""Methods attached to Tensor where its public functions are declared. Written by scripts/write_stubs.py."""
 
 from typing import Any
 
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor
 
 class Methods:
 '''

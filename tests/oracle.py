@@ -33,7 +33,7 @@ def outcome(lib, program, *args):
 
 def words(text):
     """Return a text without what differs by the library's name alone."""
-    text = text.replace("torch.", "chainrule.").replace("chainrule.core.tensor.Tensor", "chainrule.Tensor")
+    text = text.replace("torch.", "chainrule.").replace("chainrule.core.tensor.tensor.Tensor", "chainrule.Tensor")
     return re.sub(r"0x[0-9a-f]+", "0x", text)
 
 

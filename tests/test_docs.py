@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import FUNCTIONS
 
 ROOT = Path(__file__).parent.parent

@@ -361,7 +361,7 @@ def test_every_function_of_nn_looks_for_overrides(name):
 
 
 def test_functions_declared_later_look_for_overrides():
-    from chainrule.core.op import TABLE
+    from chainrule.core.op.declaration import TABLE
     from chainrule.functions.adapt import FUNCTIONS
 
     f = cr.library.public(lambda x: x * 3, name="threefold_for_test", inplace=True)

@@ -18,9 +18,9 @@ from typing import Any as _Any
 _collects = _gc.isenabled()
 _gc.disable()  # nothing made at import is garbage, and looking for it took 8 of 31 ms
 try:
-    from chainrule.core.batching import is_warn_always_enabled, set_warn_always
-    from chainrule.core.device import device
-    from chainrule.core.dtype import (
+    from chainrule.core.op.batching import is_warn_always_enabled, set_warn_always
+    from chainrule.core.tensor.device import device
+    from chainrule.core.tensor.dtype import (
         bool_ as bool,
         can_cast,
         complex64,
@@ -50,7 +50,7 @@ try:
         seed,
         set_rng_state,
     )
-    from chainrule.core.mode import (
+    from chainrule.core.mode.grad_mode import (
         enable_grad,
         inference_mode,
         is_anomaly_check_nan_enabled,
@@ -60,53 +60,53 @@ try:
         no_grad,
         set_grad_enabled,
     )
-    from chainrule.core.printing import get_printoptions, printoptions, set_printoptions
-    from chainrule.core.parallel import get_num_threads, set_num_threads
-    from chainrule.core.shape import Size
-    from chainrule.core.tensor import Tensor
-    from chainrule.functions.activation import *
-    from chainrule.functions.arithmetic import *
-    from chainrule.functions.select import *
-    from chainrule.functions.compare import *
-    from chainrule.functions.complex import *
-    from chainrule.functions.affine import *
-    from chainrule.functions.contract import *
-    from chainrule.functions.create import *
-    from chainrule.functions.einsum import *
-    from chainrule.functions.exponential import *
-    from chainrule.functions.fill import *
-    from chainrule.functions.incomplete import *
-    from chainrule.functions.info import *
-    from chainrule.functions.interop import *
-    from chainrule.functions.like import *
-    from chainrule.functions.product import *
-    from chainrule.functions.random import *
-    from chainrule.functions import random_inplace as _random_inplace
-    from chainrule.functions.extrema import *
-    from chainrule.functions.order import *
-    from chainrule.functions.difference import *
-    from chainrule.functions.norm import *
-    from chainrule.functions.quantile import *
-    from chainrule.functions.reduce import *
-    from chainrule.functions.statistics import *
-    from chainrule.functions.search import *
-    from chainrule.functions.scan import *
-    from chainrule.functions.rounding import *
-    from chainrule.functions.special import *
-    from chainrule.functions.trigonometric import *
-    from chainrule.functions.copy import *
-    from chainrule.functions.index import *
-    from chainrule.functions.join import *
-    from chainrule.functions.scatter import *
-    from chainrule.functions.shape import *
-    from chainrule.functions.transpose import *
-    from chainrule.functions.view import *
-    from chainrule.functions.mask import *
-    from chainrule.functions.overwrite import *
-    from chainrule.functions.select_index import *
-    from chainrule.functions.part import *
-    from chainrule.functions import cast as _cast
-    from chainrule.functions import layout as _layout
+    from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
+    from chainrule.core.call.threads import get_num_threads, set_num_threads
+    from chainrule.core.tensor.shape import Size
+    from chainrule.core.tensor.tensor import Tensor
+    from chainrule.functions.pointwise.activation import *
+    from chainrule.functions.pointwise.arithmetic import *
+    from chainrule.functions.pointwise.extremum import *
+    from chainrule.functions.comparison.compare import *
+    from chainrule.functions.pointwise.complex import *
+    from chainrule.functions.linalg.affine import *
+    from chainrule.functions.linalg.contract import *
+    from chainrule.functions.creation.create import *
+    from chainrule.functions.linalg.einsum import *
+    from chainrule.functions.pointwise.exponential import *
+    from chainrule.functions.creation.fill import *
+    from chainrule.functions.pointwise.incomplete import *
+    from chainrule.functions.interop.info import *
+    from chainrule.functions.interop.numpy import *
+    from chainrule.functions.creation.like import *
+    from chainrule.functions.linalg.product import *
+    from chainrule.functions.random.tensors import *
+    from chainrule.functions.random import inplace as _random_inplace
+    from chainrule.functions.reduction.extrema import *
+    from chainrule.functions.comparison.order import *
+    from chainrule.functions.reduction.difference import *
+    from chainrule.functions.reduction.norm import *
+    from chainrule.functions.reduction.quantile import *
+    from chainrule.functions.reduction.reduce import *
+    from chainrule.functions.reduction.statistics import *
+    from chainrule.functions.comparison.search import *
+    from chainrule.functions.reduction.scan import *
+    from chainrule.functions.pointwise.rounding import *
+    from chainrule.functions.pointwise.special import *
+    from chainrule.functions.pointwise.trigonometric import *
+    from chainrule.functions.shaping.copy import *
+    from chainrule.functions.indexing.index import *
+    from chainrule.functions.shaping.join import *
+    from chainrule.functions.indexing.scatter import *
+    from chainrule.functions.shaping.shape import *
+    from chainrule.functions.shaping.transpose import *
+    from chainrule.functions.shaping.view import *
+    from chainrule.functions.indexing.mask import *
+    from chainrule.functions.indexing.overwrite import *
+    from chainrule.functions.indexing.select_index import *
+    from chainrule.functions.indexing.part import *
+    from chainrule.functions.shaping import cast as _cast
+    from chainrule.functions.shaping import layout as _layout
     from chainrule.functions import operators as _operators
     from chainrule import autograd, return_types
 finally:
@@ -133,7 +133,7 @@ def __getattr__(name: str) -> _Any:
 
         return vmap
     if name == "bfloat16":
-        from chainrule.core.dtype import bfloat16
+        from chainrule.core.tensor.dtype import bfloat16
 
         return bfloat16()
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}")

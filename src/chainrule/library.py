@@ -23,9 +23,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.dispatch import as_tensor
-from chainrule.core.op import TABLE, bilinear, elementwise, linear, op
-from chainrule.core.sample import Bools, Fixed, Ints, Sample
+from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.op.declaration import TABLE, bilinear, elementwise, linear, op
+from chainrule.core.op.samples import Bools, Fixed, Ints, Sample
 from chainrule.functions.adapt import public, public_op
 
 __all__ = [

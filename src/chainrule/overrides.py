@@ -38,9 +38,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtype import dtype
-from chainrule.core.shape import Size
-from chainrule.core.subclass import (
+from chainrule.core.tensor.dtype import dtype
+from chainrule.core.tensor.shape import Size
+from chainrule.core.tensor.subclass import (
     STATE,
     DisableTorchFunction,
     DisableTorchFunctionSubclass,
@@ -48,7 +48,7 @@ from chainrule.core.subclass import (
     get_default_nowrap_functions,
     overrides,
 )
-from chainrule.core.tensor import Tensor, Tracked
+from chainrule.core.tensor.tensor import Tensor, Tracked
 from chainrule.functions import adapt
 from chainrule.transforms.reverse import run_pass
 

@@ -13,10 +13,10 @@ from chainrule.autograd.gradcheck import (
     get_numerical_jacobian,
     get_numerical_jacobian_wrt_specific_input,
 )
-from chainrule.core.op import TABLE, bilinear, linear, op
-from chainrule.core.tensor import innermost
-from chainrule.ops.exponential import exp
-from chainrule.ops.shape import reshape
+from chainrule.core.op.declaration import TABLE, bilinear, linear, op
+from chainrule.core.tensor.tensor import innermost
+from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.shaping.shape import reshape
 from chainrule.testing.case import tensor_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")

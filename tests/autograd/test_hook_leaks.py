@@ -16,7 +16,7 @@ from chainrule.autograd.graph import (
     save_on_cpu,
     saved_tensors_hooks,
 )
-from chainrule.core.graph import LEAF_HOOKS, Node
+from chainrule.core.graph.nodes import LEAF_HOOKS, Node
 
 
 def hooks(x):

@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.autograd.graph import register_multi_grad_hook
-from chainrule.core.graph import LEAF_HOOKS
+from chainrule.core.graph.nodes import LEAF_HOOKS
 
 
 def leaf(lib, *values):

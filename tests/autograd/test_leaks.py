@@ -17,7 +17,7 @@ import chainrule as cr
 from chainrule import func
 from chainrule.autograd import forward_ad
 from chainrule.autograd.function import once_differentiable
-from chainrule.core.graph import Node
+from chainrule.core.graph.nodes import Node
 from chainrule.utils.checkpoint import checkpoint, checkpoint_sequential
 
 

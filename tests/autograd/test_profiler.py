@@ -69,7 +69,7 @@ def test_nothing_is_seen_before_or_after():
         pass
     work(x).backward()
     assert names(prof) == []
-    assert cr.core.mode.modes().plain
+    assert cr.core.mode.state.modes().plain
 
 
 def test_times_add_up():
@@ -133,7 +133,7 @@ def test_errors_leave_ranges_closed():
     with pytest.raises(ZeroDivisionError), profile() as prof, record_function("fails"):
         raise ZeroDivisionError
     assert prof.function_events[0].cpu_time_total > 0
-    assert cr.core.mode.modes().plain
+    assert cr.core.mode.state.modes().plain
 
 
 def test_ranges_decorate():

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.mode import Mode, modes, set_modes
+from chainrule.core.mode.grad_mode import Mode, modes, set_modes
 from chainrule.transforms.hooks import RUNNING
 from chainrule.utils.checkpoint import checkpoint
 

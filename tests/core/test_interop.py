@@ -252,7 +252,7 @@ def test_copies_keep_everything_but_memory(copied, dtype, shape):
 
 
 def test_copies_keep_class_sharing_and_gradient():
-    from chainrule.core.tensor import wrap
+    from chainrule.core.tensor.tensor import wrap
 
     x = wrap(np.ones(2, np.float32), Marked).requires_grad_()
     (x * x).sum().backward()

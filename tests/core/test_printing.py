@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor.tensor import wrap
 
 torch = pytest.importorskip("torch")
 

@@ -215,7 +215,7 @@ def test_no_backward_accumulates_example_by_example():
 
 
 def test_an_op_without_a_rule_loops_and_says_so_once():
-    from chainrule.core import batching
+    from chainrule.core.op import batching
 
     batching._WARNED.discard("histc")
     x = cr.tensor(X)
@@ -350,7 +350,7 @@ def test_what_watches_kernels_sees_those_of_batching_rules():
         def wrapped(self, op, made):
             pass
 
-    from chainrule.core.mode import modes, set_modes
+    from chainrule.core.mode.grad_mode import modes, set_modes
 
     watcher, before = Watcher(), modes()
     set_modes(before.having(watchers=(watcher,)))

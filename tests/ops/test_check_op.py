@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule.core.op import TABLE, bilinear, elementwise, linear, op
-from chainrule.core.sample import Sample
-from chainrule.ops.arithmetic import mul
-from chainrule.ops.exponential import exp
-from chainrule.ops.shape import reshape, sum_to
+from chainrule.core.op.declaration import TABLE, bilinear, elementwise, linear, op
+from chainrule.core.op.samples import Sample
+from chainrule.ops.pointwise.arithmetic import mul
+from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.shaping.shape import reshape, sum_to
 from chainrule.testing import OpError, cases, check_op, contracts
 
 ROWS = lambda: [Sample((2, 3)), Sample((1, 2)), Sample((0, 2))]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.core.op import TABLE, elementwise, linear
-from chainrule.core.sample import Sample
-from chainrule.core.tensor import Tensor
+from chainrule.core.op.declaration import TABLE, elementwise, linear
+from chainrule.core.op.samples import Sample
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.testing import cases, compositions
 
 # All of them take two minutes of one core; the fast set has a sample of each kind of op.

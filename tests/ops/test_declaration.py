@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from chainrule.core.sample import samples_of
+from chainrule.core.op.samples import samples_of
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing.case import cases, load_modules, load_table
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.autograd import gradcheck, gradgradcheck
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing import cases
 from chainrule.testing.case import load_modules

@@ -9,7 +9,7 @@ import pytest
 from tests.ops.test_torch import UNDERIVED, Call, array, on_kwargs, on_leaves, translated
 
 import chainrule as cr
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor.tensor import wrap
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing.compare import gap
 

@@ -7,7 +7,7 @@ from math import factorial
 import numpy as np
 import pytest
 
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor.tensor import wrap
 from chainrule.func import jet, jvp, trace
 from chainrule.testing import cases
 from chainrule.testing.compare import first_gap

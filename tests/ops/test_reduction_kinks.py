@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import func
-from chainrule.ops.scan import recurrence
+from chainrule.ops.reduction.scan import recurrence
 from chainrule.testing.compare import gap
 
 THIRD = 1 / 3

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.dtype import dtype
-from chainrule.core.tensor import innermost, wrap
+from chainrule.core.tensor.dtype import dtype
+from chainrule.core.tensor.tensor import innermost, wrap
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing.case import load_modules
 from chainrule.testing.compare import gap

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor.tensor import wrap
 from chainrule.func import trace, vmap
 from chainrule.testing import cases
 from chainrule.testing.case import filled

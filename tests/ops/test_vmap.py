@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainrule.core.op import ELEMENTWISE
+from chainrule.core.op.declaration import ELEMENTWISE
 from chainrule.testing import batched, cases
 from chainrule.testing.case import load_table
 

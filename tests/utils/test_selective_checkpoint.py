@@ -8,7 +8,7 @@ import pytest
 from tests.utils.programs import TRANSFORMS, F, close, kept, layers, leaf
 
 import chainrule as cr
-from chainrule.core.watch import Watcher
+from chainrule.core.mode.watch import Watcher
 from chainrule.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from chainrule.core.mode import back, modes, switch
+from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.transforms.anomaly import Detector, ForwardCheck
 
 __all__ = ["detect_anomaly", "set_detect_anomaly"]

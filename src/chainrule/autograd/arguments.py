@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import Tensor, Tracked, wrap
+from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
 
 
 def tensors(given: Any, what: str, name: str) -> tuple[bool, tuple]:

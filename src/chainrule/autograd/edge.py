@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.core.graph import AccumulateGrad, Node, engine_node
-from chainrule.core.saved import output_edge
-from chainrule.core.tensor import Tensor, disabled_torch_function, wrap, wrap_at
+from chainrule.core.graph.nodes import AccumulateGrad, Node, engine_node
+from chainrule.core.record.saved import output_edge
+from chainrule.core.tensor.tensor import Tensor, disabled_torch_function, wrap, wrap_at
 from chainrule.transforms.batch import Batched
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from chainrule.core import dtype as dtypes
-from chainrule.core.inplace import demote
-from chainrule.core.levels import fresh_level
-from chainrule.core.mode import modes, switch
-from chainrule.core.tensor import Meta, Tensor, meta_of, wrap
+from chainrule.core.mode.grad_mode import modes, switch
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor.tensor import Meta, Tensor, meta_of, wrap
+from chainrule.core.write.inplace import demote
 from chainrule.transforms.forward import Dual, dual
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]

@@ -29,8 +29,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chainrule.core.mode import is_grad_enabled, no_grad
-from chainrule.core.tensor import Tensor
+from chainrule.core.mode.grad_mode import is_grad_enabled, no_grad
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tree import tree_flatten
 from chainrule.transforms import custom
 from chainrule.transforms.custom import BackwardCFunction, FunctionCtx
@@ -117,7 +117,7 @@ class _UserRules(custom.Rules):
 
 def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, level: int, separate: bool) -> custom.Outcome:
     """Make batched values of what a `vmap` staticmethod returned."""
-    from chainrule.core.batching import moved
+    from chainrule.core.op.batching import moved
     from chainrule.transforms.batch import batched_at
     from chainrule.transforms.custom.context import lowered
 

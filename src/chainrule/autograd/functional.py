@@ -28,10 +28,10 @@ from chainrule.autograd.arguments import (
 )
 from chainrule.autograd.forward_ad import dual_level, make_dual, raised, unpack_dual
 from chainrule.autograd.reverse import grad
-from chainrule.core.levels import fresh_level
-from chainrule.core.mode import enable_grad, scope
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.mode.grad_mode import enable_grad, scope
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.mode import Decorator, enable_grad, inference_mode, modes, no_grad, set_grad_enabled, switch
+from chainrule.core.mode.grad_mode import Decorator, enable_grad, inference_mode, modes, no_grad, set_grad_enabled, switch
 
 __all__ = [
     "enable_grad",

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor
 
 __all__ = [
     "GradcheckError",

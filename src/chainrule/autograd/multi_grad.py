@@ -7,9 +7,9 @@ from functools import wraps
 from typing import Any
 
 from chainrule.autograd.edge import node_of
-from chainrule.core.graph import AccumulateGrad, Node
-from chainrule.core.handle import RemovableHandle
-from chainrule.core.tensor import Tensor
+from chainrule.core.graph.handle import RemovableHandle
+from chainrule.core.graph.nodes import AccumulateGrad, Node
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.hooks import notes_of_pass, queue_callback, reached
 
 

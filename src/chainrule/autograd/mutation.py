@@ -6,8 +6,8 @@ from typing import Any
 from weakref import WeakSet
 
 from chainrule.autograd.saved_tensors import saved_tensors_hooks
-from chainrule.core.mode import back, modes, switch
-from chainrule.core.tensor import Tensor, version_of
+from chainrule.core.mode.grad_mode import back, modes, switch
+from chainrule.core.tensor.tensor import Tensor, version_of
 
 
 class _Kept:

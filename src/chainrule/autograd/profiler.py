@@ -10,8 +10,8 @@ from time import perf_counter_ns
 from typing import Any, NoReturn
 
 from chainrule.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg
-from chainrule.core.mode import Decorator, modes
-from chainrule.core.watch import Watcher
+from chainrule.core.mode.grad_mode import Decorator, modes
+from chainrule.core.mode.watch import Watcher
 
 __all__ = [
     "EnforceUnique", "EventList", "FunctionEvent", "KinetoStepTracker", "emit_itt", "emit_nvtx", "load_nvprof", "profile",

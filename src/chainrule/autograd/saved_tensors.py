@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from typing import Any
 
-from chainrule.core.mode import back, modes, switch
-from chainrule.core.tensor import Tensor
+from chainrule.core.mode.grad_mode import back, modes, switch
+from chainrule.core.tensor.tensor import Tensor
 
 
 class saved_tensors_hooks:  # noqa: N801 - PyTorch's public name

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.device import CPU
-from chainrule.core.device import device as as_device
-from chainrule.core.mode import modes
-from chainrule.core.tensor import Tensor, innermost, wrap
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.tensor.device import CPU
+from chainrule.core.tensor.device import device as as_device
+from chainrule.core.tensor.tensor import Tensor, innermost, wrap
 
 __all__ = ["Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from math import prod
 
-from chainrule.core.tensor import Tensor
-from chainrule.functions.join import stack
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.functions.shaping.join import stack
 
 __all__ = ["rearrange"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.func.plan import real_size
 
 

@@ -7,12 +7,12 @@ from functools import partial, wraps
 from typing import Any
 
 from chainrule.autograd.forward_ad import raised
-from chainrule.core.batching import moved
 from chainrule.core.generator import default_generator
-from chainrule.core.levels import fresh_level
-from chainrule.core.mode import ARGUMENT, Mapped, modes, scope
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor
+from chainrule.core.mode.grad_mode import ARGUMENT, Mapped, modes, scope
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.batching import moved
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.trace import TraceError, graph_of, is_captured
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dispatch import as_tensor
-from chainrule.core.mode import no_grad
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor
+from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func import solvers
 from chainrule.func.forward import jvp

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.autograd.forward_ad import check_tangent, lowered, raised
-from chainrule.core.dispatch import cast
-from chainrule.core.dtype import COMPLEX, FLOAT
-from chainrule.core.levels import fresh_level
-from chainrule.core.mode import scope
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.call.dispatch import cast
+from chainrule.core.mode.grad_mode import scope
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.dtype import COMPLEX, FLOAT
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.reverse import Record, check_outputs, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from chainrule.core.dtype import FLOAT
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.dtype import FLOAT
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose
 from chainrule.func.basis import Directions

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core import dtype as dtypes
-from chainrule.core.dispatch import as_tensor
+from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func import solvers
 from chainrule.func.closure import close

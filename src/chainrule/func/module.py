@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.core.tensor import Tensor
-from chainrule.functions.join import stack
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.functions.shaping.join import stack
 
 __all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from chainrule.core.graph import LEAF, LEAF_EDGE, PORT
-from chainrule.core.record import shape_of
-from chainrule.core.tensor import Tensor
+from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT
+from chainrule.core.record.plans import shape_of
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.func.reverse import Record
 
 MODES = ("forward", "reverse")

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from chainrule.autograd.forward_ad import raised
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.func.basis import bottom
 
 __all__ = ["debug_unwrap", "functionalize"]

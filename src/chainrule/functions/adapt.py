@@ -9,12 +9,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.fast import make_public
-from chainrule.core.inplace import assign, assign_elementwise
-from chainrule.core.op import ELEMENTWISE
-from chainrule.core.out import into
-from chainrule.core.sample import Sample, samples_of
-from chainrule.core.tensor import Tensor
+from chainrule.core.call.fast import make_public
+from chainrule.core.op.declaration import ELEMENTWISE
+from chainrule.core.op.samples import Sample, samples_of
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.write.inplace import assign, assign_elementwise
+from chainrule.core.write.out import into
 
 FUNCTIONS: dict[str, Function] = {}
 LISTENERS: list[Callable[[Function], None]] = []  # told of each function that is declared

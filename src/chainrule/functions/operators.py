@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.core.dispatch import NUMBERS, OPERANDS, declined
-from chainrule.core.fast import make_operator, make_public, make_reflected
-from chainrule.core.inplace import assign_elementwise
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor
-from chainrule.ops import arithmetic as ops
-from chainrule.ops import compare
+from chainrule.core.call.dispatch import NUMBERS, OPERANDS, declined
+from chainrule.core.call.fast import make_operator, make_public, make_reflected
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.write.inplace import assign_elementwise
+from chainrule.ops.comparison import compare
+from chainrule.ops.pointwise import arithmetic as ops
 
 
 def _in_place(op_call: Callable) -> Callable:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.mode import no_grad
-from chainrule.core.tensor import Tensor
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.tensor.tensor import Tensor
 
 __all__ = [
     "calculate_gain",
@@ -292,7 +292,7 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
 
 
 def _put(tensor: Any, values: np.ndarray) -> Any:
-    from chainrule.functions.create import as_tensor
+    from chainrule.functions.creation.create import as_tensor
 
     with no_grad():
         return tensor.copy_(as_tensor(np.ascontiguousarray(values)))

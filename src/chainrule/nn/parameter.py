@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.tensor import Tensor, array_of, check_differentiable, disabled_torch_function, marked_as, wrap
+from chainrule.core.tensor.tensor import Tensor, array_of, check_differentiable, disabled_torch_function, marked_as, wrap
 
 __all__ = ["Buffer", "Parameter"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.inplace import about_to_write
-from chainrule.core.mode import no_grad
-from chainrule.core.tensor import Tensor, array_of, version_of, wrap
-from chainrule.functions.join import cat
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.tensor.tensor import Tensor, array_of, version_of, wrap
+from chainrule.core.write.inplace import about_to_write
+from chainrule.functions.shaping.join import cat
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm", "parameters_to_vector", "vector_to_parameters"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any
 
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.optim.optimizer import Optimizer, array_of, number
 
 __all__ = ["CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "StepLR"]

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtype import get_default_dtype
-from chainrule.core.inplace import about_to_write
-from chainrule.core.mode import enable_grad, no_grad
-from chainrule.core.quiet import hush, unhush
-from chainrule.core.tensor import Tensor, array_of, version_of, wrap
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.mode.grad_mode import enable_grad, no_grad
+from chainrule.core.tensor.dtype import get_default_dtype
+from chainrule.core.tensor.tensor import Tensor, array_of, version_of, wrap
+from chainrule.core.write.inplace import about_to_write
 
 ndarray = np.ndarray
 BLOCK = 1 << 15  # elements

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import wrap
+from chainrule.core.tensor.tensor import wrap
 from chainrule.optim.optimizer import Optimizer, Scratch, array_of, blocks, check_lr, flat, number, refuse, written
 
 

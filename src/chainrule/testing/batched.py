@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.batching import looped
-from chainrule.core.sample import Fixed
-from chainrule.core.tensor import Tensor
+from chainrule.core.op.batching import looped
+from chainrule.core.op.samples import Fixed
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
 from chainrule.testing.case import Case, filled, like, tensor_of
 from chainrule.testing.compare import first_gap

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.op import TABLE, Op
-from chainrule.core.record import is_inexact
-from chainrule.core.sample import Fixed, Sample, samples_of
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.op.declaration import TABLE, Op
+from chainrule.core.op.samples import Fixed, Sample, samples_of
+from chainrule.core.record.plans import is_inexact
+from chainrule.core.tensor.tensor import Tensor, wrap
 
 OF_KIND = {"b": "bool", "i": "int64", "f": "float64", "c": "complex128"}
 _KIND_OF = {"b": "b", "i": "i", "u": "i", "f": "f", "c": "c", "V": "f"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chainrule.core.op import Op
-from chainrule.core.sample import Sample, samples_of
+from chainrule.core.op.declaration import Op
+from chainrule.core.op.samples import Sample, samples_of
 from chainrule.testing import batched, compositions, contracts, derivatives, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
@@ -78,7 +78,7 @@ def check_op(
 
     Examples
     --------
-    >>> from chainrule.ops import arithmetic
+    >>> from chainrule.ops.pointwise import arithmetic
     >>> from chainrule.testing import check_op
     >>> check_op(arithmetic.mul)
     True

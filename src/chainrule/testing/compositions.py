@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from chainrule.core.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
 from chainrule.testing import batched, derivatives
 from chainrule.testing.batched import EXAMPLES, examples, refuses, stacked

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import func
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.testing.case import Case
 
 Arrays = Sequence[np.ndarray]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dtype import get_default_dtype
-from chainrule.core.op import ELEMENTWISE
-from chainrule.core.record import shape_of
-from chainrule.core.tensor import Tensor, innermost
+from chainrule.core.op.declaration import ELEMENTWISE
+from chainrule.core.record.plans import shape_of
+from chainrule.core.tensor.dtype import get_default_dtype
+from chainrule.core.tensor.tensor import Tensor, innermost
 from chainrule.testing.case import Case, filled, is_floating, tensor_of
 from chainrule.testing.compare import first_gap, gap
 from chainrule.testing.derive import at_of, payload, pulled, pushed

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph import LEAF_EDGE, PORT, Node
-from chainrule.core.op import Op
-from chainrule.core.tensor import Tensor
-from chainrule.core.watch import Watcher
+from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
+from chainrule.core.mode.watch import Watcher
+from chainrule.core.op.declaration import Op
+from chainrule.core.tensor.tensor import Tensor
 
 _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 _EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling

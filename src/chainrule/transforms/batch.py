@@ -12,16 +12,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from chainrule.core.batching import Batch, looped, reshaped
-from chainrule.core.dispatch import compute, explained, run
-from chainrule.core.handle import RemovableHandle
-from chainrule.core.mode import modes
-from chainrule.core.op import ELEMENTWISE, TABLE, Op
-from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import link_view, shape_of
-from chainrule.core.shape import Size
-from chainrule.core.tensor import Tensor, root_of, wrap
-from chainrule.core.views import chain_of, follow
+from chainrule.core.call.dispatch import compute, explained, run
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.handle import RemovableHandle
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.op.batching import Batch, looped, reshaped
+from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
+from chainrule.core.record.plans import link_view, shape_of
+from chainrule.core.tensor.shape import Size
+from chainrule.core.tensor.tensor import Tensor, root_of, wrap
+from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.carried import Carried
 
 _READ = {
@@ -215,7 +215,7 @@ class Batched(Carried):
 
 
 def _checked(dim: int, ndim: int) -> int:
-    from chainrule.core.shape import axis_index
+    from chainrule.core.tensor.shape import axis_index
 
     if not ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")

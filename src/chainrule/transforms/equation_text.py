@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.core.op import Op
+from chainrule.core.op.declaration import Op
 
 if TYPE_CHECKING:
     from chainrule.transforms.equations import Equation, Graph, Variable

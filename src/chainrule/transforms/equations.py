@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dispatch import as_tensor, run
-from chainrule.core.dtype import dtype
-from chainrule.core.mode import modes, no_grad
-from chainrule.core.op import ELEMENTWISE, Op
-from chainrule.core.tensor import Tensor
+from chainrule.core.call.dispatch import as_tensor, run
+from chainrule.core.mode.grad_mode import modes, no_grad
+from chainrule.core.op.declaration import ELEMENTWISE, Op
+from chainrule.core.tensor.dtype import dtype
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.exhibit import input_name
-from chainrule.core.graph import Node
-from chainrule.core.held import values_of
-from chainrule.core.op import ELEMENTWISE, Op
-from chainrule.core.quiet import hush, unhush
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.nodes import Node
+from chainrule.core.op.declaration import ELEMENTWISE, Op
+from chainrule.core.record.inspection import input_name
+from chainrule.core.record.unpacking import values_of
 from chainrule.transforms.anomaly import bottom
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.dispatch import compute, run
-from chainrule.core.handle import RemovableHandle
-from chainrule.core.op import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
-from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import is_inexact, link_view, shape_of
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.call.dispatch import compute, run
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.handle import RemovableHandle
+from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
+from chainrule.core.record.plans import is_inexact, link_view, shape_of
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.transforms.carried import Carried
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node
-from chainrule.core.mode import enable_grad, modes, set_modes
-from chainrule.core.quiet import hush, unhush
-from chainrule.core.tensor import Tensor
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.nodes import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node
+from chainrule.core.mode.grad_mode import enable_grad, modes, set_modes
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hooks import RUNNING, Pass, call_back, capture_last, pull_with_hooks
 from chainrule.transforms.reentry import DEEP, on_fresh_stack

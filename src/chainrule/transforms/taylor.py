@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary, ref
 
-from chainrule.core.dispatch import compute, run
-from chainrule.core.op import BILINEAR, IN, LINEAR, OUT, TABLE, Op
-from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import is_inexact, link_view
-from chainrule.core.tensor import Tensor, disabled_torch_function, wrap
+from chainrule.core.call.dispatch import compute, run
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.op.declaration import BILINEAR, IN, LINEAR, OUT, TABLE, Op
+from chainrule.core.record.plans import is_inexact, link_view
+from chainrule.core.tensor.tensor import Tensor, disabled_torch_function, wrap
 from chainrule.transforms.forward import jvp_of, zeros_like
 
 

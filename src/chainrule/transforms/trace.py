@@ -15,15 +15,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from chainrule.core.dispatch import compute, run
-from chainrule.core.inplace import root_of
-from chainrule.core.levels import fresh_level
-from chainrule.core.mode import Mode, modes, recording, set_modes, switch
-from chainrule.core.op import TABLE, Op
-from chainrule.core.quiet import hush, unhush
-from chainrule.core.record import link_view
-from chainrule.core.tensor import Tensor, array_of, disabled_torch_function, take, wrap
+from chainrule.core.call.dispatch import compute, run
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.mode.grad_mode import Mode, modes, recording, set_modes, switch
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.declaration import TABLE, Op
+from chainrule.core.record.plans import link_view
+from chainrule.core.tensor.tensor import Tensor, array_of, disabled_torch_function, take, wrap
 from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.core.write.inplace import root_of
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph import LEAF_EDGE, PORT, Node
-from chainrule.core.hooks import has_hooks
-from chainrule.core.mode import modes
+from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.record.hooks import has_hooks
 from chainrule.transforms.hooks import Pass, capture_last, contributions, into_leaf, pull_with_hooks
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from weakref import ref
 
 from chainrule.core.generator import Draws
-from chainrule.core.graph import next_id
-from chainrule.core.mode import modes, set_modes
-from chainrule.core.saved import pack, unpack
-from chainrule.core.tensor import Tensor
+from chainrule.core.graph.nodes import next_id
+from chainrule.core.mode.grad_mode import modes, set_modes
+from chainrule.core.record.saved import pack, unpack
+from chainrule.core.tensor.tensor import Tensor
 
 TIP = (
     "\n\nTip: To see a more detailed error message, either pass `debug=True` to `chainrule.utils.checkpoint.checkpoint(...)` "

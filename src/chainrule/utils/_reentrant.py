@@ -9,9 +9,9 @@ from typing import Any
 from chainrule.autograd.function import Function
 from chainrule.autograd.reverse import backward, grad
 from chainrule.core.generator import Draws
-from chainrule.core.graph import LEAF_EDGE, PORT
-from chainrule.core.mode import enable_grad, is_grad_enabled, modes, no_grad, set_modes
-from chainrule.core.tensor import Tensor
+from chainrule.core.graph.nodes import LEAF_EDGE, PORT
+from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes, no_grad, set_modes
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hooks import RUNNING
 from chainrule.transforms.reverse import edge_of

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.mode import back, modes, switch
-from chainrule.core.op import TABLE, Op
-from chainrule.core.tensor import Tensor, version_of, wrap
-from chainrule.core.watch import Watcher
+from chainrule.core.mode.grad_mode import back, modes, switch
+from chainrule.core.mode.watch import Watcher
+from chainrule.core.op.declaration import TABLE, Op
+from chainrule.core.tensor.tensor import Tensor, version_of, wrap
 
 
 class CheckpointPolicy(enum.Enum):
@@ -158,8 +158,9 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_ent
     policy_fn_or_list : callable or list
         ``policy(ctx, op, *args, **params)`` is called with every op that the function runs (not with those of its derivative)
         and returns a :class:`CheckpointPolicy`, or a bool: whether to keep the result. `op` is chainrule's own
-        (``chainrule.core.op.Op``: it has a `name`), `args` its inputs as plain tensors, `params` its static parameters. A list
-        of ops, of functions that are one op (such as `chainrule.exp`) and of names of ops means: keep their results.
+        (an ``Op``: it has a `name`), `args` its inputs as plain tensors, `params` its static
+        parameters. A list of ops, of functions that are one op (such as `chainrule.exp`) and of names of ops means: keep
+        their results.
     allow_cache_entry_mutation : bool
         Hand out kept results that were written to in place, as they are then, instead of raising.
 
@@ -204,6 +205,6 @@ def _op_of(given: Any) -> Op:
     if not isinstance(found, Op):
         raise ValueError(
             f"Expected op in `op_list` to be an OpOverload but got: {given!r} of type {type(given)}. Here that is a "
-            "chainrule.core.op.Op, a function that is one op, or the name of one."
+            "chainrule.core.op.declaration.Op, a function that is one op, or the name of one."
         )
     return found

@@ -14,9 +14,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from chainrule.core.generator import Draws
-from chainrule.core.mode import modes, set_modes
-from chainrule.core.tensor import Tensor
-from chainrule.core.watch import Watcher
+from chainrule.core.mode.grad_mode import modes, set_modes
+from chainrule.core.mode.watch import Watcher
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.utils._frame import CheckpointError, Frame, group
 from chainrule.utils._reentrant import CheckpointFunction, check_backward_validity
 from chainrule.utils._selective import (

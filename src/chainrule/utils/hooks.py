@@ -10,6 +10,6 @@ True
 
 from __future__ import annotations
 
-from chainrule.core.handle import RemovableHandle
+from chainrule.core.graph.handle import RemovableHandle
 
 __all__ = ["RemovableHandle"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.core.levels import fresh_level
-from chainrule.core.mode import Mapped, modes, scope
-from chainrule.core.op import TABLE
-from chainrule.core.record import is_inexact
-from chainrule.core.tensor import Tensor
+from chainrule.core.mode.grad_mode import Mapped, modes, scope
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.record.plans import is_inexact
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.custom.call import Outcome, Rules, run
 from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
 from chainrule.transforms.custom.pull import summed

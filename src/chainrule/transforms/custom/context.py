@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
-from chainrule.core.graph import Node, expect_user_code, freed_error, new, next_id
-from chainrule.core.mode import modes
-from chainrule.core.saved import unpack
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.graph.nodes import Node, expect_user_code, freed_error, new, next_id
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.record.saved import unpack
+from chainrule.core.tensor.tensor import Tensor, wrap
 
 
 class FunctionCtx:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.mode import no_grad
-from chainrule.core.op import TABLE
-from chainrule.core.tensor import Tensor, wrap
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.transforms.custom.context import ContextView, lowered, lowering, raised
 
 

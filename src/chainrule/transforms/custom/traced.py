@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.mode import modes, set_modes
-from chainrule.core.tensor import Tensor
+from chainrule.core.mode.grad_mode import modes, set_modes
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.custom.call import Outcome, Rules, run
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.equations import Equation, Variable

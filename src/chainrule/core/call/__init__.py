@@ -1,0 +1,1 @@
+"""How a call of an op goes: dispatch, the hot path, threads, silence for NumPy's warnings."""

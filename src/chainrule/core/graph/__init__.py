@@ -1,0 +1,1 @@
+"""The graph's vocabulary: nodes, edges, leaves, version counters, handles of hooks."""

@@ -1,0 +1,374 @@
+"""The graph's vocabulary: nodes, ports of nodes with several outputs, leaves, version counters.
+
+A node knows how to pull a cotangent back to its edges; it does not know the pass that asks it to
+(``transforms.reverse``). Edges point from results to inputs only, so a graph without cycles of references is
+freed as soon as its results are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+from weakref import ref
+
+from chainrule.core.graph.handle import RemovableHandle, register
+from chainrule.core.tensor.device import CPU
+
+new = object.__new__
+next_id = count(1).__next__  # nodes are numbered in the order they are made: a parent's id is below its results'
+NODE, PORT, LEAF_EDGE = range(3)
+
+
+class _Leaf:
+    """The `_node` of a tensor that requires grad and was made by no recorded op; the edge to it is the tensor itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "LEAF"
+
+
+LEAF = _Leaf()
+
+
+class Hooks:
+    """What is called when a pass reaches a node, in this order.
+
+    Attributes
+    ----------
+    outputs : dict
+        Output number → the hooks on the tensor that is this output: each may replace its gradient.
+    retains : tuple
+        (output number, weak reference to a tensor that retains its gradient).
+    before, after : OrderedDict
+        The node's own hooks, before and after it pulls.
+    """
+
+    __slots__ = ("after", "before", "outputs", "retains")
+
+    def __init__(self) -> None:
+        self.outputs: dict[int, OrderedDict] = {}
+        self.retains: tuple = ()
+        self.before: OrderedDict = OrderedDict()
+        self.after: OrderedDict = OrderedDict()
+
+
+class Node:
+    """One recorded op: `grad_fn` of its result.
+
+    To keep recording cheap, a slot is set only where it is read: the plan says which.
+
+    Attributes
+    ----------
+    id : int
+        Position in the order of creation, over all threads.
+    plan : Plan
+        Its op, what it saved and how it pulls cotangents back (``core.record``).
+    edge : edge or tuple of edges
+        Where the cotangents go: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows. One bare edge
+        where ``plan.single``, which spares the small graphs a tuple a node; read `edges` elsewhere.
+    saved : tuple, or a bare value where ``plan.single``
+        The inputs that rules named; None once freed.
+    out, version
+        The result's payload, and its version counter, where ``plan.saves_out``.
+    shapes : tuple
+        Shapes of the inputs; None where no un-broadcast is needed.
+    params : dict
+        The op's static parameters.
+    width : int
+        Number of results, where there are several.
+    hooks : Hooks or None
+        What the user wants to be called.
+    """
+
+    __slots__ = (
+        "__weakref__", "_accumulators", "_metadata", "_results", "_trace", "edge", "hooks", "id", "out", "params", "plan",
+        "saved", "shapes", "version", "width",
+    )  # fmt: skip
+    _kind = NODE
+    requires_grad = True
+
+    id: int
+    plan: Any
+    edge: Any
+    saved: Any
+    out: Any
+    params: dict
+    shapes: Any
+    version: Any
+    width: int
+    hooks: Hooks | None
+    _accumulators: tuple  # of the leaves in `edges`, kept so that their hooks live as long as this node
+    _results: dict  # output number → (shape, dtype, level), of the outputs that a user held when looking at the node
+    _trace: Any  # where the op was called, in anomaly mode
+
+    @property
+    def op(self) -> Any:
+        """The op that ran."""
+        return self.plan.op
+
+    @property
+    def edges(self) -> tuple:
+        """One edge per input."""
+        return (self.edge,) if self.plan.single else self.edge
+
+    def name(self) -> str:
+        """Return PyTorch's name of this node, such as ``"MulBackward0"``."""
+        return self.plan.op.node_name(self)
+
+    def _public(self) -> Any:
+        """Return what `grad_fn` shows: the node itself, except that a custom function's shows its `ctx`."""
+        return self
+
+    @property
+    def next_functions(self) -> tuple:
+        """The (node, output number) pairs that this node sends its gradients to; (None, 0) where none flows."""
+        found = tuple([public_edge(edge) for edge in self.edges])
+        self._accumulators = tuple([node for node, _ in found if isinstance(node, AccumulateGrad)])
+        return found
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for the user's own notes on this node; anomaly mode's `traceback_` and `parent_` are there too."""
+        try:
+            return self._metadata
+        except AttributeError:
+            trace = getattr(self, "_trace", None)
+            self._metadata: dict = {} if trace is None else trace.notes()
+            return self._metadata
+
+    def register_hook(self, fn: Callable) -> RemovableHandle:
+        """Have ``fn(grad_inputs, grad_outputs)`` called after this node has pulled.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes two tuples: the gradients that leave the node, one per `next_functions` (None where there is none), and
+            those that came. Returns a tuple to send on instead of the first, or None.
+        """
+        expect_user_code()
+        return register(hooks_of(self).after, fn)
+
+    def register_prehook(self, fn: Callable) -> RemovableHandle:
+        """Have ``fn(grad_outputs)`` called before this node pulls.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes the tuple of gradients of the node's results; returns a tuple to use instead, or None.
+        """
+        expect_user_code()
+        return register(hooks_of(self).before, fn)
+
+    def _sequence_nr(self) -> int:
+        """Return the position in the order of creation."""
+        return self.id
+
+    @property
+    def _input_metadata(self) -> tuple:
+        """The shape and dtype of each result, as far as they are known: of results whose `grad_fn` was looked at."""
+        known = getattr(self, "_results", {})
+        return tuple([known[i] for i in sorted(known)])
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class Port:
+    """The edge to one output of a node that has several."""
+
+    __slots__ = ("index", "node")
+    _kind = PORT
+
+    def __init__(self, node: Node, index: int):
+        self.node, self.index = node, index
+
+
+class AccumulateGrad(Node):
+    """The node that stands for a leaf in `next_functions`; its `variable` is the leaf.
+
+    A leaf has one at a time, kept alive by whoever looks at it and by the nodes that it was looked up from; hooks on it
+    live as long as it does. Its hooks get an empty tuple of `grad_inputs`, once the gradient has been added.
+    """
+
+    __slots__ = ("variable",)
+    hooks: Hooks
+
+    def __init__(self, variable: Any):
+        self.variable, self.hooks = variable, Hooks()
+        self.hooks.before, self.hooks.after = LeafHooks(), LeafHooks()
+
+    edges = next_functions = ()  # type: ignore[assignment]
+
+    def name(self) -> str:
+        """Return PyTorch's name of such nodes."""
+        return "torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+    def _sequence_nr(self) -> int:
+        return (1 << 64) - 1
+
+    @property
+    def _input_metadata(self) -> tuple:
+        return (InputMetadata(self.variable.shape, self.variable.dtype, self.variable._level),)
+
+
+class InputMetadata:
+    """What is known of one result of a node."""
+
+    __slots__ = ("dtype", "level", "shape")
+
+    def __init__(self, shape: tuple, dtype: Any, level: int):
+        self.shape, self.dtype, self.level = shape, dtype, level
+
+    device = CPU
+    is_nested_tensor = is_cpp_nested_tensor = False
+
+
+USER_CODE: list = []  # holds something once a pass may call the user's code: hooks, custom functions, packed values
+
+
+def expect_user_code() -> None:
+    """Have passes from now on tell the user's code that they run: no earlier, for it takes 3 % of a small pass."""
+    if not USER_CODE:
+        USER_CODE.append(True)
+
+
+def hooks_of(node: Node) -> Hooks:
+    """Return the node's hooks, made at first need."""
+    if node.hooks is None:
+        node.hooks = Hooks()
+    return node.hooks
+
+
+LEAF_HOOKS: dict[int, ref] = {}  # the dictionaries of hooks on leaves that hold any: if there are some, passes look for them
+
+
+class LeafHooks(OrderedDict):
+    """Hooks on a leaf, or on the node that stands for it."""
+
+    def __setitem__(self, key: int, hook: Any) -> None:
+        super().__setitem__(key, hook)
+        key = id(self)
+        LEAF_HOOKS[key] = ref(self, lambda _: LEAF_HOOKS.pop(key, None))
+
+    def pop(self, key: int, *default: Any) -> Any:
+        """Take a hook out."""
+        found = super().pop(key, *default)
+        if not self:
+            LEAF_HOOKS.pop(id(self), None)
+        return found
+
+
+class Dressed(Node):
+    """A node that a user has looked at: what it saved can be read under PyTorch's names.
+
+    A class of its own, because a `__getattr__` would keep CPython from specialising the loads of all attributes of nodes,
+    which cost a pass a fifth of its time.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_saved_", "_raw_saved_")):
+            from chainrule.core.record.inspection import saved_attribute
+
+            return saved_attribute(self, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        from chainrule.core.record.inspection import saved_names
+
+        return [*super().__dir__(), *saved_names(self)]
+
+
+_dressed: dict[str, type[Node]] = {}
+
+
+def dress(node: Node) -> Node:
+    """Give `node` the class that carries its PyTorch name.
+
+    Done when a user looks at a node, not when it is made: recording into one class lets CPython specialise the
+    attribute stores of the hot path (one class per op cost 20 ns a store).
+    """
+    if node.__class__ is Node:
+        name = node.name()
+        cls = _dressed.get(name)
+        if cls is None:
+            cls = _dressed[name] = type(name, (Dressed,), {"__slots__": (), "__module__": "chainrule.autograd.graph"})
+        node.__class__ = cls
+    return node._public()
+
+
+def engine_node(shown: Any) -> Any:
+    """Return the node behind what `grad_fn` shows: itself, or that of which it is the `ctx`."""
+    return getattr(shown, "_engine_node", shown)
+
+
+def public_edge(edge: Any) -> tuple:
+    """Return the (node, output number) pair PyTorch shows for an edge."""
+    if edge is None:
+        return (None, 0)
+    if edge._kind == NODE:
+        return (dress(edge), 0)
+    if edge._kind == PORT:
+        return (dress(edge.node), edge.index)
+    return (edge._accumulator(), 0)
+
+
+class Refused:
+    """The `_node` of a view that PyTorch forbids to use: whoever follows it gets the error."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: str):
+        self.words = words
+
+    @property
+    def _kind(self) -> int:
+        raise RuntimeError(self.words)
+
+
+class Version:
+    """The version counter of one stretch of memory, shared by a tensor and all its aliases.
+
+    `stamp` is the node id current at the last write. A node made before that write (`node.id < stamp`) that saved the
+    memory finds it modified; so saving costs nothing, and only writing does.
+    """
+
+    __slots__ = ("count", "frozen", "history", "members", "stamp")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.stamp = 0
+        self.frozen = False  # whether some member's history depends on whether the memory was written to (`views.refuse`)
+        self.history: tuple = ()
+        self.members: set = set()  # weak references to the differentiable views (and their base) on this memory
+
+    def bump(self) -> None:
+        """Note a write."""
+        self.count += 1
+        self.stamp = next_id()
+        self.history = (*self.history[-15:], self.stamp)
+        if self.frozen:
+            from chainrule.core.write.views import refuse
+
+            refuse(self)
+
+    def at(self, node_id: int) -> int:
+        """Return the version that a node of this id saw (exact for the last 16 writes)."""
+        return self.count - sum(stamp > node_id for stamp in self.history)
+
+
+def freed_error() -> RuntimeError:
+    """Return PyTorch's error for a second backward pass over freed saved values."""
+    return RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+        "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+        "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+        "saved tensors after calling backward."
+    )

@@ -1,0 +1,1 @@
+"""What is on in a thread and context: grad modes, the levels and scopes of transforms, watchers."""

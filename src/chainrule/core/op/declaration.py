@@ -1,0 +1,314 @@
+"""Op, its four constructors and the op table.
+
+An op is declared once: its signature, its kernel on NumPy arrays, and the derivative map of each input. The
+parameter names of a rule say what it needs, and so what is saved; they are read here, at import, and an unknown
+name raises. How an op is dispatched and recorded is `core.dispatch`'s; how its rules are used is the transforms'.
+
+Rules are written with the library's own ops (`chainrule.ops`) and with operators, so that the same text runs on raw
+arrays and on tensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chainrule.core.op.raw import raw_copy
+
+ELEMENTWISE, LINEAR, BILINEAR, GENERAL = "elementwise", "linear", "bilinear", "op"
+TABLE: dict[str, Op] = {}
+
+_SIGNATURE = re.compile(r"(\w+)\(([^)]*)\)")
+IN, SHAPE, OUT, DOT = "in", "shape", "out", "dot"
+
+
+class Rule:
+    """A derivative rule and where its arguments come from.
+
+    Attributes
+    ----------
+    f : callable
+        What the declaration gave.
+    sources : tuple of (kind, index)
+        For each argument after the (co)tangent: an input, an input's shape, the result, an input's tangent.
+    params : tuple of str or None
+        The static parameters it takes; None means all of the op's.
+    """
+
+    __slots__ = ("_raw", "f", "params", "sources")
+
+    def __init__(self, op: Op, f: Callable, leading: int):
+        code = f.__code__
+        names = code.co_varnames[leading : code.co_argcount]
+        keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        sources = []
+        for name in names:
+            if name == "out":
+                sources.append((OUT, 0))
+            elif name in op.inputs:
+                sources.append((IN, op.inputs.index(name)))
+            elif name.endswith("_shape") and name[:-6] in op.inputs:
+                sources.append((SHAPE, op.inputs.index(name[:-6])))
+            elif name.endswith("_dot") and name[:-4] in op.inputs:
+                sources.append((DOT, op.inputs.index(name[:-4])))
+            else:
+                raise TypeError(
+                    f"{op.name}: a rule asks for {name!r}; a rule may ask for the inputs {op.inputs}, 'out', an input's "
+                    "shape as '<input>_shape' (in a jvp, an input's tangent as '<input>_dot'), and keyword-only "
+                    f"{op.params}"
+                )
+        unknown = [k for k in keywords if k not in op.params]
+        if unknown:
+            raise TypeError(f"{op.name}: a rule asks for parameters {unknown}; the op has {op.params}")
+        self.f = f
+        self._raw: Callable | None = None
+        self.sources = tuple(sources)
+        self.params = None if tuple(keywords) == op.params else tuple(keywords)
+
+    @property
+    def raw(self) -> Callable:
+        """The rule for raw arrays alone (see ``core.raw``)."""
+        if self._raw is None:
+            self._raw = raw_copy(self.f)
+        return self._raw
+
+    def __call__(self, g: tuple, inputs: Sequence, shapes: Any, out: Any, dots: Any, params: dict, raw: bool = False) -> Any:
+        """Call the rule; `g` holds the leading arguments; `raw` if all values are raw arrays."""
+        f = self.f
+        if raw:
+            f = self._raw or self.raw
+        args = [
+            inputs[i] if kind is IN else out if kind is OUT else shapes[i] if kind is SHAPE else dots[i]
+            for kind, i in self.sources
+        ]
+        if self.params is None:
+            return f(*g, *args, **params)
+        return f(*g, *args, **{k: params[k] for k in self.params})
+
+    def uses(self, kind: str, index: int = 0) -> bool:
+        """Tell whether the rule asks for this value."""
+        return (kind, index) in self.sources
+
+
+class Backend:
+    """How an op is computed, which its declaration leaves open.
+
+    Attributes
+    ----------
+    kernel : callable
+        The forward computation on NumPy arrays: positional inputs, keyword parameters.
+    calm : bool
+        The kernel raises floating point flags only on infinities and overflow, so the fast path runs it without the 100
+        to 250 ns that silencing NumPy costs; a warning that is an error there is caught, and the slow path is silent.
+    costly : bool
+        The kernel computes much per element and takes ``out=``, so large arrays are split over threads.
+    """
+
+    __slots__ = ("calm", "costly", "kernel")
+
+    def __init__(self, kernel: Callable, *, calm: bool = False, costly: bool = False):
+        self.kernel, self.calm, self.costly = kernel, calm, costly
+
+
+class About:
+    """What readers and tests are told of an op.
+
+    Attributes
+    ----------
+    doc : str
+        Its docstring.
+    samples : callable or None
+        Returns the calls to try, a list of `Sample`.
+    domain : interval, list of them, or None
+        Where samples are drawn.
+    reference : callable or None
+        Another way to compute it, independent of the kernel.
+    """
+
+    __slots__ = ("doc", "domain", "reference", "samples")
+
+    def __init__(
+        self, *, doc: str = "", samples: Callable | None = None, domain: Any = None, reference: Callable | None = None
+    ):
+        self.doc, self.samples, self.domain, self.reference = doc, samples, domain, reference
+
+
+class Op:
+    """One declared primitive: its mathematics. How it is computed is its `backend`'s, what tests try is in `about`.
+
+    Attributes
+    ----------
+    name, kind : str
+        The name in its signature; one of ``elementwise``, ``linear``, ``bilinear``, ``op``.
+    inputs, params : tuple of str
+        Names of the array inputs and of the static parameters. `variadic` ops take any number of arrays as the first.
+    rules : tuple of Rule or None
+        Per input, the derivative map; None where the op is not differentiable in that input.
+    jvp : Rule or None
+        For a general op, its forward rule.
+    view : bool
+        The result shares the input's memory.
+    real_linear : bool
+        A linear op whose rule is the adjoint over the reals (conj, real part), so it is used without conjugation.
+    kinds : str
+        The NumPy kinds that the op computes in: any of "b", "i", "f", "c"; integers count as "f" for "float" ops.
+    dtype : str
+        How an elementwise op's result dtype follows: "same", "float" (integers become the default dtype) or "bool".
+    batch : callable or None
+        How the op runs with a batch axis in front (see ``core.batching``); an elementwise op needs none.
+    check : callable or None
+        Called with the arguments of an elementwise op before promotion; raises for dtypes that PyTorch refuses. Not on
+        the fast path: the kernel must refuse those dtypes itself, or give another dtype than it was given.
+    backend, about : Backend, About
+        The kernel and its cost; the docstring, the samples.
+    call : callable
+        The function that the rule book exports: raw arrays in, raw array out; tensors in, tensor out.
+    """
+
+    __slots__ = (
+        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "name",
+        "nondiff", "params", "plans", "real_linear", "rules", "shape", "variadic", "view",
+    )  # fmt: skip
+    call: Callable
+
+    def __init__(
+        self,
+        kind: str,
+        signature: str,
+        backend: Backend,
+        rules: dict[str, Callable] | None = None,
+        about: About | None = None,
+        *,
+        jvp: Callable | None = None,
+        shape: Callable | None = None,
+        node: str | Callable | None = None,
+        view: bool = False,
+        real_linear: bool = False,
+        nondiff: bool = False,
+        dtype: str = "same",
+        kinds: str = "fc",
+        check: Callable | None = None,
+        batch: Callable | None = None,
+    ):
+        match = _SIGNATURE.fullmatch(signature)
+        if match is None:
+            raise TypeError(f"an op's signature reads 'name(x, y, *, param)', not {signature!r}")
+        self.name = match[1]
+        inputs: list[str] = []
+        params: list[str] = []
+        names = inputs
+        self.variadic = False
+        for part in filter(None, re.split(r",\s*", match[2])):
+            if part == "*":
+                names = params
+            elif part[0] == "*":
+                self.variadic = True
+                inputs.append(part[1:])
+                names = params
+            else:
+                names.append(part)
+        self.kind, self.backend, self.about = kind, backend, about or About()
+        self.inputs, self.params = tuple(inputs), tuple(params)
+        rules = rules or {}
+        unknown = [name for name in rules if name not in self.inputs]
+        if unknown:
+            raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
+        self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
+        self.jvp = None if jvp is None else Rule(self, jvp, 0)
+        self.shape, self.batch = shape, batch
+        self.view, self.dtype, self.kinds = view, dtype, kinds
+        self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
+        self.nondiff, self.check = nondiff, check
+        if nondiff and (rules or jvp):
+            raise TypeError(f"{self.name} is declared nondiff and has rules")
+        camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
+        self._node_name = node or (camel + "0" if camel[-1:].isdigit() else camel)
+        self.plans: dict[tuple, Any] = {}
+
+    @property
+    def kernel(self) -> Callable:
+        """The forward computation on NumPy arrays; the backend's."""
+        return self.backend.kernel
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether the op has a derivative in any input."""
+        return any(self.rules)
+
+    def node_name(self, node: Any) -> str:
+        """Return the name of a recorded node, PyTorch's where PyTorch has the op."""
+        name = self._node_name
+        base = name(node) if callable(name) else name
+        if base[-1] == "!":  # the whole name: PyTorch's few that do not end in Backward and a digit
+            return base[:-1]
+        return f"{base}Backward0" if not base[-1].isdigit() else f"{base[:-1]}Backward{base[-1]}"
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}({', '.join(self.inputs)}{', *, ' if self.params else ''}{', '.join(self.params)})>"
+
+
+_BACKEND = frozenset(("calm", "costly"))
+_ABOUT = frozenset(About.__slots__)
+_OPTIONS = frozenset(("batch", "check", "dtype", "kinds", "node", "nondiff", "real_linear", "shape", "view"))
+
+
+def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:
+    from chainrule.core.call.fast import make_call
+
+    backend, about, options = ({k: given.pop(k) for k in list(given) if k in names} for names in (_BACKEND, _ABOUT, _OPTIONS))
+    made = Op(kind, signature, Backend(kernel, **backend), given, About(**about), jvp=jvp, **options)
+    if made.name in TABLE:
+        raise TypeError(f"the op {made.name} is declared twice")
+    TABLE[made.name] = made
+    made.call = make_call(made)
+    made.call.op = made  # type: ignore[attr-defined]
+    return made.call
+
+
+def elementwise(signature: str, kernel: Callable, *, jvp: Callable | None = None, **rules_and_options: Any) -> Callable:
+    """Declare an op that maps elements to elements with broadcasting.
+
+    Parameters
+    ----------
+    signature : str
+        Such as ``"mul(x, y)"``; names after ``*`` are static parameters.
+    kernel : callable
+        A NumPy ufunc, or an operator (several times faster than a ufunc on NumPy scalars).
+    **rules_and_options
+        For each differentiable input one map ``lambda g, <needed>: …`` that multiplies a (co)tangent by the partial
+        derivative. jvp is the sum of the maps, vjp is each map followed by the un-broadcast; for complex values vjp is
+        the conjugate of the map of the conjugate. A map that is not complex-linear (abs) gives its `jvp` too, and its
+        rule is then the adjoint. Options: `kinds` ("f", "fc": real and complex), `dtype`, `domain` (an open interval,
+        or one per input, from which tests draw), `samples`, `node`, `reference`, `nondiff`, `doc`.
+
+    Returns
+    -------
+    callable
+        The op as a function for rules: raw arrays in, raw array out; tensors in, tensor out.
+    """
+    return _declare(ELEMENTWISE, signature, kernel, jvp, rules_and_options)
+
+
+def linear(signature: str, kernel: Callable, **rule_and_options: Any) -> Callable:
+    """Declare an op that is linear in its array inputs together.
+
+    The rule of each input is the transposed map (without conjugation, unless ``real_linear=True``: then the adjoint
+    over the reals). jvp is the op itself. A variadic op has one rule, which returns one cotangent per input.
+    """
+    return _declare(LINEAR, signature, kernel, None, rule_and_options)
+
+
+def bilinear(signature: str, kernel: Callable, **rules_and_options: Any) -> Callable:
+    """Declare an op that is linear in each of two inputs; the rules are the two transposed maps."""
+    return _declare(BILINEAR, signature, kernel, None, rules_and_options)
+
+
+def op(signature: str, kernel: Callable, *, jvp: Callable | None = None, **rules_and_options: Any) -> Callable:
+    """Declare a general op by its jvp and its vjp in each input.
+
+    `jvp` takes tangents as ``<input>_dot`` (None where absent), inputs, `out` and parameters, and returns the tangent
+    of the result (a tuple for several results, None where a result has none). A rule takes the cotangent of the
+    result (a list for several, None where absent) and is used as it is: it conjugates where it must.
+    """
+    return _declare(GENERAL, signature, kernel, jvp, rules_and_options)

@@ -1,0 +1,1 @@
+"""What a write means: in place, through views, into out=."""

@@ -1,0 +1,286 @@
+"""What a view is to its base: the steps that lead to it, its history after a write, and why it may not be written through.
+
+A view's link ``_view`` is (parent, op, params, output number). The base is the tensor without a link at the end of the chain;
+all of them share one version counter, which knows its live members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, PORT, Refused, Version
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.op.batching import Batch, EachView, per_example
+from chainrule.core.op.declaration import TABLE, linear
+from chainrule.core.record.plans import make_node
+from chainrule.core.tensor.tensor import Tensor, array_of, keep_gradient, meta_of, root_of, version_of, wrap
+
+Chain = tuple[tuple[Any, dict, int | None, tuple], ...]
+AMBIGUOUS = (
+    " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
+    "view and the inplace either both inside the {0} block (if you don't want the inplace to be tracked) or both outside (if "
+    "you want the inplace to be tracked)."
+)
+BECAUSE = {
+    "multi": " This view is the output of a function that returns multiple views. Such functions do not allow the output views "
+    "to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+    "function": " This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+    "logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+    "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
+    "no_grad": AMBIGUOUS.format("no_grad"),
+    "inference": AMBIGUOUS.format("inference_mode"),
+}
+
+
+def views_of(base: Tensor) -> list[Tensor]:
+    """Return the live views of a base."""
+    if base._ver is None:
+        return []
+    live = [r() for r in list(base._ver.members)]
+    return [t for t in live if t is not None and t is not base and root_of(t) is base]
+
+
+def chain_of(view: Tensor) -> Chain:
+    """Return the (op, params, output number, shape before) steps that lead from the base to a view."""
+    steps = []
+    while view._view is not None:
+        parent, how, params, index = view._view
+        steps.append((how, params, index, tuple(parent.shape)))
+        view = parent
+    return tuple(reversed(steps))
+
+
+def follow(value: Any, chain: Chain) -> Any:
+    """Apply the steps of a view to a value of the base's shape."""
+    for how, params, index, _ in chain:
+        value = how.call(value, **params)
+        if index is not None:
+            value = value[index]
+    return value
+
+
+def _shown(base: np.ndarray, chain: Chain) -> np.ndarray:
+    """Return what a view shows of an array: the steps on arrays alone."""
+    for how, params, index, _ in chain:
+        base = how.kernel(base, **params)
+        base = base if index is None else base[index]
+    return base
+
+
+def _sent_back(g: Any, chain: Chain) -> Any:
+    """Return the cotangent of the base for one of a view."""
+    for how, params, index, shape in reversed(chain):
+        if index is not None:
+            gs: list = [None] * len(how.kernel(np.broadcast_to(np.zeros(()), shape), **params))
+            gs[index] = g
+            g = gs
+        g = how.rules[0]((g,), (None,), (shape,), None, None, params)
+    return g
+
+
+def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
+    """Return a copy of the base with the view's place taken by `value`."""
+    out = np.array(base, order="C")
+    view = _shown(out, chain)
+    if view.size and not np.may_share_memory(view, out):
+        raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
+    view[...] = value
+    return out
+
+
+def _retaken_name(node: Any) -> str:
+    how = node.params["chain"][-1][0]
+    return how.node_name(node)[:-9] if how.name in ("view_as_real", "view_as_complex") else "AsStrided"
+
+
+def _write_examples(b: Batch, base: Any, value: Any, *, chain: Chain) -> Any:
+    steps = tuple([(EachView(b, how), params, index, (b.size, *shape)) for how, params, index, shape in chain])
+    return copy_slices(*b.whole((base, value)), chain=steps)
+
+
+# Both over the reals: a view may show the real parts of a complex base.
+copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
+    batch=_write_examples,
+    base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
+    value=lambda g, *, chain: follow(g, chain))  # fmt: skip
+
+retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: _shown(base, chain), real_linear=True,
+    node=_retaken_name, batch=per_example(lambda base, *, chain: follow(base, chain)),
+    base=lambda g, *, chain: _sent_back(g, chain))  # fmt: skip
+
+
+# -- histories ---------------------------------------------------------------------------------------------------------
+
+
+def _edge(t: Tensor) -> Any:
+    return t if t._node is LEAF else t._node
+
+
+def slices_node(base: Tensor, value: Tensor, chain: Chain) -> Any:
+    """Return the node of a write through a view, whose values are in the base's memory already."""
+    edges = (_edge(base), _edge(value))
+    if edges == (None, None):
+        return None
+    return make_node(TABLE["copy_slices"], (base, value), {"chain": chain}, edges, array_of(base))
+
+
+def retaken_node(view: Tensor) -> Any:
+    """Return the node of a view taken anew from its base as it now is; None if the base has no history."""
+    base = root_of(view)
+    if base._node is None:
+        return None
+    return make_node(TABLE["retake"], (base,), {"chain": chain_of(view)}, (_edge(base),), array_of(view))
+
+
+def rewire(target: Tensor, value: Tensor, name: str) -> None:
+    """Give a tensor that was written to by `name`, its base and the base's other views the history of the write."""
+    base = root_of(target)
+    if base is not target:
+        renew(base, slices_node(base, value, chain_of(target)))
+    elif value._node is None and base._node is not None:  # still requires grad, as in PyTorch; none flows
+        made = {"form": _node_name(name)}
+        renew(base, make_node(TABLE["copy"], (base, value), made, (_edge(base), None), array_of(base)))
+    else:
+        renew(base, value._node)
+    renew_views(base)
+
+
+def renew_views(base: Tensor) -> None:
+    """Have the views of a base whose history changed follow from it as it now is."""
+    for t in views_of(base):
+        if kind_of(t) in CUT_OFF:
+            refuse_one(t, base)
+        else:
+            renew(t, retaken_node(t))
+
+
+def _node_name(name: str) -> str:
+    camel = "".join([word.capitalize() for word in name.strip("_").split("_")])
+    return f"{camel}1" if name in ("eq_", "ne_", "lt_", "le_", "gt_", "ge_") else camel
+
+
+def renew(t: Tensor, node: Any) -> None:
+    """Give a tensor another node; it then retains the gradient of its new values, no longer that of its old ones."""
+    before, t._node = t._node, node
+    if before is None or before is LEAF or before._kind == LEAF_EDGE or not t.retains_grad:
+        return
+    old = before.node if before._kind == PORT else before
+    if old.hooks is not None:
+        old.hooks.retains = tuple([hook for hook in old.hooks.retains if hook[1]() is not t])
+    if node is not None and node is not LEAF:
+        keep_gradient(node, ref(t))
+
+
+def current(view: Tensor) -> Any:
+    """Return a view's node, taken anew from its base if the memory was written to since, unseen by the graph."""
+    node = view._node
+    if view._level == 0 and node._kind == NODE and version_of(view).stamp > node.id and kind_of(view) is None:
+        found = retaken_node(view)
+        if found is not None:
+            renew(view, found)
+    return view._node
+
+
+# -- views that may not be written through -----------------------------------------------------------------------------
+
+FROZEN = ("no_grad", "inference")
+CUT_OFF = (*FROZEN, "function")  # a write to the base leaves these without a history that is theirs
+
+
+def freeze(view: Tensor) -> None:
+    """Note that a view was made while nothing is recorded: it requires grad where its base does, but no gradient passes it."""
+    m = modes()
+    meta_of(view).frozen = "inference" if m.inference else "no_grad"
+    view._ver.frozen = True  # type: ignore[union-attr]
+    if not view._level and view._node is None and root_of(view).requires_grad:
+        view._node = nowhere(view)
+
+
+def nowhere(view: Tensor) -> Any:
+    """Return the edge to a leaf that nobody holds."""
+    made = wrap(array_of(view))
+    made._node = LEAF
+    return made
+
+
+def follow_base(base: Tensor) -> None:
+    """Have the views without history require grad where their base now does, and no longer where it does not."""
+    for t in views_of(base):
+        if t._level:
+            continue
+        if base._node is not None and t._node is None and t.dtype.category >= 2:
+            t._node = nowhere(t)
+            t._ver.frozen = True  # type: ignore[union-attr]
+        elif base._node is None and (t._node.__class__ is Refused or is_nowhere(t)):
+            t._node = None
+
+
+def is_nowhere(t: Tensor) -> bool:
+    """Tell whether a tensor's gradients end in a leaf that nobody holds."""
+    return t._node is not None and t._node is not LEAF and t._node.__class__ is not Refused and t._node._kind == LEAF_EDGE
+
+
+def loosen(base: Tensor) -> None:
+    """Note that a base with live views was detached: they keep their history until the memory is next written to."""
+    follow_base(base)
+    if base._ver is not None and views_of(base):
+        base._ver.frozen = True
+
+
+def refuse(version: Version) -> None:
+    """After a write: cut-off views of what requires grad may not be used, others follow from their base from now on."""
+    for reference in list(version.members):
+        t = reference()
+        if t is None or t._view is None or t._level or t._node is None or t._node is LEAF:
+            continue
+        base = root_of(t)
+        if base._node is None:  # a base that was detached
+            t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), array_of(t))
+        elif kind_of(t) in CUT_OFF:
+            refuse_one(t, base)
+        elif is_nowhere(t):  # a base that came to require grad after the view was taken
+            t._node = retaken_node(t)
+
+
+def refuse_one(view: Tensor, base: Tensor) -> None:
+    """Have whoever uses a frozen view get PyTorch's error."""
+    if base._node is not None and kind_of(view) in CUT_OFF and view._node.__class__ is not Refused:
+        view._node = Refused(str(forbidden(view, indirect=True)))
+
+
+def kind_of(view: Tensor) -> str | None:
+    """Return why a view may not be written through: "no_grad", "inference", "function", "multi"; None if it may."""
+    while view._view is not None:
+        frozen = getattr(view._meta, "frozen", None)
+        if frozen is not None:
+            return frozen
+        if view._view[3] is not None:
+            return "multi"
+        view = view._view[0]
+    return None
+
+
+def forbidden(view: Tensor, indirect: bool = False) -> RuntimeError | None:
+    """Return PyTorch's error for a recorded write through this view (`indirect`: for its use after one to its base)."""
+    kind = kind_of(view)
+    if kind is None:
+        return None
+    doing = "its base or another view of its base has been" if indirect else "is being"
+    node = view._node
+    name = None
+    if node is not None and node is not LEAF and node.__class__ is not Refused and node._kind != LEAF_EDGE:
+        name = (node.node if node._kind == PORT else node).name().partition("Backward")[0]
+        name = f"Output {node.index if node._kind == PORT else 0} of {name} is a view"
+    if kind in FROZEN or name is None:
+        prefix = "A view was created in" if name is None else f"{name} of a view which was created in"
+        if kind == "inference":
+            text = f"{prefix} inference mode and {doing} modified inplace in normal mode."
+        else:
+            text = f"{prefix} no_grad mode and {doing} modified inplace with grad mode enabled."
+    else:
+        text = f"{name} and {doing} modified inplace."
+    return RuntimeError(text + BECAUSE[kind])

@@ -1,0 +1,1 @@
+"""Functions that compare, sort, search and count."""

@@ -1,0 +1,130 @@
+"""Comparisons, logic and bit arithmetic under PyTorch's names."""
+
+from __future__ import annotations
+
+from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.call.fast import make_public
+from chainrule.core.op.samples import Sample
+from chainrule.core.tensor.tensor import Tensor, innermost
+from chainrule.functions.adapt import public, public_op
+from chainrule.ops.comparison import compare as ops
+
+__all__ = [
+    "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "eq", "equal", "ge",
+    "greater", "greater_equal", "gt", "isclose", "le", "less", "less_equal", "logical_and", "logical_or", "logical_xor", "lt",
+    "ne", "not_equal",
+]  # fmt: skip
+
+eq = public_op(ops.eq, inplace=True)
+ne = public_op(ops.ne, inplace=True)
+lt = public_op(ops.lt, inplace=True)
+le = public_op(ops.le, inplace=True)
+gt = public_op(ops.gt, inplace=True)
+ge = public_op(ops.ge, inplace=True)
+not_equal = public_op(ops.ne, inplace=True, name="not_equal")
+less = public_op(ops.lt, inplace=True, name="less")
+less_equal = public_op(ops.le, inplace=True, name="less_equal")
+greater = public_op(ops.gt, inplace=True, name="greater")
+greater_equal = public_op(ops.ge, inplace=True, name="greater_equal")
+
+logical_and = public_op(ops.logical_and, inplace=True)
+logical_or = public_op(ops.logical_or, inplace=True)
+logical_xor = public_op(ops.logical_xor, inplace=True)
+
+bitwise_and = public_op(ops.bitwise_and, inplace=True)
+bitwise_or = public_op(ops.bitwise_or, inplace=True)
+bitwise_xor = public_op(ops.bitwise_xor, inplace=True)
+bitwise_left_shift = public_op(ops.bitwise_left_shift, inplace=True)
+bitwise_right_shift = public_op(ops.bitwise_right_shift, inplace=True)
+
+_isclose = make_public(ops.isclose.op)  # type: ignore[attr-defined]
+_CLOSE = [Sample((3, 4), (4,)), Sample((3, 4), (3, 4), rtol=0.5, atol=0.2), Sample((), ()), Sample((0,), (0,), equal_nan=True)]
+
+
+@public(kinds="fc", samples=lambda: _CLOSE)
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """Tell where ``abs(input - other) <= atol + rtol * abs(other)``.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of the same dtype, of shapes that broadcast together.
+    rtol, atol : float
+        Relative and absolute tolerance.
+    equal_nan : bool
+        Let NaN be close to NaN.
+
+    Returns
+    -------
+    Tensor
+        Bools of the broadcast shape.
+
+    Raises
+    ------
+    RuntimeError
+        If the dtypes differ or a tolerance is negative.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.isclose(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.1]))
+    tensor([ True, False])
+    """
+    x, y = as_tensor(input, "isclose"), as_tensor(other, "isclose", 1)
+    if x.dtype is not y.dtype:
+        raise RuntimeError(f"{x.dtype.old_name} did not match {y.dtype.old_name}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    return _isclose(x, y, rtol=float(rtol), atol=float(atol), equal_nan=equal_nan)
+
+
+@public(kinds="fc", samples=lambda: _CLOSE)
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Tell whether all values are close in the sense of :func:`isclose`.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of the same dtype, of shapes that broadcast together.
+    rtol, atol : float
+        Relative and absolute tolerance.
+    equal_nan : bool
+        Let NaN be close to NaN.
+
+    Returns
+    -------
+    bool
+        True if no pair differs by more.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.allclose(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.0 + 1e-7]))
+    True
+    """
+    return bool(innermost(isclose(input, other, rtol, atol, equal_nan)).all())
+
+
+@public(kinds="fc", samples=lambda: [Sample((3, 4), (3, 4)), Sample((3,), (2,)), Sample((), ())])
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors have the same shape and values.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of any shapes and dtypes.
+
+    Returns
+    -------
+    bool
+        False as soon as a shape or a value differs; NaN differs from itself.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.equal(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.0]))
+    True
+    """
+    x, y = as_tensor(input, "equal"), as_tensor(other, "equal", 1)
+    return x.shape == y.shape and bool(innermost(eq(x, y)).all())

@@ -1,0 +1,385 @@
+"""Tensors from a shape or a range: zeros, ones, full, eye, arange, linspace and their kin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor import shape as shapes
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.functions.creation.create import check_device, leaf
+
+__all__ = [
+    "arange", "empty", "empty_permuted", "empty_strided", "eye", "full", "linspace", "logspace", "ones", "scalar_tensor",
+    "tril_indices", "triu_indices", "zeros",
+]  # fmt: skip
+
+
+# -- shared ------------------------------------------------------------------------------------------------------------
+
+
+def size_of(name: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
+    """Return the shape meant by ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))``; raise in PyTorch's words."""
+    if size is not None:
+        sizes = (size,)
+    elif not sizes:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    try:
+        shape = shapes.sizes(sizes)
+    except TypeError:
+        given = sizes[0] if len(sizes) == 1 and hasattr(sizes[0], "__iter__") else sizes
+        bad = next(s for s in given if not hasattr(s, "__index__"))
+        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(bad).__name__}") from None
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+    return shape
+
+
+def finished(array: Any, device: Any, requires_grad: bool) -> Tensor:
+    """Return a fresh tensor of a fresh array; a 0-d array becomes a NumPy scalar, which computes several times faster."""
+    check_device(device)
+    return leaf(wrap(array if array.ndim else array[()]), requires_grad)
+
+
+def numpy_dtype(dtype: Any, default: dtypes.dtype | None = None) -> np.dtype:
+    """Return the NumPy dtype of a dtype argument; the default dtype, or the one given, for None."""
+    if dtype is None:
+        return (default or dtypes.get_default_dtype()).numpy
+    return dtypes.as_dtype(dtype).numpy
+
+
+def number(value: Any, name: str, position: str = "fill_value") -> Any:
+    """Return the Python number of a number, NumPy scalar or 0-d tensor without history."""
+    if isinstance(value, Tensor):
+        if value.ndim or value.requires_grad or value._level:
+            raise TypeError(f"{name}(): argument '{position}' (position 2) must be Number, not Tensor")
+        return value.item()
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+
+
+def filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
+    """Return an array of one value; raise PyTorch's error if it does not fit the dtype."""
+    if isinstance(value, complex) and numpy.kind != "c":
+        raise RuntimeError(f"value cannot be converted to type {dtypes.of(numpy).name} without overflow")
+    token = hush()
+    try:
+        return np.full(shape, value, numpy)
+    except (OverflowError, ValueError):
+        raise RuntimeError(f"value cannot be converted to type {dtypes.of(numpy).name} without overflow") from None
+    finally:
+        unhush(token)
+
+
+def _maker(name: str, make: Callable, text: str, example: str) -> Callable:
+    def factory(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        return finished(make(size_of(name, sizes, size), numpy_dtype(dtype)), device, requires_grad)
+
+    factory.__name__ = factory.__qualname__ = name
+    factory.__doc__ = f"""Return a tensor {text}.
+
+    Parameters
+    ----------
+    *sizes : int or one tuple of int
+        The shape; also as ``size=``.
+    dtype : dtype, optional
+        The default dtype if not given.
+    device : str, optional
+        Only ``"cpu"``.
+    requires_grad : bool
+        Record operations on the result.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    {example}
+    """
+    return factory
+
+
+zeros = _maker("zeros", np.zeros, "of zeros", ">>> cr.zeros(2, 3)\n    tensor([[0., 0., 0.],\n            [0., 0., 0.]])")
+ones = _maker("ones", np.ones, "of ones", ">>> cr.ones((2,), dtype=cr.int64)\n    tensor([1, 1])")
+empty = _maker("empty", np.empty, "of unspecified values", ">>> cr.empty(2, 0).shape\n    chainrule.Size([2, 0])")
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor with one value everywhere.
+
+    Parameters
+    ----------
+    size : tuple of int
+        The shape.
+    fill_value : number
+        The value; the dtype follows from it unless given.
+    dtype, device, requires_grad
+        As for :func:`zeros`.
+
+    Raises
+    ------
+    TypeError
+        If `size` is no tuple.
+    RuntimeError
+        If the value does not fit `dtype`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.full((2,), 3.5)
+    tensor([3.5000, 3.5000])
+    """
+    if not hasattr(size, "__iter__") or isinstance(size, Tensor):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    value = number(fill_value, "full")
+    numpy = numpy_dtype(dtype, dtypes.of_number(value))
+    return finished(filled(size_of("full", (size,)), value, numpy), device, requires_grad)
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a 0-d tensor of a number, of the default dtype unless told otherwise.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.scalar_tensor(3)
+    tensor(3.)
+    """
+    return finished(filled((), number(s, "scalar_tensor", "s"), numpy_dtype(dtype)), device, requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a matrix with ones on the diagonal and zeros elsewhere, of shape (n, m); m is n if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If a size is negative.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    for name, k in (("n", n), ("m", m)):
+        if k is not None and k < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {k}")
+    return finished(np.eye(n, m, dtype=numpy_dtype(dtype)), device, requires_grad)
+
+
+# -- ranges ------------------------------------------------------------------------------------------------------------
+
+
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return the numbers ``start, start + step, …`` below `end`; ``arange(end)`` starts at 0.
+
+    Parameters
+    ----------
+    start, end, step : number
+        `end` is not included.
+    dtype : dtype, optional
+        By default ``int64`` if all three are integers, else the default dtype.
+    device, requires_grad
+        As for :func:`zeros`.
+
+    Returns
+    -------
+    Tensor
+        Of shape (ceil((end - start) / step),).
+
+    Raises
+    ------
+    RuntimeError
+        If `step` is zero or leads away from `end`, or a bound is not finite.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.arange(1, 2.5, 0.5)
+    tensor([1.0000, 1.5000, 2.0000])
+    """
+    if end is None:
+        start, end = 0, start
+    start, end, step = (number(v, "arange", name) for v, name in ((start, "start"), (end, "end"), (step, "step")))
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    numpy = numpy_dtype(dtype, dtypes.int64 if whole else None)
+    if numpy.kind in "bc":
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.of(numpy).old_name}'")
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if whole:
+        return finished(np.arange(start, end, step, dtype=np.int64).astype(numpy), device, requires_grad)
+    count = math.ceil((end - start) / step)
+    if numpy.kind in "iu":
+        start, step = int(start), int(step)
+    return finished((start + step * np.arange(count)).astype(numpy), device, requires_grad)
+
+
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return `steps` numbers from `start` to `end`, both included, at equal distances.
+
+    Parameters
+    ----------
+    start, end : number or 0-d Tensor
+        First and last value.
+    steps : int
+        How many.
+    dtype : dtype, optional
+        The default dtype, or its complex dtype for a complex bound, if not given.
+    device, requires_grad
+        As for :func:`zeros`.
+
+    Raises
+    ------
+    RuntimeError
+        If `steps` is negative.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    values, numpy = _spaced(start, end, steps, dtype, "linspace")
+    return finished(_from_floats(values, numpy), device, requires_grad)
+
+
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return `steps` numbers from ``base**start`` to ``base**end`` whose logarithms lie at equal distances.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    values, numpy = _spaced(start, end, steps, dtype, "logspace")
+    token = hush()
+    try:
+        return finished(_from_floats(np.asarray(base, values.dtype) ** values, numpy), device, requires_grad)
+    finally:
+        unhush(token)
+
+
+def _spaced(start: Any, end: Any, steps: int, dtype: Any, name: str) -> tuple[np.ndarray, np.dtype]:
+    for value, which in ((start, "start"), (end, "end")):
+        if isinstance(value, Tensor) and value.ndim:
+            raise RuntimeError(
+                f"{name} only supports 0-dimensional start and end tensors, but got {which} with {value.ndim} dimension(s)."
+            )
+    start, end = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end))
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    is_complex = isinstance(start, complex) or isinstance(end, complex)
+    numpy = numpy_dtype(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None)
+    step = (end - start) / (steps - 1) if steps > 1 else 0
+    index = np.arange(steps)
+    # From the nearer end, so that the last value is exactly `end`.
+    return np.where(index < max(steps // 2, 1), start + step * index, end - step * (steps - 1 - index)), numpy
+
+
+def _from_floats(values: np.ndarray, numpy: np.dtype) -> np.ndarray:
+    token = hush()
+    try:
+        return values.astype(numpy)
+    finally:
+        unhush(token)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
+    """Return the row and column numbers of a (row, col) matrix's lower triangle, as a tensor of shape (2, count).
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.tril_indices(3, 3, -1)
+    tensor([[1, 2, 2],
+            [0, 0, 1]])
+    """
+    _check_triangle(row, col)
+    return finished(np.array(np.tril_indices(row, offset, col)).astype(numpy_dtype(dtype)), device, False)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
+    """Return the row and column numbers of a (row, col) matrix's upper triangle, as a tensor of shape (2, count).
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.triu_indices(2, 3, 1)
+    tensor([[0, 0, 1],
+            [1, 2, 2]])
+    """
+    _check_triangle(row, col)
+    return finished(np.array(np.triu_indices(row, offset, col)).astype(numpy_dtype(dtype)), device, False)
+
+
+def _check_triangle(row: int, col: int) -> None:
+    for name, n in (("row", row), ("col", col)):
+        if n < 0:
+            raise RuntimeError(f"{name} must be non-negative, got{n}")
+
+
+# -- with strides ------------------------------------------------------------------------------------------------------
+
+
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor of unspecified values with the given strides, which count elements.
+
+    Raises
+    ------
+    RuntimeError
+        If there is not one stride for each axis.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.empty_strided((2, 3), (1, 2)).stride()
+    (1, 2)
+    """
+    shape, strides = size_of("empty_strided", (size,)), tuple(stride)
+    if len(shape) != len(strides):
+        raise RuntimeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(strides)})")
+    numpy = numpy_dtype(dtype)
+    count = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    memory = np.empty(count, numpy)
+    array = np.lib.stride_tricks.as_strided(memory, shape, [s * numpy.itemsize for s in strides])
+    check_device(device)
+    return leaf(wrap(array), requires_grad)
+
+
+def empty_permuted(
+    size: Any, physical_layout: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a tensor of unspecified values whose axes lie in memory in the given order, the slowest first.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.empty_permuted((2, 3, 4), (0, 2, 1)).stride()
+    (12, 1, 3)
+    """
+    shape, layout = size_of("empty_permuted", (size,)), tuple(physical_layout)
+    if len(shape) != len(layout):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(layout)}"
+        )
+    if sorted(layout) != list(range(len(shape))):
+        raise RuntimeError(f"physical_layout must be a permutation of the axes, got {layout}")
+    array = np.empty([shape[i] for i in layout], numpy_dtype(dtype)).transpose(np.argsort(layout))
+    check_device(device)
+    return leaf(wrap(array), requires_grad)

@@ -1,0 +1,95 @@
+"""Masks and positions: selecting and filling where a mask is True, finding where values are not zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.op.samples import Bools, Sample
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.functions.adapt import public
+from chainrule.functions.shaping.join import unbind
+from chainrule.functions.shaping.view import broadcast_tensors
+from chainrule.ops.indexing import mask as ops
+
+__all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
+
+
+def _mask_of(x: Tensor, mask: Any, name: str) -> tuple[Tensor, Tensor]:
+    mask = as_tensor(mask, name, 1)
+    if mask.dtype is not dtypes.bool_:
+        raise RuntimeError(f"{name}: expected BoolTensor for mask, not {mask.dtype.old_name}Tensor")
+    return (x, mask) if x.shape == mask.shape else broadcast_tensors(x, mask)  # type: ignore[return-value]
+
+
+@public(out="exact", samples=lambda: [Sample((3, 4), Bools((3, 4))), Sample((3, 4), Bools((4,))), Sample((), Bools((3,)))])
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Return the elements where a mask is True, as a vector; input and mask broadcast together.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, -2.0, 3.0])
+    >>> cr.masked_select(x, x > 0).tolist()
+    [1.0, 3.0]
+    """
+    x, mask = _mask_of(as_tensor(input, "masked_select"), mask, "masked_select()")
+    return ops.masked_select(x, mask)
+
+
+@public(inplace=True, samples=lambda: [Sample((3, 4), Bools((3, 4)), (12,)), Sample((3, 4), Bools((4,)), (3, 4))])
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """Return a copy with the places where a mask is True taken, in order, by the elements of `source`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.masked_scatter(cr.zeros(3), cr.tensor([True, False, True]), cr.tensor([1.0, 2.0])).tolist()
+    [1.0, 0.0, 2.0]
+    """
+    x, y = as_tensor(input, "masked_scatter"), as_tensor(source, "masked_scatter", 2)
+    if x.dtype is not y.dtype:
+        raise RuntimeError(
+            f"masked_scatter: expected self and source to have same dtypes but got {x.dtype.old_name} and {y.dtype.old_name}"
+        )
+    x, mask = _mask_of(x, mask, "masked_scatter_()")
+    return ops.masked_scatter(x, mask, y)
+
+
+@public(out="exact", kinds="bifc", samples=lambda: [Sample((3, 4)), Sample(()), Sample(Bools((2, 3)))])
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Return the positions of the elements that are not zero.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any dtype.
+    as_tuple : bool
+        Return one index array for each axis, which together select the elements.
+
+    Returns
+    -------
+    Tensor of int64 (count, ndim), or tuple of Tensor
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nonzero(cr.tensor([0, 3, 4])).tolist()
+    [[1], [2]]
+    """
+    found = ops.nonzero(as_tensor(input, "nonzero"))
+    return unbind(found, 1) if as_tuple else found
+
+
+@public(kinds="bifc", samples=lambda: [Sample((3, 4)), Sample(Bools((2, 3)))])
+def argwhere(input: Tensor) -> Tensor:
+    """Return the positions of the elements that are not zero, one a row.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.argwhere(cr.tensor([0, 3, 4])).tolist()
+    [[1], [2]]
+    """
+    return ops.nonzero(as_tensor(input, "argwhere"))

@@ -1,0 +1,1 @@
+"""NumPy's protocols, DLPack, and what dtypes and tensors tell of themselves."""

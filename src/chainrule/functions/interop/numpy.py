@@ -1,0 +1,351 @@
+"""NumPy's functions on tensors, and DLPack: `np.exp(tensor)` is `chainrule.exp(tensor)`, recorded like it.
+
+A NumPy function is answered by the chainrule function of the same meaning, found when it is called; where there is none
+an error says how to leave the graph. Nothing here computes.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.tensor.tensor import Tensor, array_of, wrap
+from chainrule.functions.creation.create import check_device
+
+__all__ = ["from_dlpack"]
+
+# Where the names differ. A name that is not here is looked up as it is.
+_UFUNCS = {
+    "absolute": "abs", "fabs": "abs", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow", "negative": "neg",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh",
+    "arctanh": "atanh", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "equal": "eq",
+    "not_equal": "ne", "conjugate": "conj", "invert": "bitwise_not", "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift", "rint": "round", "degrees": "rad2deg", "radians": "deg2rad", "mod": "remainder",
+    "vecdot": "linalg.vecdot",
+}  # fmt: skip
+_SCIPY_UFUNCS = {
+    "expit": "sigmoid", "logit": "logit", "gammaln": "lgamma", "psi": "digamma", "erf": "erf", "erfc": "erfc",
+    "erfinv": "erfinv", "erfcx": "special.erfcx", "xlogy": "xlogy", "xlog1py": "special.xlog1py", "entr": "special.entr",
+    "ndtr": "special.ndtr", "ndtri": "special.ndtri", "log_ndtr": "special.log_ndtr", "i0": "i0", "i0e": "special.i0e",
+    "i1": "special.i1", "i1e": "special.i1e", "j0": "special.bessel_j0", "j1": "special.bessel_j1",
+    "y0": "special.bessel_y0", "y1": "special.bessel_y1", "gammainc": "special.gammainc", "gammaincc": "special.gammaincc",
+}  # fmt: skip
+_REDUCTIONS = {
+    "add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin", "logical_and": "all", "logical_or": "any",
+    "logaddexp": "logsumexp",
+}  # fmt: skip
+_SCANS = {"add": "cumsum", "multiply": "cumprod"}
+
+
+def _find(name: str) -> Callable | None:
+    """Return chainrule's public function of a name such as ``"exp"`` or ``"linalg.inv"``, if there is one."""
+    try:
+        return operator.attrgetter(name)(sys.modules["chainrule"])
+    except AttributeError:
+        return None
+
+
+def _no_counterpart(name: str) -> TypeError:
+    return TypeError(
+        f"{name} has no counterpart in chainrule that it could be recorded with; call it on tensor.detach().numpy() if no "
+        "gradient is to flow, or build it from chainrule's functions"
+    )
+
+
+def _call(name: str, theirs: str, *args: Any, **kwargs: Any) -> Any:
+    f = _find(name)
+    if f is None:
+        raise _no_counterpart(theirs)
+    return f(*args, **kwargs)
+
+
+# -- ufuncs ------------------------------------------------------------------------------------------------------------
+
+
+def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """Answer a NumPy ufunc, or its reduce, accumulate or outer, with chainrule's function of the same meaning."""
+    name = ufunc.__name__
+    theirs = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
+    if kwargs.pop("out", None) is not None:
+        raise TypeError(
+            f"{theirs}: out= cannot take the result of an operation on a Tensor, whose history it would lose; assign the "
+            "result, or write into the array from tensor.detach().numpy()"
+        )
+    options = {k: v for k, v in kwargs.items() if v is not None and not (k == "where" and v is True)}
+    args = [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in inputs]
+    if method == "__call__":
+        _no_options(theirs, options)
+        return _call(_counterpart(ufunc, theirs), theirs, *args)
+    if method == "reduce" and name in _REDUCTIONS:
+        axis = kwargs.get("axis", 0)
+        dims = tuple(range(args[0].ndim)) if axis is None else axis
+        keep = bool(options.pop("keepdims", False))
+        options.pop("axis", None)
+        _no_options(theirs, options)
+        if name == "multiply":
+            return _product(args[0], axis, keep)
+        return _call(_REDUCTIONS[name], theirs, args[0], dim=dims, keepdim=keep)
+    if method == "accumulate" and name in _SCANS:
+        axis = options.pop("axis", 0)
+        _no_options(theirs, options)
+        return _call(_SCANS[name], theirs, args[0], dim=axis)
+    if method == "outer":
+        _no_options(theirs, options)
+        x, y = args
+        column = x.reshape(tuple(x.shape) + (1,) * np.ndim(y))
+        return _call(_counterpart(ufunc, theirs), theirs, column, y)
+    raise _no_counterpart(theirs)
+
+
+def _counterpart(ufunc: np.ufunc, theirs: str) -> str:
+    name = ufunc.__name__
+    if getattr(np, name, None) is ufunc:
+        return _UFUNCS.get(name, name)
+    scipy = sys.modules.get("scipy.special")
+    if scipy is not None and getattr(scipy, name, None) is ufunc and name in _SCIPY_UFUNCS:
+        return _SCIPY_UFUNCS[name]
+    raise _no_counterpart(theirs if getattr(np, name, None) is ufunc else name)
+
+
+def _no_options(theirs: str, options: dict) -> None:
+    if options:
+        raise TypeError(f"{theirs}: on a Tensor the argument {next(iter(options))}= is not supported")
+
+
+# -- functions ---------------------------------------------------------------------------------------------------------
+# Each takes NumPy's arguments and gives chainrule's the same meaning; names that agree in all arguments need no entry.
+
+
+def _reduction(name: str) -> Callable:
+    def reduce(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+        kwargs = {} if dtype is None else {"dtype": dtype}
+        dims = tuple(range(a.ndim)) if axis is None else axis
+        return _call(name, f"numpy.{name}", a, dim=dims, keepdim=bool(keepdims), **kwargs)
+
+    return reduce
+
+
+def _product(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    axes = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for i in sorted((k % max(a.ndim, 1) for k in axes), reverse=True):
+        a = _call("prod", "numpy.prod", a, dim=i, keepdim=keepdims)
+    return a
+
+
+def _spread(name: str) -> Callable:
+    def spread(a: Any, axis: Any = None, ddof: Any = 0, keepdims: bool = False, correction: Any = None) -> Any:
+        correction = ddof if correction is None else correction
+        return _call(name, f"numpy.{name}", a, dim=axis, correction=correction, keepdim=keepdims)
+
+    return spread
+
+
+def _position(name: str) -> Callable:
+    def find(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return _call(name, f"numpy.{name}", a, dim=axis, keepdim=keepdims)
+
+    return find
+
+
+def _scan(name: str) -> Callable:
+    def scan(a: Any, axis: Any = None) -> Any:
+        return _call(name, f"numpy.{name}", a.reshape(-1) if axis is None else a, dim=0 if axis is None else axis)
+
+    return scan
+
+
+def _joined(name: str) -> Callable:
+    def join(arrays: Any, axis: Any = 0) -> Any:
+        tensors = [a if isinstance(a, Tensor) else wrap(np.asarray(a)) for a in arrays]
+        if axis is None:
+            tensors, axis = [t.reshape(-1) for t in tensors], 0  # type: ignore[attr-defined]
+        return _call(name, f"numpy.{name}", tensors, dim=axis)
+
+    return join
+
+
+def _stacked(name: str) -> Callable:
+    return lambda tup: _call(name, f"numpy.{name}", [t if isinstance(t, Tensor) else wrap(np.asarray(t)) for t in tup])
+
+
+def _transpose(a: Any, axes: Any = None) -> Any:
+    return a.permute(tuple(reversed(range(a.ndim))) if axes is None else tuple(axes))
+
+
+def _reshape(a: Any, shape: Any, order: str = "C") -> Any:
+    if order != "C":
+        raise TypeError("numpy.reshape: on a Tensor only order='C' is supported")
+    return a.reshape(shape if isinstance(shape, (tuple, list)) else (shape,))
+
+
+def _dot(a: Any, b: Any) -> Any:
+    x, y = (t if isinstance(t, Tensor) else wrap(np.asarray(t)) for t in (a, b))
+    if not x.ndim or not y.ndim:
+        return _call("mul", "numpy.dot", x, y)
+    if y.ndim > 2:
+        return _call("tensordot", "numpy.dot", x, y, dims=([-1], [y.ndim - 2]))
+    return _call("matmul", "numpy.dot", x, y)
+
+
+def _where(condition: Any, *values: Any) -> Any:
+    if not values:
+        return _call("nonzero", "numpy.where", condition, as_tuple=True)
+    c = condition if isinstance(condition, Tensor) else wrap(np.asarray(condition))
+    return _call("where", "numpy.where", c, *values)
+
+
+def _flip(m: Any, axis: Any = None) -> Any:
+    dims = tuple(range(m.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return _call("flip", "numpy.flip", m, dims)
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    return _call("clamp", "numpy.clip", a, a_min if min is None else min, a_max if max is None else max)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    return _call("linalg.norm", "numpy.linalg.norm", x, ord, axis, keepdims)
+
+
+def _flat(x: Any) -> Tensor:
+    return (x if isinstance(x, Tensor) else wrap(np.asarray(x))).reshape(-1)  # type: ignore[attr-defined]
+
+
+FUNCTIONS: dict[str, Callable] = {
+    "all": _reduction("all"), "any": _reduction("any"), "sum": _reduction("sum"), "mean": _reduction("mean"),
+    "nansum": _reduction("nansum"), "nanmean": _reduction("nanmean"), "max": _reduction("amax"), "min": _reduction("amin"),
+    "amax": _reduction("amax"), "amin": _reduction("amin"), "prod": _product, "var": _spread("var"), "std": _spread("std"),
+    "argmax": _position("argmax"), "argmin": _position("argmin"), "cumsum": _scan("cumsum"), "cumprod": _scan("cumprod"),
+    "concatenate": _joined("cat"), "stack": _joined("stack"), "vstack": _stacked("vstack"), "hstack": _stacked("hstack"),
+    "dstack": _stacked("dstack"), "column_stack": _stacked("column_stack"), "transpose": _transpose, "reshape": _reshape,
+    "dot": _dot, "where": _where, "flip": _flip, "clip": _clip,
+    "ravel": lambda a: a.reshape(-1),
+    "squeeze": lambda a, axis=None: a.squeeze() if axis is None else a.squeeze(axis),
+    "expand_dims": lambda a, axis: a.unsqueeze(axis),
+    "swapaxes": lambda a, axis1, axis2: a.transpose(axis1, axis2),
+    "moveaxis": lambda a, source, destination: _call("movedim", "numpy.moveaxis", a, source, destination),
+    "roll": lambda a, shift, axis=None: _call("roll", "numpy.roll", a, shift, axis),
+    "repeat": lambda a, repeats, axis=None: _call("repeat_interleave", "numpy.repeat", a, repeats, axis),
+    "tile": lambda A, reps: _call("tile", "numpy.tile", A, reps if isinstance(reps, tuple) else (reps,)),
+    "array_split": lambda ary, indices_or_sections, axis=0: list(
+        _call("tensor_split", "numpy.array_split", ary, indices_or_sections, axis)),
+    "tril": lambda m, k=0: _call("tril", "numpy.tril", m, k), "triu": lambda m, k=0: _call("triu", "numpy.triu", m, k),
+    "diag": lambda v, k=0: _call("diag", "numpy.diag", v, k),
+    "diagonal": lambda a, offset=0, axis1=0, axis2=1: _call("diagonal", "numpy.diagonal", a, offset, axis1, axis2),
+    "broadcast_to": lambda array, shape: _call("broadcast_to", "numpy.broadcast_to", array, tuple(np.atleast_1d(shape))),
+    "outer": lambda a, b: _call("outer", "numpy.outer", _flat(a), _flat(b)),
+    "tensordot": lambda a, b, axes=2: _call("tensordot", "numpy.tensordot", a, b, dims=axes),
+    "sort": lambda a, axis=-1: _call("sort", "numpy.sort", a, dim=axis)[0],
+    "argsort": lambda a, axis=-1: _call("argsort", "numpy.argsort", a, dim=axis),
+    "take_along_axis": lambda arr, indices, axis=-1: _call("take_along_dim", "numpy.take_along_axis", arr, indices, axis),
+    "copy": lambda a: a.clone(), "round": lambda a, decimals=0: _call("round", "numpy.round", a, decimals=decimals),
+    "linalg.norm": _norm,
+    "array_equal": lambda a1, a2: _call("equal", "numpy.array_equal", a1, a2),
+    "shape": lambda a: tuple(a.shape), "ndim": lambda a: a.ndim, "size": lambda a: a.numel(),
+    "iscomplexobj": lambda x: x.is_complex(), "isrealobj": lambda x: not x.is_complex(),
+}  # fmt: skip
+
+# These agree with chainrule's functions of the same name in the arguments that NumPy's have, and in meaning.
+SAME = frozenset((
+    "einsum", "kron", "inner", "trace", "real", "imag", "angle", "sinc", "i0", "nan_to_num", "isclose", "allclose",
+    "zeros_like", "ones_like", "empty_like", "full_like", "atleast_1d", "atleast_2d", "atleast_3d", "fliplr", "flipud",
+    "rot90", "isreal", "isneginf", "isposinf", "linalg.inv", "linalg.det", "linalg.slogdet", "linalg.solve",
+    "linalg.cholesky", "linalg.eigh", "linalg.eigvalsh", "linalg.eig", "linalg.eigvals", "linalg.matrix_power",
+    "linalg.pinv", "linalg.svdvals", "fft.fft", "fft.ifft", "fft.rfft", "fft.irfft", "fft.fft2", "fft.ifft2", "fft.fftn",
+    "fft.ifftn", "fft.rfft2", "fft.irfft2", "fft.rfftn", "fft.irfftn", "fft.hfft", "fft.ihfft", "fft.fftshift",
+    "fft.ifftshift",
+))  # fmt: skip
+
+
+def array_function(self: Tensor, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+    """Answer a NumPy function with chainrule's of the same meaning."""
+    module = getattr(func, "__module__", "numpy").partition("numpy")[2].strip(".")
+    name = f"{module}.{func.__name__}" if module else func.__name__
+    theirs = f"numpy.{name}"
+    if kwargs.pop("out", None) is not None:
+        raise TypeError(f"{theirs}: out= cannot take the result of an operation on a Tensor, whose history it would lose")
+    adapter = FUNCTIONS.get(name)
+    if adapter is not None:
+        try:
+            return adapter(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the adapter's own signature
+                raise TypeError(f"{theirs}: on a Tensor some of the given arguments are not supported: {error}") from None
+            raise
+    if name not in SAME:
+        raise _no_counterpart(theirs)
+    return _call(name, theirs, *args, **kwargs)
+
+
+# -- DLPack ------------------------------------------------------------------------------------------------------------
+
+_CPU = (1, 0)
+
+
+def _dlpack(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+    """Return a DLPack capsule on this tensor's memory.
+
+    Raises
+    ------
+    BufferError
+        If the tensor requires grad, is inside a transform, or is to go to another device.
+    """
+    if self.requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    if self._level:
+        raise BufferError("Can't export a value inside a transform: its derivative would be lost")
+    options: dict[str, Any] = {"dl_device": dl_device} if dl_device is not None else {}
+    return array_of(self).__dlpack__(stream=stream, max_version=max_version, copy=copy, **options)
+
+
+def _dlpack_device(self: Tensor) -> tuple[int, int]:
+    """Return DLPack's name of the CPU."""
+    return _CPU
+
+
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """Return a tensor on the memory of any object that speaks DLPack: a PyTorch or JAX CPU tensor, a NumPy array.
+
+    Parameters
+    ----------
+    ext_tensor : object with ``__dlpack__``
+        Whose memory to share; it must be on the CPU.
+    device : str, optional
+        Only ``"cpu"``.
+    copy : bool, optional
+        True copies, False raises where sharing is impossible, None copies where it must.
+
+    Raises
+    ------
+    BufferError
+        If the object cannot be exported, as a tensor that requires grad.
+    TypeError
+        If it does not speak DLPack.
+
+    Examples
+    --------
+    >>> import chainrule as cr, numpy as np
+    >>> a = np.zeros(2)
+    >>> t = cr.from_dlpack(a)
+    >>> a[0] = 3
+    >>> t
+    tensor([3., 0.], dtype=chainrule.float64)
+    """
+    check_device(device)
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise TypeError(f"from_dlpack(): expected an object with __dlpack__, not {type(ext_tensor).__name__}")
+    if isinstance(ext_tensor, np.ndarray):
+        array = ext_tensor.copy() if copy else ext_tensor
+    else:
+        array = np.from_dlpack(ext_tensor, copy=copy)
+    return wrap(np.asarray(array))
+
+
+Tensor.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = array_function  # type: ignore[attr-defined]
+Tensor.__dlpack__ = _dlpack  # type: ignore[attr-defined]
+Tensor.__dlpack_device__ = _dlpack_device  # type: ignore[attr-defined]

@@ -1,0 +1,389 @@
+"""Random tensors, and in-place filling with random numbers. The numbers differ from PyTorch's for the same seed.
+
+Draws are made in the dtype asked for: ``float32`` costs half of ``float64`` followed by a cast. Where a distribution's
+parameters are tensors and the sample is a smooth function of them (`normal`), the gradient flows through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.generator import Generator
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor import shape as shapes
+from chainrule.core.tensor.tensor import Tensor, innermost
+from chainrule.functions.creation.create import check_device, leaf
+from chainrule.functions.creation.fill import numpy_dtype, size_of
+from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse, rng_of
+from chainrule.ops.comparison.compare import lt
+from chainrule.ops.pointwise.arithmetic import add, mul
+from chainrule.ops.shaping.shape import detach
+
+__all__ = [
+    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "randperm",
+]  # fmt: skip
+
+
+def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad: bool) -> Tensor:
+    check_device(device)
+    return leaf(drawn(draw, shape), requires_grad)
+
+
+# -- tensors of random numbers -----------------------------------------------------------------------------------------
+
+
+def rand(
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return uniform random numbers in [0, 1).
+
+    Parameters
+    ----------
+    *sizes : int or one tuple of int
+        The shape; also as ``size=``.
+    generator : Generator, optional
+        The default generator if not given.
+    dtype : dtype, optional
+        Floating point or complex; the default dtype if not given.
+    device, requires_grad
+        As for :func:`zeros`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.rand(2, 3)
+    >>> x.shape, bool((x >= 0).all() & (x < 1).all())
+    (chainrule.Size([2, 3]), True)
+    """
+    numpy = numpy_dtype(dtype)
+    return _made(lambda shape: draw_uniform(shape, numpy, generator), size_of("rand", sizes, size), device, requires_grad)
+
+
+def randn(
+    *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return standard normal random numbers; complex ones have variance 1.
+
+    Parameters
+    ----------
+    *sizes, generator, dtype, device, requires_grad
+        As for :func:`rand`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randn(2, 3, dtype=cr.float64).dtype
+    chainrule.float64
+    """
+    numpy = numpy_dtype(dtype)
+    return _made(lambda shape: draw_normal(shape, numpy, generator), size_of("randn", sizes, size), device, requires_grad)
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return random integers in [low, high); ``randint(high, size)`` starts at 0.
+
+    Parameters
+    ----------
+    low, high : int
+        The range.
+    size : tuple of int
+        The shape.
+    generator, device, requires_grad
+        As for :func:`rand`.
+    dtype : dtype
+        ``int64`` if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If the range is empty.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randint(3, 4, (2,))
+    tensor([3, 3])
+    """
+    if size is None and hasattr(high, "__iter__"):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    low, high, numpy = int(low), int(high), numpy_dtype(dtype, dtypes.int64)
+    draw = lambda shape: draw_integers(low, high, shape, generator).astype(numpy)
+    return _made(draw, size_of("randint", (), size), device, requires_grad)
+
+
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = dtypes.int64, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return the integers below `n` in random order.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> sorted(cr.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
+    numpy = numpy_dtype(dtype)
+
+    def draw(shape: tuple) -> np.ndarray:
+        rng = rng_of(generator)
+        if len(shape) == 1:
+            return rng.permutation(n).astype(numpy)
+        return rng.permuted(np.broadcast_to(np.arange(n), shape), axis=-1).astype(numpy)
+
+    return _made(draw, size_of("randperm", (n,)), device, requires_grad)
+
+
+def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    return tuple(input.shape), numpy_dtype(dtype, input.dtype)
+
+
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return :func:`rand` of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.rand_like(cr.ones(2, dtype=cr.float64)).dtype
+    chainrule.float64
+    """
+    shape, numpy = _model(input, "rand_like", dtype)
+    return _made(lambda shape: draw_uniform(shape, numpy, generator), shape, device, requires_grad)
+
+
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return :func:`randn` of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randn_like(cr.ones(2, 3)).shape
+    chainrule.Size([2, 3])
+    """
+    shape, numpy = _model(input, "randn_like", dtype)
+    return _made(lambda shape: draw_normal(shape, numpy, generator), shape, device, requires_grad)
+
+
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return :func:`randint` of `input`'s shape and dtype; ``randint_like(input, high)`` starts at 0.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.randint_like(cr.ones(2), 1)
+    tensor([0., 0.])
+    """
+    shape, numpy = _model(input, "randint_like", dtype)
+    low, high = (0, low) if high is None else (low, high)
+    return _made(lambda shape: draw_integers(low, high, shape, generator).astype(numpy), shape, device, requires_grad)
+
+
+# -- distributions whose parameters are tensors ------------------------------------------------------------------------
+
+
+def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
+    """Return a tensor and the values of all its examples, to check them."""
+    x = as_tensor(input, name)
+    return x, np.asarray(innermost(x, "check"))
+
+
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return normal random numbers of given means and standard deviations.
+
+    Parameters
+    ----------
+    mean, std : float or Tensor
+        If either is a tensor the result has their broadcast shape, and is ``mean + std * randn``, through which gradients
+        flow to both (PyTorch gives zeros).
+    size : tuple of int
+        The shape, if both are numbers.
+    generator, dtype, device, requires_grad
+        As for :func:`randn`.
+
+    Raises
+    ------
+    RuntimeError
+        If a standard deviation is negative, or shapes do not broadcast.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> m = cr.zeros(3, requires_grad=True)
+    >>> cr.normal(m, 1.0).sum().backward()
+    >>> m.grad
+    tensor([1., 1., 1.])
+    """
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        if size is None:
+            raise TypeError("normal() needs size=, a tuple of ints, where mean and std are numbers")
+        _check_std(std)
+        numpy = numpy_dtype(dtype)
+        draw = lambda shape: draw_normal(shape, numpy, generator) * numpy.type(std) + numpy.type(mean)
+        return _made(draw, size_of("normal", (), size), device, requires_grad)
+    if size is not None or dtype is not None or requires_grad:
+        raise TypeError("normal() takes its shape and dtype from mean and std where one of them is a tensor")
+    check_device(device)
+    model = mean if isinstance(mean, Tensor) else std
+    shape = shapes.broadcast(*[tuple(p.shape) for p in (mean, std) if isinstance(p, Tensor)])
+    if not isinstance(std, Tensor):
+        _check_std(std)
+    elif (np.asarray(innermost(std, "check")) < 0).any():
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+    noise = drawn(lambda shape: draw_normal(shape, model.dtype.numpy, generator), shape)
+    return add(mul(noise, cast(std, model.dtype)), cast(mean, model.dtype))
+
+
+def _check_std(std: Any, name: str = "normal") -> None:
+    if std < 0:
+        raise RuntimeError(f"{name} expects std >= 0.0, but found std {std}")
+
+
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Return ones with the given probabilities, else zeros; no gradient flows, as a sample is no smooth function.
+
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities; with `p` only its shape and dtype matter.
+    p : float, optional
+        One probability for all elements.
+    generator : Generator, optional
+        The default generator if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If a probability is not in [0, 1].
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.bernoulli(cr.tensor([0.0, 1.0]))
+    tensor([0., 1.])
+    """
+    if p is not None:
+        x = as_tensor(input, "bernoulli")
+        if not 0 <= p <= 1:
+            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+        return _coins(x, p, generator)
+    x, values = _checked(input, "bernoulli")
+    refuse(values.dtype, "fV", "bernoulli_tensor_cpu_p_")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    return _coins(x, detach(x), generator)
+
+
+def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
+    """Return ones with probability `p`, else zeros, in the shape and dtype of a tensor."""
+    return cast(lt(drawn(lambda shape: rng_of(generator).random(shape), tuple(model.shape)), p), model.dtype)
+
+
+def poisson(input: Any, generator: Generator | None = None) -> Tensor:
+    """Return Poisson random numbers of the given rates, in their dtype; no gradient flows.
+
+    Raises
+    ------
+    RuntimeError
+        If a rate is negative.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.poisson(cr.zeros(2))
+    tensor([0., 0.])
+    """
+    x, values = _checked(input, "poisson")
+    refuse(values.dtype, "fV", "poisson_cpu")
+    if not (values >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    numpy = x.dtype.numpy
+    return drawn_with(x, lambda rates: np.asarray(rng_of(generator).poisson(rates.astype(np.float64))).astype(numpy))
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+    """Return random indices, drawn with the given weights from each row.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point weights, of shape (n,) or (rows, n); they need not sum to 1.
+    num_samples : int
+        How many indices to draw from each row.
+    replacement : bool
+        Whether an index may be drawn again.
+    generator : Generator, optional
+        The default generator if not given.
+
+    Returns
+    -------
+    Tensor
+        ``int64``, of shape (num_samples,) or (rows, num_samples).
+
+    Raises
+    ------
+    RuntimeError
+        If weights are negative, not finite or all zero, or there are too few to draw from.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.multinomial(cr.tensor([0.0, 1.0]), 3, replacement=True)
+    tensor([1, 1, 1])
+    """
+    x, values = _checked(input, "multinomial")
+    if x.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if x.dtype.category != dtypes.FLOAT:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {x.dtype.old_name}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > values.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    weights = values.astype(np.float64)
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    totals = weights.sum(-1, keepdims=True)
+    if not (totals > 0).all():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    return drawn_with(x, lambda weights: _draw_indices(weights.astype(np.float64), num_samples, replacement, generator))
+
+
+def _draw_indices(weights: np.ndarray, count: int, replacement: bool, generator: Generator | None) -> np.ndarray:
+    """Return indices drawn with the weights of each row of the last axis."""
+    rng = rng_of(generator)
+    if not replacement:
+        # The order of weight / exponential is that of drawing without replacement (Efraimidis & Spirakis 2006).
+        order = np.argsort(-weights / rng.standard_exponential(weights.shape), axis=-1, kind="stable")
+        return np.ascontiguousarray(order[..., :count]).astype(np.int64)
+    steps = np.cumsum(weights, -1)
+    draws = rng.random((*weights.shape[:-1], count)) * steps[..., -1:]
+    rows = zip(steps.reshape(-1, steps.shape[-1]), draws.reshape(-1, count), strict=True)
+    found = [np.searchsorted(step, draw, side="right") for step, draw in rows]
+    return np.array(found, np.int64).reshape(draws.shape)
+
+
+Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]
+Tensor.multinomial = multinomial  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Functions that reduce, scan or take differences along axes."""

@@ -1,0 +1,1 @@
+"""Functions that change shapes and layouts, join and split, copy and cast."""

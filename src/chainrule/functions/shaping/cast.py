@@ -1,0 +1,131 @@
+"""Casts: `Tensor.to` and its short forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.core.call.dispatch import cast
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor.device import device as as_device
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.ops.shaping import shape as ops
+
+__all__: list[str] = []
+
+
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Return the tensor in another dtype; itself if it has that dtype already.
+
+    Parameters
+    ----------
+    *args : dtype, Tensor, or "cpu"
+        The dtype; or a tensor whose dtype to take; or the one device there is, which may come before a dtype.
+    dtype : dtype, optional
+        The dtype, by keyword.
+    device : str, optional
+        ``"cpu"``.
+    non_blocking : bool
+        Copies within memory do not block: either value means the same.
+    copy : bool
+        Return a copy even if nothing changes.
+    memory_format : optional
+        Results are in C order: None, or a format that keeps it.
+
+    Raises
+    ------
+    RuntimeError
+        For a device other than the CPU.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.tensor([1, 2]).to(cr.float64).dtype
+    chainrule.float64
+    """
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    copy = copy or (len(flags) == 2 and flags[1])  # by position, non_blocking comes first
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype = arg.dtype
+        elif isinstance(arg, (str, as_device)):
+            device = arg
+        elif arg is not None and not isinstance(arg, bool):
+            dtype = arg
+    if device is not None:
+        as_device(device)
+    d = self.dtype if dtype is None else dtypes.as_dtype(dtype)
+    if d is self.dtype:
+        return ops.to(self, dtype=d.numpy, source=d.numpy) if copy else self
+    if self.numel():
+        dtypes.warn_discarding(self.dtype, d, 2)
+    return cast(self, d)
+
+
+def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """Return the tensor in another dtype; without one, the name of the tensor's type.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.zeros(2).type(cr.int64).dtype
+    chainrule.int64
+    """
+    if dtype is None:
+        return f"chainrule.{self.dtype.old_name}Tensor"
+    if isinstance(dtype, str):
+        dtype = next((d for d in dtypes._BY_NUMPY.values() if dtype.endswith(f".{d.old_name}Tensor")), dtype)
+    return to(self, dtype)
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return the tensor in the dtype of another.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.zeros(2).type_as(cr.tensor(1)).dtype
+    chainrule.int64
+    """
+    return to(self, other.dtype)
+
+
+def cpu(self: Tensor) -> Tensor:
+    """Return the tensor itself, which is on the CPU already.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.zeros(2).cpu().shape
+    chainrule.Size([2])
+    """
+    return self
+
+
+Tensor.to, Tensor.type, Tensor.type_as, Tensor.cpu = to, type, type_as, cpu  # type: ignore[attr-defined]
+
+
+def _short_form(name: str, target: str) -> Callable:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return to(self, dtypes.named(target))
+
+    method.__name__ = name
+    method.__qualname__ = f"Tensor.{name}"
+    method.__doc__ = f"Return the tensor as ``{target}``; itself if it is already."
+    return method
+
+
+for _name, _target in {
+    "half": "float16", "float": "float32", "double": "float64", "bfloat16": "bfloat16", "cfloat": "complex64",
+    "cdouble": "complex128", "bool": "bool", "byte": "uint8", "char": "int8", "short": "int16", "int": "int32",
+    "long": "int64",
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _short_form(_name, _target))

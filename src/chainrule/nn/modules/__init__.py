@@ -1,0 +1,1 @@
+"""Modules, by the topics of nn.functional."""

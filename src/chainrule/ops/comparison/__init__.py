@@ -1,0 +1,1 @@
+"""Ops that compare, sort, search and count."""

@@ -1,0 +1,32 @@
+"""Choosing between values elementwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.op.batching import dynamic
+from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.samples import Bools, Sample
+from chainrule.ops.describe import binary
+
+where: Callable = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc",
+    x=lambda g, condition: where(condition, g, 0),
+    y=lambda g, condition: where(condition, 0, g),
+    samples=lambda: [
+        Sample(Bools((3, 4)), (3, 4), (3, 4)), Sample(Bools((4,)), (3, 1), ()), Sample(Bools(()), (2,), (3, 1)),
+        Sample(Bools((0, 2)), (2,), (1, 2)),
+    ],
+    doc=binary("Return `input` where the condition holds, else `other`.", names=("condition", "input", "other")))  # fmt: skip
+
+
+def _true_indices(condition: Any) -> tuple:
+    return np.nonzero(np.atleast_1d(condition))
+
+
+true_indices = op("true_indices(condition)", _true_indices, nondiff=True,
+    batch=dynamic("where"),
+    samples=lambda: [Sample(Bools((3, 4))), Sample(Bools((1,))), Sample(Bools((0,)))],
+    doc="Return the indices of the true elements, one integer array an axis; not differentiable.")  # fmt: skip

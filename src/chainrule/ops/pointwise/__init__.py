@@ -1,0 +1,1 @@
+"""Ops that map elements to elements."""

@@ -1,0 +1,107 @@
+"""Activations that are primitives: where speed, a kink or stability asks for a rule of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.op.batching import shift_axes
+from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.samples import Sample
+from chainrule.core.record.plans import is_complex
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.ops.describe import binary
+from chainrule.ops.pointwise.arithmetic import nothing
+from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.reduction.reduce import sum
+
+
+def _refuse(x: Any) -> None:
+    if isinstance(x, Tensor) and x.dtype.category == dtypes.BOOL:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    if is_complex(x):
+        raise NotImplementedError(f"\"clamp_min_scalar_cpu\" not implemented for '{x.dtype.old_name}'")
+
+
+def _gate(g: Any, x: Any, *, low: float, high: float | None) -> Any:
+    return np.where(x <= low if high is None else (x <= low) | (x >= high), 0, g)
+
+
+# Its derivative in x is 0, not absent: what is differentiated again depends on x, as PyTorch's does.
+gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
+    node=lambda node: "ThresholdBackward" if node is None or node.params["high"] is None else "HardtanhBackward",
+    g=lambda h, x, *, low, high: gate(h, x, low=low, high=high),
+    x=lambda h: nothing(h),
+    samples=lambda: [Sample((3, 4), (3, 4), low=0, high=None), Sample((3, 1), (4,), low=-0.5, high=0.5)],
+    doc="`g` where x lies above `low`, and below `high` if that is given; else 0.")  # fmt: skip
+
+relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
+    x=lambda g, out: gate(g, out, low=0, high=None),
+    doc=binary("Return the positive part of each element.", "cr.relu(cr.tensor([-1.0, 2.0]))", "tensor([0., 2.])",
+               names=("input",), note="The derivative at 0 is 0."))  # fmt: skip
+
+
+def _hardtanh(x: Any, *, low: float, high: float) -> Any:
+    return np.minimum(np.maximum(x, low), high)
+
+
+hardtanh = elementwise("hardtanh(x, *, low, high)", _hardtanh, kinds="if",
+    x=lambda g, x, *, low, high: gate(g, x, low=low, high=high),
+    samples=lambda: [Sample((3, 4), low=-0.5, high=0.5), Sample((), low=0.0, high=6.0), Sample((0,), low=-1.0, high=1.0)],
+    doc=binary("Return the elements limited to [low, high]; unlike `clamp`'s, the derivative at a bound is 0.",
+               names=("input",)))  # fmt: skip
+
+
+def _wide(x: Any) -> Any:
+    """Return a half precision array in single precision, in which PyTorch accumulates."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def _below_top(x: Any, axis: tuple) -> Any:
+    """Return a new array, `x` less its maximum along the axis (0 or 1 axes)."""
+    return np.subtract(x, np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
+
+
+def _softmax(x: Any, *, axis: tuple) -> Any:
+    if not axis:
+        return np.exp(x - x)
+    w = _below_top(_wide(in_c_order(x)), axis)
+    np.exp(w, out=w)
+    w /= np.add.reduce(w, axis=axis, keepdims=True)
+    return w if w.dtype is x.dtype else w.astype(x.dtype)
+
+
+def _log_softmax(x: Any, *, axis: tuple) -> Any:
+    if not axis:
+        return x - x
+    w = _below_top(_wide(in_c_order(x)), axis)
+    w -= np.log(np.add.reduce(np.exp(w), axis=axis, keepdims=True))
+    return w if w.dtype is x.dtype else w.astype(x.dtype)
+
+
+def _over(x: Any, axis: tuple) -> Any:
+    return sum(x, axis=axis, keepdims=True)
+
+
+_SAMPLES = [
+    Sample((3, 4), axis=(1,)), Sample((2, 3, 4), axis=(1,)), Sample((5,), axis=(0,)),
+    Sample((), axis=()), Sample((0, 3), axis=(1,)), Sample((3, 0), axis=(1,)),
+]  # fmt: skip
+
+softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=lambda x_shape, *, axis: x_shape,
+    batch=shift_axes,
+    jvp=lambda x_dot, out, *, axis: out * (x_dot - _over(out * x_dot, axis)),
+    x=lambda g, out, *, axis: out * (g - _over(g * out, axis)),
+    samples=lambda: _SAMPLES,
+    doc="Return ``exp(x) / sum(exp(x))`` along an axis, without overflow.")  # fmt: skip
+
+log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=lambda x_shape, *, axis: x_shape,
+    batch=shift_axes,
+    jvp=lambda x_dot, out, *, axis: x_dot - _over(exp(out) * x_dot, axis),
+    x=lambda g, out, *, axis: g - exp(out) * _over(g, axis),
+    samples=lambda: _SAMPLES,
+    doc="Return ``x - log(sum(exp(x)))`` along an axis, without overflow.")  # fmt: skip

@@ -1,0 +1,355 @@
+"""Elementwise arithmetic: sums, products, quotients and their remainders, powers, interpolation."""
+
+from __future__ import annotations
+
+import cmath
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.call.dispatch import NUMBERS
+from chainrule.core.op.declaration import TABLE, elementwise
+from chainrule.core.op.samples import Fixed, Ints, Sample
+from chainrule.core.record.plans import is_complex
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.ops.describe import binary, no_derivative, no_tangent
+from chainrule.ops.indexing.select import where
+from chainrule.ops.pointwise.exponential import log
+
+POSITIVE = (0.2, 3.0)
+
+
+def nothing(g: Any) -> Any:
+    """Return zeros like a (co)tangent, also where it is infinite."""
+    return where(np.False_, g, 0)
+
+
+def _is_bool(x: Any) -> bool:
+    return x.dtype.category == dtypes.BOOL if isinstance(x, Tensor) else x.__class__ is bool
+
+
+def _refuse_bools(x: Any, y: Any) -> None:
+    if _is_bool(x) and _is_bool(y) and isinstance(x, Tensor) and isinstance(y, Tensor):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. "
+            "Use the `^` or `logical_xor()` operator instead."
+        )
+    if _is_bool(x) or _is_bool(y):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+
+
+def _refuse_bool(x: Any) -> None:
+    if _is_bool(x):
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+
+
+add = elementwise("add(x, y)", operator.add, calm=True, kinds="bifc",
+    x=lambda g: g,
+    y=lambda g: g,
+    doc=binary("Return the sum.", "cr.add(cr.tensor([1.0, 2.0]), 3)", "tensor([4., 5.])"))  # fmt: skip
+
+sub = elementwise("sub(x, y)", operator.sub, calm=True, kinds="ifc", check=_refuse_bools,
+    x=lambda g: g,
+    y=lambda g: -g,
+    doc=binary("Return the difference.", "cr.sub(cr.tensor([1.0, 2.0]), 3)", "tensor([-2., -1.])"))  # fmt: skip
+
+mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc",
+    x=lambda g, y: g * y,
+    y=lambda g, x: g * x,
+    doc=binary("Return the product.", "cr.mul(cr.tensor([1.0, 2.0]), 3)", "tensor([3., 6.])"))  # fmt: skip
+
+div = elementwise("div(x, y)", operator.truediv, calm=True, dtype="float", domain=[(-3, 3), POSITIVE],
+    x=lambda g, y: g / y,
+    y=lambda g, x, y: -g * ((x / y) / y),
+    doc=binary("Return the quotient; integers give the default dtype.", "cr.div(cr.tensor([1, 2]), 4)",
+               "tensor([0.2500, 0.5000])"))  # fmt: skip
+
+neg = elementwise("neg(x)", operator.neg, calm=True, kinds="ifc", check=_refuse_bool,
+    x=lambda g: -g,
+    doc=binary("Return the negative.", "cr.neg(cr.tensor([1.0, -2.0]))", "tensor([-1.,  2.])", names=("input",)))  # fmt: skip
+
+
+# -- powers ------------------------------------------------------------------------------------------------------------
+
+
+def _refuse_negative_powers(x: Any, y: Any) -> None:
+    if y.__class__ is int and y < 0 and isinstance(x, Tensor) and x.dtype.category <= dtypes.INT:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+def _pow(x: Any, y: Any) -> Any:
+    try:
+        return operator.pow(x, y)
+    except ValueError:  # NumPy refuses negative powers of integers; PyTorch truncates them, to 0 but for powers of 1 and -1
+        if not isinstance(y, (np.ndarray, np.generic)):
+            raise
+        sign = np.where(y % 2 == 0, 1, x)
+        return np.where(y >= 0, operator.pow(x, np.maximum(y, 0)), np.where(np.abs(x) == 1, sign, 0)).astype(y.dtype)
+
+
+def _power_in_base(g: Any, x: Any, y: Any) -> Any:
+    if y.__class__ in NUMBERS:
+        if y == 2:
+            return g * (x + x)
+        return nothing(g) if y == 0 else g * (y * x ** (y - 1))
+    return g * where(y == 0, 0, y * x ** (y - 1))
+
+
+def _log_of(x: Any, y: Any) -> Any:
+    """Return log(x); of a Python number a Python number, which leaves the dtype of what it multiplies alone."""
+    if x.__class__ not in NUMBERS:
+        return log(x)
+    if x == 0:
+        return -math.inf
+    if is_complex(x) or is_complex(y):
+        return cmath.log(x)
+    return math.log(x) if x > 0 else math.nan
+
+
+def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
+    """Return g times the derivative in y, ``out * log(x)``; 0 at x = 0 where y >= 0, its limit."""
+    flat = x == 0 if is_complex(y) else (x == 0) & (y >= 0)
+    return g * where(flat, 0, out * _log_of(x, y))
+
+
+pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
+    node=lambda node: "Pow1" if node.edges[1] is not None else "Pow",
+    x=_power_in_base,
+    y=_power_in_exponent,
+    doc=binary("Return `input` to the power of `other`.", "cr.pow(cr.tensor([1.0, 2.0, 3.0]), 2)", "tensor([1., 4., 9.])",
+               note="The derivative in the exponent is 0 at 0 to a power that is not negative."))  # fmt: skip
+
+
+# -- quotients in whole numbers ----------------------------------------------------------------------------------------
+
+
+def _refuse_zero(y: Any) -> None:
+    """Raise PyTorch's error for an integer divisor of 0, where NumPy gives 0."""
+    d = getattr(y, "dtype", None)
+    if (y == 0 and y.__class__ is not float) if d is None else (d.kind in "iu" and not np.all(y)):
+        raise RuntimeError("ZeroDivisionError")
+
+
+def _is_whole(x: Any) -> bool:
+    return x.__class__ in (int, bool) if not hasattr(x, "dtype") else x.dtype.kind in "biu"
+
+
+_QUOTIENTS = np.array([[-2.5, 0.75], [0.0, 3.0]])
+
+
+def _floor_divide(x: Any, y: Any) -> Any:
+    if _is_whole(x) and _is_whole(y):
+        _refuse_zero(y)
+    return operator.floordiv(x, y)
+
+
+floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node="NotImplemented!",
+    x=lambda g: no_derivative("floor_divide"),
+    y=lambda g: no_derivative("floor_divide"),
+    jvp=lambda x_dot, y_dot: no_tangent("floor_divide"),
+    samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([1.5, 0.5])))],
+    doc=binary("Return the quotient rounded towards minus infinity; a derivative in it raises, as PyTorch's does.",
+               "cr.floor_divide(cr.tensor([-7, 7]), 2)", "tensor([-4,  3])"))  # fmt: skip
+
+
+def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
+    if mode == "floor":
+        return _floor_divide(x, y)
+    if not (_is_whole(x) and _is_whole(y)):
+        return np.trunc(x / y)
+    _refuse_zero(y)
+    down = x // y
+    return down + ((down < 0) & (down * y != x)).astype(down.dtype)
+
+
+div_rounded = elementwise("div_rounded(x, y, *, mode)", _div_rounded, kinds="f", node="Div2", domain=[(-3, 3), POSITIVE],
+    x=lambda g: nothing(g),
+    y=lambda g: nothing(g),
+    samples=lambda: [Sample((3, 4), (4,), mode="floor"), Sample((3, 1), (), mode="trunc"), Sample((0,), (1,), mode="trunc")],
+    doc=binary("Return the quotient rounded down (``mode='floor'``) or towards 0 (``'trunc'``)."))  # fmt: skip
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    if _is_whole(x) and _is_whole(y):
+        _refuse_zero(y)
+    return operator.mod(x, y)
+
+
+def _fmod(x: Any, y: Any) -> Any:
+    if _is_whole(x) and _is_whole(y):
+        _refuse_zero(y)
+    return np.fmod(x, y)
+
+
+remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3), POSITIVE],
+    node=lambda node: "Remainder1" if node.edges[1] is not None else "Remainder",
+    x=lambda g: g,
+    y=lambda g, x, y: -g * div_rounded(x, y, mode="floor"),
+    doc=binary("Return the remainder of the division, with the sign of the divisor, as Python's ``%``.",
+               "cr.remainder(cr.tensor([-3.0, 3.0]), 2)", "tensor([1., 1.])"))  # fmt: skip
+
+fmod = elementwise("fmod(x, y)", _fmod, kinds="f", domain=[(-3, 3), POSITIVE],
+    node=lambda node: "Fmod1" if node.edges[1] is not None else "Fmod",
+    x=lambda g: g,
+    y=lambda g, x, y: -g * div_rounded(x, y, mode="trunc"),
+    doc=binary("Return the remainder of the division, with the sign of the dividend, as C's ``fmod``.",
+               "cr.fmod(cr.tensor([-3.0, 3.0]), 2)", "tensor([-1.,  1.])"))  # fmt: skip
+
+
+# -- sums of products --------------------------------------------------------------------------------------------------
+
+
+def _lerp(x: Any, y: Any, w: Any) -> Any:
+    """Interpolate from the nearer end, so that a weight of 1 gives `y` exactly."""
+    step = y - x
+    if w.__class__ in NUMBERS:
+        return x + w * step if abs(w) < 0.5 else y - step * (1 - w)
+    return np.where(np.abs(w) < 0.5, x + w * step, y - step * (1 - w))
+
+
+lerp = elementwise("lerp(x, y, w)", _lerp, node=lambda node: "Lerp1" if node.edges[2] is not None else "Lerp",
+    x=lambda g, w: g * (1 - w),
+    y=lambda g, w: g * w,
+    w=lambda g, x, y: g * (y - x),
+    doc=binary("Return ``input + weight * (end - input)``.", "cr.lerp(cr.tensor([0.0, 1.0]), cr.tensor([2.0, 3.0]), 0.5)",
+               "tensor([1., 2.])", names=("input", "end", "weight")))  # fmt: skip
+
+
+def _refuse_integers(x: Any, y: Any, z: Any) -> None:
+    if all([isinstance(t, Tensor) and t.dtype.category <= dtypes.INT for t in (y, z)]):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true "
+            "division of tensor1 and tensor2. Divide them with div(rounding_mode='trunc') and add the result instead."
+        )
+
+
+_TERNARY = ("input", "tensor1", "tensor2")
+_VALUED = [Sample((3, 4), (4,), (3, 1), value=1), Sample((), (), (), value=-0.5), Sample((0, 2), (2,), (), value=2.0)]
+
+addcmul = elementwise("addcmul(x, y, z, *, value)",
+    lambda x, y, z, *, value: x + (y * z if value == 1 else value * (y * z)), kinds="ifc",
+    x=lambda g: g,
+    y=lambda g, z, *, value: g * (z * value),
+    z=lambda g, y, *, value: g * (y * value),
+    samples=lambda: _VALUED,
+    doc=binary("Return ``input + value * tensor1 * tensor2``.", names=_TERNARY))  # fmt: skip
+
+addcdiv = elementwise("addcdiv(x, y, z, *, value)",
+    lambda x, y, z, *, value: x + (y / z if value == 1 else value * (y / z)), dtype="float", check=_refuse_integers,
+    domain=POSITIVE,
+    x=lambda g: g,
+    y=lambda g, z, *, value: g * value / z,
+    z=lambda g, y, z, *, value: -g * (value * ((y / z) / z)),
+    samples=lambda: _VALUED,
+    doc=binary("Return ``input + value * tensor1 / tensor2``.", names=_TERNARY))  # fmt: skip
+
+
+# -- two-argument functions --------------------------------------------------------------------------------------------
+
+
+def _angle_part(g: Any, part: Any, x: Any, y: Any) -> Any:
+    """Return ``g * part / (x² + y²)``; 0 at the origin, where the angle has no derivative."""
+    square = x * x + y * y
+    return g * where(square == 0, 0, part / square)
+
+
+atan2 = elementwise("atan2(x, y)", np.arctan2, dtype="float", kinds="if", domain=POSITIVE,
+    x=lambda g, x, y: _angle_part(g, y, x, y),
+    y=lambda g, x, y: _angle_part(g, -x, x, y),
+    doc=binary("Return the angle in radians of the point (other, input), in (-π, π].",
+               "cr.atan2(cr.tensor([1.0, -1.0]), cr.tensor([0.0, -1.0]))", "tensor([ 1.5708, -2.3562])",
+               note="The derivative at the origin is 0."))  # fmt: skip
+
+hypot = elementwise("hypot(x, y)", np.hypot, kinds="f",
+    x=lambda g, x, out: g * (x / out),
+    y=lambda g, y, out: g * (y / out),
+    doc=binary("Return the square root of the sum of squares, without overflow.",
+               "cr.hypot(cr.tensor([3.0]), cr.tensor([4.0]))", "tensor([5.])",
+               note="The derivative at (0, 0) is NaN."))  # fmt: skip
+
+
+def _share(g: Any, x: Any, y: Any) -> Any:
+    """Return ``g / (1 + exp(y - x))`` in a form whose own derivatives do not overflow."""
+    return g * TABLE["sigmoid"].call(x - y)
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    if not (is_complex(x) or is_complex(y)):
+        return np.logaddexp(x, y)
+    first = np.real(x) >= np.real(y)
+    return np.where(first, x, y) + np.log1p(np.exp(np.where(first, y - x, x - y)))
+
+
+logaddexp = elementwise("logaddexp(x, y)", _logaddexp,
+    x=lambda g, x, y: _share(g, x, y),
+    y=lambda g, x, y: _share(g, y, x),
+    doc=binary("Return the logarithm of the sum of exponentials, without overflow.",
+               "cr.logaddexp(cr.tensor([0.0]), cr.tensor([0.0]))", "tensor([0.6931])"))  # fmt: skip
+
+logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, kinds="f",
+    x=lambda g, x, y: _share(g, x * math.log(2), y * math.log(2)),
+    y=lambda g, x, y: _share(g, y * math.log(2), x * math.log(2)),
+    doc=binary("Return the logarithm to base 2 of the sum of powers of 2.",
+               "cr.logaddexp2(cr.tensor([0.0]), cr.tensor([0.0]))", "tensor([1.])"))  # fmt: skip
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    return np.where(np.isnan(y), y, np.where(x == 0, x * 0, x * np.log(y)))
+
+
+xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(-3, 3), POSITIVE],
+    x=lambda g, x, y: where((x == 0) & (y <= 0), 0, g * log(y)),
+    y=lambda g, x, y: g * (x / y),
+    doc=binary("Return ``input * log(other)``, 0 where `input` is 0.",
+               "cr.xlogy(cr.tensor([0.0, 2.0]), cr.tensor([0.0, 1.0]))", "tensor([0., 0.])",
+               note="The derivative in `input` is 0 where both are 0."))  # fmt: skip
+
+copysign = elementwise("copysign(x, y)", np.copysign, dtype="float", kinds="bif",
+    x=lambda g, x, out: where(x == 0, 0, g * (out / x)),
+    y=lambda g: nothing(g),
+    doc=binary("Return `input` with the sign of `other`.", "cr.copysign(cr.tensor([1.0, 2.0]), -1)", "tensor([-1., -2.])",
+               note="The derivative is 0 where `input` is 0."))  # fmt: skip
+
+nextafter = elementwise("nextafter(x, y)", np.nextafter, kinds="f",
+    x=lambda g, x, y: where(x == y, 0, g),
+    y=lambda g: nothing(g),
+    doc=binary("Return the next floating point number after `input` towards `other`.",
+               "cr.nextafter(cr.tensor([1.0]), cr.tensor([2.0])) > 1", "tensor([True])"))  # fmt: skip
+
+
+def _same_dtype(x: Any, y: Any) -> None:
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is not y.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+
+
+heaviside = elementwise("heaviside(x, y)", lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
+    kinds="bif", check=_same_dtype, node="NotImplemented!",
+    x=lambda g: no_derivative("heaviside"),
+    y=lambda g: no_derivative("heaviside"),
+    jvp=lambda x_dot, y_dot: no_tangent("heaviside"),
+    samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([0.5, 1.0])))],
+    doc=binary("Return 0 below 0, 1 above, and `other` at 0; a derivative in it raises, as PyTorch's does.",
+               "cr.heaviside(cr.tensor([-1.0, 0.0, 2.0]), cr.tensor(0.5))",
+               "tensor([0.0000, 0.5000, 1.0000])"))  # fmt: skip
+
+_WHOLE = [
+    Sample(Ints((3, 4), 1, 9), Ints((4,), 1, 9)), Sample(Ints((), 0, 9), Ints((2,), 0, 9)),
+    Sample(Ints((0,), 0, 9), Ints((1,), 1, 9)),
+]  # fmt: skip
+
+gcd = elementwise("gcd(x, y)", np.gcd, kinds="i", nondiff=True, samples=lambda: _WHOLE,
+    doc=binary("Return the greatest common divisor of integers.", "cr.gcd(cr.tensor([4, 9]), cr.tensor([6, 6]))",
+               "tensor([2, 3])"))  # fmt: skip
+
+lcm = elementwise("lcm(x, y)", np.lcm, kinds="i", nondiff=True, samples=lambda: _WHOLE,
+    doc=binary("Return the least common multiple of integers.", "cr.lcm(cr.tensor([4, 9]), cr.tensor([6, 6]))",
+               "tensor([12, 18])"))  # fmt: skip

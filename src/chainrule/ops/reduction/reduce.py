@@ -1,0 +1,273 @@
+"""Reductions over axes. `axis` is always a sorted tuple of non-negative ints, except where an op says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod as product
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.op.batching import one_axis_or_all, shift_axes
+from chainrule.core.op.declaration import linear, op
+from chainrule.core.op.samples import Sample
+from chainrule.core.tensor import shape as shapes
+from chainrule.ops.indexing.select import where
+from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.reduction.scan import conj, narrowed, products_of_others, wide
+from chainrule.ops.shaping.shape import broadcast_to, reshape
+
+AXES = [
+    Sample((3, 4), axis=(0, 1), keepdims=False), Sample((3, 4), axis=(1,), keepdims=True),
+    Sample((2, 3, 4), axis=(0, 2), keepdims=False), Sample((), axis=(), keepdims=False),
+    Sample((3, 0), axis=(0,), keepdims=False),
+]  # fmt: skip
+
+
+def restored(g: Any, x_shape: tuple, axis: tuple, keepdims: bool) -> Any:
+    """Return a reduction's cotangent or result, broadcast back over the reduced axes."""
+    return broadcast_to(axes_back(g, x_shape, axis, keepdims), shape=x_shape)
+
+
+def axes_back(out: Any, x_shape: tuple, axis: tuple, keepdims: bool) -> Any:
+    """Return a reduction's result with the reduced axes of size 1, ready to broadcast against the input."""
+    if not keepdims and out.ndim:
+        return reshape(out, shape=shapes.kept(x_shape, axis))
+    return out
+
+
+def count(x_shape: tuple, axis: tuple) -> int:
+    """Return how many elements each result of a reduction takes."""
+    return product([x_shape[i] for i in axis])
+
+
+ALL = [tuple(range(ndim)) for ndim in range(65)]  # the axes of a reduction without `dim`; NumPy has at most 64
+
+
+def _is_full(node: Any) -> bool:
+    axis = node.params["axis"]
+    return axis is ALL[len(axis)]
+
+
+# -- sums --------------------------------------------------------------------------------------------------------------
+
+
+_add = np.add.reduce
+
+
+def _sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    if x.dtype.itemsize == 2 and x.dtype.kind != "i":  # half precision sums in single, as PyTorch's do
+        return _add(x, axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)
+    if keepdims:
+        return _add(x, axis=axis, keepdims=True)
+    return _add(x, None if len(axis) == x.ndim else axis)  # a bare None costs half of a tuple and keywords
+
+
+sum = linear("sum(x, *, axis, keepdims)", _sum, shape=shapes.reduced,
+    batch=shift_axes,
+    node=lambda node: "Sum" if _is_full(node) else "Sum1",
+    x=lambda g, x_shape, *, axis, keepdims: restored(g, x_shape, axis, keepdims),
+    samples=lambda: AXES)  # fmt: skip
+
+
+def _mean(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    n = count(x.shape, axis)
+    if x.dtype.itemsize == 2:
+        return (_add(x, axis=axis, dtype=np.float32, keepdims=keepdims) / n).astype(x.dtype)
+    return _sum(x, axis=axis, keepdims=keepdims) / n
+
+
+mean = linear("mean(x, *, axis, keepdims)", _mean, shape=shapes.reduced,
+    batch=shift_axes,
+    node=lambda node: "Mean" if _is_full(node) else "Mean1",
+    x=lambda g, x_shape, *, axis, keepdims: restored(g / count(x_shape, axis), x_shape, axis, keepdims),
+    samples=lambda: AXES)  # fmt: skip
+
+
+def _nansum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    return _sum(np.where(x == x, x, x.dtype.type(0)), axis=axis, keepdims=keepdims)
+
+
+nansum = op("nansum(x, *, axis, keepdims)", _nansum,
+    batch=shift_axes,
+    kinds="bif", shape=shapes.reduced,
+    jvp=lambda x_dot, x, *, axis, keepdims: sum(where(x == x, x_dot, 0), axis=axis, keepdims=keepdims),
+    x=lambda g, x, *, axis, keepdims: where(x == x, axes_back(g, x.shape, axis, keepdims), 0),
+    doc="Sum of the elements that are not NaN.",
+    samples=lambda: AXES)  # fmt: skip
+
+
+# -- products ----------------------------------------------------------------------------------------------------------
+
+
+def _prod(x: Any, *, axis: int | None, keepdims: bool) -> Any:
+    if not x.ndim:
+        return x[()]  # a scalar: never the input's own memory
+    return narrowed(np.multiply.reduce(wide(x), axis=axis, keepdims=keepdims), x)
+
+
+def _others(x: Any, axis: int | None) -> Any:
+    if axis is not None:
+        return products_of_others(x, axis)
+    return reshape(products_of_others(reshape(x, shape=(product(x.shape),)), 0), shape=tuple(x.shape))
+
+
+def _one_or_all(x_shape: tuple, axis: int | None) -> tuple:
+    return tuple(range(len(x_shape))) if axis is None or not x_shape else (axis,)
+
+
+prod = op("prod(x, *, axis, keepdims)", _prod, node=lambda node: "Prod" if node.params["axis"] is None else "Prod1",
+    batch=one_axis_or_all,
+    jvp=lambda x_dot, x, *, axis, keepdims: sum(x_dot * _others(x, axis), axis=_one_or_all(x.shape, axis), keepdims=keepdims),
+    x=lambda g, x, *, axis, keepdims: (
+        axes_back(g, x.shape, _one_or_all(x.shape, axis), keepdims) * conj(_others(x, axis))),
+    doc="Product along one axis, or of all elements (`axis` None). The partial derivatives are the products of the others.",
+    samples=lambda: [
+        Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((2, 3, 2),
+        axis=1, keepdims=False),
+        Sample((), axis=None, keepdims=False), Sample((0, 2), axis=0, keepdims=False),
+        Sample(np.array([2.0, 0.0, 3.0]), axis=0, keepdims=False),
+    ])  # fmt: skip
+
+
+# -- extrema -----------------------------------------------------------------------------------------------------------
+
+
+def _ties(x: Any, out: Any, *, axis: tuple, keepdims: bool, nan: bool) -> Any:
+    if not keepdims and out.ndim:
+        out = out.reshape(shapes.kept(x.shape, axis))
+    chosen = x == out
+    if nan:
+        chosen = chosen | ((x != x) & (out != out))
+    return (chosen / np.add.reduce(chosen, axis=axis, keepdims=True)).astype(x.dtype)
+
+
+ties = op("ties(x, out, *, axis, keepdims, nan)", _ties, nondiff=True, kinds="f",
+    batch=shift_axes,
+    doc="Equal weights, of sum 1, on the elements that equal an extremum; `nan`: on the NaNs where it is NaN.",
+    samples=lambda: [Sample(np.array([[1.0, 2.0], [1.0, 1.0]]), np.array([1.0, 1.0]), axis=(1,),
+    keepdims=False, nan=True)])  # fmt: skip
+
+
+def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
+    """Return the tangent of an extremum: the weighted sum of its candidates'."""
+    return sum(t * weights, axis=axis, keepdims=keepdims)
+
+
+def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: str, samples: list) -> Callable:
+    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", shape=shapes.reduced, node=node, doc=doc, batch=shift_axes,
+        jvp=lambda x_dot, x, out, *, axis, keepdims: shared(
+            x_dot, ties(x, out, axis=axis, keepdims=keepdims, nan=nan), axis, keepdims),
+        x=lambda g, x, out, *, axis, keepdims: (
+            axes_back(g, x.shape, axis, keepdims) * ties(x, out, axis=axis, keepdims=keepdims, nan=nan)),
+        samples=lambda: samples)  # fmt: skip
+
+
+def _reduce(ufunc: np.ufunc) -> Callable:
+    return lambda x, *, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _ranked(x: Any, axis: tuple) -> np.ndarray:
+    """Return the elements over the axes, sorted along a last axis, NaN last; NaN where there are none."""
+    rest = [i for i in range(x.ndim) if i not in axis]
+    n = count(x.shape, axis)
+    if not n:
+        return np.full([*[x.shape[i] for i in rest], 1], np.nan).astype(x.dtype)
+    return np.sort(np.asarray(x).transpose(*rest, *axis).reshape(*[x.shape[i] for i in rest], n), axis=-1)
+
+
+def _median(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    rows = _ranked(x, axis)
+    last = rows[..., -1]
+    out = np.where(last == last, rows[..., (rows.shape[-1] - 1) // 2], last)
+    return out.reshape(shapes.reduced(x.shape, axis, keepdims))[()]
+
+
+def _nanmedian(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    rows = _ranked(x, axis)
+    present = np.add.reduce(rows == rows, axis=-1, keepdims=True)
+    out = np.take_along_axis(rows, np.maximum(present - 1, 0) // 2, -1)
+    return out.reshape(shapes.reduced(x.shape, axis, keepdims))[()]
+
+
+FULL = [Sample((3, 4), axis=(0, 1), keepdims=False), Sample((), axis=(), keepdims=False)]
+amax = _declare_extremum("amax", _reduce(np.maximum), "Amax", False, "Largest element over axes; ties share.", AXES)
+amin = _declare_extremum("amin", _reduce(np.minimum), "Amin", False, "Smallest element over axes; ties share.", AXES)
+max_of_all = _declare_extremum("max_of_all", _reduce(np.maximum), "Max1", True, "Largest element; ties and NaNs share.", FULL)
+min_of_all = _declare_extremum("min_of_all", _reduce(np.minimum), "Min1", True, "Smallest element; ties and NaNs share.", FULL)
+median_of_all = _declare_extremum("median_of_all", _median, "Median", True, "Lower median; ties and NaNs share.", FULL)
+nanmedian_of_all = _declare_extremum(
+    "nanmedian_of_all", _nanmedian, "Nanmedian", True, "Lower median of the elements that are not NaN; ties share.", FULL
+)
+
+
+def _extrema_pulled(g: list, x: Any, out: tuple, *, axis: tuple, keepdims: bool) -> Any:
+    total = None
+    for gi, o in zip(g, out, strict=True):
+        if gi is not None:
+            term = axes_back(gi, x.shape, axis, keepdims) * ties(x, o, axis=axis, keepdims=keepdims, nan=False)
+            total = term if total is None else total + term
+    return total
+
+
+aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple(
+        ufunc.reduce(x, axis=axis, keepdims=keepdims) for ufunc in (np.minimum, np.maximum)), kinds="bif",
+    batch=shift_axes,
+    jvp=lambda x_dot, x, out, *, axis, keepdims: tuple(
+        shared(x_dot, ties(x, o, axis=axis, keepdims=keepdims, nan=False), axis, keepdims) for o in out),
+    x=_extrema_pulled,
+    doc="Smallest and largest element over axes; ties share.",
+    samples=lambda: AXES)  # fmt: skip
+
+
+def _declare_argument(name: str, kernel: Callable, doc: str) -> Callable:
+    return op(f"{name}(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.asarray(
+            kernel(wide(x), axis=axis, keepdims=keepdims), np.int64)[()] if x.ndim else np.int64(0),
+        nondiff=True, kinds="bif", doc=doc, batch=one_axis_or_all,
+        samples=lambda: [
+            Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((),
+            axis=None, keepdims=False),
+        ])  # fmt: skip
+
+
+argmax = _declare_argument("argmax", np.argmax, "First index of the largest element along one axis, or of all (`axis` None).")
+argmin = _declare_argument("argmin", np.argmin, "First index of the smallest element along one axis, or of all (`axis` None).")
+
+
+# -- truth -------------------------------------------------------------------------------------------------------------
+
+all = op("all(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_and.reduce(x, axis=axis, keepdims=keepdims),
+    batch=shift_axes,
+    nondiff=True, kinds="bifc", doc="Tell whether all elements are true.",
+    samples=lambda: AXES)  # fmt: skip
+any = op("any(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_or.reduce(x, axis=axis, keepdims=keepdims),
+    batch=shift_axes,
+    nondiff=True, kinds="bifc", doc="Tell whether any element is true.",
+    samples=lambda: AXES)  # fmt: skip
+count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce(x != 0, axis=axis, dtype=np.int64),
+    batch=shift_axes,
+    nondiff=True, kinds="bifc", doc="Count the elements that are not zero.",
+    samples=lambda: [Sample((3, 4), axis=(0, 1)), Sample((3, 4), axis=(1,)), Sample((), axis=())])  # fmt: skip
+
+
+# -- logsumexp ---------------------------------------------------------------------------------------------------------
+
+
+def _logsumexp(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    w = wide(x)
+    top = np.maximum.reduce(w.real, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, top.dtype.type(0))
+    out = np.log(np.add.reduce(np.exp(w - top), axis=axis, keepdims=True)) + top
+    return narrowed(out if keepdims else out.reshape(shapes.reduced(x.shape, axis, False))[()], x)
+
+
+def _weights(x: Any, out: Any, axis: tuple, keepdims: bool) -> Any:
+    return exp(x - axes_back(out, x.shape, axis, keepdims))
+
+
+logsumexp = op("logsumexp(x, *, axis, keepdims)", _logsumexp, shape=shapes.reduced,
+    batch=shift_axes,
+    jvp=lambda x_dot, x, out, *, axis, keepdims: sum(x_dot * _weights(x, out, axis, keepdims), axis=axis, keepdims=keepdims),
+    x=lambda g, x, out, *, axis, keepdims: axes_back(g, x.shape, axis, keepdims) * conj(_weights(x, out, axis, keepdims)),
+    doc="``log(sum(exp(x)))`` over axes without overflow; the derivative is the softmax, NaN where all elements are -inf.",
+    samples=lambda: AXES)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Ops that change shapes and layouts, join and split, copy and cast."""
