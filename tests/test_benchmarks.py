@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
-from benchmarks import modes
+from benchmarks import kernels, modes
 from benchmarks.__main__ import main
 from benchmarks.cases import CASES, SMALL
 from benchmarks.compare import assert_equal
+from benchmarks.costs import PROGRAMS, steps_of
 from benchmarks.libraries import PEERS, load
 from benchmarks.table import duration, table
 from benchmarks.timing import QUICK, interleaved, ratio
 from benchmarks.transforms import CASES as CASES_OF_TRANSFORMS
 
+LARGE = {*kernels.PROGRAMS, "LSTM of 2 layers, 1,024 steps"}
 PARTS = ["chains", "perceptrons", "inputs", "outputs", "imports"]
 
 
@@ -47,6 +50,28 @@ def test_peers_compute_the_same(case, peer, ours):
         (_, *peers), _ = load((peer,))
         for library in peers:
             assert_equal(results(case, library), results(case, ours), f"{case.name} in {library.name}")
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in LARGE])
+def test_program_runs_in_chainrule(name, ours):
+    assert all(np.isfinite(ours.read(value)).all() for value in steps_of(name, [ours])["chainrule"]())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_gives_the_same_in_torch(name):
+    pytest.importorskip("torch")
+    assert len(steps_of(name, load(("torch",))[0])) == 2
+
+
+def test_costs_print_a_row_per_program(capsys):
+    main(["costs", "--quick", "--peers", "", "--only", "RK4", "made once"])
+    printed = capsys.readouterr().out
+    assert "RK4 of 6 equations" in printed
+    assert "x*y + y**2" in printed
+    assert "LSTM" not in printed
+    with pytest.raises(SystemExit, match="no program is named like nonsense"):
+        main(["costs", "--quick", "--peers", "", "--only", "nonsense"])
 
 
 def test_disagreement_is_found(ours):

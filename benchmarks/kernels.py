@@ -1,0 +1,118 @@
+"""Single operations on a million float32, forward and backward where they have a derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Step = Callable[[], Sequence[Any]]
+Program = Callable[[Any, np.random.Generator], Step]
+N = 1_000_000
+
+
+def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return float32 normal numbers."""
+    return rng.standard_normal(shape, np.float32)
+
+
+def forward(f: Callable[..., Any], *shape: int, dtype: str = "float32") -> Program:
+    """Return the program that computes ``f(torch, x)`` of normal numbers."""
+
+    def program(torch: Any, rng: np.random.Generator) -> Step:
+        x = torch.tensor(normal(rng, *(shape or (N,)))).to(getattr(torch, dtype))
+        return lambda: (f(torch, x),)
+
+    return program
+
+
+def both(f: Callable[..., Any], *shape: int) -> Program:
+    """Return the program that computes ``f(torch, x)`` and pulls ones back."""
+
+    def program(torch: Any, rng: np.random.Generator) -> Step:
+        x = torch.tensor(normal(rng, *(shape or (N,))), requires_grad=True)
+        with torch.no_grad():
+            ones = torch.ones_like(f(torch, x))
+
+        def step() -> tuple:
+            x.grad = None
+            y = f(torch, x)
+            y.backward(ones)
+            return y, x.grad
+
+        return step
+
+    return program
+
+
+def indexed(f: Callable[..., Any], backward: bool, *shape: int, size: int = N) -> Program:
+    """Return the program of ``f(torch, x, i)`` with as many indices into `x`'s first axis."""
+
+    def program(torch: Any, rng: np.random.Generator) -> Step:
+        shaped = shape or (N,)
+        x = torch.tensor(normal(rng, *shaped), requires_grad=backward)
+        i = torch.tensor(rng.integers(0, shaped[0], size))
+        if not backward:
+            return lambda: (f(torch, x, i),)
+        ones = torch.ones_like(f(torch, x, i).detach())
+
+        def step() -> tuple:
+            x.grad = None
+            y = f(torch, x, i)
+            y.backward(ones)
+            return y, x.grad
+
+        return step
+
+    return program
+
+
+def scattered(torch: Any, rng: np.random.Generator) -> Step:
+    x, i = torch.tensor(normal(rng, N)), torch.tensor(rng.integers(0, 1000, N))
+    blank = torch.zeros(1000)
+    return lambda: (blank.scatter_add(0, i, x),)
+
+
+def spread(torch: Any, rng: np.random.Generator) -> Step:
+    x, i = torch.tensor(normal(rng, 1000, 1000)), torch.tensor(rng.integers(0, 1000, (1000, 1000)))
+    blank = torch.zeros(1000, 1000)
+    return lambda: (blank.scatter_add(1, i, x),)
+
+
+def drawn(torch: Any, rng: np.random.Generator) -> Step:
+    """Draw: the two libraries' numbers differ, so that only their count is compared."""
+
+    def step() -> tuple:
+        return (torch.randn(N).isfinite().sum(),)
+
+    return step
+
+
+SQUARE = (1000, 1000)
+PROGRAMS: dict[str, Program] = {
+    "x**3": forward(lambda torch, x: x**3),
+    "x**3 and back": both(lambda torch, x: x**3),
+    "x**0.5 of x*x": forward(lambda torch, x: (x * x) ** 0.5),
+    "x**-2": forward(lambda torch, x: x**-2),
+    "half * half": forward(lambda torch, x: x * x, dtype="float16"),
+    "half + half": forward(lambda torch, x: x + x, dtype="float16"),
+    "prod(1)": forward(lambda torch, x: (1 + x / 1000).prod(1), *SQUARE),
+    "prod(1) and back": both(lambda torch, x: (1 + x / 1000).prod(1), *SQUARE),
+    "cummax(0)": forward(lambda torch, x: x.cummax(0).values),
+    "cummax(1)": forward(lambda torch, x: x.cummax(1).values, *SQUARE),
+    "scatter_add to 1,000": scattered,
+    "scatter_add in rows": spread,
+    "x[i]": indexed(lambda torch, x, i: x[i], False),
+    "x[i] and back": indexed(lambda torch, x, i: x[i], True),
+    "rows x[i]": indexed(lambda torch, x, i: x[i], False, 1000, 100, size=10_000),
+    "rows x[i] and back": indexed(lambda torch, x, i: x[i], True, 1000, 100, size=10_000),
+    "median()": forward(lambda torch, x: x.median()),
+    "median(1)": forward(lambda torch, x: x.median(1).values, *SQUARE),
+    "kthvalue(1000)": forward(lambda torch, x: x.kthvalue(1000).values),
+    "kthvalue(100, 1)": forward(lambda torch, x: x.kthvalue(100, 1).values, *SQUARE),
+    "randn": drawn,
+    "x * (1 - x) and back": both(lambda torch, x: x * (1 - x)),
+    "tanh and back": both(lambda torch, x: torch.tanh(x)),
+    "sigmoid and back": both(lambda torch, x: torch.sigmoid(x)),
+}
