@@ -61,8 +61,9 @@ def parameters(f: object) -> str:
 def stub() -> str:
     """Return the text of the stub."""
     lines = []
+    typed = {name for cls in Tensor.__mro__[1:-1] for name in vars(cls)}  # in the classes that Tensor is made of
     for name, value in sorted(vars(Tensor).items()):
-        if declared_here(value) or name in Tensor.__slots__ or (name in vars(object) and name not in COMPARISONS):
+        if declared_here(value) or name in typed or (name in vars(object) and name not in COMPARISONS):
             continue
         if name in ("__annotations__", "__slots__", "__module__", "_level", "_kind", "__array_priority__"):
             continue

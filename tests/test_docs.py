@@ -19,12 +19,12 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/
 
 @pytest.fixture(autouse=True)
 def declarations_end_with_the_page():
-    ops, functions, methods = dict(TABLE), dict(FUNCTIONS), set(vars(Tensor))
+    ops, functions, methods = dict(TABLE), dict(FUNCTIONS), set(dir(Tensor))
     yield
     for table, before in ((TABLE, ops), (FUNCTIONS, functions)):
         for name in set(table) - set(before):
             del table[name]
-    for name in set(vars(Tensor)) - methods:
+    for name in set(dir(Tensor)) - methods:
         delattr(Tensor, name)
 
 

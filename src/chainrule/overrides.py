@@ -227,7 +227,7 @@ def _property_asker(name: str, kind: str, inner: Callable) -> Callable:
         if state.modes or (state.subclasses and args[0].__class__ not in _PLAIN):
             found = _asked(_relevant(args)) if state.subclasses else []
             if found or state.modes:
-                func = getattr(Tensor.__dict__[name], kind)
+                func = getattr(getattr(Tensor, name), kind)
                 result = _ask(func, found, args, kwargs)
                 if result is NotImplemented:
                     raise _nobody(func, found)
@@ -323,6 +323,11 @@ def _declared(function: adapt.Function) -> None:
         _look_method(f"{function.name}_", getattr(Tensor, f"{function.name}_"), set())
 
 
+def _attributes() -> dict[str, Any]:
+    """Return the methods and properties of Tensor, of its own class and of those that it is made of."""
+    return {name: value for cls in reversed(Tensor.__mro__) if cls is not object for name, value in vars(cls).items()}
+
+
 def _enable() -> None:
     """Have all public functions look for overrides."""
     functions: dict[Any, tuple] = {}
@@ -340,7 +345,7 @@ def _enable() -> None:
         functions.setdefault(function.call, (import_module("chainrule"), function.name))
     chosen = [
         (name, value)
-        for name, value in list(vars(Tensor).items())
+        for name, value in _attributes().items()
         if (isinstance(value, property) or value.__class__ is FunctionType)
         and name not in _METHODS_IGNORED
         and (not name.startswith("_") or name in _PRIVATE or name.endswith("__"))

@@ -14,7 +14,7 @@ from chainrule.autograd.gradcheck import (
     get_numerical_jacobian_wrt_specific_input,
 )
 from chainrule.core.op.declaration import TABLE, bilinear, linear, op
-from chainrule.core.tensor.tensor import innermost
+from chainrule.core.tensor.value import innermost
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.shaping.shape import reshape
 from chainrule.testing.case import tensor_of

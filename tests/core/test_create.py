@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.tensor.tensor import innermost
+from chainrule.core.tensor.value import innermost
 
 NAN = float("nan")
 # Each is evaluated with L = chainrule and L = torch.

@@ -11,7 +11,8 @@ from chainrule.autograd.comparison import Comparison, as_tuple, is_moving
 from chainrule.autograd.functional import mapped
 from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.reverse import grad
-from chainrule.core.tensor.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import innermost
 
 _BATCH_FAILED = (
     "gradcheck or gradgradcheck failed while testing batched gradient computation: the derivatives along two directions at "

@@ -8,7 +8,8 @@ import numpy as np
 
 from chainrule.core.graph.nodes import AccumulateGrad, Node, engine_node
 from chainrule.core.record.saved import output_edge
-from chainrule.core.tensor.tensor import Tensor, disabled_torch_function, wrap, wrap_at
+from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
+from chainrule.core.tensor.value import disabled_torch_function
 from chainrule.transforms.batch import Batched
 
 

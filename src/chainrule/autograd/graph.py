@@ -10,7 +10,8 @@ from chainrule.autograd.multi_grad import register_multi_grad_hook
 from chainrule.autograd.mutation import allow_mutation_on_saved_tensors
 from chainrule.autograd.saved_tensors import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from chainrule.core.graph.nodes import Node as _Node
-from chainrule.core.tensor.tensor import Tensor, version_of
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import version_of
 
 __all__ = [
     "GradientEdge",

@@ -7,7 +7,8 @@ from weakref import WeakSet
 
 from chainrule.autograd.saved_tensors import saved_tensors_hooks
 from chainrule.core.mode.grad_mode import back, modes, switch
-from chainrule.core.tensor.tensor import Tensor, version_of
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import version_of
 
 
 class _Kept:

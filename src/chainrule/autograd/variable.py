@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from chainrule.core.tensor.tensor import Tensor, check_differentiable
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import check_differentiable
 from chainrule.transforms.hooks import queue_callback
 
 __all__ = ["Variable"]

@@ -14,7 +14,8 @@ import numpy as np
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.device import CPU
 from chainrule.core.tensor.device import device as as_device
-from chainrule.core.tensor.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import innermost
 
 __all__ = ["Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 

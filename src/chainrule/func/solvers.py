@@ -9,7 +9,8 @@ from math import prod
 
 import numpy as np
 
-from chainrule.core.tensor.tensor import Tensor, array_of, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of
 from chainrule.functions.interop.info import finfo
 
 DENSE = 128  # unknowns up to which a matrix is formed: n products of a matrix-free operator against some dozens

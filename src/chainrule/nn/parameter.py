@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.tensor.tensor import Tensor, array_of, check_differentiable, disabled_torch_function, marked_as, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, check_differentiable, disabled_torch_function, marked_as
 
 __all__ = ["Buffer", "Parameter"]
 

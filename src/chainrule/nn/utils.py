@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.tensor.tensor import Tensor, array_of, version_of, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.write.inplace import about_to_write
 from chainrule.functions.shaping.join import cat
 

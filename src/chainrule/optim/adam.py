@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor.tensor import Tensor, array_of
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import array_of
 from chainrule.optim.optimizer import Optimizer, Scratch, blocks, check_lr, flat, number, refuse, written, zero_step, zeros_for
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")

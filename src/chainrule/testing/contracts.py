@@ -8,7 +8,8 @@ import numpy as np
 
 from chainrule import autograd
 from chainrule.core.graph.nodes import PORT
-from chainrule.core.tensor.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import innermost
 from chainrule.testing.case import Case, is_floating, like
 from chainrule.testing.compare import gap
 from chainrule.testing.derive import at_of, payload, pulled

@@ -11,7 +11,8 @@ import numpy as np
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.tensor.tensor import OWN, Meta, Tensor, allowed_grad_dtype, meta_of, version_of, wrap, wrap_at
+from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
+from chainrule.core.tensor.value import OWN, Meta, allowed_grad_dtype, meta_of, version_of
 
 ndarray = np.ndarray
 _accumulating = threading.Lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf

@@ -20,7 +20,8 @@ from chainrule.core.op.batching import Batch, looped, reshaped
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
 from chainrule.core.record.plans import link_view, shape_of
 from chainrule.core.tensor.shape import Size
-from chainrule.core.tensor.tensor import Tensor, root_of, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import root_of
 from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.carried import Carried
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.graph.nodes import AccumulateGrad
-from chainrule.core.tensor.tensor import Tensor, disabled_torch_function
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import disabled_torch_function
 
 
 class Carried(Tensor):

@@ -21,7 +21,8 @@ from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.op.declaration import BILINEAR, IN, LINEAR, OUT, TABLE, Op
 from chainrule.core.record.plans import is_inexact, link_view
-from chainrule.core.tensor.tensor import Tensor, disabled_torch_function, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import disabled_torch_function
 from chainrule.transforms.forward import jvp_of, zeros_like
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import TABLE, Op
-from chainrule.core.tensor.tensor import Tensor, version_of, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import version_of
 
 
 class CheckpointPolicy(enum.Enum):

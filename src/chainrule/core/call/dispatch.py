@@ -19,7 +19,8 @@ from chainrule.core.record.plans import finish, shape_of
 from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor import shape as shapes_
 from chainrule.core.tensor.subclass import overrides
-from chainrule.core.tensor.tensor import Tensor, Tracked, array_of, numpy_dtype, wrap
+from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
+from chainrule.core.tensor.value import array_of, numpy_dtype
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128

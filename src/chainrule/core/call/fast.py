@@ -20,7 +20,8 @@ from chainrule.core.graph.nodes import LEAF, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, IN, OUT, Op
 from chainrule.core.record.plans import finish, plan_for, refuse_inference
-from chainrule.core.tensor.tensor import Tensor, Tracked, array_of, marked_as, version_of
+from chainrule.core.tensor.tensor import Tensor, Tracked
+from chainrule.core.tensor.value import array_of, marked_as, version_of
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128

@@ -18,7 +18,8 @@ from chainrule.core.graph.nodes import LEAF, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import IN, OUT, Op
 from chainrule.core.record.plans import plan_for, refuse_inference
-from chainrule.core.tensor.tensor import Tensor, Tracked, version_of
+from chainrule.core.tensor.tensor import Tensor, Tracked
+from chainrule.core.tensor.value import version_of
 
 ndarray = np.ndarray
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)

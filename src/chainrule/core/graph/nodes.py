@@ -14,7 +14,6 @@ from typing import Any
 from weakref import ref
 
 from chainrule.core.graph.handle import RemovableHandle, register
-from chainrule.core.tensor.device import CPU
 
 new = object.__new__
 next_id = count(1).__next__  # nodes are numbered in the order they are made: a parent's id is below its results'
@@ -214,19 +213,7 @@ class AccumulateGrad(Node):
 
     @property
     def _input_metadata(self) -> tuple:
-        return (InputMetadata(self.variable.shape, self.variable.dtype, self.variable._level),)
-
-
-class InputMetadata:
-    """What is known of one result of a node."""
-
-    __slots__ = ("dtype", "level", "shape")
-
-    def __init__(self, shape: tuple, dtype: Any, level: int):
-        self.shape, self.dtype, self.level = shape, dtype, level
-
-    device = CPU
-    is_nested_tensor = is_cpp_nested_tensor = False
+        return (self.variable._described(),)
 
 
 USER_CODE: list = []  # holds something once a pass may call the user's code: hooks, custom functions, packed values
@@ -268,22 +255,10 @@ class Dressed(Node):
     """A node that a user has looked at: what it saved can be read under PyTorch's names.
 
     A class of its own, because a `__getattr__` would keep CPython from specialising the loads of all attributes of nodes,
-    which cost a pass a fifth of its time.
+    which cost a pass a fifth of its time. ``core.record.inspection`` gives it its `__getattr__`.
     """
 
     __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(("_saved_", "_raw_saved_")):
-            from chainrule.core.record.inspection import saved_attribute
-
-            return saved_attribute(self, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __dir__(self) -> list[str]:
-        from chainrule.core.record.inspection import saved_names
-
-        return [*super().__dir__(), *saved_names(self)]
 
 
 _dressed: dict[str, type[Node]] = {}
@@ -345,7 +320,8 @@ class Version:
     def __init__(self) -> None:
         self.count = 0
         self.stamp = 0
-        self.frozen = False  # whether some member's history depends on whether the memory was written to (`views.refuse`)
+        # Called at each write, where some member's history depends on whether the memory was written to (`views.refuse`).
+        self.frozen: Callable[[Version], None] | None = None
         self.history: tuple = ()
         self.members: set = set()  # weak references to the differentiable views (and their base) on this memory
 
@@ -354,10 +330,8 @@ class Version:
         self.count += 1
         self.stamp = next_id()
         self.history = (*self.history[-15:], self.stamp)
-        if self.frozen:
-            from chainrule.core.write.views import refuse
-
-            refuse(self)
+        if self.frozen is not None:
+            self.frozen(self)
 
     def at(self, node_id: int) -> int:
         """Return the version that a node of this id saw (exact for the last 16 writes)."""

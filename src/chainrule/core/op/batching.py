@@ -20,7 +20,8 @@ import numpy as np
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.record.plans import shape_of
-from chainrule.core.tensor.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import innermost
 
 if TYPE_CHECKING:
     from chainrule.core.op.declaration import Op

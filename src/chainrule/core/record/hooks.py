@@ -13,7 +13,8 @@ from weakref import ref
 from chainrule.core.graph.handle import RemovableHandle, register
 from chainrule.core.graph.nodes import AccumulateGrad, Hooks, LeafHooks, engine_node, expect_user_code, hooks_of
 from chainrule.core.record.saved import edge_to
-from chainrule.core.tensor.tensor import Meta, Tensor, meta_of
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import Meta, meta_of
 
 
 def accumulator(self: Tensor) -> AccumulateGrad:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.graph.nodes import Node, freed_error
+from chainrule.core.graph.nodes import Dressed, Node, freed_error
 from chainrule.core.op.declaration import IN, OUT, SHAPE, Op
 from chainrule.core.record.plans import reveal_output, unpacked_output
 from chainrule.core.record.saved import PACKED, SavedTensor, edge_to, of_node, unpack
@@ -107,3 +107,17 @@ def _output(node: Node, raw: bool) -> Any:
     if kept.__class__ is tuple:
         return tuple([of_node(k, node) for k in kept])
     return of_node(kept, node)
+
+
+def _getattr(node: Any, name: str) -> Any:
+    if name.startswith(("_saved_", "_raw_saved_")):
+        return saved_attribute(node, name)
+    raise AttributeError(f"{type(node).__name__!r} object has no attribute {name!r}")
+
+
+def _dir(node: Any) -> list[str]:
+    return [*object.__dir__(node), *saved_names(node)]
+
+
+Dressed.__getattr__ = _getattr  # type: ignore[attr-defined]
+Dressed.__dir__ = _dir  # type: ignore[assignment]

@@ -17,7 +17,8 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.record.saved import PACKED, pack, pack_constant, pack_output
 from chainrule.core.record.unpacking import REVEALED, Versions, all_held, held, held_out, revive
-from chainrule.core.tensor.tensor import Tensor, marked_as, version_of, wrap_at
+from chainrule.core.tensor.tensor import Tensor, wrap_at
+from chainrule.core.tensor.value import marked_as, version_of
 
 ndarray = np.ndarray
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.tensor import Tensor, innermost, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import innermost
 
 __all__ = ["get_printoptions", "printoptions", "set_printoptions"]
 
@@ -273,3 +274,6 @@ def _wrapped(t: Tensor, below: Any, tangent: Any) -> str:
     if tangent is not None:
         text = f"{text[:-1]}, tangent=\n{textwrap.indent(_text(tangent), '    ')}\n"
     return text + ")"
+
+
+Tensor.__repr__ = tensor_text  # type: ignore[assignment]

@@ -14,7 +14,8 @@ from weakref import ref
 
 from chainrule.core.graph.nodes import new
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.tensor.tensor import Tensor, array_of, disabled_torch_function, marked_as, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, disabled_torch_function, marked_as
 
 
 class State:

@@ -17,7 +17,8 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.batching import Batch, EachView, per_example
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.record.plans import make_node
-from chainrule.core.tensor.tensor import Tensor, array_of, keep_gradient, meta_of, root_of, version_of, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, keep_gradient, meta_of, root_of, version_of
 
 Chain = tuple[tuple[Any, dict, int | None, tuple], ...]
 AMBIGUOUS = (
@@ -195,7 +196,7 @@ def freeze(view: Tensor) -> None:
     """Note that a view was made while nothing is recorded: it requires grad where its base does, but no gradient passes it."""
     m = modes()
     meta_of(view).frozen = "inference" if m.inference else "no_grad"
-    view._ver.frozen = True  # type: ignore[union-attr]
+    view._ver.frozen = refuse  # type: ignore[union-attr]
     if not view._level and view._node is None and root_of(view).requires_grad:
         view._node = nowhere(view)
 
@@ -214,7 +215,7 @@ def follow_base(base: Tensor) -> None:
             continue
         if base._node is not None and t._node is None and t.dtype.category >= 2:
             t._node = nowhere(t)
-            t._ver.frozen = True  # type: ignore[union-attr]
+            t._ver.frozen = refuse  # type: ignore[union-attr]
         elif base._node is None and (t._node.__class__ is Refused or is_nowhere(t)):
             t._node = None
 
@@ -228,7 +229,7 @@ def loosen(base: Tensor) -> None:
     """Note that a base with live views was detached: they keep their history until the memory is next written to."""
     follow_base(base)
     if base._ver is not None and views_of(base):
-        base._ver.frozen = True
+        base._ver.frozen = refuse
 
 
 def refuse(version: Version) -> None:
@@ -284,3 +285,7 @@ def forbidden(view: Tensor, indirect: bool = False) -> RuntimeError | None:
     else:
         text = f"{name} and {doing} modified inplace."
     return RuntimeError(text + BECAUSE[kind])
+
+
+Tensor._current = current  # type: ignore[assignment]
+Tensor._follow_base = follow_base  # type: ignore[assignment]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.call.fast import make_public
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor.tensor import Tensor, innermost
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import innermost
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.comparison import compare as ops
 

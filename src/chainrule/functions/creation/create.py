@@ -19,7 +19,8 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.device import CPU
 from chainrule.core.tensor.device import device as as_device
-from chainrule.core.tensor.tensor import Tensor, check_differentiable, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import check_differentiable
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
 

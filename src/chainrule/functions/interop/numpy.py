@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor.tensor import Tensor, array_of, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of
 from chainrule.functions.creation.create import check_device
 
 __all__ = ["from_dlpack"]

@@ -13,7 +13,8 @@ from chainrule.core.mode.grad_mode import Mapped, modes
 from chainrule.core.op.batching import per_example
 from chainrule.core.op.declaration import GENERAL, Backend, Op
 from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.tensor import Tensor, innermost, is_batched_at, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import innermost, is_batched_at
 from chainrule.ops.shaping.shape import detach
 
 # -- draws -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import numpy as np
 
 from chainrule.core.generator import Generator
 from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.tensor import Tensor, innermost
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import innermost
 from chainrule.core.write.inplace import assign
 from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, rng_of
 from chainrule.ops.comparison.compare import lt

@@ -13,7 +13,8 @@ from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.record.plans import edge_of, is_inexact, refuse_inference
 from chainrule.core.record.saved import pack, pack_output
-from chainrule.core.tensor.tensor import Tensor, Tracked, meta_of, take, version_of, wrap, wrap_at
+from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
+from chainrule.core.tensor.value import meta_of, take, version_of
 from chainrule.core.write.inplace import adopt
 from chainrule.transforms.custom.context import BackwardCFunction, lowered, mapped, open_node, raised, take_requests, unbox
 from chainrule.transforms.custom.pull import PULL_ALL

@@ -1,0 +1,131 @@
+"""How a tensor lies in memory: shape, element type, strides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.tensor import dtype as dtypes
+from chainrule.core.tensor.device import CPU, device
+from chainrule.core.tensor.dtype import COMPLEX, FLOAT, dtype
+from chainrule.core.tensor.shape import Size, axis_index
+from chainrule.core.tensor.value import Value, array_of, innermost
+
+ndarray = np.ndarray
+
+
+class Layout(Value):
+    """A tensor's shape and dtype, and where its elements lie."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> Size:
+        """Sizes of the axes."""
+        return Size(self._data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim
+
+    @property
+    def dtype(self) -> dtype:
+        """Element type."""
+        found = self._data.dtype
+        return found if found.__class__ is dtype else dtypes.of(found)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    @property
+    def device(self) -> device:
+        """Where the values live: always the CPU."""
+        return CPU
+
+    @property
+    def is_cuda(self) -> bool:
+        """False: chainrule computes on the CPU."""
+        return False
+
+    @property
+    def is_sparse(self) -> bool:
+        """False: tensors are dense."""
+        return False
+
+    @property
+    def layout(self) -> str:
+        """``"strided"``: tensors are dense."""
+        return "strided"
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the size of one axis."""
+        if dim is None:
+            return self.shape
+        if not self.ndim:
+            raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        return self._data.shape[axis_index(dim, self.ndim)]
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return self._data.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return Size(self._data.shape).numel()
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Return the bytes of one element."""
+        return self.dtype.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Return the step in elements along each axis, or along one."""
+        if isinstance(self._data, Layout):
+            return self._data.stride(dim)
+        data = self._data
+        steps = tuple(s // data.itemsize for s in data.strides)
+        return steps if dim is None else steps[dim]
+
+    def storage_offset(self) -> int:
+        """Return the elements between the start of the memory and this tensor's first element."""
+        data = innermost(self)
+        root = data
+        while isinstance(root.base, ndarray):
+            root = root.base
+        start = data.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return start // data.itemsize
+
+    def data_ptr(self) -> int:
+        """Return the address of the first element."""
+        return array_of(self).__array_interface__["data"][0]
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Tell whether the elements lie in C order without gaps."""
+        data = self._data
+        if isinstance(data, Layout):
+            return data.is_contiguous(memory_format)
+        return data.__class__ is not ndarray or data.flags.c_contiguous
+
+    def is_floating_point(self) -> bool:
+        """Tell whether the dtype is real floating point."""
+        return self.dtype.category == FLOAT
+
+    def is_complex(self) -> bool:
+        """Tell whether the dtype is complex."""
+        return self.dtype.category == COMPLEX
+
+    def is_signed(self) -> bool:
+        """Tell whether the dtype has negative values."""
+        return self.dtype.is_signed

@@ -1,0 +1,192 @@
+"""What a value of any level is, without its methods: its slots, and what can be asked of it from outside.
+
+A tensor of level 0 holds a NumPy array or scalar; tensors of higher levels (one class per kind of transform) hold the value of
+the level below. The classes all have this layout, so that a write in place can make a plain tensor a value of a transform.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from chainrule.core.graph.nodes import LEAF_EDGE, Port, Version, hooks_of
+from chainrule.core.mode.state import Mark
+from chainrule.core.tensor.dtype import FLOAT, dtype
+
+ndarray = np.ndarray
+
+
+OWN: Any = "its own"
+
+
+class Meta:
+    """What few tensors have: a gradient, hooks, marks."""
+
+    grad: Any = None  # a tensor; or its payload, until someone asks for it
+    grad_dtype: Any = OWN  # the dtype that a leaf's gradient has; None for any
+    retains = False
+    inference = False
+    made = 0  # the level of the transform inside which the tensor was made
+    frozen: str | None = None  # why this view may not be written to in place, if so
+    name: str | None = None
+    tangent: Any = None  # on a dual that make_dual made: the tensor that it was given
+    hooks: OrderedDict | None = None  # on a leaf: called with the gradient that arrives
+    after: OrderedDict | None = None  # on a leaf: called with the leaf when its gradient is accumulated
+    accumulator: Any = None  # a weak reference to the leaf's `AccumulateGrad`
+
+
+def disabled_torch_function(func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    """Call a function as it is: the ``__torch_function__`` of classes that take no part in the protocol."""
+    return func(*args, **(kwargs or {}))
+
+
+class Value:
+    """The slots that tensors of all levels share.
+
+    Attributes
+    ----------
+    _data
+        The payload: a NumPy array or scalar, or the value of the level below.
+    _node
+        The edge to what made the value: a `Node`, a `Port`, `LEAF`, or None where it does not require grad.
+    _ver, _view
+        The version counter of its memory, made at first need; the (parent, op, params, output number) that it is a view of.
+    _meta
+        A `Meta` of its own, a `Mark` that it shares, or None.
+    _lv, _tangent
+        Its level, and what else its transform keeps: unset in plain tensors.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
+    _level = 0
+    _kind = LEAF_EDGE
+    _unreadable: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise, or None
+
+    _data: Any
+    _node: Any
+    _ver: Version | None
+    _view: tuple | None
+    _meta: Any
+    _lv: int
+    _tangent: Any
+    _wrap: Callable  # makes a tensor of a payload: `core.tensor.tensor.wrap`
+
+
+def marked_as(t: Any, source: Any) -> Any:
+    """Return a tensor, made an inference tensor or a normal one as the tensor whose memory it shares."""
+    if t._meta is not source._meta and t.is_inference() is not source.is_inference():
+        meta_of(t).inference = source.is_inference()
+    return t
+
+
+def meta_of(t: Any) -> Meta:
+    """Return the tensor's own `Meta`, made at first need."""
+    mark = t._meta
+    if mark.__class__ is not Meta:
+        t._meta = Meta()
+        if mark.__class__ is Mark:
+            t._meta.inference, t._meta.made = mark.inference, mark.made
+    return t._meta
+
+
+def has_views(t: Any) -> bool:
+    """Tell whether a tensor is a view, or has views that are alive."""
+    return t._view is not None or (t._ver is not None and bool(t._ver.members))
+
+
+def root_of(t: Any) -> Any:
+    """Return the base that a view is a view of; the tensor itself if it is none."""
+    while t._view is not None:
+        t = t._view[0]
+    return t
+
+
+def version_of(t: Any) -> Version:
+    """Return the tensor's version counter, made at first need."""
+    if t._ver is None:
+        t._ver = Version()
+    return t._ver
+
+
+def array_of(t: Any) -> np.ndarray:
+    """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
+    if t._unreadable is not None:
+        raise t._unreadable("read")
+    data = t._data
+    if data.__class__ is ndarray:
+        return data
+    if isinstance(data, Value):
+        return array_of(data)
+    t._data = data = np.array(data)
+    return data
+
+
+def take(target: Any, value: Any) -> None:
+    """Give a tensor the level, payloads and history of another; its identity, version and place among views stay."""
+    level = value._level
+    if level != target._level:
+        target.__class__ = value.__class__
+        if level:
+            target._lv = level  # type: ignore[attr-defined]
+    target._data, target._node = value._data, value._node
+    if hasattr(value, "_tangent"):
+        target._tangent = value._tangent  # type: ignore[attr-defined]
+    elif hasattr(target, "_tangent"):
+        del target._tangent
+
+
+def innermost(t: Any, use: str = "read") -> Any:
+    """Return the NumPy array or scalar at the bottom of a value of any level.
+
+    Raises
+    ------
+    RuntimeError
+        If the value is not one array's: it has many examples', or none yet. `use` says what is done with it: "item", "bool",
+        "read", or "check", for which the values of all examples at once will do.
+    """
+    while isinstance(t, Value):
+        if t._unreadable is not None:
+            error = t._unreadable(use)
+            if error is not None:
+                raise error
+        t = t._data
+    return t
+
+
+def is_batched_at(t: Any, level: int) -> bool:
+    """Tell whether a value has a number for each example of the `vmap` of a level."""
+    while isinstance(t, Value):
+        if t._level == level and t._unreadable is not None:
+            return True
+        t = t._data
+    return False
+
+
+def numpy_dtype(t: Any) -> np.dtype:
+    """Return the NumPy dtype at the bottom of a value of any level."""
+    while isinstance(t, Value):
+        t = t._data
+    return t.dtype
+
+
+def check_differentiable(d: dtype) -> None:
+    """Raise PyTorch's error for a dtype that cannot require gradients."""
+    if d.category < FLOAT:
+        raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients, not {d}")
+
+
+def allowed_grad_dtype(t: Any) -> dtype | None:
+    """Return the dtype that a tensor's gradient must have; None for any."""
+    found = t._meta.grad_dtype if t._meta.__class__ is Meta else OWN
+    return t.dtype if found is OWN else found
+
+
+def keep_gradient(edge: Any, tensor: ref) -> None:
+    """Have the pass store the gradient it finds at `edge` in the tensor."""
+    node, index = (edge.node, edge.index) if edge.__class__ is Port else (edge, 0)
+    hooks = hooks_of(node)
+    hooks.retains = (*hooks.retains, (index, tensor))
