@@ -64,7 +64,7 @@ class Plan:
     lone : int or None
         The one differentiated input, if there is just one.
     saves : tuple of bool
-        Which inputs are saved.
+        Which inputs are saved; of a variadic op's, which have one plan for any number of them, whether all are.
     saves_out, keeps, wants_shapes : bool
         Whether the result is saved; anything at all; the shapes of the inputs.
     pull : callable
@@ -74,16 +74,15 @@ class Plan:
     __slots__ = ("conjugate", "keeps", "lone", "op", "pull", "saves", "saves_out", "single", "steps", "wants_shapes")
 
     def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
-        rules = [op.rules[0]] * len(mask) if op.variadic else op.rules
-        used = [rule for rule, on in zip(rules, mask, strict=True) if on and rule is not None]
+        used = [rule for rule, on in zip(op.rules, mask, strict=True) if on and rule is not None]
         self.op = op
         self.single = op.kind == ELEMENTWISE and len(mask) == 1 and not op.variadic
-        self.saves = tuple(any(r.uses(IN, 0 if op.variadic else i) for r in used) for i in range(len(mask)))
+        self.saves = tuple(any(r.uses(IN, i) for r in used) for i in range(len(mask)))
         self.saves_out = any(r.uses(OUT) for r in used)
         self.keeps = self.saves_out or any(self.saves)
         self.wants_shapes = op.kind == ELEMENTWISE or any(kind is SHAPE for r in used for kind, _ in r.sources)
-        self.steps = tuple((i, r) for i, r in enumerate(rules) if mask[i] and r is not None)
-        self.lone = mask.index(True) if mask.count(True) == 1 else None
+        self.steps = tuple((i, r) for i, r in enumerate(op.rules) if mask[i] and r is not None)
+        self.lone = mask.index(True) if mask.count(True) == 1 and not op.variadic else None
         self.conjugate = conjugate
         conjugate = conjugate and op.kind != GENERAL and not op.real_linear
         if op.variadic:
@@ -103,11 +102,15 @@ class Plan:
 
 
 def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
-    """Return the op's plan for the inputs that require grad; `conjugate` for complex results."""
-    key = (mask, conjugate)
+    """Return the op's plan for the inputs that require grad; `conjugate` for complex results.
+
+    A variadic op has one for any of them: its one rule gives all cotangents, and a plan for each number of inputs and each
+    choice among them would cost that number squared, and stay.
+    """
+    key = (None if op.variadic else mask, conjugate)
     plan = op.plans.get(key)
     if plan is None:
-        plan = op.plans[key] = Plan(op, mask, conjugate)
+        plan = op.plans[key] = Plan(op, (True,) if op.variadic else mask, conjugate)
     return plan
 
 
@@ -266,7 +269,8 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Nod
     node.edge = edges[0] if plan.single else edges
     node.params = params
     node.hooks = node.out = node.version = node.shapes = None
-    saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
+    saves = plan.saves * len(args) if op.variadic else plan.saves
+    saved = tuple([a if keep else None for a, keep in zip(args, saves, strict=True)])
     if not modes().floor:
         refuse_inference(saved)
     # Only `None` itself means freed: a single op that saves its result alone says so with an empty tuple.
