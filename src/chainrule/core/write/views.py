@@ -195,10 +195,15 @@ CUT_OFF = (*FROZEN, "function")  # a write to the base leaves these without a hi
 def freeze(view: Tensor) -> None:
     """Note that a view was made while nothing is recorded: it requires grad where its base does, but no gradient passes it."""
     m = modes()
-    meta_of(view).frozen = "inference" if m.inference else "no_grad"
-    view._ver.frozen = refuse  # type: ignore[union-attr]
+    cut_off(view, "inference" if m.inference else "no_grad")
     if not view._level and view._node is None and root_of(view).requires_grad:
         view._node = nowhere(view)
+
+
+def cut_off(view: Tensor, why: str) -> None:
+    """Note that a write through a view, or to its base, leaves it without a history that is its own; `why` is in `CUT_OFF`."""
+    meta_of(view).frozen = why
+    view._ver.frozen = refuse  # type: ignore[union-attr]
 
 
 def nowhere(view: Tensor) -> Any:

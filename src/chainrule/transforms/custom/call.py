@@ -14,8 +14,9 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.record.plans import edge_of, is_inexact, refuse_inference
 from chainrule.core.record.saved import pack, pack_output
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
-from chainrule.core.tensor.value import meta_of, take, version_of
+from chainrule.core.tensor.value import take, version_of
 from chainrule.core.write.inplace import adopt
+from chainrule.core.write.views import cut_off
 from chainrule.transforms.custom.context import BackwardCFunction, lowered, mapped, open_node, raised, take_requests, unbox
 from chainrule.transforms.custom.pull import PULL_ALL
 
@@ -243,7 +244,7 @@ def _recorded(ctx: Any, node: Any, args: tuple, raw: tuple, payloads: tuple, sam
         elif tracked:
             o._node = edge
             if o._view is not None:
-                _freeze(o)
+                cut_off(o, "function")
         outs.append(o)
     if node is not None:
         node.outputs = tuple(described)
@@ -297,14 +298,8 @@ def _alias(o: Tensor, payload: Any, level: int, node: Any) -> Tensor:
     made._view = (o, TABLE["view"], {"shape": tuple(o.shape)}, None)
     made._ver.members.add(ref(made, made._ver.members.discard))
     if node is not None:
-        _freeze(made)
+        cut_off(made, "function")  # a write through it, or to its base, would bypass the function's own gradient
     return made
-
-
-def _freeze(view: Tensor) -> None:
-    """Note that a write through this view, or to its base, would bypass the function's own gradient."""
-    meta_of(view).frozen = "function"
-    view._ver.frozen = True  # type: ignore[union-attr]
 
 
 def _save(node: Any, to_save: tuple, raw: tuple, outs: list, same: tuple) -> None:
