@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.core.op.declaration import TABLE, bilinear, elementwise, linear, op
+from chainrule.core.op.results import boolean, broadcasting, first, into_shape, joined, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.ops.pointwise.arithmetic import mul
 from chainrule.ops.pointwise.exponential import exp
@@ -33,7 +34,7 @@ def abs_(x):
 
 
 def reverse(**changes):
-    rules = {"x": lambda g: toy(g), **changes}
+    rules = {"x": lambda g: toy(g), "shape": first, **changes}
     toy = linear("toy_reverse(x)", lambda x: x[::-1].copy(), samples=ROWS, **rules)
     return toy
 
@@ -41,7 +42,7 @@ def reverse(**changes):
 def product(**changes):
     rules = {"x": lambda g, x_shape, y: sum_to(g * y, shape=x_shape), "y": lambda g, x, y_shape: sum_to(g * x, shape=y_shape)}
     samples = lambda: [Sample((2, 3), (2, 3)), Sample((2, 1), (3,))]
-    return bilinear("toy_product(x, y)", np.multiply, samples=samples, **{**rules, **changes})
+    return bilinear("toy_product(x, y)", np.multiply, samples=samples, shape=broadcasting, **{**rules, **changes})
 
 
 def square(**changes):
@@ -51,7 +52,7 @@ def square(**changes):
         "x": lambda g, x: 2 * x * x.conj() * g + x * x * g.conj(),
         **changes,
     }
-    return op("toy_cubic(x)", lambda x: x * x.conj() * x, samples=ROWS, **given)
+    return op("toy_cubic(x)", lambda x: x * x.conj() * x, samples=ROWS, shape=first, dtype=like_first, **given)
 
 
 def scaled(**changes):
@@ -60,6 +61,8 @@ def scaled(**changes):
         "jvp": lambda x_dot, y_dot, x, y, out: (0 if x_dot is None else x_dot * out) + (0 if y_dot is None else exp(x) * y_dot),
         "x": lambda g, out: g * out,
         "y": lambda g, x, y_shape: sum_to(g * exp(x), shape=y_shape),
+        "shape": broadcasting,
+        "dtype": joined,
         **changes,
     }
     return op("toy_scaled(x, y)", lambda x, y: np.exp(x) * y, kinds="f", samples=lambda: [Sample((2, 3), (2, 1))], **given)
@@ -107,7 +110,8 @@ def test_wrong_saved_value_is_caught():
 
 def test_rule_that_returns_a_saved_array_is_caught():
     into_out = lambda g, out: np.multiply(g, out, out=out) if isinstance(out, np.ndarray) else g * out
-    toy = op("toy_exp(x)", np.exp, kinds="f", jvp=lambda x_dot, out: x_dot * out, x=into_out, samples=ROWS)
+    toy = op("toy_exp(x)", np.exp, kinds="f", jvp=lambda x_dot, out: x_dot * out, x=into_out, samples=ROWS, shape=first,
+        dtype=like_first)  # fmt: skip
     is_caught(toy, "toy_exp")
     with pytest.raises(OpError, match=r"'rules return fresh arrays' .* cotangent of x shares memory with result 0"):
         contracts.rules_return_fresh_arrays(cases([toy.op])[0])
@@ -154,10 +158,32 @@ def frozen(x):
     return np.exp(x)
 
 
-def test_wrong_shape_rule_and_reference_are_caught():
-    is_caught(reverse(shape=lambda x: x[::-1]), "shape rule = actual shape")
-    del TABLE["toy_reverse"]
+def test_wrong_reference_is_caught():
     is_caught(reverse(reference=lambda x: x), "value = reference", "result 0")
+
+
+DECLARED = "the result is what the declaration says"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shape": lambda x: x[::-1]}, "result 0: the rule says shape (3, 2) against (2, 3)"),
+        ({"shape": lambda x: [x, x]}, "the rule says 2 results against 1"),
+        ({"shape": None}, "its declaration has no rule for the result's shape: give it shape="),
+        ({"dtype": boolean}, "result 0: the rule says dtype bool against float64"),
+    ],
+)
+def test_wrong_or_absent_rule_of_the_result_is_caught(changes, words):
+    is_caught(reverse(**changes), DECLARED, words)
+
+
+def test_absent_dtype_rule_of_a_general_op_is_caught():
+    is_caught(scaled(dtype=None), DECLARED, "its declaration has no rule for the result's dtype: give it dtype=")
+
+
+def test_wrong_dtype_rule_of_an_elementwise_op_is_caught():
+    is_caught(softsign(dtype="bool"), DECLARED, "result 0: the rule says dtype bool against float64")
 
 
 def test_lost_precision_is_caught():
@@ -165,7 +191,7 @@ def test_lost_precision_is_caught():
 
 
 def test_undeclared_error_is_caught():
-    toy = linear("toy_reshape(x, *, shape)", lambda x, *, shape: x.reshape(shape),
+    toy = linear("toy_reshape(x, *, shape)", lambda x, *, shape: x.reshape(shape), shape=into_shape,
         x=lambda g, x_shape: reshape(g, shape=x_shape),
         samples=lambda: [
             Sample((2, 3), shape=(3, 2)),

@@ -15,11 +15,3 @@ def test_tensors_give_what_arrays_give(case):
 def test_value_is_the_reference():
     for case in cases(kinds="fc"):
         values.value_is_the_reference(case)
-
-
-RULED = [c for c in cases(kinds="bifc") if c.op.shape is not None or c.op.kind == "elementwise"]
-
-
-@pytest.mark.parametrize("case", RULED, ids=repr)
-def test_shape_rule_is_the_actual_shape(case):
-    values.shape_rule_is_the_actual_shape(case)

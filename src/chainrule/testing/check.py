@@ -7,14 +7,14 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, contracts, derivatives, values
+from chainrule.testing import batched, compositions, contracts, declared, derivatives, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
 VALUE_LAWS: tuple[Law, ...] = (
     values.tensors_give_what_arrays_give,
     values.value_is_the_reference,
-    values.shape_rule_is_the_actual_shape,
+    declared.result_is_as_declared,
     batched.vmap_is_a_loop,
 )
 DERIVATIVE_LAWS: tuple[Law, ...] = (

@@ -180,16 +180,16 @@ def promoted(op: Op, args: tuple) -> tuple:
         lifted = [as_tensor(a) for a in lifted]
     if op.check is not None:
         op.check(*lifted)
-    if op.dtype == "free":
+    if op.promotion == "free":
         return tuple(lifted)
     d = common_dtype(lifted)
-    if op.dtype == "float" and d.category < dtypes.FLOAT:
+    if op.promotion == "float" and d.category < dtypes.FLOAT:
         d = dtypes.get_default_dtype()
     if d.category >= dtypes.FLOAT and "bifc"[d.category] not in op.kinds:
         raise NotImplementedError(f"\"{op.name}\" not implemented for '{d.old_name}'")
     if d.numpy.isbuiltin != 1:  # NumPy's own dtypes take Python numbers as weak; ml_dtypes' bfloat16 would widen
         return tuple([cast(a, d) if isinstance(a, Tensor) else d.numpy.type(a) for a in lifted])
-    if d.category == dtypes.INT and op.dtype == "same":
+    if d.category == dtypes.INT and op.promotion == "same":
         return tuple([cast(a, d) if isinstance(a, Tensor) else wrapped(a, d) for a in lifted])
     return tuple([cast(a, d) for a in lifted])
 

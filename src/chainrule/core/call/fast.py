@@ -57,7 +57,7 @@ def make_public(op: Op) -> Callable:
         return run(op, promoted(op, args), params)
 
     one_sided = len(op.inputs) == 2 and op.rules.count(None) == 1
-    if op.params or op.variadic or len(op.inputs) > 2 or op.dtype == "free" or one_sided:
+    if op.params or op.variadic or len(op.inputs) > 2 or op.promotion == "free" or one_sided:
         return slow
     if len(op.inputs) == 1:
         return _unary(op, tracked_unary(op, slow))
@@ -224,7 +224,7 @@ _NOTHING = (None,)  # what a view saves: its rule is a transposed view
 
 def _unary(op: Op, slow: Callable) -> Callable:
     kernel, calm = op.kernel, op.backend.calm
-    keeps_dtype = op.dtype != "bool"
+    keeps_dtype = op.promotion != "bool"
     real_only = "c" not in op.kinds
     costly = op.backend.costly
     rule = op.rules[0]
@@ -303,7 +303,7 @@ _NEITHER: tuple = (None, None)
 
 def _binary(op: Op, slow: Callable) -> Callable:
     kernel, calm = op.kernel, op.backend.calm
-    keeps_dtype = op.dtype != "bool"
+    keeps_dtype = op.promotion != "bool"
     real_only = "c" not in op.kinds
     nondiff = not op.is_differentiable
     numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path

@@ -29,7 +29,7 @@ _NEITHER = (None, None)
 def tracked_unary(op: Op, slow: Callable) -> Callable:
     """Return an elementwise op of one tracked value; `slow` is for all else."""
     kernel, rule, costly = op.kernel, op.rules[0], op.backend.costly
-    if rule is None or op.dtype == "bool":
+    if rule is None or op.promotion == "bool":
         return slow
     saves_x, saves_out = rule.uses(IN, 0), rule.uses(OUT)
     plan: Any = None
@@ -78,7 +78,7 @@ def tracked_unary(op: Op, slow: Callable) -> Callable:
 def tracked_binary(op: Op, slow: Callable) -> Callable:
     """Return an elementwise op of two values, one or both tracked; `slow` is for all else."""
     kernel = op.kernel
-    if None in op.rules or op.dtype == "bool":
+    if None in op.rules or op.promotion == "bool":
         return slow
     plans: list = [None] * 4
 

@@ -226,10 +226,10 @@ def looped(b: Batch, /, *args: Any, **params: Any) -> Any:
 class EachView:
     """A step of a view, for `core.inplace`: taken of the examples of a value with a batch axis in front."""
 
-    __slots__ = ("call", "kernel", "name")
+    __slots__ = ("call", "dtype", "kernel", "name", "shape")
 
     def __init__(self, b: Batch, how: Any):
-        self.name = how.name
+        self.name, self.dtype = how.name, how.dtype
         cls = next(a for a, on in zip(b.given, b.on, strict=True) if on).__class__
 
         def call(x: Any, **params: Any) -> Any:
@@ -238,4 +238,9 @@ class EachView:
             # Where something watches every op, the values of raw payloads are plain tensors.
             return each(lambda o: o._data if isinstance(x, Tensor) else innermost(o._data), how.call(t, **params))
 
+        def shape(given: list, params: dict) -> Any:
+            one = how.shape([given[0][1:]], params)
+            return [(b.size, *s) for s in one] if one.__class__ is list else (b.size, *one)
+
         self.call = self.kernel = call
+        self.shape = shape

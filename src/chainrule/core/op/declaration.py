@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.core.op.raw import raw_copy
+from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joined
 
 ELEMENTWISE, LINEAR, BILINEAR, GENERAL = "elementwise", "linear", "bilinear", "op"
 TABLE: dict[str, Op] = {}
@@ -153,8 +154,12 @@ class Op:
         A linear op whose rule is the adjoint over the reals (conj, real part), so it is used without conjugation.
     kinds : str
         The NumPy kinds that the op computes in: any of "b", "i", "f", "c"; integers count as "f" for "float" ops.
-    dtype : str
-        How an elementwise op's result dtype follows: "same", "float" (integers become the default dtype) or "bool".
+    shape, dtype : Inference or None
+        The result's, from the inputs' and the parameters (see ``core.results``); an elementwise op's shape follows from
+        broadcasting. None only in an op of a user's, which then cannot be traced without values.
+    promotion : str
+        What becomes of an elementwise op's operands: they are brought to one dtype ("same", "bool"), that is to be floating
+        ("float": integers become the default dtype), or left as they are ("free").
     batch : callable or None
         How the op runs with a batch axis in front (see ``core.batching``); an elementwise op needs none.
     check : callable or None
@@ -168,7 +173,7 @@ class Op:
 
     __slots__ = (
         "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "name",
-        "nondiff", "params", "plans", "real_linear", "rules", "shape", "variadic", "view",
+        "nondiff", "params", "plans", "promotion", "real_linear", "rules", "shape", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -186,7 +191,8 @@ class Op:
         view: bool = False,
         real_linear: bool = False,
         nondiff: bool = False,
-        dtype: str = "same",
+        dtype: str | Callable | None = None,
+        promotion: str | None = None,
         kinds: str = "fc",
         check: Callable | None = None,
         batch: Callable | None = None,
@@ -216,8 +222,8 @@ class Op:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
-        self.shape, self.batch = shape, batch
-        self.view, self.dtype, self.kinds = view, dtype, kinds
+        self.view, self.kinds, self.batch = view, kinds, batch
+        self._infer(shape, dtype, promotion)
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.nondiff, self.check = nondiff, check
         if nondiff and (rules or jvp):
@@ -225,6 +231,42 @@ class Op:
         camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
         self._node_name = node or (camel + "0" if camel[-1:].isdigit() else camel)
         self.plans: dict[tuple, Any] = {}
+
+    def _infer(self, shape: Callable | None, dtype: str | Callable | None, promotion: str | None) -> None:
+        """Take the rules of the result's shape and dtype, or derive them from the kind of op."""
+        if self.kind == ELEMENTWISE:
+            shape, dtype = shape or broadcasting, dtype or "same"
+            promotion = promotion or (dtype if dtype.__class__ is str else "same")  # type: ignore[assignment]
+        elif dtype is None and self.kind != GENERAL:
+            dtype = _joining(None if self.variadic else [i for i, rule in enumerate(self.rules) if rule is not None])
+        if dtype.__class__ is str:
+            dtype = PROMOTIONS[dtype]  # type: ignore[index]
+        self.promotion = promotion or "free"
+        self.shape = None if shape is None else Inference(shape, self.params)
+        self.dtype = None if dtype is None else Inference(dtype, self.params)  # type: ignore[arg-type]
+
+    def result(self, shapes: list, dtypes: list, params: dict) -> Any:
+        """Return (shape, NumPy dtype) of the result; a list of them for an op of several results.
+
+        Parameters
+        ----------
+        shapes, dtypes : list
+            Of the inputs, as ``core.results`` describes them.
+        params : dict
+            The static parameters.
+
+        Raises
+        ------
+        TypeError
+            If the declaration does not say.
+        """
+        if self.shape is None or self.dtype is None:
+            lacks = " and ".join([name for name in ("shape", "dtype") if getattr(self, name) is None])
+            raise TypeError(f"{self.name}: its declaration has no rule for the result's {lacks}: give it {lacks.split()[0]}=")
+        shape, dtype = self.shape(shapes, params), self.dtype(dtypes, params)
+        if shape.__class__ is not list:
+            return shape, dtype
+        return list(zip(shape, dtype if dtype.__class__ is list else [dtype] * len(shape), strict=True))
 
     @property
     def kernel(self) -> Callable:
@@ -248,9 +290,16 @@ class Op:
         return f"<{self.kind} {self.name}({', '.join(self.inputs)}{', *, ' if self.params else ''}{', '.join(self.params)})>"
 
 
+def _joining(places: list[int] | None) -> Callable:
+    """Return the dtype rule of a map that is linear in the inputs at some places: NumPy's dtype of them together."""
+    if places is None:
+        return joined
+    return lambda *given: joined(*[given[i] for i in places])
+
+
 _BACKEND = frozenset(("calm", "costly"))
 _ABOUT = frozenset(About.__slots__)
-_OPTIONS = frozenset(("batch", "check", "dtype", "kinds", "node", "nondiff", "real_linear", "shape", "view"))
+_OPTIONS = frozenset(("batch", "check", "dtype", "kinds", "node", "nondiff", "promotion", "real_linear", "shape", "view"))
 
 
 def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:

@@ -53,3 +53,10 @@ def raw_copy(f: Callable, _inside: tuple = ()) -> Callable:
 def in_c_order(x: Any) -> Any:
     """Return an array with its elements in C order, as PyTorch's kernels give most results: itself if they are."""
     return x if x.flags.c_contiguous else np.array(x, order="C")
+
+
+def narrowed(out: Any, x: Any) -> Any:
+    """Return a result in the half precision of the input `x`: what was computed in single, or what numbers made of bfloat16."""
+    if x.dtype.itemsize == 2 and out.dtype is not x.dtype and x.dtype.kind in "fV" and out.dtype.kind == "f":
+        return out.astype(x.dtype)
+    return out

@@ -16,6 +16,7 @@ from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, PORT, Refused, Ver
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.batching import Batch, EachView, per_example
 from chainrule.core.op.declaration import TABLE, linear
+from chainrule.core.op.results import first, like_first
 from chainrule.core.record.plans import make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, keep_gradient, meta_of, root_of, version_of
@@ -72,6 +73,19 @@ def _shown(base: np.ndarray, chain: Chain) -> np.ndarray:
     return base
 
 
+def _shape_shown(base: tuple, *, chain: Chain) -> tuple:
+    for how, params, index, _ in chain:
+        base = how.shape([base], params)
+        base = base if index is None else base[index]
+    return base
+
+
+def _dtype_shown(base: np.dtype, *, chain: Chain) -> np.dtype:
+    for how, params, _, _ in chain:
+        base = how.dtype([base], params)
+    return base
+
+
 def _sent_back(g: Any, chain: Chain) -> Any:
     """Return the cotangent of the base for one of a view."""
     for how, params, index, shape in reversed(chain):
@@ -105,12 +119,13 @@ def _write_examples(b: Batch, base: Any, value: Any, *, chain: Chain) -> Any:
 
 # Both over the reals: a view may show the real parts of a complex base.
 copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
+    shape=first, dtype=like_first,
     batch=_write_examples,
     base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
     value=lambda g, *, chain: follow(g, chain))  # fmt: skip
 
 retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: _shown(base, chain), real_linear=True,
-    node=_retaken_name, batch=per_example(lambda base, *, chain: follow(base, chain)),
+    node=_retaken_name, shape=_shape_shown, dtype=_dtype_shown, batch=per_example(lambda base, *, chain: follow(base, chain)),
     base=lambda g, *, chain: _sent_back(g, chain))  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, along_axis, dynamic, looped, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.results import DYNAMIC, INT64, boolean, by_values, first, int64, one_or_all, second, several, with_index
 from chainrule.core.op.samples import Ints, Sample
 from chainrule.core.tensor.shape import kept
 from chainrule.ops.describe import no_tangent
@@ -85,6 +86,7 @@ def _selecting(find: Callable) -> Callable:
 
 def _declare_selection(name: str, find: Callable, node: str, params: str = "", doc: str = "", **given: Any) -> Callable:
     return op(f"{name}(x, *, axis, keepdims{params})", _selecting(find), kinds="bif", node=node, doc=doc, batch=along_axis,
+        shape=several(one_or_all, 2), dtype=with_index,
         jvp=lambda x_dot, out, x_shape, *, axis, keepdims: _picked(x_dot, out[1], x_shape, axis, keepdims),
         x=lambda g, out, x_shape, *, axis, keepdims: _placed(g[0], out[1], x_shape, axis, keepdims),
         samples=lambda: [
@@ -161,6 +163,16 @@ def _topk(x: Any, *, k: int, axis: int, largest: bool) -> tuple:
     return np.take_along_axis(x, order, axis), order
 
 
+def _both(x: tuple) -> list:
+    return [x, x]
+
+
+def _few(x: tuple, *, k: int, axis: int) -> list:
+    if not x:
+        return _both(() if k else (0,))
+    return _both((*x[:axis], k, *x[axis + 1 :]))
+
+
 def _gathered(x_dot: Any, out: Any, *, axis: int) -> tuple:
     return (gather(x_dot, out[1], axis=axis) if out[1].ndim else x_dot), None
 
@@ -175,6 +187,7 @@ def _scattered(g: Any, out: Any, x_shape: tuple, *, axis: int) -> Any:
 
 
 sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
+    shape=_both, dtype=with_index,
     batch=along_axis,
     node=lambda node: "Sort1" if node.params["stable"] else "Sort",
     jvp=_gathered,
@@ -186,6 +199,7 @@ sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
     ])  # fmt: skip
 
 topk = op("topk(x, *, k, axis, largest)", _topk, kinds="bif",
+    shape=_few, dtype=with_index,
     batch=along_axis,
     jvp=_gathered,
     x=_scattered,
@@ -252,9 +266,18 @@ def _is_among(x: Any, test: Any, *, invert: bool) -> Any:
     return TABLE["logical_not"].call(found) if invert else found
 
 
+def _distinct(x: tuple, *, axis: int | None) -> list:
+    return [DYNAMIC, x if axis is None or not x else (x[axis],), DYNAMIC]
+
+
+def _value_and_two_indices(x: np.dtype) -> list:
+    return [x, INT64, INT64]
+
+
 ALL_OR_ROWS = [Sample(Ints((3, 4), 0, 3), axis=None), Sample(Ints((5, 1), 0, 2), axis=0), Sample(Ints((), 0, 3), axis=None)]
 
 searchsorted = op("searchsorted(boundaries, values, *, right)", _searchsorted, nondiff=True, kinds="if",
+    shape=second, dtype=int64,
     batch=_search_examples,
     doc="Index at which each value keeps the boundaries sorted, row by row where the boundaries have rows.",
     samples=lambda: [Sample(np.arange(4.0), (3, 2), right=False), Sample(np.arange(6.0).reshape(2, 3), (2, 4),
@@ -263,16 +286,19 @@ unique = op("unique(x, *, axis)", _unique, kinds="bif",
     node=lambda node: "Unique2" if node is None or node.params["axis"] is None else "UniqueDim",
     x=lambda g, *, axis: _no_derivative_of_values("_unique2" if axis is None else "unique_dim"),
     jvp=lambda x_dot: no_tangent("unique"),
+    shape=_distinct, dtype=_value_and_two_indices,
     batch=dynamic(),
     doc="Sorted distinct elements (or rows along an axis), the index of each element's own, and the counts.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
 unique_consecutive = op("unique_consecutive(x, *, axis)", _unique_consecutive, kinds="bif",
     x=lambda g: _no_derivative_of_values("unique_consecutive"),
     jvp=lambda x_dot: no_tangent("unique_consecutive"),
+    shape=_distinct, dtype=_value_and_two_indices,
     batch=dynamic(),
     doc="The first element of every run of equal elements (or rows), the run of each element, and the run lengths.",
     samples=lambda: ALL_OR_ROWS)  # fmt: skip
 isin = op("isin(x, test, *, invert)", lambda x, test, *, invert: np.isin(ordered(x), ordered(test), invert=invert)[()],
+    shape=first, dtype=boolean,
     batch=per_example(_is_among),
     nondiff=True, kinds="bif",
     doc="Tell for each element whether it is among the test elements.",
@@ -291,11 +317,13 @@ def _bincount(x: Any, weights: Any = None, *, minlength: int) -> Any:
 
 
 histc = op("histc(x, *, bins, low, high)", _histc, nondiff=True, kinds="f",
+    shape=lambda x, *, bins: (bins,), dtype=int64,
     batch=looped,
     doc="Counts in equal bins between two bounds.",
     samples=lambda: [Sample((3, 4), bins=5, low=-1.0, high=1.0), Sample((0,), bins=2, low=0.0, high=1.0)])  # fmt: skip
 bincount = linear("bincount(x, weights, *, minlength)", _bincount, kinds="f",
     weights=lambda g, x: index(g, x, axes=(0,)),
+    shape=by_values, dtype=lambda x, weights: weights or INT64,
     batch=looped,
     doc="How often each non-negative integer occurs, or the sum of its weights.",
     samples=lambda: [Sample(Ints((6,), 0, 4), None, minlength=0), Sample(Ints((6,), 0, 4), (6,), minlength=6)])  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, moved, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.results import boolean, first, given, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.select import where
 from chainrule.ops.indexing.view import getitem, zeros
@@ -181,6 +182,13 @@ def _index(x: ndarray, i: ndarray, *, axes: tuple) -> ndarray:
     return x[subscript(i, axes)]
 
 
+def _indexed(x: tuple, i: tuple, *, axes: tuple) -> tuple:
+    rest = tuple([n for k, n in enumerate(x) if k not in axes])
+    places = i if len(axes) == 1 else i[1:]
+    at = axes[0] if _adjacent(axes) else 0
+    return (*rest[:at], *places, *rest[at:])
+
+
 _INDEXED = [
     ((4, 3), Ints((5,), -4, 4), (5, 3), (0,)), ((4, 3), Ints((2, 2), 0, 3), (4, 2, 2), (1,)),
     ((4, 3, 2), Ints((2, 5), 0, 2), (5, 3), (0, 2)), ((4, 3, 2), Ints((2, 5), 0, 2), (4, 5), (1, 2)),
@@ -188,12 +196,14 @@ _INDEXED = [
 ]  # fmt: skip
 
 index = linear("index(x, i, *, axes)", _index,
+    shape=_indexed,
     batch=_index_examples,
     x=lambda g, x_shape, i, *, axes: index_sum(g, i, shape=x_shape, axes=axes),
     samples=lambda: [Sample(s, i, axes=a) for s, i, _, a in _INDEXED])  # fmt: skip
 
 index_sum = linear("index_sum(x, i, *, shape, axes)",
     lambda x, i, *, shape, axes: accumulated(x, shape, subscript(i, axes)),
+    shape=given,
     batch=_index_sum_examples,
     x=lambda g, i, *, axes: index(g, i, axes=axes),
     samples=lambda: [Sample(g, i, shape=s, axes=a) for s, i, g, a in _INDEXED])  # fmt: skip
@@ -209,6 +219,7 @@ def _index_put(x: ndarray, i: ndarray, values: Any, *, axes: tuple, accumulate: 
 
 
 index_put = linear("index_put(x, i, values, *, axes, accumulate)", _index_put,
+    shape=first, dtype=like_first,
     batch=_index_put_examples,
     x=lambda g, i, values_shape, *, axes, accumulate: (
         g if accumulate else index_put(g, i, zeros(values_shape, g), axes=axes, accumulate=False)),
@@ -227,6 +238,7 @@ def _index_select(x: ndarray, i: ndarray, *, axis: int) -> ndarray:
 
 
 index_select = linear("index_select(x, i, *, axis)", _index_select,
+    shape=lambda x, i, *, axis: (*x[:axis], *i, *x[axis + 1 :]),
     batch=_select_examples,
     x=lambda g, x_shape, i, *, axis: index_sum(g, i, shape=x_shape, axes=(axis,)),
     samples=lambda: [Sample((4, 3), Ints((5,), 0, 3), axis=1), Sample((4, 0), Ints((2,), 0, 4), axis=0)])  # fmt: skip
@@ -239,6 +251,7 @@ def _index_add(x: ndarray, i: ndarray, y: ndarray, *, axis: int) -> ndarray:
 _ROWS = [Sample((4, 3), Fixed(np.array([2, 0])), (2, 3), axis=0), Sample((2, 3), Fixed(np.array([1])), (2, 1), axis=1)]
 
 index_add = linear("index_add(x, i, y, *, axis)", _index_add,
+    shape=first,
     batch=_index_add_examples,
     x=lambda g: g,
     y=lambda g, i, *, axis: index(g, i, axes=(axis,)),
@@ -252,6 +265,7 @@ def _index_copy(x: ndarray, i: ndarray, y: Any, *, axis: int) -> ndarray:
 
 
 index_copy = linear("index_copy(x, i, y, *, axis)", _index_copy,
+    shape=first, dtype=like_first,
     batch=_index_copy_examples,
     x=lambda g, i, y_shape, *, axis: index_copy(g, i, zeros(y_shape, g), axis=axis),
     y=lambda g, i, *, axis: index(g, i, axes=(axis,)),
@@ -259,6 +273,7 @@ index_copy = linear("index_copy(x, i, y, *, axis)", _index_copy,
 
 index_fill = linear("index_fill(x, i, value, *, axis, form)",
     lambda x, i, value, *, axis, form: _index_copy(x, i, value, axis=axis),
+    shape=first, dtype=like_first,
     batch=per_example(_fill_by_mask),
     node=lambda node: f"IndexFill{node.params['form']}",
     x=lambda g, i, *, axis, form: index_fill(g, i, zeros((), g), axis=axis, form=form),
@@ -276,6 +291,7 @@ def _fill_places(i: ndarray, *, size: int, after: int) -> ndarray:
 
 
 fill_places = op("fill_places(i, *, size, after)", _fill_places, nondiff=True,
+    shape=lambda i, *, size, after: (size, *(1,) * after), dtype=boolean,
     batch=_fill_examples,
     samples=lambda: [Sample(Ints((2,), 0, 3), size=3, after=1)])  # fmt: skip
 
@@ -308,6 +324,7 @@ def _put(x: ndarray, i: ndarray, y: ndarray, *, accumulate: bool) -> ndarray:
 
 
 take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
+    shape=second,
     batch=per_example(_take_flat),
     x=lambda g, x_shape, i: put(zeros(x_shape, g), i, g, accumulate=True),
     samples=lambda: [
@@ -315,6 +332,7 @@ take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
     ])  # fmt: skip
 
 put = linear("put(x, i, y, *, accumulate)", _put,
+    shape=first, dtype=like_first,
     batch=per_example(_put_flat),
     x=lambda g, i, y_shape, *, accumulate: g if accumulate else put(g, i, zeros(y_shape, g), accumulate=False),
     y=lambda g, i, y_shape: reshape(take(g, i), shape=y_shape),

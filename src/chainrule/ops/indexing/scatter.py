@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, along_axis, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.results import first, int64, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.index import accumulated, checked
 from chainrule.ops.indexing.select import where
@@ -48,6 +49,7 @@ _GATHERED = [
 ]  # fmt: skip
 
 gather = linear("gather(x, index, *, axis)", _gather,
+    shape=second,
     batch=_at_places,
     x=lambda g, x_shape, index, *, axis: scatter_add(zeros(x_shape, g), index, g, axis=axis),
     samples=lambda: [Sample(s, i, axis=a) for s, i, _, a in _GATHERED])  # fmt: skip
@@ -63,6 +65,7 @@ def _scatter_add(x: ndarray, index: ndarray, y: ndarray, *, axis: int) -> ndarra
 
 
 scatter_add = linear("scatter_add(x, index, y, *, axis)", _scatter_add,
+    shape=first,
     batch=_at_places,
     x=lambda g: g,
     y=lambda g, index, *, axis: gather(g, index, axis=axis),
@@ -83,6 +86,7 @@ def _scatter(x: ndarray, index: ndarray, y: Any, *, axis: int, form: str) -> nda
 _PLACES = np.array([[1, 0, 2, 0], [0, 2, 1, 1]])
 
 scatter = linear("scatter(x, index, y, *, axis, form)", _scatter,
+    shape=first, dtype=like_first,
     batch=_at_places,
     node=lambda node: f"Scatter{node.params['form']}",
     x=lambda g, index, *, axis, form: scatter(g, index, zeros((), g), axis=axis, form=form),
@@ -143,6 +147,7 @@ def _extreme_jvp(x_dot: Any, y_dot: Any, x: Any, index: Any, y: Any, out: Any, *
 
 
 scatter_extreme = op("scatter_extreme(x, index, y, *, axis, largest, include_self)", _extreme, node="ScatterReduce",
+    shape=first, dtype=like_first,
     batch=_at_places,
     kinds="f", jvp=_extreme_jvp, x=_extreme_x, y=_extreme_y,
     samples=lambda: [
@@ -167,5 +172,6 @@ def _turns(index: ndarray, *, axis: int) -> ndarray:
 
 
 turns = op("turns(index, *, axis)", _turns, nondiff=True,
+    shape=first, dtype=int64,
     batch=along_axis,
     samples=lambda: [Sample(Ints((3, 4), 0, 2), axis=1), Sample(Ints((), 0, 1), axis=0)])  # fmt: skip

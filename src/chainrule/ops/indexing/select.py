@@ -9,10 +9,12 @@ import numpy as np
 
 from chainrule.core.op.batching import dynamic
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.results import DYNAMIC, int64, joined
 from chainrule.core.op.samples import Bools, Sample
 from chainrule.ops.describe import binary
 
-where: Callable = elementwise("where(condition, x, y)", np.where, dtype="free", kinds="bifc",
+where: Callable = elementwise("where(condition, x, y)", np.where, promotion="free", kinds="bifc",
+    dtype=lambda condition, x, y: joined(x, y),
     x=lambda g, condition: where(condition, g, 0),
     y=lambda g, condition: where(condition, 0, g),
     samples=lambda: [
@@ -27,6 +29,7 @@ def _true_indices(condition: Any) -> tuple:
 
 
 true_indices = op("true_indices(condition)", _true_indices, nondiff=True,
+    shape=lambda condition: [DYNAMIC] * max(len(condition), 1), dtype=int64,
     batch=dynamic("where"),
     samples=lambda: [Sample(Bools((3, 4))), Sample(Bools((1,))), Sample(Bools((0,)))],
     doc="Return the indices of the true elements, one integer array an axis; not differentiable.")  # fmt: skip

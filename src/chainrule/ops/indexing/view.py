@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, reshaped, shift_axes
 from chainrule.core.op.declaration import TABLE, linear
+from chainrule.core.op.results import first, given, like_first, scalar
 from chainrule.core.op.samples import Sample
 
 ndarray = np.ndarray
@@ -40,6 +41,13 @@ def _strided_examples(b: Batch, x: Any, *y: Any, size: tuple, stride: tuple, off
     return b.op.call(x, *y, size=(b.size, *size), stride=(apart, *stride), offset=offset, **given)
 
 
+def shown(shape: tuple) -> ndarray:
+    """Return an array of a shape that costs no memory, for NumPy's own rules of the shapes of views."""
+    return np.broadcast_to(_ELEMENT, shape)
+
+
+_ELEMENT = np.zeros(())
+
 # -- basic indices -----------------------------------------------------------------------------------------------------
 
 
@@ -67,13 +75,20 @@ _INDICES = [
     ((3,), (2, ...)), ((), (None, ...)), ((), (...,)), ((0, 2), (..., 1)),
 ]  # fmt: skip
 
+
+def _part(x: tuple, *, index: tuple) -> tuple:
+    return shown(x)[index].shape
+
+
 getitem = linear("getitem(x, *, index)", lambda x, *, index: x[index], view=True,
+    shape=_part,
     batch=shift_axes,
     node=lambda node: "Getitem" if node is None else step_of(node.params["index"]),
     x=lambda g, x_shape, *, index: place(g, shape=x_shape, index=index),
     samples=lambda: [Sample(shape, index=index) for shape, index in _INDICES])  # fmt: skip
 
 place = linear("place(x, *, shape, index)", _placed,
+    shape=given,
     batch=shift_axes,
     x=lambda g, *, shape, index: getitem(g, index=index),
     samples=lambda: [Sample(np.empty(s)[i].shape, shape=s, index=i) for s, i in _INDICES])  # fmt: skip
@@ -86,6 +101,7 @@ def _overwrite(x: ndarray, y: Any, *, index: tuple) -> ndarray:
 
 
 overwrite = linear("overwrite(x, y, *, index)", _overwrite,
+    shape=first, dtype=like_first,
     batch=shift_axes,
     node=lambda node: f"{step_of(node.params['index'])}Scatter",
     x=lambda g, y_shape, *, index: overwrite(g, zeros(y_shape, g), index=index),
@@ -126,17 +142,25 @@ _DIAGONALS = [
     ((3, 3), (0,), (5, 0, 1)),
 ]  # fmt: skip
 
+
+def _diagonal_shape(x: tuple, *, offset: int, a: int, b: int) -> tuple:
+    return shown(x).diagonal(offset, a, b).shape
+
+
 diagonal = linear("diagonal(x, *, offset, a, b)", _diagonal, view=True,
+    shape=_diagonal_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, offset, a, b: place_diagonal(g, shape=x_shape, offset=offset, a=a, b=b),
     samples=lambda: [Sample(s, offset=o, a=a, b=b) for s, _, (o, a, b) in _DIAGONALS])  # fmt: skip
 
 place_diagonal = linear("place_diagonal(x, *, shape, offset, a, b)", _place_diagonal, node="DiagEmbed",
+    shape=given,
     batch=shift_axes,
     x=lambda g, *, shape, offset, a, b: diagonal(g, offset=offset, a=a, b=b),
     samples=lambda: [Sample(d, shape=s, offset=o, a=a, b=b) for s, d, (o, a, b) in _DIAGONALS])  # fmt: skip
 
 diagonal_scatter = linear("diagonal_scatter(x, y, *, offset, a, b)", _overwrite_diagonal,
+    shape=first, dtype=like_first,
     batch=shift_axes,
     x=lambda g, y_shape, *, offset, a, b: diagonal_scatter(g, zeros(y_shape, g), offset=offset, a=a, b=b),
     y=lambda g, *, offset, a, b: diagonal(g, offset=offset, a=a, b=b),
@@ -154,6 +178,7 @@ def _spread_trace(g: Any, x_shape: tuple) -> Any:
 
 
 trace = linear("trace(x)", _trace,
+    shape=scalar,
     batch=_trace_examples,
     x=lambda g, x_shape: _spread_trace(g, x_shape),
     samples=lambda: [Sample((3, 4)), Sample((2, 2)), Sample((0, 2))])  # fmt: skip
@@ -168,6 +193,10 @@ def _unfold(x: ndarray, *, axis: int, size: int, step: int) -> ndarray:
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], size)
     strides = (*x.strides[:axis], x.strides[axis] * step, *x.strides[axis + 1 :], x.strides[axis])
     return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def _windows(x: tuple, *, axis: int, size: int, step: int) -> tuple:
+    return (*x[:axis], (x[axis] - size) // step + 1, *x[axis + 1 :], size) if x else (min(size, 1),)
 
 
 def _fold(g: ndarray, *, shape: tuple, axis: int, size: int, step: int) -> ndarray:
@@ -188,11 +217,13 @@ _WINDOWS = [
 ]  # fmt: skip
 
 unfold = linear("unfold(x, *, axis, size, step)", _unfold, view=True,
+    shape=_windows,
     batch=_unfold_examples,
     x=lambda g, x_shape, *, axis, size, step: fold(g, shape=x_shape, axis=axis, size=size, step=step),
     samples=lambda: [Sample(s, axis=a, size=n, step=k) for s, _, (a, n, k) in _WINDOWS])  # fmt: skip
 
 fold = linear("fold(x, *, shape, axis, size, step)", _fold, node="UnfoldBackward",
+    shape=given,
     batch=_fold_examples,
     x=lambda g, *, shape, axis, size, step: unfold(g, axis=axis, size=size, step=step),
     samples=lambda: [Sample(w, shape=s, axis=a, size=n, step=k) for s, w, (a, n, k) in _WINDOWS])  # fmt: skip
@@ -220,11 +251,13 @@ def _sum_strided(g: ndarray, *, shape: tuple, size: tuple, stride: tuple, offset
 _STRIDES = [((3, 4), (2, 2), (1, 2), 1), ((6,), (4, 3), (1, 1), 0), ((), (3,), (0,), 0)]
 
 as_strided = linear("as_strided(x, *, size, stride, offset)", _as_strided, view=True,
+    shape=lambda x, *, size: tuple(size),
     batch=_strided_examples,
     x=lambda g, x_shape, *, size, stride, offset: sum_strided(g, shape=x_shape, size=size, stride=stride, offset=offset),
     samples=lambda: [Sample(s, size=n, stride=k, offset=o) for s, n, k, o in _STRIDES])  # fmt: skip
 
 sum_strided = linear("sum_strided(x, *, shape, size, stride, offset)", _sum_strided,
+    shape=given,
     batch=_strided_examples,
     x=lambda g, *, shape, size, stride, offset: as_strided(g, size=size, stride=stride, offset=offset),
     samples=lambda: [Sample(n, shape=s, size=n, stride=k, offset=o) for s, n, k, o in _STRIDES])  # fmt: skip
@@ -237,6 +270,7 @@ def _overwrite_strided(x: ndarray, y: Any, *, size: tuple, stride: tuple, offset
 
 
 as_strided_scatter = linear("as_strided_scatter(x, y, *, size, stride, offset)", _overwrite_strided,
+    shape=first, dtype=like_first,
     batch=_strided_examples,
     x=lambda g, y_shape, *, size, stride, offset: as_strided_scatter(
         g, zeros(y_shape, g), size=size, stride=stride, offset=offset),

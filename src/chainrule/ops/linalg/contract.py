@@ -13,6 +13,8 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, per_example, reshaped, shift_axes
 from chainrule.core.op.declaration import bilinear, op
+from chainrule.core.op.raw import narrowed
+from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import is_complex
 from chainrule.ops.shaping.shape import broadcast_to, permute, reshape, sum_to, t, transpose
@@ -142,36 +144,42 @@ def _bmm_sum_examples(b: Batch, x: Any, y: Any) -> Any:
 # -- products ----------------------------------------------------------------------------------------------------------
 
 mm = bilinear("mm(x, y)", _dot, kinds="ifc",
+    shape=matrices,
     batch=_mm_examples,
     x=lambda g, y: _mm(g, _t(y)),
     y=lambda g, x: _mm(_t(x), g),
     samples=lambda: [Sample(x, y) for x, y in MATRICES])  # fmt: skip
 
 mv = bilinear("mv(x, y)", _dot, kinds="ifc",
+    shape=lambda x, y: x[:1],
     batch=_mv_examples,
     x=lambda g, y: outer(g, y),
     y=lambda g, x: mv(_t(x), g),
     samples=lambda: [Sample((3, 4), (4,)), Sample((0, 4), (4,)), Sample((2, 0), (0,))])  # fmt: skip
 
 dot = bilinear("dot(x, y)", _dot, kinds="ifc",
+    shape=scalar,
     batch=_dot_examples,
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     samples=lambda: [Sample((3,), (3,)), Sample((1,), (1,)), Sample((0,), (0,))])  # fmt: skip
 
 outer = bilinear("outer(x, y)", lambda x, y: x[:, None] * y, kinds="ifc",
+    shape=lambda x, y: (*x, *y),
     batch=_outer_examples,
     x=lambda g, y: mv(g, y),
     y=lambda g, x: mv(_t(g), x),
     samples=lambda: [Sample((3,), (4,)), Sample((0,), (2,))])  # fmt: skip
 
 bmm = bilinear("bmm(x, y)", _matmul, kinds="ifc",
+    shape=matrices,
     batch=_bmm_examples,
     x=lambda g, y: bmm(g, _mt(y)),
     y=lambda g, x: bmm(_mt(x), g),
     samples=lambda: [Sample(x, y) for x, y in BATCHES])  # fmt: skip
 
 matmul = bilinear("matmul(x, y)", _matmul, kinds="ifc", node="UnsafeView",
+    shape=matrices,
     batch=_matmul_examples,
     x=lambda g, y, x_shape: _left(g, y, x_shape),
     y=lambda g, x, y_shape: _right(g, x, y_shape),
@@ -189,12 +197,14 @@ def _add_products(x: ndarray, y: ndarray) -> Any:
 
 
 bmm_sum = bilinear("bmm_sum(x, y)", _add_products, kinds="ifc", node="Sum1",
+    shape=lambda x, y: (x[1], y[2]),
     batch=_bmm_sum_examples,
     x=lambda g, y, x_shape: bmm(broadcast_to(g, shape=(x_shape[0], *g.shape)), _mt(y)),
     y=lambda g, x, y_shape: bmm(_mt(x), broadcast_to(g, shape=(y_shape[0], *g.shape))),
     samples=lambda: [Sample(x, y) for x, y in BATCHES])  # fmt: skip
 
 vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
+    shape=scalar, dtype=joined,
     batch=per_example(lambda x, y: dot(x.conj(), y)),
     jvp=lambda x_dot, y_dot, x, y: _total(
         None if x_dot is None else vdot(x_dot, y), None if y_dot is None else vdot(x, y_dot)),
@@ -203,6 +213,7 @@ vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
     samples=lambda: [Sample((3,), (3,)), Sample((1,), (1,)), Sample((0,), (0,))])  # fmt: skip
 
 cross = bilinear("cross(x, y, *, axis)", lambda x, y, *, axis: np.cross(x, y, axis=axis), kinds="ifc", node="LinalgCross",
+    shape=broadcasting,
     batch=shift_axes,
     x=lambda g, y, *, axis: cross(y, g, axis=axis),
     y=lambda g, x, *, axis: cross(g, x, axis=axis),
@@ -225,6 +236,14 @@ def _total(*terms: Any) -> Any:
     return given[0] if len(given) == 1 else given[0] + given[1] if len(given) == 2 else given[0] + given[1] + given[2]
 
 
+def _affine_dtype(x: Any, a: Any, b: Any, *, beta: Any, alpha: Any) -> np.dtype:
+    """Return the dtype of ``beta * x + alpha * product``: factors are weak, 1 is none, and what 0 multiplies is not read."""
+    terms = [a, b] if alpha == 1 else [a, b, type(alpha)]
+    if beta != 0:
+        terms += [x] if beta == 1 else [x, type(beta)]
+    return joined(*terms)
+
+
 def _affine(name: str, product: Callable, samples: list) -> Callable:
     """Declare ``beta * x + alpha * product(a, b)``; `x` broadcasts, and is not read where beta is 0."""
     kernel = product.op.kernel  # type: ignore[attr-defined]
@@ -232,10 +251,10 @@ def _affine(name: str, product: Callable, samples: list) -> Callable:
     shaped = len(product.op.rules[0].sources) == 2  # type: ignore[attr-defined]
 
     def forward(x: Any, a: Any, b: Any, *, beta: Any, alpha: Any) -> Any:
-        out = _scaled(kernel(a, b), alpha)
+        out = narrowed(_scaled(kernel(a, b), alpha), a)
         if beta == 0:
             return out
-        x = _scaled(x, beta)
+        x = narrowed(_scaled(x, beta), x)
         return np.add(out, x, out=out) if out.__class__ is ndarray and out.dtype is x.dtype else out + x
 
     def jvp(x_dot: Any, a_dot: Any, b_dot: Any, a: Any, b: Any, out: Any, *, beta: Any, alpha: Any) -> Any:
@@ -259,7 +278,9 @@ def _affine(name: str, product: Callable, samples: list) -> Callable:
         out = _scaled(product(a, b), alpha)
         return out if beta == 0 else out + _scaled(x, beta)
 
+    of_product = product.op.shape.f  # type: ignore[attr-defined]
     return op(f"{name}(x, a, b, *, beta, alpha)", forward, jvp=jvp, kinds="ifc",
+        shape=lambda x, a, b: of_product(a, b), dtype=_affine_dtype,
         batch=per_example(composed),
         x=lambda g, x_shape, *, beta: _summed(_scaled(g, beta.conjugate()), x_shape),
         a=of_a,

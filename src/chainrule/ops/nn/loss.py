@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, per_example, reshaped
 from chainrule.core.op.declaration import bilinear, elementwise, linear
+from chainrule.core.op.results import given
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.describe import binary
 from chainrule.ops.indexing.index import index
@@ -70,6 +71,10 @@ def _nll_loss(x: Any, target: Any, weight: Any, *, reduction: str, ignore: int) 
     return out.astype(x.dtype)
 
 
+def _loss_shape(x: tuple, target: tuple, weight: Any, *, reduction: str) -> tuple:
+    return target if reduction == "none" else ()
+
+
 def _nll_spread(g: Any, target: Any, weight: Any, *, shape: tuple, reduction: str, ignore: int) -> Any:
     target, factor, ignored, total = _shares(target, weight, reduction, ignore, g.dtype)
     share = -g / g.dtype.type(total) if reduction == "mean" else -g
@@ -122,6 +127,7 @@ def _targets(shape: tuple, classes: int) -> Ints:
 _WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
 
 nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss, kinds="f",
+    shape=_loss_shape,
     batch=per_example(_loss_of_examples),
     node=lambda node: "NllLoss2D0" if len(node.shapes[0]) > 2 else "NllLoss",
     x=lambda g, x_shape, target, weight, *, reduction, ignore: nll_spread(
@@ -135,6 +141,7 @@ nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss
     doc="Return minus the log probabilities of the targets, weighted, and reduced.")  # fmt: skip
 
 nll_spread: Callable = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
+    shape=given,
     batch=per_example(_spread_of_examples),
     node="NllLossBackward",
     g=lambda g, target, weight, *, reduction, ignore: nll_loss(g, target, weight, reduction=reduction, ignore=ignore),
@@ -194,6 +201,7 @@ def _linear_examples(b: Batch, x: Any, w: Any) -> Any:
 
 
 linear_map: Callable = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
+    shape=lambda x, w: (*x[:-1], w[0]),
     batch=_linear_examples,
     x=lambda g, w: linear_map(g, t(w)),
     w=lambda g, x: _in_weight(g, x),

@@ -9,7 +9,8 @@ import numpy as np
 
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import elementwise, op
-from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.raw import in_c_order, narrowed
+from chainrule.core.op.results import first, joined, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import is_complex
 from chainrule.core.tensor import dtype as dtypes
@@ -46,10 +47,11 @@ relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if",
 
 
 def _hardtanh(x: Any, *, low: float, high: float) -> Any:
-    return np.minimum(np.maximum(x, low), high)
+    return narrowed(np.minimum(np.maximum(x, low), high), x)
 
 
 hardtanh = elementwise("hardtanh(x, *, low, high)", _hardtanh, kinds="if",
+    dtype=lambda x, *, low, high: joined(x, type(low), type(high)),
     x=lambda g, x, *, low, high: gate(g, x, low=low, high=high),
     samples=lambda: [Sample((3, 4), low=-0.5, high=0.5), Sample((), low=0.0, high=6.0), Sample((0,), low=-1.0, high=1.0)],
     doc=binary("Return the elements limited to [low, high]; unlike `clamp`'s, the derivative at a bound is 0.",
@@ -92,14 +94,16 @@ _SAMPLES = [
     Sample((), axis=()), Sample((0, 3), axis=(1,)), Sample((3, 0), axis=(1,)),
 ]  # fmt: skip
 
-softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=lambda x_shape, *, axis: x_shape,
+softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
+    dtype=like_first,
     batch=shift_axes,
     jvp=lambda x_dot, out, *, axis: out * (x_dot - _over(out * x_dot, axis)),
     x=lambda g, out, *, axis: out * (g - _over(g * out, axis)),
     samples=lambda: _SAMPLES,
     doc="Return ``exp(x) / sum(exp(x))`` along an axis, without overflow.")  # fmt: skip
 
-log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=lambda x_shape, *, axis: x_shape,
+log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first,
+    dtype=like_first,
     batch=shift_axes,
     jvp=lambda x_dot, out, *, axis: x_dot - _over(exp(out) * x_dot, axis),
     x=lambda g, out, *, axis: g - exp(out) * _over(g, axis),

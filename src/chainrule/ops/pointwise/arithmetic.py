@@ -11,6 +11,8 @@ import numpy as np
 
 from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import TABLE, elementwise
+from chainrule.core.op.raw import narrowed
+from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.record.plans import is_complex
 from chainrule.core.tensor import dtype as dtypes
@@ -235,8 +237,17 @@ def _refuse_integers(x: Any, y: Any, z: Any) -> None:
 _TERNARY = ("input", "tensor1", "tensor2")
 _VALUED = [Sample((3, 4), (4,), (3, 1), value=1), Sample((), (), (), value=-0.5), Sample((0, 2), (2,), (), value=2.0)]
 
+
+def _plus(x: Any, term: Any, value: Any) -> Any:
+    return narrowed(x + (term if value == 1 else value * term), x)
+
+
+def _scaled_dtype(x: Any, y: Any, z: Any, *, value: Any) -> np.dtype:
+    return joined(x, y, z) if value == 1 else joined(x, y, z, type(value))
+
+
 addcmul = elementwise("addcmul(x, y, z, *, value)",
-    lambda x, y, z, *, value: x + (y * z if value == 1 else value * (y * z)), kinds="ifc",
+    lambda x, y, z, *, value: _plus(x, y * z, value), kinds="ifc", dtype=_scaled_dtype,
     x=lambda g: g,
     y=lambda g, z, *, value: g * (z * value),
     z=lambda g, y, *, value: g * (y * value),
@@ -244,7 +255,8 @@ addcmul = elementwise("addcmul(x, y, z, *, value)",
     doc=binary("Return ``input + value * tensor1 * tensor2``.", names=_TERNARY))  # fmt: skip
 
 addcdiv = elementwise("addcdiv(x, y, z, *, value)",
-    lambda x, y, z, *, value: x + (y / z if value == 1 else value * (y / z)), dtype="float", check=_refuse_integers,
+    lambda x, y, z, *, value: _plus(x, y / z, value), promotion="float",
+    dtype=lambda x, y, z: floating(x, y, z), check=_refuse_integers,
     domain=POSITIVE,
     x=lambda g: g,
     y=lambda g, z, *, value: g * value / z,

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core.op.batching import aligned, same
 from chainrule.core.op.declaration import elementwise, linear
+from chainrule.core.op.results import broadcasting, first, floating, real_of
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import is_complex, unbroadcast
 from chainrule.ops.describe import unary
@@ -21,14 +22,21 @@ from chainrule.ops.pointwise.rounding import flat
 SHAPES = [Sample((3, 4), kinds="c"), Sample((), kinds="c"), Sample((0, 2), kinds="c")]
 
 real = linear("real(x)", lambda x: x.real, view=True, real_linear=True, node="Select", kinds="c",
+    shape=first, dtype=real_of,
     batch=same,
     x=lambda g: complex(g, flat(g)),
     samples=lambda: SHAPES)  # fmt: skip
 
 imag = linear("imag(x)", lambda x: x.imag, view=True, real_linear=True, node="Select", kinds="c",
+    shape=first, dtype=real_of,
     batch=same,
     x=lambda g: complex(flat(g), g),
     samples=lambda: SHAPES)  # fmt: skip
+
+
+def _paired(x: Any, *rest: Any) -> np.dtype:
+    """Return the dtype of complex numbers whose parts have a dtype."""
+    return np.dtype(np.complex128 if x.itemsize == 8 else np.complex64)
 
 
 def _complex_dtype(x: Any) -> type:
@@ -44,6 +52,7 @@ def _complex(x: Any, y: Any) -> Any:
 
 
 complex = linear("complex(x, y)", _complex, real_linear=True, kinds="f",
+    shape=broadcasting, dtype=_paired,
     batch=aligned,
     x=lambda g, x_shape: unbroadcast(real(g), x_shape),
     y=lambda g, y_shape: unbroadcast(imag(g), y_shape),
@@ -65,11 +74,13 @@ def _as_complex(x: Any) -> Any:
 
 
 view_as_real = linear("view_as_real(x)", _as_real, view=True, real_linear=True, kinds="c",
+    shape=lambda x: (*x, 2), dtype=real_of,
     batch=same,
     x=lambda g: view_as_complex(g),
     samples=lambda: SHAPES)  # fmt: skip
 
 view_as_complex = linear("view_as_complex(x)", _as_complex, view=True, real_linear=True, kinds="f",
+    shape=lambda x: x[:-1], dtype=_paired,
     batch=same,
     x=lambda g: view_as_real(g),
     samples=lambda: [Sample((3, 4, 2)), Sample((2,)), Sample((0, 2))])  # fmt: skip
@@ -119,7 +130,7 @@ sgn = elementwise("sgn(x)", _sign, kinds="bifc",
         "tensor([0.6000+0.8000j, 0.0000+0.0000j])", "any",
         notes="The derivative at 0 is taken as 0."))  # fmt: skip
 
-abs = elementwise("abs(x)", np.absolute, kinds="ifc",
+abs = elementwise("abs(x)", np.absolute, dtype=real_of, kinds="ifc",
     jvp=lambda x_dot, x: real_part(x_dot * sgn(x).conj()),
     x=lambda g, x: g * sgn(x),
     doc=unary("Return the magnitude of each element.", "cr.abs(cr.tensor([-2.0, 0.0, 3.0]))", "tensor([2., 0., 3.])", "ifc",
@@ -147,7 +158,7 @@ def _turn(x: Any) -> Any:
     return where(zero, 0, 1j / safe.conj())
 
 
-angle = elementwise("angle(x)", _angle, dtype="float", kinds="bifc",
+angle = elementwise("angle(x)", _angle, dtype=lambda x: real_of(floating(x)), promotion="float", kinds="bifc",
     jvp=lambda x_dot, x: _angle_tangent(x_dot, x),
     x=lambda g, x: g * _turn(x) if is_complex(x) else flat(g),
     doc=unary("Return the phase of each element in radians: 0 or π for real ones.", "cr.angle(cr.tensor([1j, -1 + 0j]))",

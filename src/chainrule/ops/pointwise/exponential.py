@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
+from chainrule.core.op.raw import narrowed
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
 
@@ -76,7 +77,7 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     One buffer and no more: (1 + tanh(x/2)) / 2 is as fast, but has no correct digit where the result is small.
     """
     if not x.ndim or x.dtype.kind in "biu":
-        return 1 / (1 + np.exp(x * -1.0))
+        return narrowed(1 / (1 + np.exp(x * -1.0)), x)
     out = np.negative(x, out=out)
     np.exp(out, out=out)
     out += 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
@@ -41,7 +42,7 @@ round = elementwise("round(x)", lambda x: x.round(), kinds="if",
 def _round_decimals(x: Any, *, decimals: int) -> Any:
     """Round as PyTorch does: scale, round to even, scale back, with a power of ten that is a whole number."""
     scale = 10.0 ** abs(decimals)
-    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+    return narrowed(np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale, x)
 
 
 round_decimals = elementwise("round_decimals(x, *, decimals)", _round_decimals, kinds="f", node="Round1",
@@ -79,6 +80,7 @@ def _power_of_two(x: Any) -> Any:
 power_of_two = elementwise("power_of_two(x)", _power_of_two, nondiff=True, kinds="f", domain=(0.2, 30.0))
 
 frexp = op("frexp(x)", np.frexp, kinds="f", domain=(0.2, 30.0),
+    shape=lambda x: [x, x], dtype=lambda x: [x, np.dtype(np.int32)],
     batch=same,
     jvp=lambda x_dot, x: (x_dot * power_of_two(x), None),
     x=lambda g, x: g[0] * power_of_two(x),

@@ -10,11 +10,13 @@ import numpy as np
 
 from chainrule.core.op.batching import one_axis_or_all, shift_axes
 from chainrule.core.op.declaration import linear, op
+from chainrule.core.op.raw import narrowed
+from chainrule.core.op.results import accumulated, boolean, first, int64, like_first, one_or_all, several
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor import shape as shapes
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import exp
-from chainrule.ops.reduction.scan import conj, narrowed, products_of_others, wide
+from chainrule.ops.reduction.scan import conj, products_of_others, wide
 from chainrule.ops.shaping.shape import broadcast_to, reshape
 
 AXES = [
@@ -64,6 +66,7 @@ def _sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 
 sum = linear("sum(x, *, axis, keepdims)", _sum, shape=shapes.reduced,
+    dtype=accumulated,
     batch=shift_axes,
     node=lambda node: "Sum" if _is_full(node) else "Sum1",
     x=lambda g, x_shape, *, axis, keepdims: restored(g, x_shape, axis, keepdims),
@@ -89,6 +92,7 @@ def _nansum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 
 nansum = op("nansum(x, *, axis, keepdims)", _nansum,
+    dtype=accumulated,
     batch=shift_axes,
     kinds="bif", shape=shapes.reduced,
     jvp=lambda x_dot, x, *, axis, keepdims: sum(where(x == x, x_dot, 0), axis=axis, keepdims=keepdims),
@@ -117,6 +121,7 @@ def _one_or_all(x_shape: tuple, axis: int | None) -> tuple:
 
 
 prod = op("prod(x, *, axis, keepdims)", _prod, node=lambda node: "Prod" if node.params["axis"] is None else "Prod1",
+    shape=one_or_all, dtype=accumulated,
     batch=one_axis_or_all,
     jvp=lambda x_dot, x, *, axis, keepdims: sum(x_dot * _others(x, axis), axis=_one_or_all(x.shape, axis), keepdims=keepdims),
     x=lambda g, x, *, axis, keepdims: (
@@ -143,6 +148,7 @@ def _ties(x: Any, out: Any, *, axis: tuple, keepdims: bool, nan: bool) -> Any:
 
 
 ties = op("ties(x, out, *, axis, keepdims, nan)", _ties, nondiff=True, kinds="f",
+    shape=first, dtype=like_first,
     batch=shift_axes,
     doc="Equal weights, of sum 1, on the elements that equal an extremum; `nan`: on the NaNs where it is NaN.",
     samples=lambda: [Sample(np.array([[1.0, 2.0], [1.0, 1.0]]), np.array([1.0, 1.0]), axis=(1,),
@@ -155,7 +161,8 @@ def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
 
 
 def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: str, samples: list) -> Callable:
-    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", shape=shapes.reduced, node=node, doc=doc, batch=shift_axes,
+    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", node=node, doc=doc, batch=shift_axes,
+        shape=shapes.reduced, dtype=like_first,
         jvp=lambda x_dot, x, out, *, axis, keepdims: shared(
             x_dot, ties(x, out, axis=axis, keepdims=keepdims, nan=nan), axis, keepdims),
         x=lambda g, x, out, *, axis, keepdims: (
@@ -212,6 +219,7 @@ def _extrema_pulled(g: list, x: Any, out: tuple, *, axis: tuple, keepdims: bool)
 
 aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple(
         ufunc.reduce(x, axis=axis, keepdims=keepdims) for ufunc in (np.minimum, np.maximum)), kinds="bif",
+    shape=several(shapes.reduced, 2), dtype=like_first,
     batch=shift_axes,
     jvp=lambda x_dot, x, out, *, axis, keepdims: tuple(
         shared(x_dot, ties(x, o, axis=axis, keepdims=keepdims, nan=False), axis, keepdims) for o in out),
@@ -223,7 +231,7 @@ aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple
 def _declare_argument(name: str, kernel: Callable, doc: str) -> Callable:
     return op(f"{name}(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.asarray(
             kernel(wide(x), axis=axis, keepdims=keepdims), np.int64)[()] if x.ndim else np.int64(0),
-        nondiff=True, kinds="bif", doc=doc, batch=one_axis_or_all,
+        nondiff=True, kinds="bif", doc=doc, batch=one_axis_or_all, shape=one_or_all, dtype=int64,
         samples=lambda: [
             Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((),
             axis=None, keepdims=False),
@@ -237,14 +245,17 @@ argmin = _declare_argument("argmin", np.argmin, "First index of the smallest ele
 # -- truth -------------------------------------------------------------------------------------------------------------
 
 all = op("all(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_and.reduce(x, axis=axis, keepdims=keepdims),
+    shape=shapes.reduced, dtype=boolean,
     batch=shift_axes,
     nondiff=True, kinds="bifc", doc="Tell whether all elements are true.",
     samples=lambda: AXES)  # fmt: skip
 any = op("any(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_or.reduce(x, axis=axis, keepdims=keepdims),
+    shape=shapes.reduced, dtype=boolean,
     batch=shift_axes,
     nondiff=True, kinds="bifc", doc="Tell whether any element is true.",
     samples=lambda: AXES)  # fmt: skip
 count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce(x != 0, axis=axis, dtype=np.int64),
+    shape=lambda x, *, axis: shapes.reduced(x, axis, False), dtype=int64,
     batch=shift_axes,
     nondiff=True, kinds="bifc", doc="Count the elements that are not zero.",
     samples=lambda: [Sample((3, 4), axis=(0, 1)), Sample((3, 4), axis=(1,)), Sample((), axis=())])  # fmt: skip
@@ -266,6 +277,7 @@ def _weights(x: Any, out: Any, axis: tuple, keepdims: bool) -> Any:
 
 
 logsumexp = op("logsumexp(x, *, axis, keepdims)", _logsumexp, shape=shapes.reduced,
+    dtype=like_first,
     batch=shift_axes,
     jvp=lambda x_dot, x, out, *, axis, keepdims: sum(x_dot * _weights(x, out, axis, keepdims), axis=axis, keepdims=keepdims),
     x=lambda g, x, out, *, axis, keepdims: axes_back(g, x.shape, axis, keepdims) * conj(_weights(x, out, axis, keepdims)),

@@ -13,7 +13,8 @@ import numpy as np
 
 from chainrule.core.op.batching import along_axis, shift_axes
 from chainrule.core.op.declaration import linear, op
-from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.raw import in_c_order, narrowed
+from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import is_complex
 from chainrule.ops.comparison.order import put_along
@@ -37,11 +38,6 @@ def wide(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
 
 
-def narrowed(out: Any, x: Any) -> Any:
-    """Return a result computed on `wide` values in the dtype of the input `x`."""
-    return out.astype(x.dtype) if x.dtype.itemsize == 2 and out.dtype.kind == "f" else out
-
-
 def along(axis: int, of: slice) -> tuple:
     """Return the index that takes a slice along one axis."""
     return (slice(None),) * axis + (of,)
@@ -63,6 +59,7 @@ def _shift(x: Any, *, axis: int, by: int) -> Any:
 
 
 shift = linear("shift(x, *, axis, by)", _shift,
+    shape=first,
     batch=along_axis,
     x=lambda g, *, axis, by: shift(g, axis=axis, by=-by),
     doc="Move the elements one step along an axis, forwards (`by` 1) or backwards (-1); zeros come in.",
@@ -91,6 +88,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
 
 
 cumsum = linear("cumsum(x, *, axis, reverse)", _cumsum,
+    shape=first, dtype=accumulated,
     batch=along_axis,
     x=lambda g, *, axis, reverse: cumsum(g, axis=axis, reverse=not reverse),
     samples=lambda: SCANS)  # fmt: skip
@@ -111,12 +109,14 @@ def _undifference(x: Any, *, axis: int) -> Any:
 
 
 difference = linear("difference(x, *, axis)", _difference, node="Sub",
+    shape=lambda x, *, axis: (*x[:axis], x[axis] - 1, *x[axis + 1 :]),
     batch=shift_axes,
     x=lambda g, *, axis: undifference(g, axis=axis),
     doc="Subtract neighbours along an axis: ``x[i+1] - x[i]``. The axis must not be empty.",
     samples=lambda: [Sample((4,), axis=0), Sample((3, 4), axis=1), Sample((1, 2), axis=0)])  # fmt: skip
 
 undifference = linear("undifference(x, *, axis)", _undifference, node="Sub",
+    shape=lambda x, *, axis: (*x[:axis], x[axis] + 1, *x[axis + 1 :]),
     batch=shift_axes,
     x=lambda g, *, axis: difference(g, axis=axis),
     doc="The transpose of `difference`: ``x[i-1] - x[i]``, with zeros beyond the ends.",
@@ -165,6 +165,7 @@ def pulled_back(g: Any, a: Any, axis: int, reverse: bool) -> Any:
 
 
 recurrence = op("recurrence(a, b, *, axis, reverse)", _recurrence,
+    shape=second, dtype=lambda a, b: b,
     batch=along_axis,
     jvp=_recurrence_jvp,
     a=lambda g, a, out, *, axis, reverse: (
@@ -187,6 +188,7 @@ def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
 
 
 cumprod = op("cumprod(x, *, axis, reverse)", _cumprod,
+    shape=first, dtype=accumulated,
     batch=along_axis,
     jvp=lambda x_dot, x, out, *, axis, reverse: (
         recurrence(x, x_dot * previous(out, axis, reverse), axis=axis, reverse=reverse)),
@@ -220,6 +222,7 @@ def _running(ufunc: np.ufunc) -> Any:
 
 def _declare_running(name: str, ufunc: np.ufunc) -> Any:
     return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", batch=along_axis,
+        shape=lambda x: [x, x], dtype=with_index,
         jvp=lambda x_dot, out, *, axis: (gather(x_dot, out[1], axis=axis) if x_dot.ndim else x_dot, None),
         x=lambda g, out, x_shape, *, axis: put_along(g[0], out[1], axis, x_shape[axis], False) if x_shape else g[0],
         doc="Running extremum and the last index that reached it.",
@@ -254,6 +257,7 @@ def _share(x: Any, out: Any) -> Any:
 
 
 logcumsumexp = op("logcumsumexp(x, *, axis)", _logcumsumexp,
+    shape=first, dtype=like_first,
     batch=along_axis,
     jvp=lambda x_dot, x, out, *, axis: recurrence(
         shift(_decay(out, axis), axis=axis, by=1), _share(x, out) * x_dot, axis=axis, reverse=False),

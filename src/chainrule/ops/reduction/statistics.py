@@ -10,13 +10,15 @@ import numpy as np
 
 from chainrule.core.op.batching import per_example, shift_axes
 from chainrule.core.op.declaration import op
+from chainrule.core.op.raw import narrowed
+from chainrule.core.op.results import joined, real_of, scalar, several
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import is_complex, unbroadcast
 from chainrule.core.tensor import shape as shapes
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.complex import abs, real, sgn
 from chainrule.ops.reduction.reduce import axes_back, count, mean, sum, ties
-from chainrule.ops.reduction.scan import narrowed, wide
+from chainrule.ops.reduction.scan import wide
 from chainrule.ops.shaping.shape import broadcast_to
 
 MOMENTS = [
@@ -59,6 +61,7 @@ def _halved(g: Any, out: Any) -> Any:
 
 
 var = op("var(x, *, axis, correction, keepdims)", _var, shape=shapes.reduced,
+    dtype=real_of,
     batch=shift_axes,
     jvp=lambda x_dot, x, *, axis, correction, keepdims: _inner(x_dot, _deviations(x, axis, correction), axis, keepdims),
     x=lambda g, x, *, axis, correction, keepdims: axes_back(g, x.shape, axis, keepdims) * _deviations(x, axis, correction),
@@ -71,6 +74,7 @@ def _std(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
 
 
 std = op("std(x, *, axis, correction, keepdims)", _std,
+    dtype=real_of,
     batch=shift_axes,
     shape=shapes.reduced,
     jvp=lambda x_dot, x, out, *, axis, correction, keepdims: _halved(
@@ -105,6 +109,7 @@ def _declare_pair(name: str, root: bool) -> Callable:
         return total
 
     return op(f"{name}(x, *, axis, correction, keepdims)", _pair(root), jvp=jvp, x=pull, batch=shift_axes,
+        shape=several(shapes.reduced, 2), dtype=lambda x: [real_of(x), x],
         doc="Variance and mean in one pass." if not root else "Standard deviation and mean in one pass.",
         samples=lambda: [s for s in MOMENTS if s.args[0]])  # fmt: skip
 
@@ -163,6 +168,7 @@ def _norm_pull(g: Any, x: Any, out: Any, *, order: float, axis: tuple, keepdims:
 
 
 vector_norm = op("vector_norm(x, *, order, axis, keepdims)", _vector_norm, shape=shapes.reduced, node="LinalgVectorNorm",
+    dtype=real_of,
     batch=shift_axes,
     jvp=_norm_jvp,
     x=_norm_pull,
@@ -199,6 +205,7 @@ def _norm_of_difference(x: Any, y: Any, *, order: float) -> Any:
 
 
 dist = op("dist(x, y, *, order)", _dist,
+    shape=scalar, dtype=lambda x, y: real_of(joined(x, y)),
     batch=per_example(_norm_of_difference),
     jvp=_dist_jvp,
     x=lambda g, x, y, out, *, order: _dist_pull(g, x, y, out, order, tuple(x.shape)),

@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, reshaped, same, shift_axes
 from chainrule.core.op.declaration import elementwise, linear, op
 from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.results import first, given, into_shape, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.shape import broadcast_axes
 from chainrule.ops.indexing.select import where
@@ -27,6 +28,7 @@ def _cast(x: Any, *, dtype: np.dtype, source: np.dtype) -> Any:
 
 
 to = linear("to(x, *, dtype, source)", _cast, real_linear=True, node="ToCopy",
+    shape=first, dtype=lambda x, *, dtype: dtype,
     batch=same,
     x=lambda g, *, dtype, source: to(g, dtype=source, source=dtype),
     samples=lambda: [
@@ -75,21 +77,25 @@ def _repeat_examples(b: Batch, x: Any, *, counts: tuple) -> Any:
 # -- copies ------------------------------------------------------------------------------------------------------------
 
 clone = linear("clone(x)", lambda x: np.array(x, order="C" if 0 in x.strides else "K"),
+    shape=first,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
 alias = linear("alias(x)", lambda x: x[...], view=True,
+    shape=first,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
 contiguous = linear("contiguous(x)", lambda x: np.array(x, order="C"), node="Clone",
+    shape=first,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
 copy = linear("copy(x, y, *, form)", lambda x, y, *, form: np.array(np.broadcast_to(y, x.shape)),
+    shape=first, dtype=lambda x, y: np.dtype(y),
     batch=_copy_examples,
     node=lambda node: node.params["form"],
     x=lambda g: where(False, g, 0),
@@ -97,11 +103,12 @@ copy = linear("copy(x, y, *, form)", lambda x, y, *, form: np.array(np.broadcast
     samples=lambda: [Sample(x, y, form="Copy") for x, y in (((3, 4), (4,)), ((), ()), ((0, 2), (1, 2)))])  # fmt: skip
 
 named = linear("named(x, *, form)", lambda x, *, form: x, node=lambda node: node.params["form"],
+    shape=first,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4), form="Named")])  # fmt: skip
 
-detach = elementwise("detach(x)", lambda x: x[...], dtype="free", kinds="bifc", nondiff=True)
+detach = elementwise("detach(x)", lambda x: x[...], promotion="free", kinds="bifc", nondiff=True)
 
 # -- broadcasts --------------------------------------------------------------------------------------------------------
 
@@ -134,6 +141,7 @@ def _broadcast(x: Any, *, shape: tuple) -> Any:
 
 
 broadcast_to = linear("broadcast_to(x, *, shape)", _broadcast, node="Expand", view=True,
+    shape=given,
     batch=_broadcast_examples,
     x=lambda g, x_shape, *, shape: sum_to(g, shape=x_shape),
     samples=lambda: [
@@ -151,6 +159,7 @@ def _sum_to(g: Any, *, shape: tuple) -> Any:
 
 
 sum_to = linear("sum_to(x, *, shape)", _sum_to, node="Sum1",
+    shape=given,
     batch=_sum_examples,
     x=lambda g, x_shape, *, shape: broadcast_to(g, shape=x_shape),
     samples=lambda: [
@@ -165,17 +174,20 @@ def _reshape(x: Any, *, shape: tuple) -> Any:
 
 
 reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView",
+    shape=into_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 
 view = linear("view(x, *, shape)", _reshape, view=True,
+    shape=into_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 
 
 reshape_alias = linear("reshape_alias(x, *, shape)", _reshape, view=True,
+    shape=into_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
@@ -186,6 +198,7 @@ def _squeeze(x: ndarray, *, axis: tuple, form: str) -> ndarray:
 
 
 squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True,
+    shape=lambda x, *, axis: tuple([n for i, n in enumerate(x) if i not in axis]),
     batch=shift_axes,
     node=lambda node: "Squeeze" + ("0" if node is None else node.params["form"]),
     x=lambda g, x_shape, *, axis, form: reshape(g, shape=x_shape),
@@ -197,6 +210,7 @@ squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True,
 _INSERT = tuple((*(slice(None),) * axis, None, ...) for axis in range(33))
 
 unsqueeze = linear("unsqueeze(x, *, axis)", lambda x, *, axis: x[_INSERT[axis]], view=True,
+    shape=lambda x, *, axis: (*x[:axis], 1, *x[axis:]),
     batch=shift_axes,
     x=lambda g, x_shape, *, axis: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), axis=0), Sample((3, 4), axis=2), Sample((), axis=0), Sample((0,), axis=1)])  # fmt: skip
@@ -213,16 +227,27 @@ def inverse(order: tuple) -> tuple:
 
 
 permute = linear("permute(x, *, order)", lambda x, *, order: x.transpose(order), view=True,
+    shape=lambda x, *, order: tuple([x[i] for i in order]),
     batch=shift_axes,
     x=lambda g, *, order: permute(g, order=inverse(order)),
     samples=lambda: [Sample((2, 3, 4), order=(2, 0, 1)), Sample((), order=()), Sample((0, 2), order=(1, 0))])  # fmt: skip
 
+
+def _exchanged(x: tuple, *, a: int, b: int) -> tuple:
+    order = list(x)
+    if x:
+        order[a], order[b] = x[b], x[a]
+    return tuple(order)
+
+
 transpose = linear("transpose(x, *, a, b)", lambda x, *, a, b: x.swapaxes(a, b) if x.ndim else x[...], view=True,
+    shape=_exchanged,
     batch=_transpose_examples,
     x=lambda g, *, a, b: transpose(g, a=a, b=b),
     samples=lambda: [Sample((2, 3, 4), a=0, b=2), Sample((), a=0, b=0), Sample((0, 2), a=1, b=0)])  # fmt: skip
 
 t = linear("t(x)", lambda x: x.transpose(), view=True,
+    shape=lambda x: x[::-1],
     batch=_t_examples,
     x=lambda g: t(g),
     samples=lambda: [Sample((2, 3)), Sample((3,)), Sample(())])  # fmt: skip
@@ -233,11 +258,13 @@ def _flip(x: ndarray, *, axis: tuple) -> ndarray:
 
 
 flip = linear("flip(x, *, axis)", _flip,
+    shape=first,
     batch=shift_axes,
     x=lambda g, *, axis: flip(g, axis=axis),
     samples=lambda: [Sample((3, 4), axis=(0,)), Sample((2, 3, 4), axis=(0, 2)), Sample((0, 2), axis=(0,))])  # fmt: skip
 
 roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: in_c_order(np.roll(x, shifts, axis or None)),
+    shape=first,
     batch=_roll_examples,
     x=lambda g, *, shifts, axis: roll(g, shifts=tuple([-s for s in shifts]), axis=axis),
     samples=lambda: [
@@ -250,7 +277,12 @@ def _rot90(x: ndarray, *, k: int, axis: tuple) -> ndarray:
     return np.array(np.rot90(x, k, axis), order="C")
 
 
+def _turned(x: tuple, *, k: int, axis: tuple) -> tuple:
+    return _exchanged(x, a=axis[0], b=axis[1]) if k % 2 else x
+
+
 rot90 = linear("rot90(x, *, k, axis)", _rot90, node="Rot900",
+    shape=_turned,
     batch=shift_axes,
     x=lambda g, *, k, axis: rot90(g, k=-k, axis=axis),
     samples=lambda: [Sample((3, 4), k=1, axis=(0, 1)), Sample((2, 3, 4), k=3, axis=(2, 0)), Sample((3, 4), k=2, axis=(0, 1))],
@@ -261,11 +293,13 @@ rot90 = linear("rot90(x, *, k, axis)", _rot90, node="Rot900",
 _MATRICES = [(3, 4), (2, 4, 3), (0, 3)]
 
 tril = linear("tril(x, *, k)", lambda x, *, k: in_c_order(np.tril(x, k)),
+    shape=first,
     batch=same,
     x=lambda g, *, k: tril(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
 
 triu = linear("triu(x, *, k)", lambda x, *, k: in_c_order(np.triu(x, k)),
+    shape=first,
     batch=same,
     x=lambda g, *, k: triu(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
@@ -280,6 +314,10 @@ def _repeat(x: ndarray, *, counts: tuple) -> ndarray:
     return out if out.flags.owndata else out.copy()
 
 
+def _repeated(x: tuple, *, counts: tuple) -> tuple:
+    return tuple([n * count for n, count in zip((1,) * (len(counts) - len(x)) + x, counts, strict=True)])
+
+
 def _sum_repeats(g: Any, x_shape: tuple, counts: tuple) -> Any:
     lead = len(counts) - len(x_shape)
     shape = (1,) * lead + x_shape
@@ -289,6 +327,7 @@ def _sum_repeats(g: Any, x_shape: tuple, counts: tuple) -> Any:
 
 
 repeat = linear("repeat(x, *, counts)", _repeat,
+    shape=_repeated,
     batch=_repeat_examples,
     x=lambda g, x_shape, *, counts: _sum_repeats(g, x_shape, counts),
     samples=lambda: [
@@ -305,7 +344,12 @@ def _pad(x: ndarray, *, widths: tuple, value: Any) -> ndarray:
     return out
 
 
+def _padded(x: tuple, *, widths: tuple) -> tuple:
+    return tuple([n + a + b for n, (a, b) in zip(x, widths, strict=True)])
+
+
 constant_pad = op("constant_pad(x, *, widths, value)", _pad, node="ConstantPadNd",
+    shape=_padded, dtype=like_first,
     batch=shift_axes,
     jvp=lambda x_dot, *, widths, value: constant_pad(x_dot, widths=widths, value=0),
     x=lambda g, *, widths, value: constant_pad(g, widths=tuple([(-a, -b) for a, b in widths]), value=0),

@@ -1,0 +1,26 @@
+"""What declarations say of results, memory, purity and lowering is what runs: of every op, in every dtype."""
+
+from __future__ import annotations
+
+import pytest
+
+from chainrule.testing import cases, declared
+from chainrule.testing.case import load_table
+
+OPS = list(load_table().values())
+KINDS = "bifc"
+NARROW = ["float16", "float32", "complex64", "int32", "uint8"]
+
+
+def every(op):
+    """Return the cases of an op in every dtype in which its kernel computes."""
+    import ml_dtypes
+
+    narrow = cases([op], dtypes=[*NARROW, ml_dtypes.bfloat16])
+    return cases([op], KINDS) + [case for case in narrow if case.is_supported()]
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_results_are_as_declared(op):
+    for case in every(op):
+        declared.result_is_as_declared(case)
