@@ -22,6 +22,7 @@ from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import log
 
 POSITIVE = (0.2, 3.0)
+_REAL = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def nothing(g: Any) -> Any:
@@ -88,7 +89,44 @@ def _refuse_negative_powers(x: Any, y: Any) -> None:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
 
 
+_FEW = 512  # elements, of which the C library's power costs no more than other passes
+
+
+def _real_power(x: np.ndarray, y: float, roots: bool) -> np.ndarray:
+    """Return an array of float32 or float64 to the power of a number: products, and `roots`, where PyTorch computes them so.
+
+    A negative base sends NumPy's vectorised power, lane by lane, to the C library's (60 ms for 10^6 float32, 1.3 without):
+    it is taken of the size of `x`, and the sign put back.
+    """
+    if y in (1, 2, -1, 0) or (y == 0.5 and roots):  # NumPy's own shortcuts
+        return x**y
+    if y == 3:
+        out = x * x
+        return np.multiply(out, x, out=out)
+    if y == -2:
+        out = x * x
+        return np.divide(1, out, out=out)
+    if y == -0.5 and roots:
+        out = np.sqrt(x)
+        return np.divide(1, out, out=out)
+    if x.size < _FEW and y != 0.5:
+        return x**y
+    y = float(x.dtype.type(y))  # what NumPy makes of it, which may be even where it was odd
+    out = np.abs(x)
+    out **= y
+    if y % 2 == 1:
+        return np.copysign(out, x, out=out)
+    if y % 1 and not math.isinf(y):
+        out[(x < 0) & (x != -np.inf)] = np.nan
+    return out
+
+
 def _pow(x: Any, y: Any) -> Any:
+    if x.__class__ is np.ndarray and x.dtype in _REAL:
+        if y.__class__ is float or y.__class__ is int:
+            return _real_power(x, y, True)
+        if y.dtype is x.dtype and not y.ndim:  # of tensors PyTorch takes no roots: -inf to the power of 0.5 is inf
+            return _real_power(x, float(y), False)
     try:
         return operator.pow(x, y)
     except ValueError:  # NumPy refuses negative powers of integers; PyTorch truncates them, to 0 but for powers of 1 and -1
@@ -102,8 +140,8 @@ def _power_in_base(g: Any, x: Any, y: Any) -> Any:
     if y.__class__ in NUMBERS:
         if y == 2:
             return g * (x + x)
-        return nothing(g) if y == 0 else g * (y * x ** (y - 1))
-    return g * where(y == 0, 0, y * x ** (y - 1))
+        return nothing(g) if y == 0 else g * (y * pow(x, y - 1))
+    return g * where(y == 0, 0, y * pow(x, y - 1))
 
 
 def _log_of(x: Any, y: Any) -> Any:

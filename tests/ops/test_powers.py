@@ -1,0 +1,55 @@
+"""Powers by products, roots and sizes give what the C library's power gives, for any base and any number of elements."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-310, -1e-310, 1.0, -1.0, 5.0, -5.0, 1e30, -1e30, 1e-30, -1e-30]
+EXPONENTS = [
+    3, 4, 5, 6, -3, -4, -2, -1, -0.5, 0.5, 1.5, 2.5, -1.5, 0, 1, 2, 3.0, 0.3, 101, 1e10 - 1, np.inf, -np.inf, np.nan,
+]  # fmt: skip
+
+
+def bases(dtype, number):
+    few = np.array(SPECIAL)
+    more = np.random.default_rng(0).normal(size=max(number - len(few), 0)) * 3
+    return np.concatenate([few, more]).astype(dtype)
+
+
+def assert_same(found, wanted, d):
+    np.testing.assert_allclose(found, wanted, rtol=8 * np.finfo(d).eps, atol=np.finfo(d).tiny)
+    np.testing.assert_array_equal(np.signbit(found)[wanted == wanted], np.signbit(wanted)[wanted == wanted])
+
+
+@pytest.mark.parametrize("number", [0, 1000])
+@pytest.mark.parametrize("d", ["float32", "float64"])
+@pytest.mark.parametrize("y", [y for y in EXPONENTS if abs(y) != 0.5])
+def test_powers_are_the_c_library_s(y, d, number):
+    x = bases(d, number)
+    exponent = np.float64(np.dtype(d).type(y))
+    with np.errstate(all="ignore"):
+        wanted = np.array([np.float64(v) ** exponent for v in x]).astype(d)
+    assert_same(cr.pow(cr.tensor(x), y).numpy(), wanted, d)
+    assert_same(cr.pow(cr.tensor(x), cr.tensor(y, dtype=getattr(cr, d))).numpy(), wanted, d)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+@pytest.mark.parametrize("number", [0, 1000])
+@pytest.mark.parametrize("d", ["float32", "float64"])
+@pytest.mark.parametrize("y", [y for y in EXPONENTS if y < 1e9])  # beyond, PyTorch's vectorised power takes odd for even
+def test_powers_and_their_derivatives_are_pytorchs(y, d, number, as_tensor):
+    torch = pytest.importorskip("torch")
+    a = bases(d, number)
+    found = []
+    for lib in (cr, torch):
+        x = lib.tensor(a, requires_grad=True)
+        out = x ** (lib.tensor(float(y), dtype=x.dtype) if as_tensor else y)
+        out.backward(lib.ones_like(out))
+        found.append((out.detach().numpy(), x.grad.numpy()))
+    (ours, our_slope), (theirs, their_slope) = found
+    normal = (np.abs(a) >= np.finfo(d).tiny) | (a == 0)  # PyTorch's vectorised power of subnormals has fewer digits
+    assert_same(ours[normal], theirs[normal], d)
+    assert_same(our_slope[normal], their_slope[normal], d)
