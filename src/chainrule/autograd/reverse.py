@@ -13,8 +13,8 @@ from chainrule.core.graph.nodes import LEAF, LEAF_EDGE
 from chainrule.core.mode.grad_mode import enable_grad, modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.record.plans import is_complex
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
+from chainrule.core.tensor.value import is_complex
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual

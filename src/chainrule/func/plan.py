@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT
-from chainrule.core.record.plans import shape_of
+from chainrule.core.op.raw import shape_of
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.func.reverse import Record
 

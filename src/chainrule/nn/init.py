@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.functions.creation.create import as_tensor
 
 __all__ = [
     "calculate_gain",
@@ -292,7 +293,5 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
 
 
 def _put(tensor: Any, values: np.ndarray) -> Any:
-    from chainrule.functions.creation.create import as_tensor
-
     with no_grad():
         return tensor.copy_(as_tensor(np.ascontiguousarray(values)))

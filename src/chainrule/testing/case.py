@@ -15,8 +15,8 @@ import numpy as np
 
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.op.samples import Fixed, Sample, samples_of
-from chainrule.core.record.plans import is_inexact
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import is_inexact
 
 OF_KIND = {"b": "bool", "i": "int64", "f": "float64", "c": "complex128"}
 _KIND_OF = {"b": "b", "i": "i", "u": "i", "f": "f", "c": "c", "V": "f"}

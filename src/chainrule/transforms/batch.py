@@ -18,7 +18,8 @@ from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.batching import Batch, looped, reshaped
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
-from chainrule.core.record.plans import link_view, shape_of
+from chainrule.core.op.raw import shape_of
+from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.shape import Size
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import root_of

@@ -15,8 +15,10 @@ from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
-from chainrule.core.record.plans import is_inexact, link_view, shape_of
+from chainrule.core.op.raw import shape_of
+from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import is_inexact
 from chainrule.transforms.carried import Carried
 
 

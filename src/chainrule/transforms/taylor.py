@@ -20,9 +20,9 @@ from weakref import WeakValueDictionary, ref
 from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.op.declaration import BILINEAR, IN, LINEAR, OUT, TABLE, Op
-from chainrule.core.record.plans import is_inexact, link_view
+from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import disabled_torch_function
+from chainrule.core.tensor.value import disabled_torch_function, is_inexact
 from chainrule.transforms.forward import jvp_of, zeros_like
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
-from chainrule.core.record.plans import finish, shape_of
+from chainrule.core.op.raw import shape_of
+from chainrule.core.record.plans import finish
 from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor import shape as shapes_
 from chainrule.core.tensor.subclass import overrides

@@ -17,11 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.record.plans import shape_of
-from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import innermost
+from chainrule.core.op.raw import shape_of
 
 if TYPE_CHECKING:
     from chainrule.core.op.declaration import Op
@@ -146,7 +143,7 @@ def per_example(f: Callable) -> Rule:
     """Return the rule of an op that is a composition of others: `f` takes and returns tensors of one example's shape."""
 
     def rule(b: Batch, /, *_: Any, **params: Any) -> Any:
-        level = max([a._level for a in b.given if isinstance(a, Tensor)])
+        level = max([getattr(a, "_level", 0) for a in b.given])
         out = f(*b.given, **params)
         return each(lambda o: o if getattr(o, "_level", 0) == level else b.repeated(o), out)
 
@@ -221,26 +218,3 @@ def looped(b: Batch, /, *args: Any, **params: Any) -> Any:
     if rows[0].__class__ in (tuple, list):
         return tuple([stack(*column, axis=0) for column in zip(*rows, strict=True)])
     return stack(*rows, axis=0)
-
-
-class EachView:
-    """A step of a view, for `core.inplace`: taken of the examples of a value with a batch axis in front."""
-
-    __slots__ = ("call", "dtype", "kernel", "name", "shape")
-
-    def __init__(self, b: Batch, how: Any):
-        self.name, self.dtype = how.name, how.dtype
-        cls = next(a for a, on in zip(b.given, b.on, strict=True) if on).__class__
-
-        def call(x: Any, **params: Any) -> Any:
-            t = wrap(x, cls)
-            t._lv = fresh_level()
-            # Where something watches every op, the values of raw payloads are plain tensors.
-            return each(lambda o: o._data if isinstance(x, Tensor) else innermost(o._data), how.call(t, **params))
-
-        def shape(given: list, params: dict) -> Any:
-            one = how.shape([given[0][1:]], params)
-            return [(b.size, *s) for s in one] if one.__class__ is list else (b.size, *one)
-
-        self.call = self.kernel = call
-        self.shape = shape

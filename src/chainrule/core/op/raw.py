@@ -60,3 +60,8 @@ def narrowed(out: Any, x: Any) -> Any:
     if x.dtype.itemsize == 2 and out.dtype is not x.dtype and x.dtype.kind in "fV" and out.dtype.kind == "f":
         return out.astype(x.dtype)
     return out
+
+
+def shape_of(value: Any) -> tuple:
+    """Return the shape of a raw value, tensor or Python number."""
+    return tuple(value.shape) if hasattr(value, "shape") else ()

@@ -15,31 +15,13 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF, Node, Port, freed_error, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
+from chainrule.core.op.raw import shape_of
 from chainrule.core.record.saved import PACKED, pack, pack_constant, pack_output
 from chainrule.core.record.unpacking import REVEALED, Versions, all_held, held, held_out, revive
 from chainrule.core.tensor.tensor import Tensor, wrap_at
-from chainrule.core.tensor.value import marked_as, version_of
+from chainrule.core.tensor.value import is_complex, is_inexact, marked_as, version_of
 
 ndarray = np.ndarray
-
-
-def is_complex(value: Any) -> bool:
-    """Tell whether a raw value, tensor or Python number is complex."""
-    d = getattr(value, "dtype", None)
-    if d is None:
-        return isinstance(value, complex)
-    return d.category == 3 if isinstance(value, Tensor) else d.kind == "c"
-
-
-def is_inexact(value: Any) -> bool:
-    """Tell whether a raw value or tensor has a dtype that can require grad (kind V: ml_dtypes' bfloat16)."""
-    d = value.dtype
-    return d.category >= 2 if isinstance(value, Tensor) else d.kind in "fcV"
-
-
-def shape_of(value: Any) -> tuple:
-    """Return the shape of a raw value, tensor or Python number."""
-    return tuple(value.shape) if hasattr(value, "shape") else ()
 
 
 def unbroadcast(g: Any, shape: tuple) -> Any:

@@ -173,6 +173,20 @@ def numpy_dtype(t: Any) -> np.dtype:
     return t.dtype
 
 
+def is_complex(value: Any) -> bool:
+    """Tell whether a raw value, tensor or Python number is complex."""
+    d = getattr(value, "dtype", None)
+    if d is None:
+        return isinstance(value, complex)
+    return d.category == 3 if isinstance(value, Value) else d.kind == "c"
+
+
+def is_inexact(value: Any) -> bool:
+    """Tell whether a raw value or tensor has a dtype that can require grad (kind V: ml_dtypes' bfloat16)."""
+    d = value.dtype
+    return d.category >= 2 if isinstance(value, Value) else d.kind in "fcV"
+
+
 def check_differentiable(d: dtype) -> None:
     """Raise PyTorch's error for a dtype that cannot require gradients."""
     if d.category < FLOAT:

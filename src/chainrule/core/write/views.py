@@ -14,12 +14,13 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, PORT, Refused, Version
 from chainrule.core.mode.grad_mode import modes
-from chainrule.core.op.batching import Batch, EachView, per_example
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.batching import Batch, each, per_example
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.results import first, like_first
 from chainrule.core.record.plans import make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, keep_gradient, meta_of, root_of, version_of
+from chainrule.core.tensor.value import array_of, innermost, keep_gradient, meta_of, root_of, version_of
 
 Chain = tuple[tuple[Any, dict, int | None, tuple], ...]
 AMBIGUOUS = (
@@ -110,6 +111,29 @@ def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
 def _retaken_name(node: Any) -> str:
     how = node.params["chain"][-1][0]
     return how.node_name(node)[:-9] if how.name in ("view_as_real", "view_as_complex") else "AsStrided"
+
+
+class EachView:
+    """A step of a view: taken of the examples of a value with a batch axis in front."""
+
+    __slots__ = ("call", "dtype", "kernel", "name", "shape")
+
+    def __init__(self, b: Batch, how: Any):
+        self.name, self.dtype = how.name, how.dtype
+        cls = next(a for a, on in zip(b.given, b.on, strict=True) if on).__class__
+
+        def call(x: Any, **params: Any) -> Any:
+            t = wrap(x, cls)
+            t._lv = fresh_level()
+            # Where something watches every op, the values of raw payloads are plain tensors.
+            return each(lambda o: o._data if isinstance(x, Tensor) else innermost(o._data), how.call(t, **params))
+
+        def shape(given: list, params: dict) -> Any:
+            one = how.shape([given[0][1:]], params)
+            return [(b.size, *s) for s in one] if one.__class__ is list else (b.size, *one)
+
+        self.call = self.kernel = call
+        self.shape = shape
 
 
 def _write_examples(b: Batch, base: Any, value: Any, *, chain: Chain) -> Any:

@@ -14,6 +14,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
 from chainrule.functions.adapt import public
 from chainrule.ops.comparison import order as ops
+from chainrule.ops.indexing.scatter import gather
 
 __all__ = ["bincount", "bucketize", "histc", "isin", "searchsorted", "unique", "unique_consecutive"]
 
@@ -95,8 +96,6 @@ def searchsorted(
                 f"input value tensor {list(shape)}"
             )
     if sorter is not None:
-        from chainrule.ops.indexing.scatter import gather
-
         boundaries = gather(boundaries, as_tensor(sorter), axis=boundaries.ndim - 1)
     return _search("searchsorted", boundaries, input, out_int32, right or side == "right")
 

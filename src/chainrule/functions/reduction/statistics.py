@@ -18,6 +18,7 @@ from chainrule.functions.adapt import public
 from chainrule.functions.reduction.reduce import dims
 from chainrule.ops.indexing.view import diagonal
 from chainrule.ops.linalg.contract import mm
+from chainrule.ops.pointwise.complex import complex as join
 from chainrule.ops.pointwise.extremum import clamp, clamp_min
 from chainrule.ops.reduction import reduce
 from chainrule.ops.reduction import statistics as ops
@@ -283,7 +284,5 @@ def corrcoef(input: Tensor) -> Tensor:
     n = c.shape[0]
     c = c / reshape(d, shape=(n, 1)) / reshape(d, shape=(1, n))
     if c.is_complex():
-        from chainrule.ops.pointwise.complex import complex as join
-
         return join(clamp(c.real, -1, 1), clamp(c.imag, -1, 1))
     return clamp(c, -1, 1)

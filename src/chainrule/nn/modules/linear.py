@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.functions.creation.fill import empty
 from chainrule.nn import functional as F
 from chainrule.nn import init
 from chainrule.nn.modules.module import Module
@@ -114,6 +115,4 @@ class Linear(Module):
 
 def new_parameter(shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> Parameter:
     """Return an uninitialised parameter."""
-    from chainrule.functions.creation.fill import empty
-
     return Parameter(empty(shape, device=device, dtype=dtype or dtypes.get_default_dtype()))

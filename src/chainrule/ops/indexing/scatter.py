@@ -117,13 +117,11 @@ def _extreme(x: ndarray, index: ndarray, y: ndarray, *, axis: int, largest: bool
 
 def _hits(x: Any, index: Any, y: Any, out: Any, axis: int, include_self: bool) -> tuple:
     """Return which elements of the input and the source attain the extreme, and how many do at each place."""
-    from chainrule.ops.shaping.shape import to
-
     mine = x == out
     if not include_self:
         mine = scatter(mine, index, zeros((), mine), axis=axis, form="1")
     theirs = y == gather(out, index, axis=axis)
-    d = zeros((), out).dtype
+    d, to = zeros((), out).dtype, TABLE["to"].call
     count = scatter_add(to(mine, dtype=d, source=np.dtype(bool)), index, to(theirs, dtype=d, source=np.dtype(bool)), axis=axis)
     return mine, theirs, where(count == 0, 1, count)
 

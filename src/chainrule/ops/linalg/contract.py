@@ -16,7 +16,7 @@ from chainrule.core.op.declaration import bilinear, op
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
-from chainrule.core.record.plans import is_complex
+from chainrule.core.tensor.value import is_complex
 from chainrule.ops.shaping.shape import broadcast_to, permute, reshape, sum_to, t, transpose
 
 ndarray = np.ndarray

@@ -14,7 +14,8 @@ from chainrule.core.op.batching import aligned, same
 from chainrule.core.op.declaration import elementwise, linear
 from chainrule.core.op.results import broadcasting, first, floating, real_of
 from chainrule.core.op.samples import Sample
-from chainrule.core.record.plans import is_complex, unbroadcast
+from chainrule.core.record.plans import unbroadcast
+from chainrule.core.tensor.value import is_complex
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.rounding import flat

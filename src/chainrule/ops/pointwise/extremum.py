@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.samples import Sample
-from chainrule.core.record.plans import is_complex
+from chainrule.core.tensor.value import is_complex
 from chainrule.ops.describe import binary
 from chainrule.ops.indexing.select import where
 

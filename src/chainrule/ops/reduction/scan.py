@@ -16,7 +16,7 @@ from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order, narrowed
 from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
-from chainrule.core.record.plans import is_complex
+from chainrule.core.tensor.value import is_complex
 from chainrule.ops.comparison.order import put_along
 from chainrule.ops.indexing.scatter import gather
 from chainrule.ops.indexing.select import where

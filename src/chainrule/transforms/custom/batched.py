@@ -8,8 +8,8 @@ from typing import Any
 from chainrule.core.mode.grad_mode import Mapped, modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.record.plans import is_inexact
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import is_inexact
 from chainrule.transforms.custom.call import Outcome, Rules, run
 from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
 from chainrule.transforms.custom.pull import summed

@@ -11,10 +11,10 @@ from weakref import ref
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, Port, next_id
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.record.plans import edge_of, is_inexact, refuse_inference
+from chainrule.core.record.plans import edge_of, refuse_inference
 from chainrule.core.record.saved import pack, pack_output
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
-from chainrule.core.tensor.value import take, version_of
+from chainrule.core.tensor.value import is_inexact, take, version_of
 from chainrule.core.write.inplace import adopt
 from chainrule.core.write.views import cut_off
 from chainrule.transforms.custom.context import BackwardCFunction, lowered, mapped, open_node, raised, take_requests, unbox

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.record.plans import is_inexact
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import version_of
+from chainrule.core.tensor.value import is_inexact, version_of
 from chainrule.core.write.inplace import adopt
 from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, run, written_inputs
 from chainrule.transforms.custom.context import lowered, mapped, raised

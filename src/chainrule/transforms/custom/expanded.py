@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from chainrule.core.record.plans import is_inexact
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import is_inexact
 from chainrule.transforms.custom.call import ABOVE, Outcome, Rules, run
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.custom.duals import checked_tangents, with_zeros
