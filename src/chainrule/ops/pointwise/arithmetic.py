@@ -122,7 +122,7 @@ def _real_power(x: np.ndarray, y: float, roots: bool) -> np.ndarray:
 
 
 def _pow(x: Any, y: Any) -> Any:
-    if x.__class__ is np.ndarray and x.dtype in _REAL:
+    if x.__class__ is np.ndarray and x.ndim and x.dtype in _REAL:  # what 0-d arrays give are scalars, which take no out=
         if y.__class__ is float or y.__class__ is int:
             return _real_power(x, y, True)
         if y.dtype is x.dtype and not y.ndim:  # of tensors PyTorch takes no roots: -inf to the power of 0.5 is inf
