@@ -19,8 +19,8 @@ _collects = _gc.isenabled()
 _gc.disable()  # nothing made at import is garbage, and looking for it took 8 of 31 ms
 try:
     from chainrule.core.op.batching import is_warn_always_enabled, set_warn_always
-    from chainrule.core.tensor.device import device
-    from chainrule.core.tensor.dtype import (
+    from chainrule.core.types.device import device
+    from chainrule.core.types.dtype import (
         bool_ as bool,
         can_cast,
         complex64,
@@ -62,7 +62,7 @@ try:
     )
     from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
     from chainrule.core.call.threads import get_num_threads, set_num_threads
-    from chainrule.core.tensor.shape import Size
+    from chainrule.core.types.shape import Size
     from chainrule.core.tensor.tensor import Tensor
     from chainrule.functions.pointwise.activation import *
     from chainrule.functions.pointwise.arithmetic import *
@@ -133,7 +133,7 @@ def __getattr__(name: str) -> _Any:
 
         return vmap
     if name == "bfloat16":
-        from chainrule.core.tensor.dtype import bfloat16
+        from chainrule.core.types.dtype import bfloat16
 
         return bfloat16()
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}")

@@ -38,8 +38,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor.dtype import dtype
-from chainrule.core.tensor.shape import Size
 from chainrule.core.tensor.subclass import (
     STATE,
     DisableTorchFunction,
@@ -49,6 +47,8 @@ from chainrule.core.tensor.subclass import (
     overrides,
 )
 from chainrule.core.tensor.tensor import Tensor, Tracked
+from chainrule.core.types.dtype import dtype
+from chainrule.core.types.shape import Size
 from chainrule.functions import adapt
 from chainrule.transforms.reverse import run_pass
 

@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import func
-from chainrule.core.tree import tree_flatten
+from chainrule.core.types.tree import tree_flatten
 
 
 def plain(x, k):

@@ -16,7 +16,7 @@ import pytest
 import chainrule as cr
 from chainrule import func
 from chainrule.autograd import forward_ad
-from chainrule.core.tree import tree_flatten
+from chainrule.core.types.tree import tree_flatten
 
 
 def functions(lib):

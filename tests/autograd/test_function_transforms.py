@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.tree import tree_flatten
+from chainrule.core.types.tree import tree_flatten
 
 RNG = np.random.default_rng(5)
 DATABASE = "autograd_function_db.py"

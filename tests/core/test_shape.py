@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule.core.tensor import shape as shapes
+from chainrule.core.types import shape as shapes
 
 PAIRS = [((), ()), ((3,), ()), ((3, 1), (4,)), ((0,), (1,)), ((2, 1, 3), (4, 1)), ((1,), (5, 0))]
 

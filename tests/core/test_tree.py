@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict, deque, namedtuple
 
 import pytest
 
-from chainrule.core.tree import register_pytree_node, tree_flatten, tree_map, tree_unflatten
+from chainrule.core.types.tree import register_pytree_node, tree_flatten, tree_map, tree_unflatten
 
 Point = namedtuple("Point", "x y")
 TREES = [

@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import func
-from chainrule.core.tree import tree_flatten
+from chainrule.core.types.tree import tree_flatten
 from chainrule.func import solvers
 
 RNG = np.random.default_rng(3)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.tree import tree_flatten
+from chainrule.core.types.tree import tree_flatten
 
 X = np.array([0.3, -1.2, 2.0])
 W = np.random.default_rng(0).normal(size=(4, 3))

@@ -14,7 +14,7 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule.core.tensor.tensor import wrap
-from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.func import vmap
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing.case import load_modules

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.core.tensor.dtype import dtype
 from chainrule.core.tensor.tensor import wrap
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types.dtype import dtype
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing.case import load_modules
 from chainrule.testing.compare import gap

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from chainrule.core.mode.grad_mode import modes, switch
 from chainrule.core.mode.levels import fresh_level
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import Meta, meta_of
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import demote
 from chainrule.transforms.forward import Dual, dual
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.core.mode.grad_mode import is_grad_enabled, no_grad
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tree import tree_flatten
+from chainrule.core.types.tree import tree_flatten
 from chainrule.transforms import custom
 from chainrule.transforms.custom import BackwardCFunction, FunctionCtx
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.autograd.function import Function
-from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.core.types.tree import tree_flatten, tree_unflatten
 
 
 class InplaceFunction(Function):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.grad_mode import modes
-from chainrule.core.tensor.device import CPU
-from chainrule.core.tensor.device import device as as_device
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types.device import CPU
+from chainrule.core.types.device import device as as_device
 
 __all__ = ["Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 

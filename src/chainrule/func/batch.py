@@ -13,7 +13,7 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.batching import moved
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 
 Dims = Any  # an int, None, or a pytree of them

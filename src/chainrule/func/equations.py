@@ -11,7 +11,7 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func import solvers
 from chainrule.func.forward import jvp
 from chainrule.func.reverse import vjp

@@ -10,9 +10,9 @@ from chainrule.core.call.dispatch import cast
 from chainrule.core.mode.grad_mode import scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.tensor.dtype import COMPLEX, FLOAT
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.core.types.dtype import COMPLEX, FLOAT
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.reverse import Record, check_outputs, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
 

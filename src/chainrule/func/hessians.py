@@ -7,9 +7,9 @@ from functools import wraps
 from typing import Any
 
 from chainrule.core.op.declaration import TABLE
-from chainrule.core.tensor.dtype import FLOAT
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.core.types.dtype import FLOAT
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose
 from chainrule.func.basis import Directions
 from chainrule.func.forward import Push, jvp, or_zeros

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func import solvers
 from chainrule.func.closure import close
 from chainrule.func.equations import LinearSolution, Root, flat

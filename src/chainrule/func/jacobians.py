@@ -11,7 +11,7 @@ from chainrule.core.generator import default_generator
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
 from chainrule.func.batch import vmap

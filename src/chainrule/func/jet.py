@@ -10,7 +10,7 @@ from chainrule.autograd.forward_ad import check_tangent, lowered, raised
 from chainrule.core.mode.grad_mode import scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tree import flatten_up_to, tree_flatten, tree_unflatten
+from chainrule.core.types.tree import flatten_up_to, tree_flatten, tree_unflatten
 from chainrule.transforms.forward import zeros_like
 from chainrule.transforms.taylor import Coefficients, Expansion, Series, series
 

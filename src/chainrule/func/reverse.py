@@ -13,9 +13,9 @@ from chainrule.autograd.reverse import checked_cotangent
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import recording
 from chainrule.core.mode.levels import fresh_level
-from chainrule.core.tensor.dtype import COMPLEX, FLOAT
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
-from chainrule.core.tree import tree_flatten, tree_map, tree_unflatten
+from chainrule.core.types.dtype import COMPLEX, FLOAT
+from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.transforms.forward import zeros_like
 from chainrule.transforms.reverse import run_pass

@@ -17,9 +17,9 @@ import numpy as np
 
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.mode.grad_mode import enable_grad, no_grad
-from chainrule.core.tensor.dtype import get_default_dtype
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.types.dtype import get_default_dtype
 from chainrule.core.write.inplace import about_to_write
 
 ndarray = np.ndarray

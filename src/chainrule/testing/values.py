@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import ELEMENTWISE
-from chainrule.core.tensor.dtype import get_default_dtype
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types.dtype import get_default_dtype
 from chainrule.testing.case import Case, filled, is_floating, tensor_of
 from chainrule.testing.compare import first_gap, gap
 from chainrule.testing.derive import at_of, payload, pulled, pushed

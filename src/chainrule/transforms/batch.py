@@ -20,9 +20,9 @@ from chainrule.core.op.batching import Batch, looped, reshaped
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view
-from chainrule.core.tensor.shape import Size
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import root_of
+from chainrule.core.types.shape import Size
 from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.carried import Carried
 
@@ -217,7 +217,7 @@ class Batched(Carried):
 
 
 def _checked(dim: int, ndim: int) -> int:
-    from chainrule.core.tensor.shape import axis_index
+    from chainrule.core.types.shape import axis_index
 
     if not ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")

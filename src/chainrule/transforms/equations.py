@@ -14,9 +14,9 @@ import numpy as np
 from chainrule.core.call.dispatch import as_tensor, run
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.op.declaration import ELEMENTWISE, Op
-from chainrule.core.tensor.dtype import dtype
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.core.types.dtype import dtype
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 
 
 class Variable:

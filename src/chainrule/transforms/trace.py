@@ -23,7 +23,7 @@ from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, disabled_torch_function, take
-from chainrule.core.tree import tree_flatten, tree_unflatten
+from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.core.write.inplace import root_of
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 

@@ -17,11 +17,11 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import finish
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor import shape as shapes_
 from chainrule.core.tensor.subclass import overrides
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
 from chainrule.core.tensor.value import array_of, numpy_dtype
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import shape as shapes_
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import Shape, broadcast
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import Shape, broadcast
 
 DType = Any  # a NumPy dtype; the class of a Python number, which is weak
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF, Node, Port, Version, expect_user_code, freed_error
 from chainrule.core.mode.grad_mode import modes, no_grad
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import take, version_of
+from chainrule.core.types import dtype as dtypes
 
 
 class SavedTensor:

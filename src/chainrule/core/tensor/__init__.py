@@ -1,1 +1,1 @@
-"""What a tensor is: its memory and layout, autograd state, conversions and printing; dtypes, shapes, devices."""
+"""What a tensor is: its memory and layout, autograd state, conversions and printing."""

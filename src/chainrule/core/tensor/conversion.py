@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.state import modes
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.state import AutogradState
 from chainrule.core.tensor.value import array_of, innermost, meta_of
+from chainrule.core.types import dtype as dtypes
 
 ndarray = np.ndarray
 _NUMBERS = frozenset((float, int, bool, complex))

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.device import CPU, device
-from chainrule.core.tensor.dtype import COMPLEX, FLOAT, dtype
-from chainrule.core.tensor.shape import Size, axis_index
 from chainrule.core.tensor.value import Value, array_of, innermost
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.device import CPU, device
+from chainrule.core.types.dtype import COMPLEX, FLOAT, dtype
+from chainrule.core.types.shape import Size, axis_index
 
 ndarray = np.ndarray
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
 
 __all__ = ["get_printoptions", "printoptions", "set_printoptions"]
 

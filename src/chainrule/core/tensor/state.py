@@ -8,11 +8,11 @@ from weakref import ref
 
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, Port, dress
 from chainrule.core.mode.state import modes
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.device import CPU
-from chainrule.core.tensor.dtype import FLOAT, dtype
 from chainrule.core.tensor.layout import Layout
 from chainrule.core.tensor.value import Meta, Value, allowed_grad_dtype, array_of, keep_gradient, marked_as, meta_of, root_of
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.device import CPU
+from chainrule.core.types.dtype import FLOAT, dtype
 
 if TYPE_CHECKING:
     from chainrule.core.tensor.tensor import Tensor

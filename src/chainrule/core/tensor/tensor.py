@@ -14,9 +14,9 @@ import numpy as np
 
 from chainrule.core.graph.nodes import new
 from chainrule.core.mode.state import modes
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.conversion import Conversions
 from chainrule.core.tensor.value import Value, disabled_torch_function, has_views
+from chainrule.core.types import dtype as dtypes
 
 if TYPE_CHECKING:
     from chainrule.core.tensor.methods import Methods

@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF_EDGE, Port, Version, hooks_of
 from chainrule.core.mode.state import Mark
-from chainrule.core.tensor.dtype import FLOAT, dtype
+from chainrule.core.types.dtype import FLOAT, dtype
 
 ndarray = np.ndarray
 

@@ -21,9 +21,9 @@ from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT, next_id
 from chainrule.core.mode.grad_mode import modes, set_modes, switch
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.record.plans import pack_node
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, root_of, take, version_of
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.views import chain_of, follow, forbidden, rewire, views_of
 
 ndarray = np.ndarray

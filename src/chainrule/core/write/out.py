@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.grad_mode import modes, no_grad
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import check_writable
 
 

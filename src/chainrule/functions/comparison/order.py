@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.reduction.reduce import NAN, OUT_OF_RANGE, refuse_complex, refuse_empty
 from chainrule.ops.comparison import order as ops

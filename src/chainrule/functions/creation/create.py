@@ -16,11 +16,11 @@ from chainrule.core.call.dispatch import NUMBERS, cast
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import LEAF, new
 from chainrule.core.mode.grad_mode import modes
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.device import CPU
-from chainrule.core.tensor.device import device as as_device
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.device import CPU
+from chainrule.core.types.device import device as as_device
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
 

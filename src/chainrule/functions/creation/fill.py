@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor import shape as shapes
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import shape as shapes
 from chainrule.functions.creation.create import check_device, leaf
 
 __all__ = [

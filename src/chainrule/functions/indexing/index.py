@@ -15,9 +15,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Bools, Fixed, Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign, check_writable, repeats
 from chainrule.functions.adapt import public
 from chainrule.functions.shaping.copy import NUMBERS, _fill, copy_, fill_, plain, put_raw

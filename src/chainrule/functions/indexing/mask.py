@@ -6,8 +6,8 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Bools, Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
 from chainrule.functions.shaping.join import unbind
 from chainrule.functions.shaping.view import broadcast_tensors

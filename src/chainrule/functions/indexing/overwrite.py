@@ -6,8 +6,8 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing.part import select
 from chainrule.ops.indexing import view as parts

@@ -7,8 +7,8 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axis_index
 from chainrule.core.write.views import CUT_OFF, kind_of
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing import view as parts

@@ -9,10 +9,10 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.shaping.view import reshape
 from chainrule.ops.indexing import scatter as ops

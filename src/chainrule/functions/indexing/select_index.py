@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing.scatter import REDUCTIONS, check_same_dtype, index_of, reduced
 from chainrule.functions.shaping.view import reshape

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.dispatch import common_dtype, lift
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 
 __all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_inference", "is_tensor", "numel", "result_type"]
 

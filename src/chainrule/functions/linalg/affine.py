@@ -8,8 +8,8 @@ import numpy as np
 
 from chainrule.core.call.dispatch import cast, common_dtype
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg.contract import (
     C_NAMES,

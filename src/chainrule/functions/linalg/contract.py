@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor import shape as shapes
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import shape as shapes
 from chainrule.core.write.out import into
 from chainrule.functions.adapt import public
 from chainrule.ops.linalg import contract as ops

@@ -12,8 +12,8 @@ from math import prod
 from typing import Any
 
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg.contract import operand
 from chainrule.ops.indexing.view import diagonal

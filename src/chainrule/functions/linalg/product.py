@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from chainrule.core.call.dispatch import cast, common_dtype
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import shape as shapes
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import shape as shapes
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg.contract import mm, operand
 from chainrule.functions.linalg.einsum import contracted

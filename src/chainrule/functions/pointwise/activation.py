@@ -8,9 +8,9 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axis_index
 from chainrule.core.write.inplace import assign
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.indexing.select import where

@@ -6,9 +6,9 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor import shape as shapes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import shape as shapes
 from chainrule.core.write.inplace import assign
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.pointwise import complex as ops

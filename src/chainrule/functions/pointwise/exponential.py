@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import exponential as ops

@@ -7,8 +7,8 @@ from typing import Any
 from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
 from chainrule.core.call.fast import make_public
 from chainrule.core.op.samples import Bools, Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.indexing import select as ops
 from chainrule.ops.pointwise import extremum as extrema

@@ -8,8 +8,8 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public, public_op
 from chainrule.functions.pointwise.complex import complex, imag, real
 from chainrule.ops.pointwise import rounding as ops

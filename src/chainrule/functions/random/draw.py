@@ -12,9 +12,9 @@ from chainrule.core.generator import Generator, default_generator
 from chainrule.core.mode.grad_mode import Mapped, modes
 from chainrule.core.op.batching import per_example
 from chainrule.core.op.declaration import GENERAL, Backend, Op
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost, is_batched_at
+from chainrule.core.types import dtype as dtypes
 from chainrule.ops.shaping.shape import detach
 
 # -- draws -------------------------------------------------------------------------------------------------------------

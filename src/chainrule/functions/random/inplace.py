@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.generator import Generator
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign
 from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, rng_of
 from chainrule.ops.comparison.compare import lt

@@ -13,10 +13,10 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.generator import Generator
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor import shape as shapes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import shape as shapes
 from chainrule.functions.creation.create import check_device, leaf
 from chainrule.functions.creation.fill import numpy_dtype, size_of
 from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse, rng_of

@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast, common_dtype
 from chainrule.core.op.samples import Bools, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.view import getitem
 from chainrule.ops.reduction import scan as ops

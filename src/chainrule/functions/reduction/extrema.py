@@ -8,8 +8,8 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Bools, Sample
-from chainrule.core.tensor.shape import axes_tuple, axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axes_tuple, axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.pointwise.extremum import maximum, minimum
 from chainrule.functions.reduction.reduce import NAN, dims, refuse_complex, refuse_empty

@@ -9,9 +9,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast, common_dtype
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axes_tuple, axis_index, broadcast
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axes_tuple, axis_index, broadcast
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.select import where
 from chainrule.ops.reduction import statistics as ops

@@ -8,10 +8,10 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axis_index, kept
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axis_index, kept
 from chainrule.functions.adapt import public
 from chainrule.functions.reduction.reduce import NAN
 from chainrule.ops.comparison import order as ops

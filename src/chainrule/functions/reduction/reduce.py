@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axes_tuple, axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axes_tuple, axis_index
 from chainrule.functions.adapt import public
 from chainrule.ops.reduction import reduce as ops
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import axes_tuple
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import axes_tuple
 from chainrule.functions.adapt import public
 from chainrule.functions.reduction.reduce import dims
 from chainrule.ops.indexing.view import diagonal

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.call.dispatch import cast
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.device import device as as_device
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.device import device as as_device
 from chainrule.ops.shaping import shape as ops
 
 __all__: list[str] = []

@@ -10,9 +10,9 @@ from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, marked_as, take, version_of
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign, check_unfrozen, check_writable, repeats, write
 from chainrule.core.write.views import loosen
 from chainrule.functions.adapt import public

@@ -8,8 +8,8 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor, cast, common_dtype
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.shaping.view import atleast_1d, atleast_2d, atleast_3d, reshape
 from chainrule.ops.indexing.view import getitem

@@ -11,9 +11,9 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import ARGUMENT, enable_grad, no_grad
 from chainrule.core.op.declaration import TABLE, Op
-from chainrule.core.tensor.shape import sizes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.types.shape import sizes
 from chainrule.core.write.inplace import check_unfrozen
 from chainrule.core.write.views import renew, renew_views, views_of
 from chainrule.functions.indexing.part import as_strided

@@ -12,9 +12,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor.shape import axis_index, sizes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types.shape import axis_index, sizes
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing import part
 from chainrule.functions.indexing.select_index import index_select

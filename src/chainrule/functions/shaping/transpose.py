@@ -9,8 +9,8 @@ from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor.shape import axes_tuple, axis_index, sizes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axes_tuple, axis_index, sizes
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.view import getitem
 from chainrule.ops.shaping import shape as ops

@@ -10,10 +10,10 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes
 from chainrule.functions.adapt import public
 from chainrule.ops.shaping import shape as ops
 

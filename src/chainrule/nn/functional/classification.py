@@ -8,9 +8,9 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.mode.grad_mode import modes
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.reduction.reduce import sum as total
 from chainrule.nn.functional.regression import reduced, reduction_of
 from chainrule.ops.indexing.index import index

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.pointwise.activation import (
     celu,
     exponential_unit,

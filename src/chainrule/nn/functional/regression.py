@@ -6,8 +6,8 @@ import warnings
 from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.pointwise.arithmetic import xlogy
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.complex import abs

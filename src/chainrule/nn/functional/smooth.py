@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.tensor.shape import axis_index
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import axis_index
 from chainrule.functions.pointwise.activation import along, floating, placed
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.fill import empty
 from chainrule.nn import functional as F
 from chainrule.nn import init

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.tensor import dtype as dtypes
-from chainrule.core.tensor.device import device
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.device import device
 from chainrule.nn.modules.hooks import Hooked
 from chainrule.nn.modules.state import Stateful
 from chainrule.nn.parameter import Buffer, Parameter

@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.samples import Bools, Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary
 
 

@@ -16,7 +16,7 @@ from chainrule.core.op.batching import Batch, along_axis, dynamic, looped, per_e
 from chainrule.core.op.declaration import TABLE, linear, op
 from chainrule.core.op.results import DYNAMIC, INT64, boolean, by_values, first, int64, one_or_all, second, several, with_index
 from chainrule.core.op.samples import Ints, Sample
-from chainrule.core.tensor.shape import kept
+from chainrule.core.types.shape import kept
 from chainrule.ops.describe import no_tangent
 from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.scatter import gather, scatter, scatter_add

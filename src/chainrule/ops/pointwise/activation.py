@@ -12,9 +12,9 @@ from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.raw import in_c_order, narrowed
 from chainrule.core.op.results import first, joined, like_first
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_complex
+from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary
 from chainrule.ops.pointwise.arithmetic import nothing
 from chainrule.ops.pointwise.exponential import exp

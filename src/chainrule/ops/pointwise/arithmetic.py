@@ -14,9 +14,9 @@ from chainrule.core.op.declaration import TABLE, elementwise
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor import dtype as dtypes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_complex
+from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary, no_derivative, no_tangent
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import log

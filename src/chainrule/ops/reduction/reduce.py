@@ -13,7 +13,7 @@ from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import accumulated, boolean, first, int64, like_first, one_or_all, several
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor import shape as shapes
+from chainrule.core.types import shape as shapes
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.reduction.scan import conj, products_of_others, wide

@@ -14,8 +14,8 @@ from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import joined, real_of, scalar, several
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import unbroadcast
-from chainrule.core.tensor import shape as shapes
 from chainrule.core.tensor.value import is_complex
+from chainrule.core.types import shape as shapes
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.complex import abs, real, sgn
 from chainrule.ops.reduction.reduce import axes_back, count, mean, sum, ties

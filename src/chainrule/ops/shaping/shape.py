@@ -15,7 +15,7 @@ from chainrule.core.op.declaration import elementwise, linear, op
 from chainrule.core.op.raw import in_c_order
 from chainrule.core.op.results import first, given, into_shape, like_first
 from chainrule.core.op.samples import Sample
-from chainrule.core.tensor.shape import broadcast_axes
+from chainrule.core.types.shape import broadcast_axes
 from chainrule.ops.indexing.select import where
 
 ndarray = np.ndarray

@@ -88,7 +88,7 @@ def tree_flatten(tree: Any) -> tuple[list, TreeSpec]:
 
     Examples
     --------
-    >>> from chainrule.core.tree import tree_flatten
+    >>> from chainrule.core.types.tree import tree_flatten
     >>> tree_flatten({"a": 1, "b": (2, [3])})
     ([1, 2, 3], dict(*, tuple(*, list(*))))
     """
@@ -119,7 +119,7 @@ def flatten_up_to(spec: TreeSpec, tree: Any, what: str = "tree") -> list:
 
     Examples
     --------
-    >>> from chainrule.core.tree import flatten_up_to, tree_flatten
+    >>> from chainrule.core.types.tree import flatten_up_to, tree_flatten
     >>> flatten_up_to(tree_flatten({"a": 1, "b": 2})[1], {"a": [1, 2], "b": (3,)})
     [[1, 2], (3,)]
     """
@@ -159,7 +159,7 @@ def tree_map(f: Callable, tree: Any, *rests: Any) -> Any:
 
     Examples
     --------
-    >>> from chainrule.core.tree import tree_map
+    >>> from chainrule.core.types.tree import tree_map
     >>> tree_map(lambda x, y: x + y, {"a": 1}, {"a": 2})
     {'a': 3}
     """

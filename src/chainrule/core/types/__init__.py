@@ -1,0 +1,1 @@
+"""The small types below everything: dtypes and their promotion, shapes, devices, pytrees. Pure functions, tested alone."""
