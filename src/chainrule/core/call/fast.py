@@ -19,7 +19,7 @@ from chainrule.core.call.tracked import tracked_binary, tracked_unary
 from chainrule.core.graph.nodes import LEAF, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, IN, OUT, Op
-from chainrule.core.record.plans import finish, plan_for, refuse_inference
+from chainrule.core.record.plans import finish, plan_for, refuse_inference, shared_version
 from chainrule.core.tensor.tensor import Tensor, Tracked
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
@@ -57,7 +57,7 @@ def make_public(op: Op) -> Callable:
         return run(op, promoted(op, args), params)
 
     one_sided = len(op.inputs) == 2 and op.rules.count(None) == 1
-    if op.params or op.variadic or len(op.inputs) > 2 or op.promotion == "free" or one_sided:
+    if op.params or op.variadic or op.shares or len(op.inputs) > 2 or op.promotion == "free" or one_sided:
         return slow
     if len(op.inputs) == 1:
         return _unary(op, tracked_unary(op, slow))
@@ -93,7 +93,7 @@ def make_reflected(op: Op) -> Callable:
 
 def _direct(op: Op) -> Callable:
     """Return the rule book's function for an op that is neither elementwise nor a view: `run` in half the time."""
-    rules = op.rules
+    rules, shares = op.rules, op.shares
     plans: dict[tuple, Any] = {}
 
     def call(*args: Any, **params: Any) -> Any:
@@ -126,7 +126,8 @@ def _direct(op: Op) -> Callable:
             t = new(Tensor)
         t._data = out
         t._meta = m.meta
-        t._ver = t._view = t._node = None
+        t._ver = shared_version(out, args[0]) if shares and not level else None
+        t._view = t._node = None
         edges = [a if a._node is LEAF else a._node for a in args]
         nodes = tuple([None if r is None else e for e, r in zip(edges, rules, strict=True)])
         kind = out.dtype.kind

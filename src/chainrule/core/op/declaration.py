@@ -150,6 +150,9 @@ class Op:
         For a general op, its forward rule.
     view : bool
         The result shares the input's memory.
+    shares : bool
+        The result may lie in the first input's memory without being a view of it; it then has its version counter, so that
+        whoever saved one finds writes to the other.
     real_linear : bool
         A linear op whose rule is the adjoint over the reals (conj, real part), so it is used without conjugation.
     kinds : str
@@ -173,7 +176,7 @@ class Op:
 
     __slots__ = (
         "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "name",
-        "nondiff", "params", "plans", "promotion", "real_linear", "rules", "shape", "variadic", "view",
+        "nondiff", "params", "plans", "promotion", "real_linear", "rules", "shape", "shares", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -189,6 +192,7 @@ class Op:
         shape: Callable | None = None,
         node: str | Callable | None = None,
         view: bool = False,
+        shares: bool = False,
         real_linear: bool = False,
         nondiff: bool = False,
         dtype: str | Callable | None = None,
@@ -222,7 +226,7 @@ class Op:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
-        self.view, self.kinds, self.batch = view, kinds, batch
+        self.view, self.shares, self.kinds, self.batch = view, shares, kinds, batch
         self._infer(shape, dtype, promotion)
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.nondiff, self.check = nondiff, check
@@ -299,7 +303,9 @@ def _joining(places: list[int] | None) -> Callable:
 
 _BACKEND = frozenset(("calm", "costly"))
 _ABOUT = frozenset(About.__slots__)
-_OPTIONS = frozenset(("batch", "check", "dtype", "kinds", "node", "nondiff", "promotion", "real_linear", "shape", "view"))
+_OPTIONS = frozenset((
+    "batch", "check", "dtype", "kinds", "node", "nondiff", "promotion", "real_linear", "shape", "shares", "view",
+))  # fmt: skip
 
 
 def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:

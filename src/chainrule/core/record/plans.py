@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF, Node, Port, freed_error, new, next_id
+from chainrule.core.graph.nodes import LEAF, Node, Port, Version, freed_error, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.op.raw import shape_of
@@ -339,7 +339,17 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if op.view:
         for i, t in enumerate(made):
             link_view(t, args[0], op, params, i if several else None)
+    elif op.shares and not level:
+        made[0]._ver = shared_version(outs, args[0])
     return tuple(made) if several else made[0]
+
+
+def shared_version(out: Any, x: Any) -> Version | None:
+    """Return the version counter of a plain tensor if an op's result lies in its memory."""
+    data = x._data
+    if out is data or (out.base is not None and (out.base is data or out.base is data.base)):
+        return version_of(x) if data.__class__ is ndarray else None
+    return None
 
 
 def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None) -> None:

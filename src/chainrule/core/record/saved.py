@@ -258,7 +258,7 @@ def with_history(t: Tensor, edge: Any) -> Tensor:
     """
     made = wrap(None)
     take(made, t)
-    made._ver = t._ver
+    made._ver = version_of(t) if t._data.__class__ is np.ndarray else t._ver
     made._node = edge
     return made
 

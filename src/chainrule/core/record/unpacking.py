@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.graph.nodes import Node, Port, freed_error
+from chainrule.core.graph.nodes import Node, Port, Version, freed_error
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.record.saved import PACKED, modified_error, unpack
 from chainrule.core.tensor.tensor import Tensor, wrap_at
@@ -38,8 +38,8 @@ def held_out(node: Node, level: int) -> Any:
     if level >= 0:
         return out
     if out.__class__ is tuple:
-        return tuple([revive(~level, o, Port(node, i)) for i, o in enumerate(out)])
-    return revive(~level, out, node)
+        return tuple([revive(~level, o, Port(node, i), each_version(node, i)) for i, o in enumerate(out)])
+    return revive(~level, out, node, version)
 
 
 def _opened(kept: Any, node: Node, level: int) -> Any:
@@ -91,16 +91,21 @@ class _Results(tuple):
         version = node.version.each[index]
         if version is not None and version.stamp > node.id:
             raise modified_error(node, version, value, node, index)
-        return value if self._level >= 0 else revive(~self._level, value, Port(node, index))
+        return value if self._level >= 0 else revive(~self._level, value, Port(node, index), version)
 
     def __iter__(self) -> Any:
         return iter([self[i] for i in range(len(self))])
 
 
-def revive(level: int, payload: Any, edge: Any) -> Tensor:
-    """Return a tensor of a payload that a node saved, with its history."""
+def each_version(node: Node, index: int) -> Version | None:
+    """Return the version counter of one of several saved results."""
+    return None if node.version is None else node.version.each[index]
+
+
+def revive(level: int, payload: Any, edge: Any, version: Version | None = None) -> Tensor:
+    """Return a tensor of a payload that a node saved, with its history and the version counter of its memory."""
     t = wrap_at(level, payload)
-    t._node = edge
+    t._node, t._ver = edge, version
     return t
 
 

@@ -129,7 +129,7 @@ undifference = linear("undifference(x, *, axis)", _undifference, node="Sub",
 def _recurrence(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     """Step row by row along the axis; where rows are short, column by column in Python floats (6 times faster on 1-D)."""
     if not b.ndim or not b.size:
-        return b
+        return b.copy()
     d = b.dtype
     order = slice(None, None, -1 if reverse else 1)
     rows_a, rows_b = np.moveaxis(wide(a), axis, 0)[order], np.moveaxis(wide(b), axis, 0)[order]

@@ -102,13 +102,13 @@ copy = linear("copy(x, y, *, form)", lambda x, y, *, form: np.array(np.broadcast
     y=lambda g, y_shape: sum_to(g, shape=y_shape),
     samples=lambda: [Sample(x, y, form="Copy") for x, y in (((3, 4), (4,)), ((), ()), ((0, 2), (1, 2)))])  # fmt: skip
 
-named = linear("named(x, *, form)", lambda x, *, form: x, node=lambda node: node.params["form"],
+named = linear("named(x, *, form)", lambda x, *, form: x, shares=True, node=lambda node: node.params["form"],
     shape=first,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4), form="Named")])  # fmt: skip
 
-detach = elementwise("detach(x)", lambda x: x[...], promotion="free", kinds="bifc", nondiff=True)
+detach = elementwise("detach(x)", lambda x: x[...], promotion="free", kinds="bifc", nondiff=True, shares=True)
 
 # -- broadcasts --------------------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ def _reshape(x: Any, *, shape: tuple) -> Any:
     return x.reshape(shape)
 
 
-reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView",
+reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView", shares=True,
     shape=into_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
