@@ -67,6 +67,7 @@ try:
     from chainrule.functions.pointwise.activation import *
     from chainrule.functions.pointwise.arithmetic import *
     from chainrule.functions.pointwise.extremum import *
+    from chainrule.functions.indexing.select import *
     from chainrule.functions.comparison.compare import *
     from chainrule.functions.pointwise.complex import *
     from chainrule.functions.linalg.affine import *

@@ -1,0 +1,62 @@
+"""The affine map: a part of `chainrule.nn.functional`."""
+
+from __future__ import annotations
+
+from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.ops.nn.loss import linear_map
+from chainrule.ops.pointwise.arithmetic import add
+from chainrule.ops.shaping.shape import reshape
+
+__all__ = ["linear"]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``input @ weight.T + bias``.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of shape (..., in).
+    weight : Tensor
+        Of shape (out, in), or (in,), which drops the last axis of the result.
+    bias : Tensor, optional
+        Of shape (out,), or () for a weight of one axis.
+
+    Returns
+    -------
+    Tensor
+        Of shape (..., out).
+
+    Raises
+    ------
+    RuntimeError
+        If shapes or dtypes do not match.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x, w, b = cr.tensor([[1.0, 2.0]]), cr.tensor([[1.0, 1.0], [0.0, 3.0]]), cr.tensor([0.5, 0.5])
+    >>> cr.nn.functional.linear(x, w, b)
+    tensor([[3.5000, 6.5000]])
+    """
+    x, w = as_tensor(input, "linear"), as_tensor(weight, "linear", 1)
+    shape, size = x.shape, w.shape
+    if not shape or not size:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {len(shape)}D and {len(size)}D")
+    if len(size) > 2:
+        raise RuntimeError(f"linear(): weight must have 1 or 2 axes, (out, in) or (in,), not {list(size)}")
+    if shape[-1] != size[-1]:
+        rows = 1
+        for n in shape[:-1]:
+            rows *= n
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {size[-1]}x{size[0] if len(size) > 1 else 1})"
+        )
+    if x.dtype is not w.dtype:
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {x.dtype} != {w.dtype}")
+    if len(size) == 1:
+        out = reshape(linear_map(x, reshape(w, shape=(1, *size))), shape=shape[:-1])
+    else:
+        out = linear_map(x, w)
+    return out if bias is None else add(out, as_tensor(bias, "linear", 2))
