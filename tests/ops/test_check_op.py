@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from chainrule.core.op.declaration import TABLE, bilinear, elementwise, linear, op
+from chainrule.core.op.lowering import s
 from chainrule.core.op.results import boolean, broadcasting, first, into_shape, joined, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.ops.pointwise.arithmetic import mul
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.shaping.shape import reshape, sum_to
-from chainrule.testing import OpError, cases, check_op, contracts
+from chainrule.testing import OpError, cases, check_op, contracts, declared
 
 ROWS = lambda: [Sample((2, 3)), Sample((1, 2)), Sample((0, 2))]
 
@@ -186,12 +189,52 @@ def test_wrong_dtype_rule_of_an_elementwise_op_is_caught():
     is_caught(softsign(dtype="bool"), DECLARED, "result 0: the rule says dtype bool against float64")
 
 
+@pytest.mark.parametrize(
+    ("kernel", "changes", "words"),
+    [
+        (lambda x: x[::-1], {}, "they share memory, and the declaration does not say so"),
+        (lambda x: x[::-1].copy(), {"view": True}, "they share no memory, but the op is declared a view"),
+    ],
+)
+def test_wrong_aliasing_is_caught(kernel, changes, words):
+    toy = linear("toy_back(x)", kernel, x=lambda g: toy(g), shape=first, samples=ROWS, **changes)
+    is_caught(toy, "memory is shared as declared", words)
+
+
+def test_kernel_that_is_not_pure_is_caught():
+    count = iter(range(10**6))
+    counting = op("toy_count(x)", lambda x: x + next(count), nondiff=True, shape=first, dtype=like_first, samples=ROWS)
+    is_caught(counting, "pure one gives the same again", "of a second run")
+    writing = op("toy_write(x)", lambda x: np.add(x, 1, out=x) * 1, nondiff=True, shape=first, dtype=like_first, samples=ROWS)
+    with pytest.raises(OpError, match="input x was changed"):
+        declared.pure_op_gives_the_same_again(cases([writing.op])[0])
+
+
+@pytest.mark.parametrize(
+    ("lower", "words"),
+    [
+        (lambda x: x / (2 + abs(x)), "result 0: "),
+        (lambda x: s.select(x == math.inf, 0, x / (1 + abs(x))), "on special values: result 0: 0.0 against nan"),
+    ],
+)
+def test_wrong_expression_is_caught(lower, words):
+    is_caught(softsign(lower=lower), "lowering = kernel", words)
+
+
+def test_right_expression_passes():
+    assert check_op(softsign(lower=lambda x: x / (1 + abs(x))))
+
+
+def test_wrong_expansion_is_caught():
+    is_caught(scaled(lower=lambda x, y: exp(x) + y), "lowering = kernel", "result 0: ")
+
+
 def test_lost_precision_is_caught():
     is_caught(elementwise("toy_double(x)", lambda x: (np.float64(2) * x).astype("f8"), kinds="f", x=lambda g: g * 2), "float")
 
 
 def test_undeclared_error_is_caught():
-    toy = linear("toy_reshape(x, *, shape)", lambda x, *, shape: x.reshape(shape), shape=into_shape,
+    toy = linear("toy_reshape(x, *, shape)", lambda x, *, shape: x.reshape(shape), shape=into_shape, shares=True,
         x=lambda g, x_shape: reshape(g, shape=x_shape),
         samples=lambda: [
             Sample((2, 3), shape=(3, 2)),

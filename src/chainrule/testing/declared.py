@@ -11,12 +11,14 @@ import numpy as np
 
 from chainrule.core.call.dispatch import promoted
 from chainrule.core.op.declaration import ELEMENTWISE, Op
-from chainrule.core.op.results import DYNAMIC, described
+from chainrule.core.op.lowering import Expansion, Expression, evaluate
+from chainrule.core.op.results import DYNAMIC, described, joined
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
 from chainrule.testing.case import Case
+from chainrule.testing.compare import first_gap
 from chainrule.testing.law import law
-from chainrule.testing.values import on_arrays, promoted_arrays
+from chainrule.testing.values import layouts, on_arrays, promoted_arrays, results
 
 
 def _raw(operands: Any) -> list:
@@ -56,3 +58,97 @@ def result_is_as_declared(case: Case) -> str | None:
     outs = [np.asarray(o) for o in _raw(out if isinstance(out, (tuple, list)) else (out,))]
     wrong = _differs(said(case.op, _raw(tensors), case.params), outs)
     return None if wrong is None else f"on tensors, {wrong}"
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+@law("memory is shared as declared")
+def memory_is_shared_as_declared(case: Case) -> str | None:
+    """Check that the results share the first input's memory if the op is a view, may if it says so, and no other's."""
+    args = case.args
+    variants = [args] + [[x, *args[1:]] for x in (layouts(args[0]) if isinstance(args[0], np.ndarray) and args[0].ndim else ())]
+    for given in variants:
+        try:
+            out = case.call(given)
+        except RuntimeError:
+            continue  # of integers that the op refuses
+        for i, found in enumerate(out if isinstance(out, (tuple, list)) else (out,)):
+            for k, x in enumerate(given):
+                if isinstance(x, np.ndarray) and isinstance(found, np.ndarray) and x.size and found.size:
+                    wrong = _wrongly_shared(case.op, k, np.shares_memory(found, x), given is args)
+                    if wrong is not None:
+                        return f"result {i} and input {case.input_name(k)}: {wrong}"
+    return None
+
+
+def _wrongly_shared(op: Op, k: int, shared: bool, dense: bool) -> str | None:
+    aliasing = op.aliasing if k == 0 else None
+    if shared and aliasing is None:
+        return "they share memory, and the declaration does not say so"
+    copied = aliasing == "view" and not shared and dense  # of other layouts some views do not exist
+    return "they share no memory, but the op is declared a view" if copied else None
+
+
+# -- purity ------------------------------------------------------------------------------------------------------------
+
+
+@law("an op changes no input, and a pure one gives the same again")
+def pure_op_gives_the_same_again(case: Case) -> str | None:
+    """Check two runs on the same arrays, which must be as they were."""
+    before = [np.array(a) if isinstance(a, np.ndarray) else a for a in case.args]
+    try:
+        first = [np.array(r) for r in results(case.call(case.args))]
+        second = results(case.call(case.args))
+    except RuntimeError:  # of integers that the op refuses
+        return None
+    for i, (a, b) in enumerate(zip(case.args, before, strict=True)):
+        if isinstance(a, np.ndarray) and a.tobytes() != b.tobytes():
+            return f"input {case.input_name(i)} was changed"
+    different = first_gap(second, first, 0) if case.op.pure else None
+    return None if different is None else f"result {different[0]} of a second run: {different[1]}"
+
+
+# -- lowering ----------------------------------------------------------------------------------------------------------
+
+_STRANGE = (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, 1e-310, 1.0, -1.0, 0.5, -2.0, 3.0)
+
+
+@law("lowering = kernel")
+def lowering_is_the_kernel(case: Case) -> str | None:
+    """Check a scalar expression, on special values too, or an expansion against the kernel."""
+    lowering = case.op.lowering
+    if isinstance(lowering, Expansion):
+        out = lowering.f(*case.tensors(), **case.params)
+        found = [np.asarray(o) for o in _raw(out if isinstance(out, (tuple, list)) else (out,))]
+        return _gap_to(found, results(case.call(case.tensors())), case)
+    if not isinstance(lowering, Expression):
+        return None
+    wrong = _expression_gap(case, promoted_arrays(case))
+    if wrong is None and case.dtype == np.float64 and all(isinstance(a, np.ndarray) for a in case.args):
+        n = len(case.args)
+        wrong = _expression_gap(case, [np.array(_STRANGE).reshape([-1 if k == i else 1 for k in range(n)]) for i in range(n)])
+        return None if wrong is None else f"on special values: {wrong}"
+    return wrong
+
+
+def _expression_gap(case: Case, args: list) -> str | None:
+    try:
+        expected = results(case.call(args))
+    except RuntimeError:  # of integers that the op refuses
+        return None
+    shapes, dtypes = described(args)
+    scalar = case.op.lowering.scalar(dtypes, case.params)
+    shape, dtype = case.op.result(shapes, dtypes, case.params)
+    with np.errstate(all="ignore"):
+        found = evaluate(scalar, args, joined(*dtypes))
+    return _gap_to([np.broadcast_to(np.asarray(found).astype(dtype), shape)], expected, case)
+
+
+def _gap_to(found: list, expected: list, case: Case) -> str | None:
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a.dtype != b.dtype:
+            return f"result {i}: dtype {a.dtype} against {b.dtype}"
+    precise = all([b.dtype.kind not in "fcV" or b.dtype.itemsize // (1 + (b.dtype.kind == "c")) == 8 for b in expected])
+    different = first_gap(found, expected, 1e-11 if precise else 1e-5)
+    return None if different is None else f"result {different[0]}: {different[1]}"

@@ -98,7 +98,7 @@ class Graph:
         kept = []
         self._dropped: list[list[Variable]] = []  # after each equation, the variables that nothing needs any more
         for equation in reversed(equations):
-            if used.isdisjoint(equation.results) and equation.operands:  # a draw of random numbers, of none, moves on the rest
+            if used.isdisjoint(equation.results) and equation.op.pure:  # a draw of random numbers moves on the rest
                 continue
             operands = {o for o in equation.operands if o.__class__ is Variable}
             kept.append(equation)

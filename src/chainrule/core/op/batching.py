@@ -147,6 +147,7 @@ def per_example(f: Callable) -> Rule:
         out = f(*b.given, **params)
         return each(lambda o: o if getattr(o, "_level", 0) == level else b.repeated(o), out)
 
+    rule.composition = f  # type: ignore[attr-defined]  # which lowers the op, too
     return rule
 
 

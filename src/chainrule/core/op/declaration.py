@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from chainrule.core.op.lowering import lowering_of
 from chainrule.core.op.raw import raw_copy
 from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joined
 
@@ -149,10 +150,14 @@ class Op:
     jvp : Rule or None
         For a general op, its forward rule.
     view : bool
-        The result shares the input's memory.
+        The result is a view of the first input: it shares its memory, and writes to either reach both.
     shares : bool
         The result may lie in the first input's memory without being a view of it; it then has its version counter, so that
         whoever saved one finds writes to the other.
+    pure : bool
+        It gives the same result for the same inputs, and changes nothing: random draws are not pure.
+    lowering : Expression, Expansion or OPAQUE
+        What a compiler may put in place of the kernel (see ``core.op.lowering``).
     real_linear : bool
         A linear op whose rule is the adjoint over the reals (conj, real part), so it is used without conjugation.
     kinds : str
@@ -175,8 +180,9 @@ class Op:
     """
 
     __slots__ = (
-        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "name",
-        "nondiff", "params", "plans", "promotion", "real_linear", "rules", "shape", "shares", "variadic", "view",
+        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "lowering",
+        "name", "nondiff", "params", "plans", "promotion", "pure", "real_linear", "rules", "shape", "shares", "variadic",
+        "view",
     )  # fmt: skip
     call: Callable
 
@@ -193,6 +199,8 @@ class Op:
         node: str | Callable | None = None,
         view: bool = False,
         shares: bool = False,
+        pure: bool = True,
+        lower: Any = None,
         real_linear: bool = False,
         nondiff: bool = False,
         dtype: str | Callable | None = None,
@@ -226,7 +234,9 @@ class Op:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
-        self.view, self.shares, self.kinds, self.batch = view, shares, kinds, batch
+        self.view, self.kinds, self.batch = view, kinds, batch
+        self.shares, self.pure = shares, pure
+        self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
         self._infer(shape, dtype, promotion)
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.nondiff, self.check = nondiff, check
@@ -235,6 +245,11 @@ class Op:
         camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
         self._node_name = node or (camel + "0" if camel[-1:].isdigit() else camel)
         self.plans: dict[tuple, Any] = {}
+
+    @property
+    def aliasing(self) -> str | None:
+        """What the result has to do with the first input's memory: "view", "maybe" if it may share it, or None."""
+        return "view" if self.view else "maybe" if self.shares else None
 
     def _infer(self, shape: Callable | None, dtype: str | Callable | None, promotion: str | None) -> None:
         """Take the rules of the result's shape and dtype, or derive them from the kind of op."""
@@ -304,7 +319,8 @@ def _joining(places: list[int] | None) -> Callable:
 _BACKEND = frozenset(("calm", "costly"))
 _ABOUT = frozenset(About.__slots__)
 _OPTIONS = frozenset((
-    "batch", "check", "dtype", "kinds", "node", "nondiff", "promotion", "real_linear", "shape", "shares", "view",
+    "batch", "check", "dtype", "kinds", "lower", "node", "nondiff", "promotion", "pure", "real_linear", "shape", "shares",
+    "view",
 ))  # fmt: skip
 
 

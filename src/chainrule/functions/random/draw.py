@@ -91,7 +91,7 @@ def drawn(draw: Callable[[tuple], Any], shape: tuple) -> Tensor:
 
 
 # A draw as a trace records it: it has no operands, and draws anew in every run of the graph, in its place among the others.
-_RANDOM = Op(GENERAL, "random(*, draw, shape)", Backend(lambda *, draw, shape: drawn(draw, shape)), nondiff=True)
+_RANDOM = Op(GENERAL, "random(*, draw, shape)", Backend(lambda *, draw, shape: drawn(draw, shape)), nondiff=True, pure=False)
 
 
 def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
@@ -131,5 +131,5 @@ def drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
     return _lifted(draw(np.asarray(innermost(x, "check"))), own)
 
 
-_RANDOM_OF = Op(GENERAL, "random_of(x, *, draw)", Backend(lambda x, *, draw: draw(np.asarray(x))), nondiff=True,
+_RANDOM_OF = Op(GENERAL, "random_of(x, *, draw)", Backend(lambda x, *, draw: draw(np.asarray(x))), nondiff=True, pure=False,
     batch=per_example(lambda x, *, draw: drawn_with(x, draw)))  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
+from chainrule.core.op.lowering import s
 from chainrule.core.op.samples import Bools, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -37,7 +38,9 @@ _TRUTHS = [Sample((3, 4), (4,)), Sample(Bools((3, 1)), Bools((4,))), Sample((), 
 
 
 def _logical(name: str, kernel: Any, words: str) -> Any:
+    bits = getattr(s, name[8:])
     return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bifc", calm=True, nondiff=True, samples=lambda: _TRUTHS,
+        lower=lambda x, y: bits(x != 0, y != 0),
         doc=binary(f"Tell where {words} nonzero.", f"cr.{name}(cr.tensor([True, False]), True)",
                    "tensor([False,  True])" if name == "logical_xor" else
                    "tensor([True, True])" if name == "logical_or" else "tensor([ True, False])"))  # fmt: skip
@@ -86,7 +89,16 @@ def _isclose(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> An
     return close | (np.isfinite(gap) & (gap <= atol + abs(rtol * y)))
 
 
+def _lower_isclose(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> Any:
+    close = (x == y) | ((x != x) & (y != y)) if equal_nan else x == y
+    if x.kind == "b":
+        return close
+    gap = abs(x - y)
+    return close | (s.isfinite(gap) & (gap <= atol + abs(rtol * y)))
+
+
 isclose = elementwise("isclose(x, y, *, rtol, atol, equal_nan)", _isclose, dtype="bool", kinds="bifc", calm=True, nondiff=True,
+    lower=_lower_isclose,
     samples=lambda: [Sample((3, 4), (4,), rtol=0.5, atol=0.1, equal_nan=False),
                      Sample((), (2,), rtol=0.0, atol=1.0, equal_nan=True)],
     doc=binary("Tell where values differ by at most ``atol + rtol * abs(other)``."))  # fmt: skip

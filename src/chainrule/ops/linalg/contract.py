@@ -286,8 +286,8 @@ def _affine(name: str, product: Callable, samples: list) -> Callable:
         a=of_a,
         b=of_b,
         samples=lambda: [
-            Sample(*shapes, beta=beta, alpha=alpha)
-            for shapes in samples for beta, alpha in ((1, 1), (0.5, -2.0), (0, 1))
+            Sample(*shapes, beta=beta, alpha=alpha, kinds=kinds)
+            for shapes in samples for beta, alpha, kinds in ((1, 1, None), (0.5, -2.0, "fc"), (0, 1, None))
         ])  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, per_example, reshaped
 from chainrule.core.op.declaration import bilinear, elementwise, linear
+from chainrule.core.op.lowering import s
 from chainrule.core.op.results import given
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.describe import binary
@@ -166,6 +167,7 @@ def _slope(x: Any, y: Any) -> Any:
 
 
 binary_cross_entropy = elementwise("binary_cross_entropy(x, y)", _binary_cross_entropy, kinds="f", domain=(0.05, 0.95),
+    lower=lambda x, y: (y - 1) * s.max(s.log1p(-x), -100) - y * s.max(s.log(x), -100),
     x=lambda g, x, y: g * _slope(x, y),
     y=lambda g, x: g * (log1p(-x) - log(x)),
     doc=binary("Return ``-(target log(input) + (1 - target) log(1 - input))``, at most 100.",

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import in_c_order, narrowed
 from chainrule.core.op.results import first, joined, like_first
 from chainrule.core.op.samples import Sample
@@ -34,6 +35,7 @@ def _gate(g: Any, x: Any, *, low: float, high: float | None) -> Any:
 
 # Its derivative in x is 0, not absent: what is differentiated again depends on x, as PyTorch's does.
 gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
+    lower=lambda g, x, *, low, high: s.select((x <= low) if high is None else (x <= low) | (x >= high), 0, g),
     node=lambda node: "ThresholdBackward" if node is None or node.params["high"] is None else "HardtanhBackward",
     g=lambda h, x, *, low, high: gate(h, x, low=low, high=high),
     x=lambda h: nothing(h),
@@ -41,6 +43,7 @@ gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
     doc="`g` where x lies above `low`, and below `high` if that is given; else 0.")  # fmt: skip
 
 relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
+    lower=lambda x: s.max(x, 0),
     x=lambda g, out: gate(g, out, low=0, high=None),
     doc=binary("Return the positive part of each element.", "cr.relu(cr.tensor([-1.0, 2.0]))", "tensor([0., 2.])",
                names=("input",), note="The derivative at 0 is 0."))  # fmt: skip
@@ -51,6 +54,7 @@ def _hardtanh(x: Any, *, low: float, high: float) -> Any:
 
 
 hardtanh = elementwise("hardtanh(x, *, low, high)", _hardtanh, kinds="if",
+    lower=lambda x, *, low, high: s.min(s.max(x, low), high),
     dtype=lambda x, *, low, high: joined(x, type(low), type(high)),
     x=lambda g, x, *, low, high: gate(g, x, low=low, high=high),
     samples=lambda: [Sample((3, 4), low=-0.5, high=0.5), Sample((), low=0.0, high=6.0), Sample((0,), low=-1.0, high=1.0)],

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import TABLE, elementwise
+from chainrule.core.op.lowering import OPAQUE, s
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
@@ -162,6 +163,7 @@ def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
+    lower="pow",
     node=lambda node: "Pow1" if node.edges[1] is not None else "Pow",
     x=_power_in_base,
     y=_power_in_exponent,
@@ -193,6 +195,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
 
 
 floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node="NotImplemented!",
+    lower="floordiv",
     x=lambda g: no_derivative("floor_divide"),
     y=lambda g: no_derivative("floor_divide"),
     jvp=lambda x_dot, y_dot: no_tangent("floor_divide"),
@@ -212,6 +215,7 @@ def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
 
 
 div_rounded = elementwise("div_rounded(x, y, *, mode)", _div_rounded, kinds="f", node="Div2", domain=[(-3, 3), POSITIVE],
+    lower=lambda x, y, *, mode: x // y if mode == "floor" else s.truncdiv(x, y),
     x=lambda g: nothing(g),
     y=lambda g: nothing(g),
     samples=lambda: [Sample((3, 4), (4,), mode="floor"), Sample((3, 1), (), mode="trunc"), Sample((0,), (1,), mode="trunc")],
@@ -231,6 +235,7 @@ def _fmod(x: Any, y: Any) -> Any:
 
 
 remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3), POSITIVE],
+    lower="mod",
     node=lambda node: "Remainder1" if node.edges[1] is not None else "Remainder",
     x=lambda g: g,
     y=lambda g, x, y: -g * div_rounded(x, y, mode="floor"),
@@ -238,6 +243,7 @@ remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3
                "cr.remainder(cr.tensor([-3.0, 3.0]), 2)", "tensor([1., 1.])"))  # fmt: skip
 
 fmod = elementwise("fmod(x, y)", _fmod, kinds="f", domain=[(-3, 3), POSITIVE],
+    lower="fmod",
     node=lambda node: "Fmod1" if node.edges[1] is not None else "Fmod",
     x=lambda g: g,
     y=lambda g, x, y: -g * div_rounded(x, y, mode="trunc"),
@@ -257,6 +263,7 @@ def _lerp(x: Any, y: Any, w: Any) -> Any:
 
 
 lerp = elementwise("lerp(x, y, w)", _lerp, node=lambda node: "Lerp1" if node.edges[2] is not None else "Lerp",
+    lower=lambda x, y, w: s.select(abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w)),
     x=lambda g, w: g * (1 - w),
     y=lambda g, w: g * w,
     w=lambda g, x, y: g * (y - x),
@@ -286,6 +293,7 @@ def _scaled_dtype(x: Any, y: Any, z: Any, *, value: Any) -> np.dtype:
 
 addcmul = elementwise("addcmul(x, y, z, *, value)",
     lambda x, y, z, *, value: _plus(x, y * z, value), kinds="ifc", dtype=_scaled_dtype,
+    lower=lambda x, y, z, *, value: x + value * (y * z),
     x=lambda g: g,
     y=lambda g, z, *, value: g * (z * value),
     z=lambda g, y, *, value: g * (y * value),
@@ -295,6 +303,7 @@ addcmul = elementwise("addcmul(x, y, z, *, value)",
 addcdiv = elementwise("addcdiv(x, y, z, *, value)",
     lambda x, y, z, *, value: _plus(x, y / z, value), promotion="float",
     dtype=lambda x, y, z: floating(x, y, z), check=_refuse_integers,
+    lower=lambda x, y, z, *, value: x + value * (y / z),
     domain=POSITIVE,
     x=lambda g: g,
     y=lambda g, z, *, value: g * value / z,
@@ -339,13 +348,20 @@ def _logaddexp(x: Any, y: Any) -> Any:
     return np.where(first, x, y) + np.log1p(np.exp(np.where(first, y - x, x - y)))
 
 
+def _lower_logaddexp(x: Any, y: Any) -> Any:
+    first = s.real(x) >= s.real(y) if "c" in (x.kind, y.kind) else x >= y
+    return s.select(x == y, x + math.log(2), s.select(first, x, y) + s.log1p(s.exp(s.select(first, y - x, x - y))))
+
+
 logaddexp = elementwise("logaddexp(x, y)", _logaddexp,
+    lower=_lower_logaddexp,
     x=lambda g, x, y: _share(g, x, y),
     y=lambda g, x, y: _share(g, y, x),
     doc=binary("Return the logarithm of the sum of exponentials, without overflow.",
                "cr.logaddexp(cr.tensor([0.0]), cr.tensor([0.0]))", "tensor([0.6931])"))  # fmt: skip
 
 logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, kinds="f",
+    lower=lambda x, y: s.select(x == y, x + 1, s.max(x, y) + s.log2(1 + s.exp2(-abs(x - y)))),
     x=lambda g, x, y: _share(g, x * math.log(2), y * math.log(2)),
     y=lambda g, x, y: _share(g, y * math.log(2), x * math.log(2)),
     doc=binary("Return the logarithm to base 2 of the sum of powers of 2.",
@@ -357,6 +373,7 @@ def _xlogy(x: Any, y: Any) -> Any:
 
 
 xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(-3, 3), POSITIVE],
+    lower=lambda x, y: s.select(s.isnan(y), y, s.select(x == 0, x * 0, x * s.log(y))),
     x=lambda g, x, y: where((x == 0) & (y <= 0), 0, g * log(y)),
     y=lambda g, x, y: g * (x / y),
     doc=binary("Return ``input * log(other)``, 0 where `input` is 0.",
@@ -382,6 +399,7 @@ def _same_dtype(x: Any, y: Any) -> None:
 
 
 heaviside = elementwise("heaviside(x, y)", lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
+    lower=lambda x, y: s.select(x == 0, y, x > 0),
     kinds="bif", check=_same_dtype, node="NotImplemented!",
     x=lambda g: no_derivative("heaviside"),
     y=lambda g: no_derivative("heaviside"),
@@ -397,9 +415,11 @@ _WHOLE = [
 ]  # fmt: skip
 
 gcd = elementwise("gcd(x, y)", np.gcd, kinds="i", nondiff=True, samples=lambda: _WHOLE,
+    lower=OPAQUE,
     doc=binary("Return the greatest common divisor of integers.", "cr.gcd(cr.tensor([4, 9]), cr.tensor([6, 6]))",
                "tensor([2, 3])"))  # fmt: skip
 
 lcm = elementwise("lcm(x, y)", np.lcm, kinds="i", nondiff=True, samples=lambda: _WHOLE,
+    lower=OPAQUE,
     doc=binary("Return the least common multiple of integers.", "cr.lcm(cr.tensor([4, 9]), cr.tensor([6, 6]))",
                "tensor([12, 18])"))  # fmt: skip

@@ -6,12 +6,14 @@ Maps between real and complex values are linear over the reals only; their rules
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.op.batching import aligned, same
 from chainrule.core.op.declaration import elementwise, linear
+from chainrule.core.op.lowering import s
 from chainrule.core.op.results import broadcasting, first, floating, real_of
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import unbroadcast
@@ -119,12 +121,20 @@ def _through_sgn(t: Any, x: Any, out: Any) -> Any:
     return where(zero, 0, (t - out * real(t * out.conj())) / where(zero, 1, size))
 
 
+def _lower_sign(x: Any) -> Any:
+    if x.kind == "c":
+        return s.select(x == 0, 0, x / s.abs(x))
+    return s.select(x > 0, 1, s.select(x < 0, -1, 0))
+
+
 sign = elementwise("sign(x)", _sign, kinds="bif",
+    lower=_lower_sign,
     x=lambda g: flat(g),
     doc=unary("Return -1, 0 or 1: the sign of each element; 0 for NaN.", "cr.sign(cr.tensor([-2.0, 0.0, 3.0]))",
         "tensor([-1.,  0.,  1.])", "any real dtype", notes="The derivative is 0, at 0 too."))  # fmt: skip
 
 sgn = elementwise("sgn(x)", _sign, kinds="bifc",
+    lower=_lower_sign,
     jvp=lambda x_dot, x, out: _through_sgn(x_dot, x, out),
     x=lambda g, x, out: _through_sgn(g, x, out),
     doc=unary("Return ``x / |x|`` of each element x, and 0 at 0: the sign of real ones.", "cr.sgn(cr.tensor([3 + 4j, 0j]))",
@@ -145,6 +155,10 @@ def _angle(x: Any) -> Any:
     return out.astype(x.dtype) if x.dtype.kind == "V" else out
 
 
+def _lower_angle(x: Any) -> Any:
+    return s.atan2(s.imag(x), s.real(x)) if x.kind == "c" else s.select(x < 0, math.pi, s.select(s.isnan(x), x, 0))
+
+
 def _angle_tangent(t: Any, x: Any) -> Any:
     """Return the tangent of the phase, Im(t / x): 0 at 0, and for real values."""
     if not is_complex(x):
@@ -160,6 +174,7 @@ def _turn(x: Any) -> Any:
 
 
 angle = elementwise("angle(x)", _angle, dtype=lambda x: real_of(floating(x)), promotion="float", kinds="bifc",
+    lower=_lower_angle,
     jvp=lambda x_dot, x: _angle_tangent(x_dot, x),
     x=lambda g, x: g * _turn(x) if is_complex(x) else flat(g),
     doc=unary("Return the phase of each element in radians: 0 or π for real ones.", "cr.angle(cr.tensor([1j, -1 + 0j]))",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
+from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
@@ -55,17 +56,20 @@ sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", domain=POSIT
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
 
 rsqrt = elementwise("rsqrt(x)", lambda x: 1 / np.sqrt(x), dtype="float", kinds="bifc", domain=POSITIVE,
+    lower=lambda x: 1 / s.sqrt(x),
     x=lambda g, out: g * (out * out * out * -0.5),
     doc=unary("Return the reciprocal of the square root of each element.", "cr.rsqrt(cr.tensor([4.0, 0.25]))",
         "tensor([0.5000, 2.0000])"))  # fmt: skip
 
 square = elementwise("square(x)", np.square, kinds="ifc", node="Pow",
+    lower=lambda x: x * x,
     x=lambda g, x: g * (x + x),
     doc=unary("Return the square of each element.",
         "cr.square(cr.tensor([-2.0, 3.0]))", "tensor([4., 9.])", "ifc"))  # fmt: skip
 
 # 1 / x, and not np.reciprocal: that divides integers as integers.
 reciprocal = elementwise("reciprocal(x)", lambda x: 1 / x, dtype="float", kinds="bifc", domain=POSITIVE,
+    lower=lambda x: 1 / x,
     x=lambda g, out: -g * (out * out),
     doc=unary("Return 1 divided by each element.",
         "cr.reciprocal(cr.tensor([2.0, -4.0]))", "tensor([ 0.5000, -0.2500])"))  # fmt: skip
@@ -85,9 +89,11 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
 
 
 sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds="bifc",
+    lower=lambda x: 1 / (1 + s.exp(-x)),
     x=lambda g, out: (1 - out) * out * g,  # in this order NumPy reuses the first temporary for the rest
     doc=unary("Return the logistic function ``1 / (1 + exp(-input))`` of each element.",
         "cr.sigmoid(cr.tensor([0.0, 2.0, -2.0]))", "tensor([0.5000, 0.8808, 0.1192])"))  # fmt: skip
 
 logit = elementwise("logit(x)", lambda x: np.log(x / (1 - x)), dtype="float", kinds="bif", domain=(0.05, 0.95),
+    lower=lambda x: s.log(x / (1 - x)),
     x=lambda g, x: g * where((x < 0) | (x > 1), math.nan, 1 / (x * (1 - x))))  # fmt: skip

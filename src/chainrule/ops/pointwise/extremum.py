@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
+from chainrule.core.op.lowering import s
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.value import is_complex
 from chainrule.ops.describe import binary
@@ -51,6 +52,7 @@ fmin = elementwise("fmin(x, y)", np.fmin, kinds="bif",
 
 # A Python number has the shape (), as a 0-d bound has: PyTorch tells them apart in the names of the nodes, we by shape.
 clamp = elementwise("clamp(x, low, high)", lambda x, low, high: np.minimum(np.maximum(x, low), high), kinds="bif",
+    lower=lambda x, low, high: s.min(s.max(x, low), high),
     node=lambda node: "Clamp1" if node.shapes[1] == node.shapes[2] == () else "Clamp",
     x=lambda g, x, low, high: where((low <= x) & (x <= high), g, 0),
     low=lambda g, x, low, high: where((low < high) & (x < low), g, 0),

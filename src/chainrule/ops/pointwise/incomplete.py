@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import TABLE, elementwise
+from chainrule.core.op.lowering import OPAQUE
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.ops.describe import binary
 from chainrule.ops.pointwise.exponential import exp, log
@@ -45,6 +46,7 @@ def _no_derivative_in_order(name: str) -> Any:
 
 
 igamma = elementwise("igamma(a, x)", _regularized("gammainc"), dtype="float", kinds="f", domain=(0.2, 5.0), samples=_samples,
+    lower=OPAQUE,
     a=lambda g: _no_derivative_in_order("igamma"),
     x=lambda g, a, x: g * _density(a, x),
     doc=binary("Return the regularized lower incomplete gamma function P(input, other).",
@@ -52,6 +54,7 @@ igamma = elementwise("igamma(a, x)", _regularized("gammainc"), dtype="float", ki
                note="Differentiable in `other` only (DLMF 8.8.13)."))  # fmt: skip
 
 igammac = elementwise("igammac(a, x)", _regularized("gammaincc"), dtype="float", kinds="f", domain=(0.2, 5.0), samples=_samples,
+    lower=OPAQUE,
     a=lambda g: _no_derivative_in_order("igammac"),
     x=lambda g, a, x: -g * _density(a, x),
     doc=binary("Return the regularized upper incomplete gamma function Q(input, other).",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.lowering import OPAQUE, s
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
@@ -36,6 +38,7 @@ trunc = elementwise("trunc(x)", np.trunc, kinds="if",
 
 # The method, and not np.rint: that makes floats of integers.
 round = elementwise("round(x)", lambda x: x.round(), kinds="if",
+    lower="rint",
     x=lambda g: flat(g))  # fmt: skip
 
 
@@ -45,11 +48,18 @@ def _round_decimals(x: Any, *, decimals: int) -> Any:
     return narrowed(np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale, x)
 
 
+def _lower_round(x: Any, *, decimals: int) -> Any:
+    scale = 10.0 ** abs(decimals)
+    return s.rint(x * scale) / scale if decimals > 0 else s.rint(x / scale) * scale
+
+
 round_decimals = elementwise("round_decimals(x, *, decimals)", _round_decimals, kinds="f", node="Round1",
+    lower=_lower_round,
     x=lambda g: flat(g),
     samples=lambda: [Sample((3, 4), decimals=1), Sample((), decimals=-1), Sample((0,), decimals=2)])  # fmt: skip
 
 frac = elementwise("frac(x)", lambda x: x - np.trunc(x), kinds="f",
+    lower=lambda x: x - s.trunc(x),
     x=lambda g: g,
     doc=unary("Return the fractional part of each element, with its sign.", "cr.frac(cr.tensor([1.25, -2.5]))",
         "tensor([ 0.2500, -0.5000])", "f", notes="The derivative is 1 everywhere, at the steps too."))  # fmt: skip
@@ -63,7 +73,12 @@ def _nan_to_num(x: Any, *, nan: float, posinf: float, neginf: float) -> Any:
     return out
 
 
+def _lower_nan_to_num(x: Any, *, nan: float, posinf: float, neginf: float) -> Any:
+    return s.select(s.isnan(x), nan, s.select(x == math.inf, posinf, s.select(x == -math.inf, neginf, x)))
+
+
 nan_to_num = elementwise("nan_to_num(x, *, nan, posinf, neginf)", _nan_to_num, kinds="f",
+    lower=_lower_nan_to_num,
     x=lambda g, x: where(isfinite(x), g, 0),
     samples=lambda: [
         Sample((3, 4), nan=0.0, posinf=1.0, neginf=-1.0), Sample((), nan=2.0, posinf=1.0, neginf=-1.0),
@@ -80,6 +95,7 @@ def _power_of_two(x: Any) -> Any:
 power_of_two = elementwise("power_of_two(x)", _power_of_two, nondiff=True, kinds="f", domain=(0.2, 30.0))
 
 frexp = op("frexp(x)", np.frexp, kinds="f", domain=(0.2, 30.0),
+    lower=OPAQUE,
     shape=lambda x: [x, x], dtype=lambda x: [x, np.dtype(np.int32)],
     batch=same,
     jvp=lambda x_dot, x: (x_dot * power_of_two(x), None),
@@ -103,14 +119,17 @@ isnan = elementwise("isnan(x)", np.isnan, dtype="bool", kinds="bifc", nondiff=Tr
         "any", _BOOL))  # fmt: skip
 
 isposinf = elementwise("isposinf(x)", lambda x: x == np.inf, dtype="bool", kinds="bif", nondiff=True,
+    lower=lambda x: x == math.inf,
     doc=unary("Tell which elements are positive infinity.", "cr.isposinf(cr.tensor([float('inf'), float('-inf')]))",
         "tensor([ True, False])", "any real dtype", _BOOL))  # fmt: skip
 
 isneginf = elementwise("isneginf(x)", lambda x: x == -np.inf, dtype="bool", kinds="bif", nondiff=True,
+    lower=lambda x: x == -math.inf,
     doc=unary("Tell which elements are negative infinity.", "cr.isneginf(cr.tensor([float('inf'), float('-inf')]))",
         "tensor([False,  True])", "any real dtype", _BOOL))  # fmt: skip
 
 isreal = elementwise("isreal(x)", lambda x: x.imag == 0, dtype="bool", kinds="bifc", nondiff=True,
+    lower=lambda x: s.imag(x) == 0,
     doc=unary("Tell which elements have no imaginary part.", "cr.isreal(cr.tensor([1.0, 1j]))", "tensor([ True, False])",
         "any", _BOOL))  # fmt: skip
 
@@ -119,6 +138,7 @@ signbit = elementwise("signbit(x)", np.signbit, dtype="bool", kinds="bif", nondi
         "tensor([ True, False])", "any real dtype", _BOOL))  # fmt: skip
 
 logical_not = elementwise("logical_not(x)", np.logical_not, dtype="bool", kinds="bifc", nondiff=True,
+    lower=lambda x: x == 0,
     doc=unary("Tell which elements are zero (or false).", "cr.logical_not(cr.tensor([True, False]))", "tensor([False,  True])",
         "any", _BOOL))  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
+from chainrule.core.op.lowering import OPAQUE
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.pointwise.exponential import POSITIVE, exp
@@ -37,16 +38,19 @@ def in_scipy(name: str) -> Callable:
 
 
 erf = elementwise("erf(x)", in_scipy("erf"), dtype="float", kinds="bif",
+    lower="erf",
     x=lambda g, x: g * (exp(-(x * x)) * (2 / SQRT_PI)),
     doc=unary("Return the error function of each element.",
         "cr.erf(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.8427])", "bif"))  # fmt: skip
 
 erfc = elementwise("erfc(x)", in_scipy("erfc"), dtype="float", kinds="bif",
+    lower="erfc",
     x=lambda g, x: g * (exp(-(x * x)) * (-2 / SQRT_PI)),
     doc=unary("Return ``1 - erf(input)``, precise where it is small.", "cr.erfc(cr.tensor([0.0, 5.0]))",
         "tensor([1.0000e+00, 1.5375e-12])", "bif"))  # fmt: skip
 
 erfinv = elementwise("erfinv(x)", in_scipy("erfinv"), dtype="float", kinds="bif", domain=(-0.9, 0.9),
+    lower=OPAQUE,
     x=lambda g, out: g * (exp(out * out) * (SQRT_PI / 2)),
     doc=unary("Return the inverse of the error function of each element.", "cr.erfinv(cr.tensor([0.0, 0.5, 1.0]))",
         "tensor([0.0000, 0.4769,    inf])", "bif", notes="NaN outside [-1, 1]."))  # fmt: skip
@@ -54,11 +58,13 @@ erfinv = elementwise("erfinv(x)", in_scipy("erfinv"), dtype="float", kinds="bif"
 # -- the gamma family --------------------------------------------------------------------------------------------------
 
 lgamma = elementwise("lgamma(x)", in_scipy("gammaln"), dtype="float", kinds="bif", domain=POSITIVE,
+    lower=OPAQUE,
     x=lambda g, x: g * digamma(x),
     doc=unary("Return the logarithm of the magnitude of the gamma function of each element.",
         "cr.lgamma(cr.tensor([1.0, 0.5, 5.0]))", "tensor([0.0000, 0.5724, 3.1781])", "bif"))  # fmt: skip
 
 digamma = elementwise("digamma(x)", in_scipy("psi"), dtype="float", kinds="bif", domain=POSITIVE,
+    lower=OPAQUE,
     x=lambda g, x: g * polygamma(x, n=1),
     doc=unary("Return the logarithmic derivative of the gamma function at each element.", "cr.digamma(cr.tensor([1.0, 0.5]))",
         "tensor([-0.5772, -1.9635])", "bif"))  # fmt: skip
@@ -74,17 +80,20 @@ def _polygamma(x: Any, *, n: int) -> Any:
 
 
 polygamma = elementwise("polygamma(x, *, n)", _polygamma, dtype="float", kinds="bif", domain=POSITIVE,
+    lower=OPAQUE,
     x=lambda g, x, *, n: g * polygamma(x, n=n + 1),
     samples=lambda: [Sample((3, 4), n=1), Sample((), n=2), Sample((0,), n=0), Sample((5,), n=3)])  # fmt: skip
 
 # -- modified Bessel functions -----------------------------------------------------------------------------------------
 
 i0 = elementwise("i0(x)", in_scipy("i0"), dtype="float", kinds="bif", node="I00",
+    lower=OPAQUE,
     x=lambda g, x: g * i1(x),
     doc=unary("Return the modified Bessel function of the first kind of order 0 of each element.",
         "cr.i0(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 1.2661])", "bif"))  # fmt: skip
 
 i1 = elementwise("i1(x)", in_scipy("i1"), dtype="float", kinds="bif", node="SpecialI10",
+    lower=OPAQUE,
     x=lambda g, x: g * ((i0(x) + bessel_i(x, n=2)) * 0.5),
     doc=unary("Return the modified Bessel function of the first kind of order 1 of each element.",
         "cr.special.i1(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.5652])", "bif"))  # fmt: skip
@@ -97,5 +106,6 @@ def _bessel_i(x: Any, *, n: int) -> Any:
 
 # 2 I'[n] = I[n-1] + I[n+1] (NIST DLMF 10.29.1): unlike I[0] - I[1]/x, it holds at 0 to every order.
 bessel_i = elementwise("bessel_i(x, *, n)", _bessel_i, dtype="float", kinds="f",
+    lower=OPAQUE,
     x=lambda g, x, *, n: g * ((bessel_i(x, n=n - 1) + bessel_i(x, n=n + 1)) * 0.5),
     samples=lambda: [Sample((3, 4), n=2), Sample((), n=3), Sample((0,), n=2)])  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
+from chainrule.core.op.lowering import OPAQUE, s
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.pointwise.exponential import rsqrt
@@ -74,11 +75,13 @@ atanh = elementwise("atanh(x)", np.arctanh, costly=True, dtype="float", kinds="b
         "tensor([0.0000, 0.5493])"))  # fmt: skip
 
 deg2rad = elementwise("deg2rad(x)", np.deg2rad, dtype="float", kinds="bif", node="Deg2Rad",
+    lower=lambda x: x * (math.pi / 180),
     x=lambda g: g * (math.pi / 180),
     doc=unary("Return angles given in degrees in radians.", "cr.deg2rad(cr.tensor([180.0, 90.0]))", "tensor([3.1416, 1.5708])",
         "bif"))  # fmt: skip
 
 rad2deg = elementwise("rad2deg(x)", np.rad2deg, dtype="float", kinds="bif", node="Rad2Deg",
+    lower=lambda x: x * (180 / math.pi),
     x=lambda g: g * (180 / math.pi),
     doc=unary("Return angles given in radians in degrees.", "cr.rad2deg(cr.tensor([0.0, 1.0]))", "tensor([ 0.0000, 57.2958])",
         "bif"))  # fmt: skip
@@ -112,11 +115,13 @@ def _sinc_derivative(x: Any, *, n: int) -> Any:
 
 
 sinc = elementwise("sinc(x)", _sinc, dtype="float", kinds="bifc",
+    lower=lambda x: s.select(x == 0, 1, s.sin(x * math.pi) / (x * math.pi)),
     x=lambda g, x: g * sinc_derivative(x, n=1),
     doc=unary("Return ``sin(πx) / (πx)`` of each element x, and 1 at 0.", "cr.sinc(cr.tensor([0.0, 0.5]))",
         "tensor([1.0000, 0.6366])"))  # fmt: skip
 
 sinc_derivative = elementwise("sinc_derivative(x, *, n)", _sinc_derivative,
+    lower=OPAQUE,
     x=lambda g, x, *, n: g * sinc_derivative(x, n=n + 1),
     samples=lambda: [
         Sample((3, 4), n=1), Sample((), n=2), Sample((5,), n=3, domain=(-0.3, 0.3)), Sample((0,), n=1),

@@ -108,7 +108,8 @@ named = linear("named(x, *, form)", lambda x, *, form: x, shares=True, node=lamb
     x=lambda g: g,
     samples=lambda: [Sample((3, 4), form="Named")])  # fmt: skip
 
-detach = elementwise("detach(x)", lambda x: x[...], promotion="free", kinds="bifc", nondiff=True, shares=True)
+detach = elementwise("detach(x)", lambda x: x[...], promotion="free", kinds="bifc", nondiff=True, shares=True,
+    lower=lambda x: x)  # fmt: skip
 
 # -- broadcasts --------------------------------------------------------------------------------------------------------
 

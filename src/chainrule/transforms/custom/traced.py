@@ -16,7 +16,7 @@ class CallOp:
 
     kind = "call"
     view = nondiff = False
-    is_differentiable = True
+    is_differentiable = pure = True
     params: tuple = ()
 
     def __init__(self, rules: Rules):
