@@ -11,7 +11,7 @@ from chainrule.core.op.batching import Batch, along_axis, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
 from chainrule.core.op.results import first, int64, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.ops.indexing.index import accumulated, checked
+from chainrule.ops.indexing.places import added, checked, take_at
 from chainrule.ops.indexing.select import where
 from chainrule.ops.indexing.view import zeros
 
@@ -29,7 +29,7 @@ def _gather(x: ndarray, index: ndarray, *, axis: int) -> ndarray:
         return x.reshape(-1)[checked(index, x.size, False)].reshape(index.shape)
     if index.size == 0:
         return np.zeros(index.shape, x.dtype)
-    return x[grid(index, axis, x.shape[axis])]
+    return take_at(x, grid(index, axis, x.shape[axis]))
 
 
 def _at_places(b: Batch, x: Any, index: Any, *y: Any, axis: int, **params: Any) -> Any:
@@ -61,7 +61,7 @@ def _scatter_add(x: ndarray, index: ndarray, y: ndarray, *, axis: int) -> ndarra
     if not x.ndim or not index.ndim:
         checked(index, x.size, False)
         return np.add(x, np.sum(y)).astype(x.dtype).reshape(x.shape)
-    return x + accumulated(np.asarray(y), x.shape, grid(index, axis, x.shape[axis]))
+    return added(x, grid(index, axis, x.shape[axis]), np.asarray(y))
 
 
 scatter_add = linear("scatter_add(x, index, y, *, axis)", _scatter_add,
