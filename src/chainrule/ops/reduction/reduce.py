@@ -174,26 +174,33 @@ def _reduce(ufunc: np.ufunc) -> Callable:
     return lambda x, *, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims)
 
 
-def _ranked(x: Any, axis: tuple) -> np.ndarray:
-    """Return the elements over the axes, sorted along a last axis, NaN last; NaN where there are none."""
+def _in_rows(x: Any, axis: tuple) -> np.ndarray:
+    """Return a copy with the elements over the axes along a last axis; one NaN where there are none."""
     rest = [i for i in range(x.ndim) if i not in axis]
-    n = count(x.shape, axis)
+    lead, n = [x.shape[i] for i in rest], count(x.shape, axis)
     if not n:
-        return np.full([*[x.shape[i] for i in rest], 1], np.nan).astype(x.dtype)
-    return np.sort(np.asarray(x).transpose(*rest, *axis).reshape(*[x.shape[i] for i in rest], n), axis=-1)
+        return np.full([*lead, 1], np.nan).astype(x.dtype)
+    return np.array(np.asarray(x).transpose(*rest, *axis).reshape(*lead, n))
 
 
 def _median(x: Any, *, axis: tuple, keepdims: bool) -> Any:
-    rows = _ranked(x, axis)
-    last = rows[..., -1]
-    out = np.where(last == last, rows[..., (rows.shape[-1] - 1) // 2], last)
+    rows = _in_rows(x, axis)
+    middle = (rows.shape[-1] - 1) // 2
+    rows.partition(middle, axis=-1)
+    top = np.maximum.reduce(rows, axis=-1)
+    out = np.where(top == top, rows[..., middle], top)
     return out.reshape(shapes.reduced(x.shape, axis, keepdims))[()]
 
 
 def _nanmedian(x: Any, *, axis: tuple, keepdims: bool) -> Any:
-    rows = _ranked(x, axis)
+    rows = _in_rows(x, axis)
     present = np.add.reduce(rows == rows, axis=-1, keepdims=True)
-    out = np.take_along_axis(rows, np.maximum(present - 1, 0) // 2, -1)
+    middle = np.maximum(present - 1, 0) // 2
+    if middle.size == 1:
+        rows.partition(middle.item(), axis=-1)
+    else:
+        rows.sort(axis=-1)
+    out = np.take_along_axis(rows, middle, -1)
     return out.reshape(shapes.reduced(x.shape, axis, keepdims))[()]
 
 

@@ -7,6 +7,7 @@ derivative of a recurrence: with that one op the rules divide by nothing and sta
 from __future__ import annotations
 
 from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -206,16 +207,53 @@ def products_of_others(x: Any, axis: int) -> Any:
 # -- extrema -----------------------------------------------------------------------------------------------------------
 
 
+def _candidates(ufunc: np.ufunc, rows: np.ndarray) -> np.ndarray:
+    """Return the positions, in C order, of the elements that no earlier block of their row outdoes."""
+    m, size = len(rows), 1 << rows.shape[1].bit_length() // 2
+    n = rows.shape[1] // size
+    body, tail = rows[:, : n * size].reshape(m, n, size), rows[:, n * size :]
+    best = ufunc.accumulate(ufunc.reduceat(rows, range(0, n * size, size), axis=1), axis=1)
+    outdone = np.zeros(rows.shape, bool)
+    is_worse = np.less if ufunc is np.maximum else np.greater
+    is_worse(body[:, 1:], best[:, :-1, None], out=outdone[:, : n * size].reshape(m, n, size)[:, 1:])
+    is_worse(tail, best[:, -2:-1], out=outdone[:, n * size :])  # the last block's best is that of the tail as well
+    return np.flatnonzero(np.logical_not(outdone, out=outdone))
+
+
+def _reached(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    found = x == out
+    return found if x.dtype.kind in "biu" else found | (x != x)
+
+
+def _records(ufunc: np.ufunc, rows: np.ndarray) -> np.ndarray:
+    """Return the positions, in C order, of the elements that reach the running extremum of their row.
+
+    Most numbers in a row are outdone long before, and one comparison with the best of the blocks before theirs tells: for
+    10^6 random float32 a third of the time of a running extremum of all.
+    """
+    if rows.size >= 1 << 12 and rows.shape[1] >= 64 and rows.dtype.kind != "b" and rows.dtype.itemsize > 2:
+        at = _candidates(ufunc, rows)
+        if at.size <= rows.size // 8:
+            row, starts = at // rows.shape[1], np.searchsorted(at, np.arange(len(rows)) * rows.shape[1])
+            place = np.arange(at.size) - starts[row]
+            values = rows.reshape(-1)[at]
+            padded = np.zeros((len(rows), place.max() + 1), rows.dtype)  # behind a row's candidates, where nothing looks
+            padded[row, place] = values
+            return at[_reached(values, ufunc.accumulate(padded, axis=1)[row, place])]
+    return np.flatnonzero(_reached(rows, ufunc.accumulate(rows, axis=1)))
+
+
 def _running(ufunc: np.ufunc) -> Any:
     def kernel(x: Any, *, axis: int) -> Any:
         if not x.ndim:
             return x[()], np.int64(0)  # a scalar: never the input's own memory
-        out = ufunc.accumulate(in_c_order(x), axis=axis)
-        reached = x == out
-        if x.dtype.kind not in "biu":
-            reached |= x != x
-        at = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-        return out, np.maximum.accumulate(np.where(reached, at, 0), axis=axis)
+        last = np.moveaxis(x, axis, -1)
+        rows = np.ascontiguousarray(last).reshape(prod(last.shape[:-1]), last.shape[-1])
+        at = _records(ufunc, rows)
+        counts = np.diff(at, append=rows.size)  # each row's first element is a record
+        index = np.repeat(at % max(rows.shape[1], 1), counts)
+        out = np.repeat(rows.reshape(-1)[at], counts)
+        return tuple([in_c_order(np.moveaxis(a.reshape(last.shape), -1, axis)) for a in (out, index)])
 
     return kernel
 
