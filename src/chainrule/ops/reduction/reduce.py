@@ -110,22 +110,32 @@ def _prod(x: Any, *, axis: int | None, keepdims: bool) -> Any:
     return narrowed(np.multiply.reduce(wide(x), axis=axis, keepdims=keepdims), x)
 
 
-def _others(x: Any, axis: int | None) -> Any:
+def _one_or_all(x_shape: tuple, axis: int | None) -> tuple:
+    return tuple(range(len(x_shape))) if axis is None or not x_shape else (axis,)
+
+
+def _others(x: Any, out: Any, axis: int | None, keepdims: bool) -> Any:
+    """Return at each position the product of the other elements; of raw values, the quotient where it is as exact."""
+    if x.__class__ is np.ndarray and x.dtype.kind == "f" and x.dtype.itemsize > 2 and _is_normal(out):
+        return axes_back(out, x.shape, _one_or_all(x.shape, axis), keepdims) / x
     if axis is not None:
         return products_of_others(x, axis)
     return reshape(products_of_others(reshape(x, shape=(product(x.shape),)), 0), shape=tuple(x.shape))
 
 
-def _one_or_all(x_shape: tuple, axis: int | None) -> tuple:
-    return tuple(range(len(x_shape))) if axis is None or not x_shape else (axis,)
+def _is_normal(x: Any) -> bool:
+    """Tell whether all elements are finite, and none is 0 or subnormal: no factor was, and no digits are lost."""
+    size, limits = np.abs(x), np.finfo(x.dtype)
+    return bool(np.all((size >= limits.tiny) & (size <= limits.max)))
 
 
 prod = op("prod(x, *, axis, keepdims)", _prod, node=lambda node: "Prod" if node.params["axis"] is None else "Prod1",
     shape=one_or_all, dtype=accumulated,
     batch=one_axis_or_all,
-    jvp=lambda x_dot, x, *, axis, keepdims: sum(x_dot * _others(x, axis), axis=_one_or_all(x.shape, axis), keepdims=keepdims),
-    x=lambda g, x, *, axis, keepdims: (
-        axes_back(g, x.shape, _one_or_all(x.shape, axis), keepdims) * conj(_others(x, axis))),
+    jvp=lambda x_dot, x, out, *, axis, keepdims: sum(
+        x_dot * _others(x, out, axis, keepdims), axis=_one_or_all(x.shape, axis), keepdims=keepdims),
+    x=lambda g, x, out, *, axis, keepdims: (
+        axes_back(g, x.shape, _one_or_all(x.shape, axis), keepdims) * conj(_others(x, out, axis, keepdims))),
     doc="Product along one axis, or of all elements (`axis` None). The partial derivatives are the products of the others.",
     samples=lambda: [
         Sample((3, 4), axis=None, keepdims=False), Sample((3, 4), axis=1, keepdims=True), Sample((2, 3, 2),
