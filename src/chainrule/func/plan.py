@@ -95,7 +95,8 @@ def _shapes(node: Any, level: int) -> list[tuple]:
     """Return the shapes that a node knows of values that move; a slot that its op does not read is not set."""
     shapes = getattr(node, "shapes", None) or ()
     found = [shape for shape, edge in zip(shapes, node.edges, strict=False) if edge is not None and shape]
-    found += [tuple(v.shape) for v in _flat(getattr(node, "saved", None)) if isinstance(v, Tensor) and v._level == level]
+    saved = _flat(getattr(node, "saved", None)) + _flat(getattr(node, "saved2", None))
+    found += [tuple(v.shape) for v in saved if isinstance(v, Tensor) and v._level == level]
     return found + [shape_of(value) for value in _flat(getattr(node, "out", None))]
 
 

@@ -205,14 +205,18 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                 gs = pull_with_hooks(plan, node, g, Pass(level, create_graph))
                 g = []  # hooks may hold what they saw: the pass owns none of it
             if own.keeps and not retain_graph:
-                node.saved = None
-                if own.saves_out:
-                    node.out = None
+                node.saved = node.saved2 = node.out = None
             edges = node.edge
-            lone = own.lone
-            if lone is None:
-                break
-            if not own.single:
+            if own.pair:
+                lone = own.lone
+                if lone is None:
+                    edges = (edges, node.edge2)
+                    break
+                edges, gs = node.edge2 if lone else edges, gs[lone]
+            elif not own.single:
+                lone = own.lone
+                if lone is None:
+                    break
                 edges, gs = edges[lone], gs[lone]
             if heap or needed is not None or edges._kind != NODE or gs is None:
                 edges, gs = (edges,), (gs,)

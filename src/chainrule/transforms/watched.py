@@ -37,9 +37,7 @@ def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths:
         else:
             gs = watch.pulled(node, g, lambda: _watched(watchers, plan, node, g, run))  # noqa: B023 - called at once
         if node.plan.keeps and not retain_graph:
-            node.saved = None
-            if node.plan.saves_out:
-                node.out = None
+            node.free()
         held = detector is not None or node.hooks is not None  # by others: the pass owns none of it
         queue.send(node.edges, (gs,) if node.plan.single else gs, [] if held else g)
     return queue.rest()

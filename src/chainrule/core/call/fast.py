@@ -16,7 +16,7 @@ from chainrule.core.call.dispatch import NUMBERS, OPERANDS, compute, declined, p
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.call.threads import LARGE, spread
 from chainrule.core.call.tracked import tracked_binary, tracked_unary
-from chainrule.core.graph.nodes import LEAF, Node, new, next_id
+from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, IN, OUT, Op
 from chainrule.core.record.plans import finish, plan_for, refuse_inference, shared_version
@@ -141,15 +141,13 @@ def _direct(op: Op) -> Callable:
         node = new(Node)
         node.id = next_id()
         node.plan = plan
-        node.edge = nodes
+        node.edges = nodes
         node.params = params
         node.hooks = node.out = node.version = None
-        node.saved = tuple([a if keep else None for a, keep in zip(args, plan.saves, strict=True)])
-        for a in args:
-            if a._meta is not None:
-                if not m.floor:
-                    refuse_inference(node.saved)
-                break
+        if plan.keeps:
+            node.kept = saved = [a if keep else None for a, keep in zip(args, plan.saves, strict=True)]
+            if not level:
+                refuse_inference(saved)
         node.shapes = tuple([d.shape for d in data]) if plan.wants_shapes else None
         if plan.saves_out:
             node.out = out
@@ -209,18 +207,14 @@ def _viewing(op: Op) -> Callable:
         node = new(Node)
         node.id = next_id()
         node.plan = plan
-        node.edge = (x if n is LEAF else n,)
+        node.edge = x if n is LEAF else n
         node.params = params
         node.hooks = node.out = node.version = None
-        node.saved = _NOTHING
         node.shapes = (a.shape,) if plan.wants_shapes else None
         t._node = node
         return t
 
     return call
-
-
-_NOTHING = (None,)  # what a view saves: its rule is a transposed view
 
 
 def _unary(op: Op, slow: Callable) -> Callable:
@@ -299,9 +293,6 @@ def first_plan(op: Op, plans: list, slot: int, mask: tuple, conjugate: bool) -> 
     return plan
 
 
-_NEITHER: tuple = (None, None)
-
-
 def _binary(op: Op, slow: Callable) -> Callable:
     kernel, calm = op.kernel, op.backend.calm
     keeps_dtype = op.promotion != "bool"
@@ -377,17 +368,17 @@ def _binary(op: Op, slow: Callable) -> Callable:
         node = new(Node)
         node.id = next_id()
         node.plan = plan
-        node.edge = (nx, ny)
+        node.edge = nx
+        node.edge2 = ny
         node.hooks = None
         if plan.keeps:
             sx, sy = plan.saves
-            node.saved = (input if sx else None, other if sy else None)
+            node.saved = input if sx else NOTHING
+            node.saved2 = other if sy else NOTHING
             if code & 3 != 3:
-                for value in node.saved:
+                for value in (node.saved, node.saved2):
                     if value.__class__ is Tensor and value._meta is not None:
-                        refuse_inference(node.saved)
-        else:
-            node.saved = _NEITHER
+                        refuse_inference((value,))
         if a.__class__ is ndarray and b.__class__ is ndarray:
             sa, sb = a.shape, b.shape
             node.shapes = None if sa == sb else (sa, sb)

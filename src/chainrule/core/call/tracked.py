@@ -14,16 +14,15 @@ import numpy as np
 
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.call.threads import LARGE
-from chainrule.core.graph.nodes import LEAF, Node, new, next_id
+from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import IN, OUT, Op
-from chainrule.core.record.plans import plan_for, refuse_inference
+from chainrule.core.record.plans import plan_for
 from chainrule.core.tensor.tensor import Tensor, Tracked
 from chainrule.core.tensor.value import version_of
 
 ndarray = np.ndarray
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
-_NEITHER = (None, None)
 
 
 def tracked_unary(op: Op, slow: Callable) -> Callable:
@@ -136,18 +135,16 @@ def tracked_binary(op: Op, slow: Callable) -> Callable:
         node = new(Node)
         node.id = next_id()
         node.plan = plan
-        node.edge = (input if nx is LEAF else nx, other if ny is LEAF else ny)
+        node.edge = input if nx is LEAF else nx
+        node.edge2 = other if ny is LEAF else ny
         node.hooks = None
         if plan.keeps:
             sx, sy = plan.saves
-            node.saved = (input if sx else None, other if sy else None)
-            if code != 3 and not m.floor:
-                refuse_inference(node.saved)
+            node.saved = input if sx else NOTHING
+            node.saved2 = other if sy else NOTHING
             if plan.saves_out:
                 node.out = out
                 node.version = version_of(t) if out.__class__ is ndarray else None
-        else:
-            node.saved = _NEITHER
         sx = a.shape if a.__class__ is not float and a.__class__ is not int else ()
         sy = b.shape if b.__class__ is not float and b.__class__ is not int else ()
         node.shapes = None if sx == sy else (sx, sy)

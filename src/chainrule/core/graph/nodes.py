@@ -8,7 +8,7 @@ freed as soon as its results are.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 from weakref import ref
@@ -16,6 +16,7 @@ from weakref import ref
 from chainrule.core.graph.handle import RemovableHandle, register
 
 new = object.__new__
+NOTHING = ()  # what a node keeps of an input that no rule named: not None, which means freed
 next_id = count(1).__next__  # nodes are numbered in the order they are made: a parent's id is below its results'
 NODE, PORT, LEAF_EDGE = range(3)
 
@@ -57,7 +58,9 @@ class Hooks:
 class Node:
     """One recorded op: `grad_fn` of its result.
 
-    To keep recording cheap, a slot is set only where it is read: the plan says which.
+    To keep recording cheap, a slot is set only where it is read: the plan says which. Edges and saved values of an op of
+    one or two inputs lie in slots and not in tuples, each of which Python's garbage collector would visit as well: a
+    recording of 45,000 products takes 20 ms with the collector on, and 50 with two tuples a node (11 and 9 with it off).
 
     Attributes
     ----------
@@ -65,11 +68,13 @@ class Node:
         Position in the order of creation, over all threads.
     plan : Plan
         Its op, what it saved and how it pulls cotangents back (``core.record``).
-    edge : edge or tuple of edges
-        Where the cotangents go: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows. One bare edge
-        where ``plan.single``, which spares the small graphs a tuple a node; read `edges` elsewhere.
-    saved : tuple, or a bare value where ``plan.single``
-        The inputs that rules named; None once freed.
+    edge, edge2 : edge
+        Where the cotangents go: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows. The first is the
+        only one where ``plan.single``, the second there where ``plan.pair``; in all other nodes `edge` is a tuple of them.
+        Off the hot path, read and set `edges`.
+    saved, saved2 : value
+        The inputs that rules named, likewise, where ``plan.keeps``: `NOTHING` for those they did not, None once freed. Off
+        the hot path, read and set `kept`.
     out, version
         The result's payload, and its version counter, where ``plan.saves_out``.
     shapes : tuple
@@ -83,8 +88,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "_accumulators", "_metadata", "_results", "_trace", "edge", "hooks", "id", "out", "params", "plan",
-        "saved", "shapes", "version", "width",
+        "__weakref__", "_accumulators", "_metadata", "_results", "_trace", "edge", "edge2", "hooks", "id", "out", "params",
+        "plan", "saved", "saved2", "shapes", "version", "width",
     )  # fmt: skip
     _kind = NODE
     requires_grad = True
@@ -92,7 +97,9 @@ class Node:
     id: int
     plan: Any
     edge: Any
+    edge2: Any
     saved: Any
+    saved2: Any
     out: Any
     params: dict
     shapes: Any
@@ -111,7 +118,45 @@ class Node:
     @property
     def edges(self) -> tuple:
         """One edge per input."""
-        return (self.edge,) if self.plan.single else self.edge
+        plan = self.plan
+        if plan.pair:
+            return (self.edge, self.edge2)
+        return (self.edge,) if plan.single else self.edge
+
+    @edges.setter
+    def edges(self, values: tuple) -> None:
+        plan = self.plan
+        if plan.pair:
+            self.edge, self.edge2 = values
+        else:
+            self.edge = values[0] if plan.single else values
+
+    @property
+    def kept(self) -> tuple:
+        """What is kept of each input, None where nothing is.
+
+        Raises
+        ------
+        RuntimeError
+            If it was freed.
+        """
+        plan, saved = self.plan, self.saved
+        if saved is None:
+            raise freed_error()
+        each = (saved, self.saved2) if plan.pair else (saved,) if plan.single else saved
+        return tuple([None if value is NOTHING else value for value in each])
+
+    @kept.setter
+    def kept(self, values: Iterable) -> None:
+        plan, each = self.plan, tuple([NOTHING if value is None else value for value in values])
+        if plan.pair:
+            self.saved, self.saved2 = each
+        else:
+            self.saved = each[0] if plan.single else each
+
+    def free(self) -> None:
+        """Let go of what was saved."""
+        self.saved = self.saved2 = self.out = None
 
     def name(self) -> str:
         """Return PyTorch's name of this node, such as ``"MulBackward0"``."""

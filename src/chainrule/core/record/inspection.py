@@ -81,8 +81,7 @@ def saved_attribute(node: Node, name: str) -> Any:
         return _output(node, raw)
     if not node.plan.saves[i] and not node.plan.op.variadic:
         return None
-    saved = node.saved
-    kept = saved if node.plan.single else saved[i]
+    kept = node.kept[i]
     if raw:
         return _raw_input(node, i, kept)
     return unpack(kept, node)
@@ -93,7 +92,7 @@ def _raw_input(node: Node, i: int, kept: Any) -> Any:
         return kept
     if isinstance(kept, Tensor):
         kept = SavedTensor(kept, edge_to(kept))
-        node.saved = kept if node.plan.single else (*node.saved[:i], kept, *node.saved[i + 1 :])
+        node.kept = (*node.kept[:i], kept, *node.kept[i + 1 :])
     return of_node(kept, node) if isinstance(kept, SavedTensor) else kept
 
 

@@ -6,7 +6,7 @@ only follow it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import ref
 
@@ -16,8 +16,9 @@ from chainrule.core.graph.nodes import LEAF, Node, Port, Version, freed_error, n
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.op.raw import shape_of
+from chainrule.core.op.source import Template, made
 from chainrule.core.record.saved import PACKED, pack, pack_constant, pack_output
-from chainrule.core.record.unpacking import REVEALED, Versions, all_held, held, held_out, revive
+from chainrule.core.record.unpacking import REVEALED, Versions, held, held_out, revive
 from chainrule.core.tensor.tensor import Tensor, wrap_at
 from chainrule.core.tensor.value import is_complex, is_inexact, marked_as, version_of
 
@@ -26,12 +27,21 @@ ndarray = np.ndarray
 
 def unbroadcast(g: Any, shape: tuple) -> Any:
     """Sum a cotangent over the axes along which a value of `shape` was repeated."""
-    if g.shape == shape:
+    if g is None or g.shape == shape:
         return g
     return TABLE["sum_to"].call(g, shape=shape)
 
 
+def conjugated(g: Any) -> Any:
+    """Return the conjugate of a cotangent, or of each in a list; None of None."""
+    if g.__class__ is list or g.__class__ is tuple:
+        return [x if x is None else x.conj() for x in g]
+    return g if g is None else g.conj()
+
+
 # -- plans -------------------------------------------------------------------------------------------------------------
+
+NEVER, DIFFERING, ALWAYS = range(3)
 
 
 class Plan:
@@ -41,42 +51,42 @@ class Plan:
     ----------
     op : Op
         Whose plan it is.
-    single : bool
-        An elementwise op of one input: its nodes hold a bare edge and a bare saved value, and `pull` returns a bare cotangent.
+    single, pair : bool
+        The op has one input, or two: its nodes hold edges and saved values in slots, and not in tuples. The pull of a `single`
+        returns a bare cotangent.
     lone : int or None
         The one differentiated input, if there is just one.
     saves : tuple of bool
         Which inputs are saved; of a variadic op's, which have one plan for any number of them, whether all are.
-    saves_out, keeps, wants_shapes : bool
-        Whether the result is saved; anything at all; the shapes of the inputs.
+    saves_out, keeps : bool
+        Whether the result is saved; anything at all.
+    wants_shapes : NEVER, DIFFERING or ALWAYS
+        Whether the shapes of the inputs are saved: by elementwise ops of two inputs only where something was broadcast.
     pull : callable
         ``pull(node, g, level)``: one cotangent per edge, None where there is none. `g` is a list for several results.
     """
 
-    __slots__ = ("conjugate", "keeps", "lone", "op", "pull", "saves", "saves_out", "single", "steps", "wants_shapes")
+    __slots__ = (
+        "conjugate", "keeps", "lone", "op", "pair", "pull", "saves", "saves_out", "single", "steps", "wants_shapes",
+    )  # fmt: skip
 
     def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
         used = [rule for rule, on in zip(op.rules, mask, strict=True) if on and rule is not None]
+        named = [source for rule in used for source in rule.sources]
         self.op = op
-        self.single = op.kind == ELEMENTWISE and len(mask) == 1 and not op.variadic
-        self.saves = tuple(any(r.uses(IN, i) for r in used) for i in range(len(mask)))
-        self.saves_out = any(r.uses(OUT) for r in used)
+        self.single = len(mask) == 1 and not op.variadic
+        self.pair = len(mask) == 2 and not op.variadic
+        self.saves = tuple((IN, i) in named for i in range(len(mask)))
+        self.saves_out = (OUT, 0) in named
         self.keeps = self.saves_out or any(self.saves)
-        self.wants_shapes = op.kind == ELEMENTWISE or any(kind is SHAPE for r in used for kind, _ in r.sources)
         self.steps = tuple((i, r) for i, r in enumerate(op.rules) if mask[i] and r is not None)
         self.lone = mask.index(True) if mask.count(True) == 1 and not op.variadic else None
         self.conjugate = conjugate
-        conjugate = conjugate and op.kind != GENERAL and not op.real_linear
-        if op.variadic:
-            self.pull: Callable = _variadic_pull(used[0])
-        elif self.single and not op.params:
-            self.pull = _unary_pull(used[0])
-        elif op.kind == ELEMENTWISE and not op.params and len(mask) == 2:
-            self.pull = _binary_pull(op.rules, mask, self.saves_out)
+        if any(kind is SHAPE for kind, _ in named) or (op.kind == ELEMENTWISE and len(mask) > 2):
+            self.wants_shapes = ALWAYS
         else:
-            self.pull = _general_pull(self.steps, op.kind == ELEMENTWISE, self.single, len(mask))
-        if conjugate:
-            self.pull = _conjugating(self.pull, self.single)
+            self.wants_shapes = DIFFERING if op.kind == ELEMENTWISE and self.pair else NEVER
+        self.pull = _pull_of(self)
 
     def restrict(self, mask: tuple[bool, ...]) -> Plan:
         """Return the plan that pulls to some of the inputs only; other kinds of node bring plans of their own."""
@@ -96,139 +106,92 @@ def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
     return plan
 
 
-def _general_pull(steps: tuple, flat: bool, single: bool, width: int) -> Callable:
-    """Return the pull of any op of a fixed number of inputs; `flat` for elementwise ones."""
-
-    def pull(node: Node, g: Any, level: int) -> Any:
-        inputs, out = all_held(node, level)
-        shapes = node.shapes
-        gs: list = [None] * width
-        for i, rule in steps:
-            gi = rule((g,), inputs, shapes, out, None, node.params, level == 0)
-            gs[i] = unbroadcast(gi, shapes[i]) if flat and gi is not None else gi
-        return gs[0] if single else gs
-
-    return pull
-
-
-def _variadic_pull(rule: Rule) -> Callable:
-    """Return the pull of a variadic op: its one rule returns one cotangent per input."""
-
-    def pull(node: Node, g: Any, level: int) -> Any:
-        inputs, out = all_held(node, level)
-        return rule((g,), (inputs,), (node.shapes,), out, None, node.params, level == 0)
-
-    return pull
-
-
-def _conjugating(pull: Callable, single: bool) -> Callable:
-    """Make of a pull of transposes one of adjoints: the conjugate of the pull of the conjugate."""
-
-    def conjugated(node: Node, g: Any, level: int) -> Any:
-        g = [x if x is None else x.conj() for x in g] if g.__class__ is list else g.conj()
-        gs = pull(node, g, level)
-        return gs.conj() if single else [x if x is None else x.conj() for x in gs]
-
-    return conjugated
-
-
-def _unary_pull(rule: Rule) -> Callable:
-    """Return the pull of a unary elementwise op: no shapes and no loop, one function per way of taking arguments."""
-    f, raw = rule.f, rule.raw
-    kinds = tuple(kind for kind, _ in rule.sources)
-    if kinds == ():
-        return lambda node, g, level: raw(g) if level == 0 else f(g)
-    if kinds == (OUT,):
-
-        def pull_out(node: Node, g: Any, level: int) -> Any:
-            out = held_out(node, level)
-            return raw(g, out) if level == 0 else f(g, out)
-
-        return pull_out
-    if kinds == (IN,):
-
-        def pull_in(node: Node, g: Any, level: int) -> Any:
-            x = node.saved
-            if level == 0 and x.__class__ is Tensor and x._ver is None:
-                return raw(g, x._data)
-            if x is None:
-                raise freed_error()
-            x = held(x, node, level)
-            return raw(g, x) if level == 0 else f(g, x)
-
-        return pull_in
-
-    def pull_any(node: Node, g: Any, level: int) -> Any:
-        inputs, out = all_held(node, level)
-        values = [out if kind is OUT else inputs[0] for kind in kinds]
-        return raw(g, *values) if level == 0 else f(g, *values)
-
-    return pull_any
+# A rule at level 0 is the copy that works on raw arrays. For a complex result it gives the transposed map, whose adjoint is the
+# conjugate of what it makes of the conjugate.
+_PULL = Template(
+    """
+def pull(node, g, level):
+    % if plan.keeps:
+    if node.saved is None:
+        raise freed_error()
+    % end
+    % for x, place in saved:
+    % if x == 'out':
+    out = held_out(node, level)
+    % else:
+    {x} = {place}
+    {x} = {x}._data if level == 0 and {x}.__class__ is Tensor and {x}._ver is None else held({x}, node, level)
+    % end
+    % end
+    % if conjugate:
+    g = conjugated(g)
+    % end
+    % for gi, call in calls:
+    {gi} = {call}
+    % end
+    % if broadcasts:
+    if node.shapes is not None:
+    % for i, _ in plan.steps:
+        g{i} = unbroadcast(g{i}, node.shapes[{i}])
+    % end
+    % end
+    % if conjugate:
+    % for gi, _ in calls:
+    {gi} = conjugated({gi})
+    % end
+    % end
+    return {result}
+""",
+    "plan, saved, conjugate, calls, broadcasts, result",
+)
 
 
-def _adapted(rule: Rule, f: Callable) -> Callable:
-    """Return the rule of a binary op as a function of (g, x, y, out)."""
-    if rule.sources == ():
-        return lambda g, x, y, out: f(g)
-    if rule.sources == ((IN, 0),):
-        return lambda g, x, y, out: f(g, x)
-    if rule.sources == ((IN, 1),):
-        return lambda g, x, y, out: f(g, y)
-    if rule.sources == ((IN, 0), (IN, 1)):
-        return lambda g, x, y, out: f(g, x, y)
-    return lambda g, x, y, out: f(g, *[out if kind is OUT else y if i else x for kind, i in rule.sources])
+_SPACE = {
+    "__name__": __name__,
+    "Tensor": Tensor, "conjugated": conjugated, "freed_error": freed_error, "held": held, "held_out": held_out,
+    "unbroadcast": unbroadcast,
+}  # fmt: skip
 
 
-def _product_pull(fx: Callable, rx: Callable, fy: Callable, ry: Callable) -> Callable:
-    """Return the pull of an op like mul, each of whose rules needs the other input: `_binary_pull` without its adapters."""
+def _pull_of(plan: Plan) -> Callable:
+    """Return the function that pulls a cotangent back through a node: rules called on what it saved, one for each edge."""
+    op, bound, calls = plan.op, {}, []
+    steps: list[tuple] = [("s", plan.steps[0][1])] if op.variadic else [*plan.steps]  # a variadic op's rule gives all gs
+    places = ("node.saved", "node.saved2") if plan.pair else ("node.saved",) if plan.single else ()
+    saved = []
+    for kind, i in dict.fromkeys([source for _, rule in steps for source in rule.sources]):  # unpacked as PyTorch does
+        if kind is OUT:
+            saved.append(("out", ""))
+        elif kind is IN and not op.variadic:
+            saved.append((f"x{i}", places[i] if places else f"node.saved[{i}]"))
+    for i, rule in steps:
+        bound[f"rule{i}"] = rule.f
+        chosen = f"rule{i}"
+        if rule.raw is not rule.f:
+            bound[f"raw{i}"] = rule.raw
+            chosen = f"(raw{i} if level == 0 else rule{i})"
+        calls.append((f"g{i}", f"{chosen}({', '.join(['g', *_arguments(op, rule)])})"))
+    width = len(plan.saves)
+    gs = [f"g{i}" if any(i == k for k, _ in steps) else "None" for i in range(width)]
+    result = "gs" if op.variadic else gs[0] if plan.single else f"({', '.join(gs)},)"
+    source = _PULL(plan, saved, plan.conjugate and op.kind != GENERAL and not op.real_linear, calls,
+                   op.kind == ELEMENTWISE and width > 1, result)  # fmt: skip
+    return made(source, "pull", _SPACE, bound, f"pull_{op.name}")
 
-    def pull(node: Node, g: Any, level: int) -> tuple:
-        if node.saved is None:
-            raise freed_error()
-        x, y = node.saved
-        if level == 0:
-            x = x._data if x.__class__ is Tensor and x._ver is None else held(x, node, 0)
-            y = y._data if y.__class__ is Tensor and y._ver is None else held(y, node, 0)
-            gx, gy = rx(g, y), ry(g, x)
+
+def _arguments(op: Op, rule: Rule) -> list[str]:
+    """Return the source of what a rule takes after the cotangent."""
+    found = []
+    for kind, i in rule.sources:
+        if kind is OUT:
+            found.append("out")
+        elif kind is SHAPE:
+            found.append("node.shapes" if op.variadic else f"node.shapes[{i}]")
         else:
-            gx, gy = fx(g, held(y, node, level)), fy(g, held(x, node, level))
-        if node.shapes is not None:
-            return unbroadcast(gx, node.shapes[0]), unbroadcast(gy, node.shapes[1])
-        return gx, gy
-
-    return pull
-
-
-def _binary_pull(rules: tuple, mask: tuple[bool, ...], saves_out: bool) -> Callable:
-    """Return the pull of a binary elementwise op; `shapes` is None where no un-broadcast is needed."""
-    if mask == (True, True) and (rules[0].sources, rules[1].sources) == (((IN, 1),), ((IN, 0),)):
-        return _product_pull(rules[0].f, rules[0].raw, rules[1].f, rules[1].raw)
-    fx, rx = (_adapted(rules[0], rules[0].f), _adapted(rules[0], rules[0].raw)) if mask[0] else (None, None)
-    fy, ry = (_adapted(rules[1], rules[1].f), _adapted(rules[1], rules[1].raw)) if mask[1] else (None, None)
-
-    def pull(node: Node, g: Any, level: int) -> tuple:
-        if node.saved is None:
-            raise freed_error()
-        x, y = node.saved
-        if x is not None:
-            x = x._data if x.__class__ is Tensor and x._ver is None and level == 0 else held(x, node, level)
-        if y is not None:
-            y = y._data if y.__class__ is Tensor and y._ver is None and level == 0 else held(y, node, level)
-        out = held_out(node, level) if saves_out else None
-        if level == 0:
-            gx = None if rx is None else rx(g, x, y, out)
-            gy = None if ry is None else ry(g, x, y, out)
-        else:
-            gx = None if fx is None else fx(g, x, y, out)
-            gy = None if fy is None else fy(g, x, y, out)
-        if node.shapes is not None:
-            if gx is not None:
-                gx = unbroadcast(gx, node.shapes[0])
-            if gy is not None:
-                gy = unbroadcast(gy, node.shapes[1])
-        return gx, gy
-
-    return pull
+            found.append("[held(x, node, level) for x in node.saved]" if op.variadic else f"x{i}")
+    if rule.params is None:
+        return [*found, "**node.params"] if op.params else found
+    return [*found, *[f"{name}=node.params[{name!r}]" for name in rule.params]]
 
 
 # -- recording ---------------------------------------------------------------------------------------------------------
@@ -241,42 +204,50 @@ def edge_of(t: Any, level: int) -> Any:
     return None
 
 
-def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any) -> Node:
-    """Return the node of an op that ran, holding what its rules named."""
+def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any, level: int = 0) -> Node:
+    """Return the node of an op that ran at a level, holding what its rules named."""
     first = outs[0] if outs.__class__ is tuple else outs
     plan = plan_for(op, tuple([e is not None for e in edges]), is_complex(first))
     node = new(Node)
     node.id = next_id()
     node.plan = plan
-    node.edge = edges[0] if plan.single else edges
+    node.edges = edges
     node.params = params
-    node.hooks = node.out = node.version = node.shapes = None
-    saves = plan.saves * len(args) if op.variadic else plan.saves
-    saved = tuple([a if keep else None for a, keep in zip(args, saves, strict=True)])
-    if not modes().floor:
-        refuse_inference(saved)
-    # Only `None` itself means freed: a single op that saves its result alone says so with an empty tuple.
-    node.saved = saved if not plan.single else saved[0] if plan.saves[0] else ()
+    node.hooks = node.out = node.version = None
+    if plan.keeps:
+        saves = plan.saves * len(args) if op.variadic else plan.saves
+        node.kept = saved = [a if keep else None for a, keep in zip(args, saves, strict=True)]
+        if not level:
+            refuse_inference(saved)
     if plan.saves_out:
         node.out = outs
-    if plan.wants_shapes:
-        node.shapes = tuple([shape_of(a) for a in args])
+    node.shapes = shapes_for(plan, args)
     if modes().anomaly is not None:
         modes().anomaly.note(node)
     return node
 
 
+def shapes_for(plan: Plan, args: tuple) -> tuple | None:
+    """Return the shapes of the inputs as far as the plan wants them."""
+    if plan.wants_shapes is NEVER:
+        return None
+    shapes = tuple([shape_of(a) for a in args])
+    if plan.wants_shapes is DIFFERING:
+        numbers = [not hasattr(a, "shape") for a in args]
+        if shapes[0] == shapes[1] or True in numbers:
+            return None
+    return shapes
+
+
 def pack_node(node: Node, level: int) -> None:
     """Have the hooks in force pack all that a node of this level saved."""
     plan = node.plan
-    if plan.keeps and node.saved.__class__ is tuple:
-        kept = list(node.saved)
+    if plan.keeps:
+        kept = list(node.kept)
         named = [] if plan.op.variadic else [i for _, rule in plan.steps for kind, i in rule.sources if kind is IN]
         for i in dict.fromkeys([*named, *range(len(kept))]):  # in PyTorch's order: as the rules name them
             kept[i] = pack(kept[i])
-        node.saved = tuple(kept)
-    elif plan.keeps:
-        node.saved = pack(node.saved)
+        node.kept = kept
     if plan.saves_out:
         reveal_output(node, level)
 
@@ -299,7 +270,7 @@ def unpacked_output(node: Node, level: int) -> Any:
     return held_out(node, ~level)
 
 
-def refuse_inference(saved: tuple) -> None:
+def refuse_inference(saved: Iterable) -> None:
     """Raise PyTorch's error if a tensor made in inference mode is about to be saved for a backward pass."""
     for a in saved:
         if isinstance(a, Tensor) and a._meta is not None and a.is_inference():
@@ -324,7 +295,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
         rules = op.rules * len(args) if op.variadic else op.rules
         edges = tuple([None if r is None else edge_of(a, level) for a, r in zip(args, rules, strict=True)])
         if any([e is not None for e in edges]) and any(map(is_inexact, outs if several else (outs,))):
-            node = make_node(op, args, params, edges, outs)
+            node = make_node(op, args, params, edges, outs, level)
             if several:
                 node.width = len(outs)
             for i, t in enumerate(made):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.graph.nodes import Node, Port, Version, freed_error
+from chainrule.core.graph.nodes import NOTHING, Node, Port, Version, freed_error
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.record.saved import PACKED, modified_error, unpack
 from chainrule.core.tensor.tensor import Tensor, wrap_at
@@ -21,7 +21,9 @@ def held(value: Any, node: Node, level: int) -> Any:
         if version is not None and version.stamp > node.id:
             unpack(value, node)  # raises
         return value._data if value._level == level else value
-    return _opened(value, node, level) if value.__class__ in PACKED else value
+    if value.__class__ in PACKED:
+        return _opened(value, node, level)
+    return None if value is NOTHING else value
 
 
 def held_out(node: Node, level: int) -> Any:
@@ -112,12 +114,7 @@ def revive(level: int, payload: Any, edge: Any, version: Version | None = None) 
 def all_held(node: Node, level: int) -> tuple[tuple, Any]:
     """Return the saved inputs, None where there is none, and the saved result, as a pass sees them."""
     plan = node.plan
-    saved: tuple = ()
-    if plan.keeps:
-        if node.saved is None:
-            raise freed_error()
-        saved = (node.saved,) if plan.single else node.saved
-    inputs = tuple([None if v is None else held(v, node, level) for v in saved])
+    inputs = tuple([None if v is None else held(v, node, level) for v in (node.kept if plan.keeps else ())])
     return inputs, held_out(node, level) if plan.saves_out else None
 
 

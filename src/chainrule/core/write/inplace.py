@@ -73,11 +73,8 @@ def _keep_old_values(target: Tensor, value: Tensor, start: int) -> list:
             continue
         seen[node.id] = (node, level)
         stack += [(e, level) for e in node.edges]
-        saved = node.saved if node.plan.keeps else None
-        if saved.__class__ is tuple:
-            node.saved = tuple([_old(t) if _shares(t, target, version) else t for t in saved])
-        elif _shares(saved, target, version):
-            node.saved = _old(saved)
+        if node.plan.keeps:
+            node.kept = [_old(t) if _shares(t, target, version) else t for t in node.kept]
     return list(seen.values())
 
 
