@@ -82,10 +82,10 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     if not roots:
         return
-    if any(isinstance(t, Batched) for t in (*roots, *_sequence(grad_tensors))):
+    if modes().scope or any(isinstance(t, Batched) for t in (*roots, *_sequence(grad_tensors))):
         raise RuntimeError(
-            "backward() called inside a functorch transform: of each example of a vmap. This is not supported, please use "
-            "func.grad or func.vjp instead or call backward() outside of vmap."
+            "backward() called inside a functorch transform. This is not supported, please use func.grad or func.vjp instead "
+            "or call backward() outside of functorch transforms."
         )
     if any(t.__class__ is Dual for t in roots):
         _backward_dual(roots, grad_tensors, retain, create_graph, wanted)
@@ -231,20 +231,41 @@ def _level_of(t: Tensor) -> int:
 
 def _grad_of_batch(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:
     """Pull back cotangents with a leading batch axis, all examples in one pass."""
-    if grad_outputs is None:
+    batches = [None] * len(roots) if grad_outputs is None else _sequence(grad_outputs)
+    for i, (g, root) in enumerate(zip(batches, roots, strict=False)):
+        if g is None and root.numel() != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if g is not None:
+            _check_batched_cotangent(i, g, root)
+    sizes = [g.shape[0] for g in batches if g is not None]
+    if not sizes:
         raise RuntimeError("is_grads_batched=True needs grad_outputs with a leading batch axis")
-    batches = _sequence(grad_outputs)
-    if any(g is not None and not g.ndim for g in batches):
-        raise RuntimeError("is_grads_batched=True: grad_outputs need a leading batch axis, got a 0-d tensor")
-    sizes = {g.shape[0] for g in batches if g is not None}
-    if len(sizes) != 1:
-        raise RuntimeError(f"is_grads_batched=True: the batch axes of grad_outputs differ: {sorted(sizes)}")
-    (size,) = sizes
+    if len(set(sizes)) != 1:
+        raise ValueError(
+            "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+            f"{sizes} for the mapped dimension"
+        )
+    size = sizes[0]
     level = fresh_level()
     with scope(level):
         cotangents = [None if g is None else batched_at(level, g) for g in batches]
         found = _gradients(roots, wanted, cotangents, retain, create_graph)
     return [None if g is None else _tensor(unbatched(level, g, size)) for g in found]
+
+
+def _check_batched_cotangent(i: int, g: Tensor, root: Tensor) -> None:
+    """Raise PyTorch's error unless a cotangent is one of the root's shape for each example."""
+    if not g.ndim:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. With is_grads_batched=True the first axis of a grad_output is the batch's."
+        )
+    if g.shape[1:] != root.shape:
+        raise RuntimeError(
+            "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
+            "sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was "
+            f"detected: grad_output[{i}] has a shape of {g.shape[1:]} and output[{i}] has a shape of {root.shape}. If you only "
+            "want some tensors in `grad_output` to be considered batched, consider using vmap."
+        )
 
 
 def _gradients_of_examples(top: Tensor, roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
@@ -481,7 +502,14 @@ def tensor_backward(
     """Add the gradients of this tensor to the `.grad` of the leaves it was computed from: see :func:`backward`."""
     if gradient is not None and not isinstance(gradient, Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
-    if gradient is None and inputs is None and not create_graph and self.__class__ is Tensor and self._node is not None:
+    if (
+        gradient is None
+        and inputs is None
+        and not create_graph
+        and self.__class__ is Tensor
+        and self._node is not None
+        and not modes().scope
+    ):
         one = _ONES.get(self._data.__class__)
         root = (self if self._node is LEAF else self._node, _one(self)._data if one is None else one)
         run_pass((root,), 0, False, bool(retain_graph))

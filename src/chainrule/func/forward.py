@@ -13,7 +13,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
-from chainrule.func.reverse import Record, check_outputs, pair_of
+from chainrule.func.reverse import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
 
 __all__ = ["jvp", "linearize"]
@@ -100,7 +100,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     strict : bool
         Raise if an output does not depend on the inputs, instead of returning a zero tangent.
     has_aux : bool
-        `func` returns ``(output, aux)``; the result is then ``(output, tangent, aux)``.
+        `func` returns ``(output, aux)``, aux a pytree of tensors; the result is then ``(output, tangent, aux)``.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         )
     found = or_zeros(run.values, run.dots)
     pair = (tree_unflatten(run.values, run.out_spec), tree_unflatten(found, run.out_spec))
-    return (*pair, run.aux) if has_aux else pair
+    return (*pair, only_tensors(run.aux)) if has_aux else pair
 
 
 def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list]:
@@ -182,7 +182,8 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     (tensor(1.), tensor(3.))
     """
     run = Record(func, primals)
-    check_outputs(run.outs, "linearize(f, *primals)")
+    if run.outs:
+        check_outputs(run.outs, "linearize(f, *primals)")
     moving = [i for i, out in enumerate(run.outs) if run.depends(out)]
     flat = [run.lower(leaf) for leaf in run.leaves]
 

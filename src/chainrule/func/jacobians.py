@@ -17,7 +17,7 @@ from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_r
 from chainrule.func.batch import vmap
 from chainrule.func.forward import Push, or_zeros
 from chainrule.func.plan import MODES, Plan, chosen, chunk_for
-from chainrule.func.reverse import Record, check_outputs
+from chainrule.func.reverse import Record, check_outputs, only_tensors
 from chainrule.transforms.batch import Batched
 from chainrule.transforms.forward import zeros_like
 
@@ -81,10 +81,12 @@ class Jacobian:
         self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
         in_spec = spec.children[0] if self._one else spec
         tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
-        return (tree, aux) if self._has_aux else tree
+        if not self._has_aux:
+            return tree
+        return tree, aux if self._name == "jacobian" else only_tensors(aux)
 
     def _record(self, call: Callable, primals: tuple) -> Record:
-        run = Record(call, primals, self._has_aux, f"{self._name}(f)(*args)")
+        run = Record(call, primals, self._has_aux)
         check_outputs(run.outs, "vjp(f, *primals)")
         return run
 

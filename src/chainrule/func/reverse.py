@@ -106,8 +106,18 @@ def pair_of(result: Any, name: str) -> tuple:
     return result
 
 
+def only_tensors(aux: Any) -> Any:
+    """Return what a function returned beside its result; raise PyTorch's error unless it holds nothing but tensors."""
+    for leaf in tree_flatten(aux)[0]:
+        if not isinstance(leaf, Tensor):
+            raise RuntimeError(f"Expected tensors, got unsupported type {type(leaf)}")
+    return aux
+
+
 def check_outputs(outs: list, name: str) -> None:
-    """Raise PyTorch's error for a function that returned anything but tensors."""
+    """Raise PyTorch's error for a function that returned nothing, or anything but tensors."""
+    if not outs or (len(outs) == 1 and outs[0] is None):
+        raise RuntimeError(f"{name}: Expected f to be a function that has non-empty output (got output = {outs})")
     for out in outs:
         if not isinstance(out, Tensor):
             raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(out)}")
@@ -123,7 +133,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     *primals
         Pytrees of floating point or complex tensors.
     has_aux : bool
-        `func` returns ``(output, aux)``; the result is then ``(output, vjp_fn, aux)``.
+        `func` returns ``(output, aux)``, aux a pytree of tensors; the result is then ``(output, vjp_fn, aux)``.
 
     Returns
     -------
@@ -161,7 +171,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         lows = [lowered(checked_cotangent(g, out, i)) for i, (g, out) in enumerate(zip(gs, run.outs, strict=True))]
         return tree_unflatten(run.pull(lows, retain_graph), run.spec)
 
-    return (run.value(), vjp_fn, run.aux) if has_aux else (run.value(), vjp_fn)
+    return (run.value(), vjp_fn, only_tensors(run.aux)) if has_aux else (run.value(), vjp_fn)
 
 
 _NAME = "grad_and_value(f)(*args)"
@@ -173,7 +183,7 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     Parameters
     ----------
     func : callable
-        Returns a real tensor of no axes, or with `has_aux` a pair of one and anything.
+        Returns a real tensor of no axes, or with `has_aux` a pair of one and a pytree of tensors.
     argnums : int or tuple of int
         The positional arguments to differentiate in, pytrees of tensors; negative numbers count from the last.
     has_aux : bool
@@ -200,7 +210,7 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     (tensor(12.), tensor(18.))
     """
     return _differentiated(
-        func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, (value, *aux) if aux else value)
+        func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, (value, *only_tensors(aux)) if aux else value)
     )
 
 
@@ -250,7 +260,9 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argname
     >>> cr.func.grad(cr.func.grad(lambda x: x**3))(cr.tensor(2.0))
     tensor(12.)
     """
-    return _differentiated(func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, *aux) if aux else gradient)
+    return _differentiated(
+        func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, *only_tensors(aux)) if aux else gradient
+    )
 
 
 def value_and_grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:

@@ -31,9 +31,15 @@ _READ = {
     "please try to rewrite what you're doing with other operations, or compute it outside of vmap.",
     "bool": "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support that "
     "yet: each example may take another branch. Use chainrule.where instead.",
+    "equal": "Batching rule not implemented for aten::equal. We could not generate a fallback: whether all elements are "
+    "equal may differ between examples. Use chainrule.eq, or compute it outside of vmap.",
+    "allclose": "vmap over chainrule.allclose isn't supported yet: each example may give another answer. "
+    "Use chainrule.isclose.",
+    "out": "Batching rule not implemented for aten::{}.out; the fallback path doesn't work on out= or view ops.",
     "read": "Cannot access data pointer of Tensor that doesn't have storage: it has a value for each example of a vmap. "
     "Rewrite what you're doing with chainrule's operations, or compute it outside of vmap.",
 }
+_WRITES = frozenset(("fill_", "index_add_", "index_copy_", "index_fill_", "index_put_", "scatter_", "scatter_add_"))
 
 
 class Batched(Carried):
@@ -104,11 +110,12 @@ class Batched(Carried):
         return batched_at(self._level, TABLE["repeat"].call(value, counts=counts))
 
     def _captured(self, name: str) -> RuntimeError:
+        what = name if name in _WRITES else "inplace arithmetic"
         return RuntimeError(
-            f"vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args "
-            f"that has more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "
-            f"over in a vmap ({name}). Please try to use out-of-place operators instead of inplace arithmetic, or write into a "
-            "tensor that is made inside of the function."
+            f"vmap: {what}(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has "
+            "more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a "
+            f"vmap. Please try to use out-of-place operators instead of {what}, or write into a tensor that is made inside of "
+            "the function."
         )
 
     def _unreadable(self, use: str) -> RuntimeError | None:
@@ -167,11 +174,6 @@ class Batched(Carried):
             raise TypeError("len() of a 0-d tensor")
         return self._data.shape[1]
 
-    def __repr__(self) -> str:
-        value = self._data if isinstance(self._data, Tensor) else wrap(self._data)
-        inner = repr(value).replace("\n", "\n    ")
-        return f"BatchedTensor(lvl={self._level}, bdim=0, value=\n    {inner}\n)"
-
     # -- autograd state: the payload's -----------------------------------------------------------------------------
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -213,7 +215,7 @@ class Batched(Carried):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        raise RuntimeError("accessing `data` under vmap transform is not allowed")
+        raise RuntimeError("mutating directly with `.data` under vmap transform is not allowed.")
 
 
 def _checked(dim: int, ndim: int) -> int:

@@ -10,7 +10,7 @@ from chainrule.autograd.function import Function
 from chainrule.autograd.reverse import backward, grad
 from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT
-from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes, no_grad, set_modes
+from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes, no_grad, scope, set_modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hooks import RUNNING
@@ -68,7 +68,8 @@ class CheckpointFunction(Function):
         outputs, gs = map(list, zip(*pairs, strict=True))
         if recorded:
             return (None, None, *_recorded_pass(outputs, gs, args, inputs))
-        backward(outputs, gs)
+        with scope(0):  # the pass is this function's own, and no part of the transforms that run around it
+            backward(outputs, gs)
         return (None, None, *[a.grad if isinstance(a, Tensor) else None for a in args])
 
 

@@ -25,8 +25,8 @@ class Mode:
         Grad mode and inference mode, as the user set them.
     floor : int
         The lowest level that is recorded: above 0 in a transform called under `no_grad`.
-    scope : int
-        The level of the innermost transform that is running.
+    scopes : tuple of int
+        The levels of the transforms that are running, outermost first.
     open : dict
         `forward_ad`'s levels that are open → weak references to tensors that took their values in place.
     saving : tuple or None
@@ -49,6 +49,8 @@ class Mode:
         The calls of `vmap` that are running, outermost first: random functions look at them.
     recorder : int
         The level of the innermost reverse-mode transform that is running: leaves made inside belong to it.
+    scope : int
+        Derived: the level of the innermost transform that is running; 0 if none is.
     record : bool
         Derived: grad mode and not inference mode.
     watched : bool
@@ -65,7 +67,8 @@ class Mode:
 
     __slots__ = (
         "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta", "multithreading",
-        "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "tracer", "watched", "watchers",
+        "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "scopes", "tracer", "watched",
+        "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +76,7 @@ class Mode:
         grad: bool = True,
         inference: bool = False,
         floor: int = 0,
-        scope: int = 0,
+        scopes: tuple[int, ...] = (),
         open: dict = _NO_LEVELS,
         saving: tuple | None = None,
         no_saving: str | None = None,
@@ -87,7 +90,8 @@ class Mode:
         mapped: tuple[Mapped, ...] = (),
         recorder: int = 0,
     ):
-        self.grad, self.inference, self.floor, self.scope = grad, inference, floor, scope
+        self.grad, self.inference, self.floor, self.scopes = grad, inference, floor, scopes
+        self.scope = scope = scopes[-1] if scopes else 0
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
         self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
         self.multithreading, self.layout, self.mapped, self.recorder = multithreading, layout, mapped, recorder
@@ -112,7 +116,7 @@ class Mode:
 
 
 _FLAGS = (
-    "grad", "inference", "floor", "scope", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
+    "grad", "inference", "floor", "scopes", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
     "multithreading", "layout", "on_write", "mapped", "recorder",
 )  # fmt: skip
 _flags = attrgetter(*_FLAGS)
@@ -181,18 +185,18 @@ class scope:  # noqa: N801 - a context manager like the others
     Other flags of the record may be given too.
     """
 
-    __slots__ = ("_before", "_entered", "_flags", "_token")
+    __slots__ = ("_before", "_entered", "_flags", "_level", "_token")
 
     def __init__(self, level: int, **flags: Any):
-        self._flags = {"scope": level, **flags}
+        self._level, self._flags = level, flags
 
     def __enter__(self) -> None:
         self._before = before = modes()
-        self._entered = before.having(**self._flags)
+        self._entered = before.having(scopes=(*before.scopes, self._level), **self._flags)
         self._token = set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, *self._flags, token=self._token)
+        back(self._entered, self._before, "scopes", *self._flags, token=self._token)
 
 
 class recording:  # noqa: N801 - a context manager like the others
@@ -209,10 +213,10 @@ class recording:  # noqa: N801 - a context manager like the others
         floor = m.floor if m.record else level
         # `having` would take 3 µs of the 20 that a small gradient takes
         self._entered = Mode(
-            True, False, floor, level, m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
+            True, False, floor, (*m.scopes, level), m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
             m.multithreading, m.layout, m.on_write, m.mapped, level if self._reverse else m.recorder,
         )  # fmt: skip
         self._token = set_modes(self._entered)
 
     def __exit__(self, *exc: object) -> None:
-        back(self._entered, self._before, "grad", "inference", "floor", "scope", "recorder", token=self._token)
+        back(self._entered, self._before, "grad", "inference", "floor", "scopes", "recorder", token=self._token)

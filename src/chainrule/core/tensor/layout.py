@@ -52,14 +52,17 @@ class Layout(Value):
         return CPU
 
     @property
-    def is_cuda(self) -> bool:
-        """False: chainrule computes on the CPU."""
-        return False
+    def is_cpu(self) -> bool:
+        """True: chainrule computes on the CPU."""
+        return True
 
     @property
-    def is_sparse(self) -> bool:
-        """False: tensors are dense."""
+    def is_cuda(self) -> bool:
+        """False, as whatever else asks for another device or layout: tensors are dense, and on the CPU."""
         return False
+
+    is_sparse = is_sparse_csr = is_nested = is_quantized = is_mkldnn = is_cuda
+    is_xpu = is_xla = is_ipu = is_mtia = is_maia = is_mps = is_vulkan = is_meta = is_cuda
 
     @property
     def layout(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.state import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 from chainrule.core.types import dtype as dtypes
@@ -26,7 +27,7 @@ _PROFILES: dict[str, dict[str, Any]] = {
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
 }
 _PLAIN = ("Tensor", "Parameter")  # subclasses that print as "tensor(…)"; others print their own name
-_WRAPPERS = {"Tracked": "GradTrackingTensor"}
+_WRAPPERS = {"Tracked": "GradTrackingTensor", "Batched": "BatchedTensor"}
 _BOTTOM_OF_SCI, _TOP_OF_SCI, _SCI_RATIO = 1.0e-4, 1.0e8, 1000.0
 
 
@@ -268,9 +269,22 @@ def _text(value: Any) -> str:
     return tensor_text(value if isinstance(value, Tensor) else wrap(value))
 
 
+def _depth(t: Tensor) -> int:
+    """Return how deep a value's transform is among those that run, from 1; once it has ended, among those of the value."""
+    scopes, depth = modes().scopes, 0
+    if t._level in scopes:
+        return scopes.index(t._level) + 1
+    value: Any = t
+    while isinstance(value, Tensor):
+        depth += value._level > 0
+        value = value._data
+    return depth
+
+
 def _wrapped(t: Tensor, below: Any, tangent: Any) -> str:
     name = _WRAPPERS.get(type(t).__name__, type(t).__name__)
-    text = f"{name}(lvl={t._level}, value=\n{textwrap.indent(_text(below), '    ')}\n"
+    bdim = ", bdim=0" if name == "BatchedTensor" else ""
+    text = f"{name}(lvl={_depth(t)}{bdim}, value=\n{textwrap.indent(_text(below), '    ')}\n"
     if tangent is not None:
         text = f"{text[:-1]}, tangent=\n{textwrap.indent(_text(tangent), '    ')}\n"
     return text + ")"

@@ -104,7 +104,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     >>> cr.allclose(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 2.0 + 1e-7]))
     True
     """
-    return bool(innermost(isclose(input, other, rtol, atol, equal_nan)).all())
+    return bool(innermost(isclose(input, other, rtol, atol, equal_nan), "allclose").all())
 
 
 @public(kinds="fc", samples=lambda: [Sample((3, 4), (3, 4)), Sample((3,), (2,)), Sample((), ())])
@@ -128,4 +128,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
     True
     """
     x, y = as_tensor(input, "equal"), as_tensor(other, "equal", 1)
-    return x.shape == y.shape and bool(innermost(eq(x, y)).all())
+    return x.shape == y.shape and bool(innermost(eq(x, y), "equal").all())

@@ -19,7 +19,6 @@ from chainrule.functions.linalg.contract import (
     check_vector,
     not_bool,
     operand,
-    same_dtype,
 )
 from chainrule.ops.linalg import contract as ops
 
@@ -241,6 +240,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     if a.shape[2] != b.shape[1]:
         raise RuntimeError(f"Incompatible matrix sizes for bmm ({a.shape[1]}x{a.shape[2]} and {b.shape[1]}x{b.shape[2]})")
     _check_expands(x, (a.shape[1], b.shape[2]))
-    same_dtype(x, a)
-    same_dtype(a, b)
+    if not x.dtype is a.dtype is b.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {x.dtype.old_name} and {b.dtype.old_name}")
+    not_bool(x, "bmm")
     return ops.addbmm(x, a, b, **_factors(x, beta, alpha))

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.state import modes
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import is_batched_at
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.core.write.out import into
@@ -47,6 +49,18 @@ def are_plain_matrices(x: Any, y: Any) -> bool:
     return a.ndim == 2 == b.ndim and a.dtype is b.dtype and a.shape[1] == b.shape[0] and a.dtype.kind != "b"
 
 
+def check_axes(name: str, x: Tensor, y: Tensor, n: int, m: int) -> None:
+    """Raise PyTorch's error for examples of a `vmap` that are no operands of a product of `n` and `m` axes."""
+    of_examples = any([is_batched_at(z, call.level) for z in (x, y) for call in modes().mapped])
+    if of_examples and (x.ndim, y.ndim) != (n, m):
+        if name == "dot":
+            raise RuntimeError("Got wrong shapes for dot")
+        raise RuntimeError(
+            f"Shape mismatch: Got incorrect dims for {name}(a, b). a has dim {x.ndim}and b has dim {y.ndim}but expected them "
+            f"to have dim {n} and dim {m}"
+        )
+
+
 def not_bool(x: Tensor, kernel: str) -> None:
     """Raise PyTorch's error for bools, which BLAS does not multiply."""
     if x.dtype.category == dtypes.BOOL:
@@ -58,10 +72,15 @@ def check_matrices(x: Tensor, y: Tensor) -> None:
     (n, k), (k2, m) = x.shape, y.shape
     if k != k2:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({n}x{k} and {k2}x{m})")
+    same_c_dtype(x, y)
+    not_bool(x, "addmm_impl_cpu_")
+
+
+def same_c_dtype(x: Tensor, y: Tensor) -> None:
+    """Raise PyTorch's error unless two matrices have one dtype."""
     if x.dtype is not y.dtype:
         a, b = (C_NAMES.get(z.dtype.name, z.dtype.name) for z in (x, y))
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a} != {b}")
-    not_bool(x, "addmm_impl_cpu_")
 
 
 def check_vector(size: int, x: Tensor, y: Tensor, given: Tensor) -> None:
@@ -77,6 +96,8 @@ def check_vector(size: int, x: Tensor, y: Tensor, given: Tensor) -> None:
 
 def check_batches(x: Tensor, y: Tensor, same_batch: bool = True) -> None:
     """Raise PyTorch's error unless two batches of matrices can be multiplied."""
+    if x.ndim != 3 or y.ndim != 3:
+        check_axes("bmm", x, y, 3, 3)
     for name, z in (("batch1", x), ("batch2", y)):
         if z.ndim != 3:
             raise RuntimeError(f"{name} must be a 3D tensor")
@@ -97,6 +118,7 @@ def same_dtype(x: Tensor, y: Tensor) -> None:
 def check_vectors(x: Tensor, y: Tensor) -> None:
     """Raise PyTorch's error unless two vectors have one length and dtype."""
     if x.ndim != 1 or y.ndim != 1:
+        check_axes("dot", x, y, 1, 1)
         raise RuntimeError(f"1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors")
     if x.dtype is not y.dtype:
         raise RuntimeError(
@@ -148,6 +170,8 @@ def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     if are_plain_matrices(input, mat2):
         return ops.mm(input, mat2)
     x, y = operand(input, "mm", "input", 1), operand(mat2, "mm", "mat2", 2)
+    if x.ndim != 2 or y.ndim != 2:
+        check_axes("mm", x, y, 2, 2)
     if x.ndim != 2:
         raise RuntimeError("self must be a matrix")
     if y.ndim != 2:
@@ -212,6 +236,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """
     x, y = operand(input, "mv", "input", 1), operand(vec, "mv", "vec", 2)
     if x.ndim != 2 or y.ndim != 1:
+        check_axes("mv", x, y, 2, 1)
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {x.ndim}, {y.ndim}")
     check_vector(x.shape[0], x, y, y)
     return ops.mv(x, y)
@@ -363,6 +388,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         lead = tuple(x.shape[:-1])
         return reshape(mv(reshape(x, shape=(prod(lead), x.shape[-1])), y), shape=lead)
     if n == 1:
+        same_dtype(x, y)
         lead = (*y.shape[:-2], y.shape[-1])
         columns = reshape(transpose(y, a=m - 2, b=m - 1), shape=(prod(lead), y.shape[-2]))
         return reshape(mv(columns, x), shape=lead)
@@ -380,6 +406,8 @@ def _batched(x: Tensor, y: Tensor) -> Tensor:
             f"Expected size for first two dimensions of batch2 tensor to be: [{lead}, {a[-1]}] but got: [{lead}, {b[-2]}]."
         )
     shapes.broadcast(a[:-2], b[:-2])
+    if len(b) == 2:  # of which PyTorch makes one product of matrices
+        same_c_dtype(x, y)
     same_dtype(x, y)
     return ops.matmul(x, y)
 

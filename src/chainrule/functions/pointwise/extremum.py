@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.call.fast import make_public
-from chainrule.core.op.samples import Sample
+from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.pointwise import extremum as extrema
@@ -18,8 +18,34 @@ maximum = public_op(extrema.maximum)
 minimum = public_op(extrema.minimum)
 fmax = public_op(extrema.fmax)
 fmin = public_op(extrema.fmin)
-clamp_min = public_op(extrema.clamp_min, inplace=True)
-clamp_max = public_op(extrema.clamp_max, inplace=True)
+_clamp_min, _clamp_max = make_public(extrema.clamp_min.op), make_public(extrema.clamp_max.op)  # type: ignore[attr-defined]
+
+
+@public(out=True, inplace=True, kinds="bif", samples=lambda: samples_of(extrema.clamp_min.op))  # type: ignore[attr-defined]
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Return `input`, at least `min`, a tensor or number that broadcasts with it; the derivative at the bound is 1.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.clamp_min(cr.tensor([-1.0, 2.0]), min=0)
+    tensor([0., 2.])
+    """
+    return _clamp_min(input, min)
+
+
+@public(out=True, inplace=True, kinds="bif", samples=lambda: samples_of(extrema.clamp_max.op))  # type: ignore[attr-defined]
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Return `input`, at most `max`, a tensor or number that broadcasts with it; the derivative at the bound is 1.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.clamp_max(cr.tensor([-1.0, 2.0]), max=0)
+    tensor([-1.,  0.])
+    """
+    return _clamp_max(input, max)
+
 
 _clamp = make_public(extrema.clamp.op)  # type: ignore[attr-defined]
 _CLAMPS = [

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.generator import Generator
+from chainrule.core.mode.state import modes
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import innermost
+from chainrule.core.tensor.value import innermost, is_batched_at
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign
 from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, rng_of
@@ -23,9 +24,19 @@ _LARGEST_WHOLE = {"float16": 1 << 11, "bfloat16": 1 << 8, "float32": 1 << 24, "f
 
 def _filled(self: Tensor, name: str, draw: Callable[[tuple, np.dtype], Any]) -> Tensor:
     """Write what `draw` returns for the tensor's shape and dtype into it."""
+    check_examples(self)
     numpy = self.dtype.numpy
     values = lambda shape: np.asarray(draw(shape, numpy)).astype(numpy, copy=False)
     return assign(self, lambda: drawn(values, tuple(self.shape)), name)
+
+
+def check_examples(self: Tensor) -> None:
+    """Raise PyTorch's error for a tensor that all examples of a `vmap` share, where each is to get numbers of its own."""
+    if any([call.randomness == "different" and not is_batched_at(self, call.level) for call in modes().mapped]):
+        raise RuntimeError(
+            "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same randomness. "
+            "Draw the numbers with a function that returns a new tensor, or write into a tensor made of the example."
+        )
 
 
 def _continuous(self: Tensor, name: str) -> None:
@@ -91,6 +102,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     values = np.asarray(innermost(p, "check"))
     if not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    check_examples(self)
     p = detach(p) if isinstance(p, Tensor) else p
     return assign(self, lambda: lt(drawn(lambda shape: rng_of(generator).random(shape), tuple(self.shape)), p), "bernoulli_")
 

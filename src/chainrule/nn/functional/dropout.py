@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.pointwise.activation import placed
+from chainrule.functions.random.draw import drawn, rng_of
 
 __all__ = ["dropout"]
 
@@ -48,7 +47,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     x = as_tensor(input, "dropout")
     if not training:
         return x
-    mask = wrap(np.empty(tuple(x.shape), x.dtype.to_real().numpy)).bernoulli_(1 - p)
+    d = x.dtype.to_real().numpy
+    mask = drawn(lambda shape: (rng_of(None).random(shape) < 1 - p).astype(d), tuple(x.shape))
     if 0 < p < 1:
         mask.div_(1 - p)
     return placed(x, lambda x: x * mask, inplace, "dropout")

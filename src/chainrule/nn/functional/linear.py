@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.functions.linalg.contract import check_vectors, same_c_dtype
 from chainrule.ops.nn.loss import linear_map
 from chainrule.ops.pointwise.arithmetic import add
 from chainrule.ops.shaping.shape import reshape
@@ -53,10 +54,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {size[-1]}x{size[0] if len(size) > 1 else 1})"
         )
-    if x.dtype is not w.dtype:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {x.dtype} != {w.dtype}")
+    if len(shape) == 1 and len(size) == 1:
+        check_vectors(x, w)
+    same_c_dtype(x, w)
+    bias = None if bias is None else as_tensor(bias, "linear", 2)
+    if bias is not None and bias.dtype is not w.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {bias.dtype.old_name} and {w.dtype.old_name}")
     if len(size) == 1:
         out = reshape(linear_map(x, reshape(w, shape=(1, *size))), shape=shape[:-1])
     else:
         out = linear_map(x, w)
-    return out if bias is None else add(out, as_tensor(bias, "linear", 2))
+    return out if bias is None else add(out, bias)

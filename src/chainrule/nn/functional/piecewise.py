@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.pointwise.activation import (
     celu,
@@ -20,6 +20,7 @@ from chainrule.functions.pointwise.activation import (
 from chainrule.functions.pointwise.activation import (
     relu as _relu,
 )
+from chainrule.functions.random.draw import draw_uniform, drawn
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops
 
@@ -176,7 +177,8 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     x = floating(input, "rrelu")
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)
-    slopes = wrap(np.empty(tuple(x.shape), x.dtype.numpy)).uniform_(lower, upper)  # type: ignore[attr-defined]
+    d = x.dtype.numpy
+    slopes = drawn(lambda shape: draw_uniform(shape, d, None) * d.type(upper - lower) + d.type(lower), tuple(x.shape))
     return placed(x, lambda x: where(x > 0, x, x * slopes), inplace, "rrelu")
 
 
