@@ -267,3 +267,27 @@ def test_fork_rng_puts_the_default_generator_back():
     assert third.tolist() != cr.rand(2).tolist()
     with pytest.raises(RuntimeError, match="no other devices"), cr.random.fork_rng(devices=[0]):
         pass
+
+
+@pytest.mark.parametrize("d", [cr.float32, cr.float64, cr.float16, cr.complex64])
+def test_many_normals_are_the_same_on_any_number_of_threads(d):
+    before, found = cr.get_num_threads(), []
+    try:
+        for number in (1, 2, 5):
+            cr.set_num_threads(number)
+            g = cr.Generator().manual_seed(3)
+            found.append((cr.randn(300, 1000, dtype=d, generator=g).numpy(), cr.rand(2, generator=g).tolist()))
+    finally:
+        cr.set_num_threads(before)
+    for values, after in found[1:]:
+        np.testing.assert_array_equal(values, found[0][0])
+        assert after == found[0][1]
+
+
+def test_many_normals_are_normal_and_independent():
+    g = cr.Generator().manual_seed(0)
+    x, y = cr.randn(4, 1 << 16, generator=g).numpy(), cr.randn(4, 1 << 16, generator=g).numpy()
+    rows = np.concatenate([x, y])
+    assert np.abs(np.corrcoef(rows) - np.eye(8)).max() < 0.02
+    assert np.abs(rows.mean(1)).max() < 0.02
+    assert np.abs(np.mean(rows**4, 1) - 3).max() < 0.15

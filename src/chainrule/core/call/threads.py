@@ -74,6 +74,27 @@ def _workers() -> Any:
     return _pool
 
 
+def in_threads(work: Callable[[int], None], number: int) -> None:
+    """Call ``work(k)`` for each k below a number, silently, each on a thread of its own as far as there are."""
+
+    def quietly(k: int) -> None:
+        token = hush()
+        try:
+            work(k)
+        finally:
+            unhush(token)
+
+    try:
+        waiting = [_workers().submit(quietly, k) for k in range(1, number)]
+    except RuntimeError:  # the interpreter is shutting down, and starts no more work
+        for k in range(1, number):
+            quietly(k)
+        waiting = []
+    quietly(0)
+    for future in waiting:
+        future.result()
+
+
 def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     """Return ``kernel(a)`` for an elementwise kernel that takes ``out=``, each thread computing a stretch of the array.
 
@@ -85,19 +106,5 @@ def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     out = np.empty_like(a)
     source, target = a.reshape(-1), out.reshape(-1)
     bounds = [a.size * k // number for k in range(number + 1)]
-
-    def share(k: int) -> None:
-        token = hush()
-        try:
-            kernel(source[bounds[k] : bounds[k + 1]], out=target[bounds[k] : bounds[k + 1]])
-        finally:
-            unhush(token)
-
-    try:
-        waiting = [_workers().submit(share, k) for k in range(1, number)]
-    except RuntimeError:  # the interpreter is shutting down, and starts no more work
-        return kernel(a)
-    share(0)
-    for future in waiting:
-        future.result()
+    in_threads(lambda k: kernel(source[bounds[k] : bounds[k + 1]], out=target[bounds[k] : bounds[k + 1]]), number)
     return out
