@@ -65,3 +65,14 @@ def narrowed(out: Any, x: Any) -> Any:
 def shape_of(value: Any) -> tuple:
     """Return the shape of a raw value, tensor or Python number."""
     return tuple(value.shape) if hasattr(value, "shape") else ()
+
+
+def empty_like(x: Any) -> np.ndarray:
+    """Return an empty array whose axes lie in memory in the order of those of `x`, without gaps; repeated axes outermost.
+
+    NumPy's function of the name has repeated axes, of stride 0, innermost: a batch of one tensor would lie across its examples.
+    """
+    if 0 not in x.strides:
+        return np.empty_like(x)
+    order = sorted(range(x.ndim), key=lambda axis: (x.strides[axis] != 0, -abs(x.strides[axis])))
+    return np.empty([x.shape[axis] for axis in order], x.dtype).transpose(np.argsort(order))

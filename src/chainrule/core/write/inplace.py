@@ -148,7 +148,7 @@ def check_writable(target: Tensor, value: Any = None) -> None:
     if modes().tracer is not None:
         modes().tracer.before_write(target)
     about_to_write(target)
-    if target._view is not None and repeats(target):
+    if repeats(target):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
@@ -219,7 +219,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
     if target._view is not None and modes().record and value.requires_grad and not target.requires_grad:
         _check_view(target)
     if target._level:
-        _replace(target, value)
+        _replace(target, _laid_out(value, target))
         version_of(target).bump()
         return target
     array = array_of(target)
@@ -236,6 +236,14 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
     ):
         rewire(target, value, name)
     return target
+
+
+def _laid_out(value: Tensor, like: Tensor) -> Tensor:
+    """Return a value with its elements in memory as those of the tensor whose place it takes."""
+    steps = zip(like.shape, value.stride(), like.stride(), strict=True)
+    if like._view is not None or all([a == b or n < 2 for n, a, b in steps]):
+        return value
+    return TABLE["copy"].call(like, value, form="CopyBackwards!")
 
 
 def _replace(target: Tensor, value: Tensor) -> None:

@@ -17,6 +17,7 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.batching import Batch, each, per_example
 from chainrule.core.op.declaration import TABLE, linear
+from chainrule.core.op.raw import empty_like
 from chainrule.core.op.results import first, like_first
 from chainrule.core.record.plans import make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -37,6 +38,7 @@ BECAUSE = {
     "no_grad": AMBIGUOUS.format("no_grad"),
     "inference": AMBIGUOUS.format("inference_mode"),
 }
+BECAUSE["functions"] = BECAUSE["multi"]  # a custom Function of several results
 
 
 def views_of(base: Tensor) -> list[Tensor]:
@@ -100,7 +102,8 @@ def _sent_back(g: Any, chain: Chain) -> Any:
 
 def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
     """Return a copy of the base with the view's place taken by `value`."""
-    out = np.array(base, order="C")
+    out = empty_like(base)
+    out[...] = base
     view = _shown(out, chain)
     if view.size and not np.may_share_memory(view, out):
         raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
@@ -228,7 +231,8 @@ def current(view: Tensor) -> Any:
 # -- views that may not be written through -----------------------------------------------------------------------------
 
 FROZEN = ("no_grad", "inference")
-CUT_OFF = (*FROZEN, "function")  # a write to the base leaves these without a history that is theirs
+OWN = ("function", "functions")  # the history of these is not their base's, which need not have any
+CUT_OFF = (*FROZEN, *OWN)  # a write to the base leaves these without a history that is theirs
 
 
 def freeze(view: Tensor) -> None:
@@ -282,10 +286,10 @@ def refuse(version: Version) -> None:
         t = reference()
         if t is None or t._view is None or t._level or t._node is None or t._node is LEAF:
             continue
-        base = root_of(t)
-        if base._node is None:  # a base that was detached
+        base, kind = root_of(t), kind_of(t)
+        if base._node is None and kind not in OWN:  # a base that was detached
             t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), array_of(t))
-        elif kind_of(t) in CUT_OFF:
+        elif kind in CUT_OFF:
             refuse_one(t, base)
         elif is_nowhere(t):  # a base that came to require grad after the view was taken
             t._node = retaken_node(t)
@@ -293,12 +297,13 @@ def refuse(version: Version) -> None:
 
 def refuse_one(view: Tensor, base: Tensor) -> None:
     """Have whoever uses a frozen view get PyTorch's error."""
-    if base._node is not None and kind_of(view) in CUT_OFF and view._node.__class__ is not Refused:
+    kind = kind_of(view)
+    if (kind in OWN or (kind in CUT_OFF and base._node is not None)) and view._node.__class__ is not Refused:
         view._node = Refused(str(forbidden(view, indirect=True)))
 
 
 def kind_of(view: Tensor) -> str | None:
-    """Return why a view may not be written through: "no_grad", "inference", "function", "multi"; None if it may."""
+    """Return why a view may not be written through, as in `CUT_OFF`, or "multi" for one of several; None if it may."""
     while view._view is not None:
         frozen = getattr(view._meta, "frozen", None)
         if frozen is not None:

@@ -205,7 +205,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 def _fill(self: Tensor, value: Any, form: str) -> Tensor:
-    if self._view is not None and repeats(self):  # one element of each place in memory stands for all
+    if repeats(self):  # one element of each place in memory stands for all
         steps = self.stride()
         check_unfrozen(self)
         _fill(getitem(self, index=tuple([slice(0, 1) if step == 0 else slice(None) for step in steps])), value, form)

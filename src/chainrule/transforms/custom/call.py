@@ -222,14 +222,15 @@ def _recorded(ctx: Any, node: Any, args: tuple, raw: tuple, payloads: tuple, sam
         node.id = next_id()
         if several:
             node.width = len(raw)
+    tracks = [node is not None and isinstance(o, Tensor) and is_inexact(o) and id(o) not in constants for o in raw]
+    why = "functions" if sum(tracks) > 1 else "function"  # a write through a view would bypass the function's own gradient
     outs: list = []
     described: list = []
-    for j, (o, payload, i) in enumerate(zip(raw, payloads, same, strict=True)):
+    for j, (o, payload, i, tracked) in enumerate(zip(raw, payloads, same, tracks, strict=True)):
         if not isinstance(o, Tensor):
             outs.append(o)
             described.append(None)
             continue
-        tracked = node is not None and is_inexact(o) and id(o) not in constants
         edge = Port(node, j) if several else node
         described.append((tuple(o.shape), o.dtype, tracked))
         if i in written and (tracked or o._node is None):
@@ -238,13 +239,15 @@ def _recorded(ctx: Any, node: Any, args: tuple, raw: tuple, payloads: tuple, sam
                 value._node = edge
                 adopt(o, value, name)
         elif i is not None or (tracked and _has_history(o) and index_of(o, outs) is None):
-            o = _alias(o, payload, level, node)
+            o = _alias(o, payload, level)
+            if node is not None:
+                cut_off(o, why)
             if tracked:
                 o._node = edge
         elif tracked:
             o._node = edge
             if o._view is not None:
-                cut_off(o, "function")
+                cut_off(o, why)
         outs.append(o)
     if node is not None:
         node.outputs = tuple(described)
@@ -288,7 +291,7 @@ def _copy(t: Tensor) -> Tensor:
     return made
 
 
-def _alias(o: Tensor, payload: Any, level: int, node: Any) -> Tensor:
+def _alias(o: Tensor, payload: Any, level: int) -> Tensor:
     """Return an argument that the function returned as a view of itself without its history."""
     made = _copy(o)
     if level and o._level == level:
@@ -297,8 +300,6 @@ def _alias(o: Tensor, payload: Any, level: int, node: Any) -> Tensor:
     made._ver = version_of(o)
     made._view = (o, TABLE["view"], {"shape": tuple(o.shape)}, None)
     made._ver.members.add(ref(made, made._ver.members.discard))
-    if node is not None:
-        cut_off(made, "function")  # a write through it, or to its base, would bypass the function's own gradient
     return made
 
 
