@@ -30,10 +30,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.core.mode.grad_mode import is_grad_enabled, no_grad
+from chainrule.core.op.batching import moved
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import tree_flatten
 from chainrule.transforms import custom
 from chainrule.transforms.custom import BackwardCFunction, FunctionCtx
+from chainrule.transforms.custom.context import lowered
 
 if TYPE_CHECKING:
     from chainrule.autograd.legacy import InplaceFunction, NestedIOFunction
@@ -94,7 +96,7 @@ class _UserRules(custom.Rules):
     def jvp(self, ctx: Any, tangents: tuple) -> Any:
         return self.cls.jvp(ctx, *tangents)
 
-    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int, above: int) -> Any:
+    def batched(self, lower: tuple, args: tuple, examples: custom.Examples) -> custom.Outcome | None:
         cls, overridden = self.cls, self.cls.vmap is not Function.vmap
         if cls.generate_vmap_rule:
             if overridden:
@@ -103,24 +105,18 @@ class _UserRules(custom.Rules):
                     "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap staticmethod to avoid "
                     f"ambiguity. {_MORE}"
                 )
-            return super().batched(lower, args, level, on, size, above)
+            return None
         if not overridden:
             raise RuntimeError(
                 f"You tried to vmap over {self.name}, but it does not have vmap support. Please override and implement the "
                 f"vmap staticmethod or set generate_vmap_rule=True. {_MORE}"
             )
-        from chainrule.transforms.custom.batched import randomness_at
-
-        found = cls.vmap(VmapInfo(size, randomness_at(level)), tuple([0 if batched else None for batched in on]), *lower)
-        return _from_vmap(self.name, found, lower, args, level, self.separate)
+        info, in_dims = VmapInfo(examples.size, examples.randomness), tuple([0 if on else None for on in examples.on])
+        return _from_vmap(self.name, cls.vmap(info, in_dims, *lower), lower, args, examples.lift, self.separate)
 
 
-def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, level: int, separate: bool) -> custom.Outcome:
+def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, lift: Callable, separate: bool) -> custom.Outcome:
     """Make batched values of what a `vmap` staticmethod returned."""
-    from chainrule.core.op.batching import moved
-    from chainrule.transforms.batch import batched_at
-    from chainrule.transforms.custom.context import lowered
-
     told = (
         "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure compatible with the "
         "output. "
@@ -149,7 +145,7 @@ def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, level: int, sep
         if i is not None:
             made.append(args[i])
         elif isinstance(o, Tensor) and dim is not None:
-            made.append(batched_at(level, lowered(moved(o, dim % o.ndim))))
+            made.append(lift(lowered(moved(o, dim % o.ndim))))
         else:
             made.append(o)
     if not separate:

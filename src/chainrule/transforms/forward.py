@@ -6,23 +6,26 @@ uses nest in each other and with reverse mode in any order without perturbation 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view
+from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact
-from chainrule.transforms.carried import Carried
+from chainrule.core.tensor.value import is_inexact, version_of
+from chainrule.core.write.inplace import adopt
+from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, written_inputs
+from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.context import lowered, mapped, raised
+from chainrule.transforms.custom.tangents import checked_tangents, with_zeros
 
 
-class Dual(Carried):
+class Dual(Level):
     """A primal and its tangent at one forward level.
 
     `_data` is the primal, `_tangent` the tangent or None for zero; both are values of lower levels. What reverse mode
@@ -30,7 +33,6 @@ class Dual(Carried):
     """
 
     __slots__ = ()
-    _level = Tensor._lv  # type: ignore[attr-defined]
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level = self._level
@@ -60,52 +62,48 @@ class Dual(Carried):
                 link_view(t, args[0], op, params, i if several else None)
         return tuple(made) if several else made[0]
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Have the primal require grad."""
-        if not isinstance(self._data, Tensor):
-            self._data = wrap(self._data)
-        self._data.requires_grad_(requires_grad)
-        return self
-
-    @property
-    def retains_grad(self) -> bool:
-        """Whether the primal keeps its gradient."""
-        return self._lower is not None and self._lower.retains_grad
-
-    def retain_grad(self) -> None:
-        """Have the primal keep its gradient."""
-        if self._lower is None:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        self._lower.retain_grad()
-
-    def register_hook(self, hook: Callable) -> RemovableHandle:
-        """Register a hook on the primal: reverse mode's passes work on that."""
-        return self._hooked("cannot register a hook on a tensor that doesn't require gradient").register_hook(hook)
-
-    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
-        """Register a hook on the primal, a leaf."""
-        primal = self._hooked("cannot register a hook on a tensor that doesn't require gradient")
-        return primal.register_post_accumulate_grad_hook(hook)
-
-    def _hooked(self, words: str) -> Tensor:
-        if self._lower is None:
-            raise RuntimeError(words)
-        return self._lower
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The primal's gradient."""
-        return None if self._lower is None else self._lower.grad
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if self._lower is None:
-            self._data = wrap(self._data)
-        self._data.grad = value
-
-    def _lifted(self, value: Tensor) -> Tensor:
+    def _lift(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this one."""
         return dual(self._level, value, None)
+
+    def _custom(self, rules: Rules, args: tuple, above: int) -> Outcome:
+        """Run a call on primals, with the tangents that `jvp` returns."""
+        level = self._level
+        error = rules.no_jvp()
+        if error is not None:
+            if above != REVERSE:
+                raise error
+            return _openly(rules, args, level)
+        lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
+        tangents = [
+            a._tangent if isinstance(a, Tensor) and a._level == level else None
+            for a in args
+        ]  # fmt: skip
+        inner = run_custom(rules, lower, max(above, ABOVE))
+        ctx = rules.face()
+        ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in lower])
+        if rules.separate:
+            rules.setup(ctx, lower, inner.raw[0] if inner.single else inner.raw)
+        else:
+            ctx.__dict__.update(inner.requests or {})
+        written = written_inputs(ctx.dirty_tensors, lower, inner.raw)
+        dots: Any = [None] * len(inner.outs)
+        if any(t is not None for t in tangents):
+            dots = checked_tangents(inner, ctx, rules.jvp(ctx, with_zeros(ctx, lower, tangents)))
+        outs = []
+        for o, i, dot in zip(inner.outs, inner.same, dots, strict=True):
+            if not isinstance(o, Tensor):
+                outs.append(o)
+                continue
+            made = dual(level, lowered(o), None if dot is None else lowered(dot))
+            if i in written and args[i]._level == level:
+                version_of(args[i]).bump()
+                adopt(args[i], made, rules.name)
+                made = args[i]
+            outs.append(made)
+        known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
+        requests = inner.requests and {k: mapped(lambda t: known.get(id(t), t), v) for k, v in inner.requests.items()}
+        return Outcome(tuple(outs), inner.single, tuple(outs), inner.same, requests)
 
 
 def dual(level: int, primal: Any, tangent: Any) -> Dual:
@@ -114,6 +112,21 @@ def dual(level: int, primal: Any, tangent: Any) -> Dual:
     t._level = level  # type: ignore[attr-defined]
     t._tangent = tangent  # type: ignore[attr-defined]
     return t  # type: ignore[return-value]
+
+
+def _openly(rules: Rules, args: tuple, level: int) -> Outcome:
+    """Run a function without `jvp` whose reverse derivative is taken: its own operations carry the tangents of that."""
+    ctx = rules.face()
+    out = rules.openly(ctx, args)
+    single = not isinstance(out, tuple)
+    outs = tuple(
+        [
+            dual(level, lowered(o), None) if isinstance(o, Tensor) and o._level < level else o
+            for o in ((out,) if single else out)
+        ]
+    )
+    same = tuple([index_of(o, args) if isinstance(o, Tensor) else None for o in outs])
+    return Outcome(outs, single, outs, same, dict(ctx.__dict__))
 
 
 def zeros_like(value: Any) -> Any:

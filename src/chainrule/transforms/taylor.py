@@ -14,6 +14,7 @@ with a small power of the order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary, ref
 
@@ -21,8 +22,13 @@ from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.op.declaration import BILINEAR, IN, LINEAR, OUT, TABLE, Op
 from chainrule.core.record.plans import link_view
+from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import disabled_torch_function, is_inexact
+from chainrule.core.tensor.value import is_inexact
+from chainrule.transforms.custom.call import ABOVE, Outcome, Rules
+from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.context import lowered, mapped, raised
+from chainrule.transforms.custom.tangents import checked_tangents, with_zeros
 from chainrule.transforms.forward import jvp_of, zeros_like
 
 
@@ -95,7 +101,7 @@ class Coefficients:
         return series(self.expansion.level, found.known[0], found)
 
 
-class Series(Tensor):
+class Series(Level):
     """A value and its Taylor coefficients at one level.
 
     `_data` is the value, `_tangent` its `Coefficients`, or None for a constant. What reverse mode knows of it is what it
@@ -103,8 +109,6 @@ class Series(Tensor):
     """
 
     __slots__ = ()
-    _level = Tensor._lv  # type: ignore[attr-defined]
-    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         level, raw = self._level, True
@@ -135,27 +139,68 @@ class Series(Tensor):
                 link_view(t, args[0], op, params, i if several else None)
         return tuple(made) if several else made[0]
 
-    def _custom(self, rules: Any, args: tuple, above: int) -> Any:
-        from chainrule.transforms.custom.expanded import on_series
+    def _custom(self, rules: Rules, args: tuple, above: int) -> Outcome:
+        """Run a call: ``out' = jvp(x')`` gives the coefficients, one after another."""
+        level = self._level
+        error = rules.no_jvp()
+        if error is not None:
+            raise error
+        here = [isinstance(a, Tensor) and a._level == level for a in args]
+        lower = tuple([raised(a._data) if on else a for a, on in zip(args, here, strict=True)])
+        moving = [a._tangent if on else None for a, on in zip(args, here, strict=True)]
+        inner = run_custom(rules, lower, max(above, ABOVE))
+        if any(i is not None and o is lower[i] for o, i in zip(inner.outs, inner.same, strict=True)):
+            raise RuntimeError(
+                f"{rules.name}: a function that writes to its arguments in place has no Taylor series; return new tensors"
+            )
+        expansion = next((c.expansion for c in moving if c is not None), None)
+        slopes: list = []
 
-        return on_series(self, rules, args, above)
+        def follow(j: int, k: int) -> Any:
+            if not slopes:
+                slopes.extend(_slopes(rules, inner, args, moving, lower, outs))
+            dot = slopes[j]
+            found = None if dot is None else coefficient(dot, k - 1, level)
+            return scaled(lowered(found) if isinstance(found, Tensor) else found, k, divide=True)
 
-    def _lifted(self, value: Tensor) -> Tensor:
+        made: list = []
+        for j, o in enumerate(inner.outs):
+            if not isinstance(o, Tensor):
+                made.append(o)
+                continue
+            value, c = lowered(o), None
+            if expansion is not None and is_inexact(o):
+                c = Coefficients(expansion, [value], partial(follow, j))
+            made.append(series(level, value, c))
+        outs = tuple(made)
+        if expansion is not None:
+            expansion.made([t._tangent for t in outs if isinstance(t, Tensor) and t._tangent is not None])  # type: ignore[attr-defined]
+        return Outcome(outs, inner.single, outs, inner.same, _requests(inner, lower, args, outs))
+
+    def _lift(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this one."""
         return series(self._level, value, None)
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether the value requires grad."""
-        return isinstance(self._data, Tensor) and self._data.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, flag: bool) -> None:
-        self.requires_grad_(flag)
 
     def requires_grad_(self, requires_grad: bool = True) -> NoReturn:
         """Raise: a value of Taylor mode is no leaf."""
         raise RuntimeError("requires_grad_() on a value inside func.jet: differentiate there with func.grad or func.vjp")
+
+
+def _slopes(rules: Rules, inner: Outcome, args: tuple, moving: list, lower: tuple, outs: tuple) -> tuple:
+    """Return the derivatives of the results, as series, from `jvp` run on series."""
+    ctx = rules.face()
+    ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in lower])
+    if rules.separate:
+        rules.setup(ctx, args, outs[0] if inner.single else outs)
+    else:
+        ctx.__dict__.update(_requests(inner, lower, args, outs) or {})
+    found = rules.jvp(ctx, with_zeros(ctx, args, [None if c is None else c.slope() for c in moving]))
+    return checked_tangents(inner._replace(outs=outs, raw=outs), ctx, found)
+
+
+def _requests(inner: Outcome, lower: tuple, args: tuple, outs: tuple) -> dict | None:
+    known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
+    return inner.requests and {k: mapped(lambda t: known.get(id(t), t), v) for k, v in inner.requests.items()}
 
 
 def series(level: int, value: Any, coefficients: Coefficients | None) -> Any:

@@ -21,10 +21,14 @@ from chainrule.core.mode.grad_mode import Mode, modes, recording, set_modes, swi
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.record.plans import link_view
+from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, disabled_torch_function, take
+from chainrule.core.tensor.value import array_of, take
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.core.write.inplace import root_of
+from chainrule.transforms.custom.call import Outcome, Rules
+from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -34,7 +38,7 @@ class TraceError(RuntimeError):
     """A traced function did something that a graph cannot hold."""
 
 
-class Traced(Tensor):
+class Traced(Level):
     """A value of a function that is being traced.
 
     `_data` is its concrete value one level down, `_tangent` its variable. What reverse mode knows of it is what it knows of
@@ -42,8 +46,6 @@ class Traced(Tensor):
     """
 
     __slots__ = ()
-    _level = Tensor._lv  # type: ignore[attr-defined]
-    __torch_function__ = disabled_torch_function
 
     def _process(self, op: Op, args: tuple, params: dict) -> NoReturn:
         # `run` hands what meets a running trace to that; only a value that outlived its own comes here.
@@ -52,26 +54,17 @@ class Traced(Tensor):
             "from the function instead of keeping it."
         )
 
-    def _lifted(self, value: Tensor) -> Tensor:
+    def _lift(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this trace."""
         return _tracer_of(self._level).lifted(value)
 
-    def _unreadable(self, use: str) -> TraceError | None:
+    def _read(self, use: str) -> TraceError | None:
         """Return the error for reading the value, which the graph would freeze; a check is made of the trace's run."""
         return None if use == "check" else TraceError(_frozen())
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Raise: NumPy's functions cannot be traced."""
         raise TraceError(_frozen())
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether the concrete value requires grad."""
-        return isinstance(self._data, Tensor) and self._data.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, flag: bool) -> None:
-        self.requires_grad_(flag)
 
     def requires_grad_(self, requires_grad: bool = True) -> NoReturn:
         """Raise: a graph holds no backward pass of this kind."""
@@ -110,7 +103,7 @@ class Readable(Traced):
     """A traced value that the function may read, so that the graph holds for these values alone."""
 
     __slots__ = ()
-    _unreadable: Any = None
+    _read: Any = None
 
 
 class Tracer:
@@ -174,6 +167,37 @@ class Tracer:
             for i, t in enumerate(made):
                 link_view(t, args[0], op, params, i if several else None)
         return tuple(made) if several else made[0]
+
+    def custom(self, rules: Rules, args: tuple, above: int) -> Outcome:
+        """Run a call of a function with rules of its own one level down, and record it as one equation."""
+        level = self.level
+        lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
+        operands = [
+            (a._tangent if a._level == level else self.constant(a)) if isinstance(a, Tensor) else a  # type: ignore[attr-defined]
+            for a in args
+        ]
+        mode = modes()
+        set_modes(self._below(mode))
+        try:
+            inner = run_custom(rules, lower, above)
+        finally:
+            set_modes(mode)
+        if any(i is not None and o is lower[i] for o, i in zip(inner.outs, inner.same, strict=True)):
+            raise RuntimeError(
+                f"{rules.name}: a function that writes to its arguments in place cannot be traced; have it return new tensors"
+            )
+        kept = _kept(lower, inner) if above else []
+        values = [*_tensors(inner), *kept]
+        made = [self.traced(lowered(t), Variable(tuple(t.shape), t.dtype)) for t in values]
+        results = tuple([t._tangent for t in made])
+        op: Any = CallOp(rules)
+        self.equations.append(CallEquation(op, tuple(operands), {"above": above}, results, True, mode.record))
+        upper = iter(made)
+        outs = tuple([next(upper) if isinstance(o, Tensor) else o for o in inner.outs])
+        known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
+        known |= {id(t): next(upper) for t in kept}
+        requests = inner.requests and {k: mapped(lambda t: known.get(id(t), t), v) for k, v in inner.requests.items()}
+        return Outcome(outs, inner.single, outs, (None,) * len(outs), requests)
 
     def _below(self, mode: Mode) -> Mode:
         """Return a record of modes for what happens one level down."""
@@ -249,6 +273,51 @@ class Tracer:
     def refuse_draw(self) -> NoReturn:
         """Raise where a generator is used in another way than by a random function, which a graph cannot repeat."""
         raise TraceError(f"the state of a generator is used inside a traced function{_at()}: a graph cannot hold that")
+
+
+class CallOp:
+    """What stands for a custom function where an equation has its op."""
+
+    kind = "call"
+    view = nondiff = False
+    is_differentiable = pure = True
+    params: tuple = ()
+
+    def __init__(self, rules: Rules):
+        self.rules, self.name = rules, rules.name
+
+    def __repr__(self) -> str:
+        return f"<custom function {self.name}>"
+
+
+class CallEquation(Equation):
+    """A call of a custom function. Its results are the tensors it returned, and those its `forward` kept on `ctx` besides."""
+
+    __slots__ = ()
+
+    def evaluate(self, operands: tuple) -> tuple:
+        """Run the function again."""
+        op: Any = self.op
+        inner = run_custom(op.rules, operands, self.params["above"])
+        return (*_tensors(inner), *(_kept(operands, inner) if self.params["above"] else ()))
+
+
+def _tensors(inner: Outcome) -> list:
+    return [o for o in inner.outs if isinstance(o, Tensor)]
+
+
+def _kept(args: tuple, inner: Outcome) -> list:
+    """Return the tensors that `forward` left on its `ctx`, other than arguments and results."""
+    known = {id(t) for t in (*args, *inner.raw)}
+    found: dict[int, Tensor] = {}
+
+    def note(t: Tensor) -> Tensor:
+        if id(t) not in known:
+            found[id(t)] = t
+        return t
+
+    mapped(note, inner.requests or {})
+    return list(found.values())
 
 
 def _variable_of(value: Any) -> Variable:

@@ -91,7 +91,7 @@ class Tracked(Tensor):
     _level = Tensor._lv  # type: ignore[attr-defined]
     __torch_function__ = disabled_torch_function
 
-    def _lifted(self, value: Tensor) -> Tensor:
+    def _lift(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this one."""
         return wrap_at(self._level, value)
 

@@ -64,7 +64,7 @@ class Value:
     __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
     _kind = LEAF_EDGE
-    _unreadable: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise, or None
+    _read: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise, or None
 
     _data: Any
     _node: Any
@@ -114,8 +114,8 @@ def version_of(t: Any) -> Version:
 
 def array_of(t: Any) -> np.ndarray:
     """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
-    if t._unreadable is not None:
-        raise t._unreadable("read")
+    if t._read is not None:
+        raise t._read("read")
     data = t._data
     if data.__class__ is ndarray:
         return data
@@ -149,8 +149,8 @@ def innermost(t: Any, use: str = "read") -> Any:
         "read", or "check", for which the values of all examples at once will do.
     """
     while isinstance(t, Value):
-        if t._unreadable is not None:
-            error = t._unreadable(use)
+        if t._read is not None:
+            error = t._read(use)
             if error is not None:
                 raise error
         t = t._data
@@ -160,7 +160,7 @@ def innermost(t: Any, use: str = "read") -> Any:
 def is_batched_at(t: Any, level: int) -> bool:
     """Tell whether a value has a number for each example of the `vmap` of a level."""
     while isinstance(t, Value):
-        if t._level == level and t._unreadable is not None:
+        if t._level == level and t._read is not None:
             return True
         t = t._data
     return False

@@ -268,7 +268,7 @@ def adopt(target: Tensor, value: Tensor, name: str) -> None:
 
 def _become(target: Tensor, value: Tensor) -> None:
     if value._level != target._level:
-        value = target._lifted(value)  # type: ignore[attr-defined]
+        value = target._lift(value)  # type: ignore[attr-defined]
     take(target, value)
 
 
@@ -290,7 +290,7 @@ def _promote(target: Tensor, value: Tensor, name: str) -> None:
         kept = wrap(None)
         kept._meta, kept._ver, kept._view = t._meta, t._ver, t._view
         take(kept, t)
-        take(t, value._lifted(kept))  # type: ignore[attr-defined]
+        take(t, value._lift(kept))  # type: ignore[attr-defined]
         if opened is not None:
             opened.append(ref(t))
 

@@ -1,4 +1,4 @@
-"""Custom functions: how a call that brings its own derivative rules passes through each interpreter.
+"""Custom functions: how a call that brings its own derivative rules passes through interpreters.
 
 A call is handled by the highest level among its arguments, as an op is: there it is run on the values one level down, and
 what that level is about is added. At a reverse level that is a node that calls `backward`, at a forward level the tangents
@@ -8,8 +8,7 @@ batched values. At the bottom the user's `forward` runs, once.
 
 from __future__ import annotations
 
-from chainrule.transforms.custom import duals
-from chainrule.transforms.custom.call import Outcome, Rules, call
+from chainrule.transforms.custom.call import Examples, Outcome, Rules, call
 from chainrule.transforms.custom.context import BackwardCFunction, FunctionCtx
 
-__all__ = ["BackwardCFunction", "FunctionCtx", "Outcome", "Rules", "call", "duals"]
+__all__ = ["BackwardCFunction", "Examples", "FunctionCtx", "Outcome", "Rules", "call"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 from weakref import ref
@@ -63,17 +63,30 @@ class Rules:
         """Return the error for forward mode, for a function without `jvp`."""
         return None
 
-    def batched(self, lower: tuple, args: tuple, level: int, on: tuple, size: int, above: int) -> Outcome:
-        """Run on values `args` of one batched level, whose payloads are `lower`; by default every method on batched values."""
-        from chainrule.transforms.custom.batched import run_batched
+    def batched(self, lower: tuple, args: tuple, examples: Examples) -> Outcome | None:
+        """Return what the function's own rule for a batch gives; None if it has none: its methods then run on batched values.
 
-        return run_batched(self, lower, args, level, on, size, above)
+        `args` are the values of the batched level, `lower` their payloads.
+        """
+        return None
 
 
 @cache
 def named_face(name: str) -> type[BackwardCFunction]:
     """Return the class of `ctx` for functions of a name."""
     return type(f"{name}Backward", (BackwardCFunction,), {"_function_name": name, "__module__": "chainrule.autograd.function"})
+
+
+class Examples(NamedTuple):
+    """What a rule for a batch needs to know: `lower[i]` has the batch axis first where `on[i]`.
+
+    `lift` makes a value of the batched level of a payload, `randomness` is what the `vmap` does about random numbers.
+    """
+
+    on: tuple
+    size: int
+    randomness: str
+    lift: Callable
 
 
 class Outcome(NamedTuple):
@@ -111,9 +124,7 @@ def run(rules: Rules, args: tuple, above: int) -> Outcome:
             level, top = a._level, a
     tracer = modes().tracer
     if tracer is not None and level <= tracer.level and tracer.takes(args):
-        from chainrule.transforms.custom.traced import on_traced
-
-        return on_traced(tracer, rules, args, above)
+        return tracer.custom(rules, args, above)
     if top is None:
         return _at_bottom(rules, args, above)
     return top._custom(rules, args, above)  # type: ignore[attr-defined]
