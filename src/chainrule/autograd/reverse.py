@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autograd.edge import GradientEdge, Unseen, tensor_at
+from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_silent
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE
 from chainrule.core.mode.grad_mode import enable_grad, modes, scope
 from chainrule.core.mode.levels import fresh_level
@@ -24,6 +25,7 @@ from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
 Tensors = Tensor | Sequence[Tensor]
 
 
+@asks_once()
 def backward(
     tensors: Tensors,
     grad_tensors: Any = None,
@@ -77,7 +79,7 @@ def backward(
             "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
             "the cycle and avoid the leak.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     retain = create_graph if retain_graph is None else retain_graph
     if not roots:
@@ -151,6 +153,8 @@ def grad(
     >>> cr.autograd.grad(dy, x)
     (tensor(18.),)
     """
+    if asking.on and not is_silent():
+        return ask_once(grad, *call_of(grad, locals()))
     if not only_inputs:
         warnings.warn(
             "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core.call.asking import UNASKED, asked, asking, asks
 from chainrule.core.call.fast import make_public
 from chainrule.core.op.declaration import ELEMENTWISE
 from chainrule.core.op.samples import Sample, samples_of
@@ -58,6 +59,9 @@ def public(
 ) -> Any:
     """Declare a public function: accept NumPy's keyword names and ``out=``, attach it as a method, note its samples.
 
+    It looks for overrides (`core.call.asking`), unless it reads `asking` in its own body as the hottest do; as a method it only
+    does once ``chainrule.overrides`` has had methods do so.
+
     Parameters
     ----------
     samples : callable
@@ -74,18 +78,23 @@ def public(
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         public_name = name or f.__name__
         takes_out = out if "out" not in names else False  # the hottest say themselves what `out` does
-        call = _adapted(f, public_name, takes_out) if "dim" in names or takes_out else f
-        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace))
+        adapted = _adapted(f, public_name, takes_out) if "dim" in names or takes_out else None
+        call = adapted or (f if "asking" in code.co_names else asks(f))
+        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace), adapted or f)
         return call
 
     return declare if f is None else declare(f)
 
 
 def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
-    """Return `f` taking NumPy's keyword names, and ``out=`` if `out` says so."""
+    """Return `f` asking overrides, and taking NumPy's keyword names, and ``out=`` if `out` says so."""
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if asking.on:
+            found = asked(call, args, kwargs)
+            if found is not UNASKED:
+                return found
         if kwargs:
             for theirs, ours in _NUMPY_NAMES.items():
                 if theirs in kwargs:
@@ -96,7 +105,8 @@ def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
                 given = kwargs.pop("out")
                 if given is not None:
                     return into(given, name, f, args, kwargs, exact=out == "exact")
-        return f(*args, **kwargs)
+            return f(*args, **kwargs)
+        return f(*args)
 
     return call
 
@@ -105,22 +115,23 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     """Return the public function of an elementwise op: same arguments, tensors, numbers or arrays."""
     op = op_call.op  # type: ignore[attr-defined]
     assert op.kind == ELEMENTWISE
-    call = make_public(op)
+    call = make_public(op, asks=True)
     call.__name__ = call.__qualname__ = name or op.name
     call.__doc__ = op.about.doc
     call.__module__ = "chainrule.functions"
     call.op = op  # type: ignore[attr-defined]
-    _register(Function(call.__name__, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace))
+    _register(Function(call.__name__, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace), call)
     return call
 
 
-def _register(function: Function) -> None:
+def _register(function: Function, body: Callable) -> None:
+    """Note a public function and attach its methods, the first of which is `body`."""
     name = function.name
     if name in FUNCTIONS:
         raise TypeError(f"the public function {name} is declared twice")
     FUNCTIONS[name] = function
     if function.method:
-        setattr(Tensor, name, function.call)
+        setattr(Tensor, name, body)
     if function.inplace:
         setattr(Tensor, name + "_", in_place(function.call, name + "_"))
     for listener in LISTENERS:

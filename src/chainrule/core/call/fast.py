@@ -12,6 +12,7 @@ from weakref import ref
 
 import numpy as np
 
+from chainrule.core.call.asking import UNASKED, asked, asking
 from chainrule.core.call.dispatch import NUMBERS, OPERANDS, compute, declined, promoted, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.call.threads import LARGE, spread
@@ -48,25 +49,38 @@ def make_call(op: Op) -> Callable:
     return call
 
 
-def make_public(op: Op) -> Callable:
-    """Return the public function of an elementwise op: tensors, arrays or numbers in, tensor out, with promotion."""
+def make_public(op: Op, asks: bool = False) -> Callable:
+    """Return the public function of an elementwise op: tensors, arrays or numbers in, tensor out, with promotion.
+
+    `asks` if it looks for overrides, as what users call does.
+    """
 
     def slow(*args: Any, **params: Any) -> Any:
         if params and "out" in params:
             return _into(params.pop("out"), op, slow, *args, **params)
+        if asks and asking.on:
+            found = asked(call, args, params)
+            if found is not UNASKED:
+                return found
         return run(op, promoted(op, args), params)
 
     one_sided = len(op.inputs) == 2 and op.rules.count(None) == 1
     if op.params or op.variadic or op.shares or len(op.inputs) > 2 or op.promotion == "free" or one_sided:
-        return slow
-    if len(op.inputs) == 1:
-        return _unary(op, tracked_unary(op, slow))
-    return _binary(op, tracked_binary(op, slow))
+        call: Callable = slow
+    elif len(op.inputs) == 1:
+        call = _unary(op, tracked_unary(op, slow))
+    else:
+        call = _binary(op, tracked_binary(op, slow))
+    return call
 
 
 def _into(out: Any, op: Op, call: Callable, *args: Any, **params: Any) -> Any:
     if out is None:
         return call(*args, **params)
+    if asking.on:
+        found = asked(call, args, {**params, "out": out})
+        if found is not UNASKED:
+            return found
     from chainrule.core.write.out import into
 
     return into(out, op.name, call, args, params)
@@ -230,7 +244,7 @@ def _unary(op: Op, slow: Callable) -> Callable:
     def call(input: Any, *, out: Any = None) -> Any:
         if out is not None:
             return _into(out, op, call, input)
-        if input.__class__ is not Tensor and (not isinstance(input, Tensor) or input._level):
+        if input.__class__ is not Tensor and (not isinstance(input, Tensor) or not input._plain):
             return slow(input)
         m = modes()
         if m.detour:
@@ -305,11 +319,11 @@ def _binary(op: Op, slow: Callable) -> Callable:
         if out is not None:
             return _into(out, op, call, input, other)
         cx, cy = input.__class__, other.__class__
-        if cx is Tensor or (cx not in numbers and isinstance(input, Tensor) and not input._level):
+        if cx is Tensor or (cx not in numbers and isinstance(input, Tensor) and input._plain):
             a = input._data
             nx = input._node
             d = a.dtype
-            if cy is Tensor or (cy not in numbers and isinstance(other, Tensor) and not other._level):
+            if cy is Tensor or (cy not in numbers and isinstance(other, Tensor) and other._plain):
                 b = other._data
                 if d is not b.dtype:
                     return slow(input, other)

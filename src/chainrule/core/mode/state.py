@@ -49,6 +49,8 @@ class Mode:
         The calls of `vmap` that are running, outermost first: random functions look at them.
     recorder : int
         The level of the innermost reverse-mode transform that is running: leaves made inside belong to it.
+    asked : bool
+        Whether a mode with ``__torch_function__`` is on, whom public functions ask on their slow side (`core.call.asking`).
     scope : int
         Derived: the level of the innermost transform that is running; 0 if none is.
     record : bool
@@ -66,9 +68,9 @@ class Mode:
     """
 
     __slots__ = (
-        "anomaly", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta", "multithreading",
-        "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "scopes", "tracer", "watched",
-        "watchers",
+        "anomaly", "asked", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta",
+        "multithreading", "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "scopes",
+        "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -89,17 +91,19 @@ class Mode:
         on_write: Callable | None = None,
         mapped: tuple[Mapped, ...] = (),
         recorder: int = 0,
+        asked: bool = False,
     ):
         self.grad, self.inference, self.floor, self.scopes = grad, inference, floor, scopes
         self.scope = scope = scopes[-1] if scopes else 0
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
         self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
         self.multithreading, self.layout, self.mapped, self.recorder = multithreading, layout, mapped, recorder
+        self.asked = asked
         self.watched = watched = saving is not None or anomaly is not None
         self.record = record = grad and not inference
-        self.clear = clear = record and not (watched or watchers or tracer is not None)
+        self.clear = clear = record and not (watched or watchers or tracer is not None or asked)
         self.plain = plain = clear and not (floor or scope)
-        self.detour = not plain and (record or bool(watchers) or tracer is not None)
+        self.detour = not plain and (record or bool(watchers) or tracer is not None or asked)
         self.meta = Mark(inference, scope) if inference or scope else None
 
     def having(self, **flags: Any) -> Mode:
@@ -117,7 +121,7 @@ class Mode:
 
 _FLAGS = (
     "grad", "inference", "floor", "scopes", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
-    "multithreading", "layout", "on_write", "mapped", "recorder",
+    "multithreading", "layout", "on_write", "mapped", "recorder", "asked",
 )  # fmt: skip
 _flags = attrgetter(*_FLAGS)
 
@@ -214,7 +218,7 @@ class recording:  # noqa: N801 - a context manager like the others
         # `having` would take 3 µs of the 20 that a small gradient takes
         self._entered = Mode(
             True, False, floor, (*m.scopes, level), m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
-            m.multithreading, m.layout, m.on_write, m.mapped, level if self._reverse else m.recorder,
+            m.multithreading, m.layout, m.on_write, m.mapped, level if self._reverse else m.recorder, m.asked,
         )  # fmt: skip
         self._token = set_modes(self._entered)
 

@@ -1,6 +1,6 @@
 """Subclasses of Tensor: how results keep a subclass, and the state of the ``__torch_function__`` protocol.
 
-Which public functions look for overrides, and when, is ``chainrule.overrides``'s. A value inside a transform is of the
+How public functions ask them is ``core.call.asking``'s. A value inside a transform is of the
 transform's class, as in PyTorch: a subclass's results are plain there.
 """
 
@@ -27,7 +27,7 @@ class State:
         self.subclasses, self.modes = subclasses, modes
 
 
-ORDINARY = State(True, ())
+ORDINARY, SILENT = State(True, ()), State(False, ())
 STATE: ContextVar[State] = ContextVar("chainrule.overrides", default=ORDINARY)
 
 
@@ -59,7 +59,8 @@ class DisableTorchFunctionSubclass:
     _token: Token
 
     def __enter__(self) -> None:
-        self._token = STATE.set(State(False, STATE.get().modes))
+        modes = STATE.get().modes
+        self._token = STATE.set(State(False, modes) if modes else SILENT)
 
     def __exit__(self, *error: Any) -> None:
         STATE.reset(self._token)
@@ -79,7 +80,7 @@ class DisableTorchFunction(DisableTorchFunctionSubclass):
     __slots__ = ()
 
     def __enter__(self) -> None:
-        self._token = STATE.set(State(False, ()))
+        self._token = STATE.set(SILENT)
 
 
 def get_default_nowrap_functions() -> set:

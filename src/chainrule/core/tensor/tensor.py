@@ -46,7 +46,9 @@ class Tensor(Conversions, Methods):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__torch_function__ is not disabled_torch_function:  # type: ignore[attr-defined]
+        asks = cls.__torch_function__ is not disabled_torch_function  # type: ignore[attr-defined]
+        cls._plain = not asks and cls._level.__class__ is int  # a level's class reads it from a slot
+        if asks:
             import_module("chainrule.overrides")  # public functions look for overrides from now on
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:

@@ -63,6 +63,7 @@ class Value:
 
     __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
+    _plain = True  # whether the hot path takes instances for plain tensors: of no transform, and without overrides
     _kind = LEAF_EDGE
     _read: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise, or None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_silent
 from chainrule.core.call.dispatch import NUMBERS, cast
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import LEAF, new
@@ -69,6 +70,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     >>> cr.tensor(2.5, requires_grad=True)
     tensor(2.5000, requires_grad=True)
     """
+    if asking.on and not is_silent():
+        return ask_once(tensor, *call_of(tensor, locals()), scan=False)
     if data.__class__ is float and dtype is None and device is None and -_SURELY_FINITE < data < _SURELY_FINITE:
         t = new(Tensor)
         t._data = dtypes.get_default_dtype().numpy.type(data)
@@ -84,6 +87,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return leaf(wrap(array_from(data, wanted)), requires_grad)
 
 
+@asks_once(scan=False)
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return a tensor of the data, sharing memory and history where possible.
 
@@ -112,6 +116,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return wrap(array_from(data, wanted))
 
 
+@asks_once(scan=False)
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Tensor:
@@ -179,6 +184,7 @@ def _shared(obj: Any, wanted: dtypes.dtype | None) -> Tensor | None:
     return from_numpy(np.frombuffer(view, (wanted or dtypes.get_default_dtype()).numpy))
 
 
+@asks_once(scan=False)
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Return a tensor on the memory of a NumPy array: a write to either shows in both.
 
@@ -216,7 +222,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             "The given NumPy array is not writable: writing to the tensor in place will raise. Copy the array, or use "
             "chainrule.tensor, for a tensor that can be written to.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return wrap(np.asarray(ndarray))
 

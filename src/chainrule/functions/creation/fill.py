@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
@@ -78,6 +79,8 @@ def filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
 
 def _maker(name: str, make: Callable, text: str, example: str) -> Callable:
     def factory(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        if asking.on and (found := asked_here(factory, locals())) is not UNASKED:
+            return found
         return finished(make(size_of(name, sizes, size), numpy_dtype(dtype)), device, requires_grad)
 
     factory.__name__ = factory.__qualname__ = name
@@ -107,6 +110,7 @@ ones = _maker("ones", np.ones, "of ones", ">>> cr.ones((2,), dtype=cr.int64)\n  
 empty = _maker("empty", np.empty, "of unspecified values", ">>> cr.empty(2, 0).shape\n    chainrule.Size([2, 0])")
 
 
+@asks
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor with one value everywhere.
 
@@ -139,6 +143,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return finished(filled(size_of("full", (size,)), value, numpy), device, requires_grad)
 
 
+@asks
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a 0-d tensor of a number, of the default dtype unless told otherwise.
 
@@ -151,6 +156,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
     return finished(filled((), number(s, "scalar_tensor", "s"), numpy_dtype(dtype)), device, requires_grad)
 
 
+@asks
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a matrix with ones on the diagonal and zeros elsewhere, of shape (n, m); m is n if not given.
 
@@ -175,6 +181,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 # -- ranges ------------------------------------------------------------------------------------------------------------
 
 
+@asks
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -226,6 +233,7 @@ def arange(
     return finished((start + step * np.arange(count)).astype(numpy), device, requires_grad)
 
 
+@asks
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return `steps` numbers from `start` to `end`, both included, at equal distances.
 
@@ -255,6 +263,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     return finished(_from_floats(values, numpy), device, requires_grad)
 
 
+@asks
 def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -299,6 +308,7 @@ def _from_floats(values: np.ndarray, numpy: np.dtype) -> np.ndarray:
         unhush(token)
 
 
+@asks
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
     """Return the row and column numbers of a (row, col) matrix's lower triangle, as a tensor of shape (2, count).
 
@@ -313,6 +323,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int
     return finished(np.array(np.tril_indices(row, offset, col)).astype(numpy_dtype(dtype)), device, False)
 
 
+@asks
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
     """Return the row and column numbers of a (row, col) matrix's upper triangle, as a tensor of shape (2, count).
 
@@ -336,6 +347,7 @@ def _check_triangle(row: int, col: int) -> None:
 # -- with strides ------------------------------------------------------------------------------------------------------
 
 
+@asks
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of unspecified values with the given strides, which count elements.
 
@@ -361,6 +373,7 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
     return leaf(wrap(array), requires_grad)
 
 
+@asks
 def empty_permuted(
     size: Any, physical_layout: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import UNASKED, asked_here, asking
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.creation.fill import (
     empty,
@@ -53,6 +54,8 @@ def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
     >>> cr.zeros_like(cr.tensor([1.0, 2.0]))
     tensor([0., 0.])
     """
+    if asking.on and (found := asked_here(zeros_like, locals())) is not UNASKED:
+        return found
     return like(input, "zeros_like", _writing(0), dtype, device, requires_grad)
 
 
@@ -65,6 +68,8 @@ def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_
     >>> cr.ones_like(cr.tensor([5, 6]))
     tensor([1, 1])
     """
+    if asking.on and (found := asked_here(ones_like, locals())) is not UNASKED:
+        return found
     return like(input, "ones_like", _writing(1), dtype, device, requires_grad)
 
 
@@ -77,6 +82,8 @@ def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
     >>> cr.empty_like(cr.ones(2, 3)).shape
     chainrule.Size([2, 3])
     """
+    if asking.on and (found := asked_here(empty_like, locals())) is not UNASKED:
+        return found
     return like(input, "empty_like", lambda array: array, dtype, device, requires_grad)
 
 
@@ -89,6 +96,8 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
     >>> cr.full_like(cr.ones(2), 3)
     tensor([3., 3.])
     """
+    if asking.on and (found := asked_here(full_like, locals())) is not UNASKED:
+        return found
     value = number(fill_value, "full_like")
 
     def make(array: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import common_dtype, lift
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -13,6 +14,7 @@ from chainrule.core.types import dtype as dtypes
 __all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_inference", "is_tensor", "numel", "result_type"]
 
 
+@asks
 def is_inference(input: Tensor) -> bool:
     """Tell whether a tensor was made in inference mode.
 
@@ -45,6 +47,7 @@ def _tensor(input: Any, name: str) -> Tensor:
     return input
 
 
+@asks
 def is_floating_point(input: Tensor) -> bool:
     """Tell whether the dtype is real floating point.
 
@@ -57,6 +60,7 @@ def is_floating_point(input: Tensor) -> bool:
     return _tensor(input, "is_floating_point").is_floating_point()
 
 
+@asks
 def is_complex(input: Tensor) -> bool:
     """Tell whether the dtype is complex.
 
@@ -69,6 +73,7 @@ def is_complex(input: Tensor) -> bool:
     return _tensor(input, "is_complex").is_complex()
 
 
+@asks
 def numel(input: Tensor) -> int:
     """Return the number of elements.
 
@@ -81,6 +86,7 @@ def numel(input: Tensor) -> int:
     return _tensor(input, "numel").numel()
 
 
+@asks
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
     """Return the dtype in which two tensors or numbers compute together.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import asks_once
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of
 from chainrule.functions.creation.create import check_device
@@ -308,6 +309,7 @@ def _dlpack_device(self: Tensor) -> tuple[int, int]:
     return _CPU
 
 
+@asks_once(scan=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """Return a tensor on the memory of any object that speaks DLPack: a PyTorch or JAX CPU tensor, a NumPy array.
 

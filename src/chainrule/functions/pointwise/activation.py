@@ -51,7 +51,7 @@ def along(input: Any, dim: int | None, dtype: Any, name: str) -> tuple[Tensor, t
         warnings.warn(
             f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         dim = 0 if x.ndim in (0, 1, 3) else 1
     if x.dtype.category != dtypes.FLOAT:

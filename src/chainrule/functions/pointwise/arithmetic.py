@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.core.call.asking import UNASKED, asked_here, asking
 from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
 from chainrule.core.call.fast import make_public
 from chainrule.core.op.samples import Sample
@@ -91,6 +92,8 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor
     >>> cr.add(cr.tensor([1.0, 2.0]), cr.tensor([10.0, 20.0]), alpha=2)
     tensor([21., 42.])
     """
+    if asking.on and (found := asked_here(add, locals())) is not UNASKED:
+        return found
     if out is not None:
         return into(out, "add", add, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
@@ -125,6 +128,8 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor
     >>> cr.sub(cr.tensor([1.0, 2.0]), cr.tensor([10.0, 20.0]), alpha=2)
     tensor([-19., -38.])
     """
+    if asking.on and (found := asked_here(sub, locals())) is not UNASKED:
+        return found
     if out is not None:
         return into(out, "sub", sub, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
@@ -228,6 +233,8 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Any
     >>> cr.div(cr.tensor([-7.0, 7.0]), 2, rounding_mode="floor")
     tensor([-4.,  3.])
     """
+    if asking.on and (found := asked_here(div, locals())) is not UNASKED:
+        return found
     if out is not None:
         return into(out, "div", div, (input, other), {"rounding_mode": rounding_mode})
     if rounding_mode is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
@@ -62,6 +63,8 @@ def rand(
     >>> x.shape, bool((x >= 0).all() & (x < 1).all())
     (chainrule.Size([2, 3]), True)
     """
+    if asking.on and (found := asked_here(rand, locals())) is not UNASKED:
+        return found
     numpy = numpy_dtype(dtype)
     return _made(lambda shape: draw_uniform(shape, numpy, generator), size_of("rand", sizes, size), device, requires_grad)
 
@@ -83,10 +86,13 @@ def randn(
     >>> cr.randn(2, 3, dtype=cr.float64).dtype
     chainrule.float64
     """
+    if asking.on and (found := asked_here(randn, locals())) is not UNASKED:
+        return found
     numpy = numpy_dtype(dtype)
     return _made(lambda shape: draw_normal(shape, numpy, generator), size_of("randn", sizes, size), device, requires_grad)
 
 
+@asks
 def randint(
     low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
@@ -124,6 +130,7 @@ def randint(
     return _made(draw, size_of("randint", (), size), device, requires_grad)
 
 
+@asks
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: Any = dtypes.int64, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -152,6 +159,7 @@ def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
     return tuple(input.shape), numpy_dtype(dtype, input.dtype)
 
 
+@asks
 def rand_like(
     input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -167,6 +175,7 @@ def rand_like(
     return _made(lambda shape: draw_uniform(shape, numpy, generator), shape, device, requires_grad)
 
 
+@asks
 def randn_like(
     input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -182,6 +191,7 @@ def randn_like(
     return _made(lambda shape: draw_normal(shape, numpy, generator), shape, device, requires_grad)
 
 
+@asks
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
@@ -208,6 +218,7 @@ def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
     return x, np.asarray(innermost(x, "check"))
 
 
+@asks
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -262,6 +273,7 @@ def _check_std(std: Any, name: str = "normal") -> None:
         raise RuntimeError(f"{name} expects std >= 0.0, but found std {std}")
 
 
+@asks
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """Return ones with the given probabilities, else zeros; no gradient flows, as a sample is no smooth function.
 
@@ -302,6 +314,7 @@ def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
     return cast(lt(drawn(lambda shape: rng_of(generator).random(shape), tuple(model.shape)), p), model.dtype)
 
 
+@asks
 def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     """Return Poisson random numbers of the given rates, in their dtype; no gradient flows.
 
@@ -324,6 +337,7 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     return drawn_with(x, lambda rates: np.asarray(rng_of(generator).poisson(rates.astype(np.float64))).astype(numpy))
 
 
+@asks
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
     """Return random indices, drawn with the given weights from each row.
 

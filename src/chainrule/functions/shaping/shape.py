@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -408,7 +409,7 @@ def _copying(f: Callable, name: str) -> Callable:
     call.__name__ = call.__qualname__ = name
     call.__module__ = "chainrule"
     call.__doc__ = f"""Return a copy of what :func:`{f.__name__}` shows of a tensor; the arguments are the same."""
-    return call
+    return asks(call)
 
 
 alias_copy = _copying(lambda x: x, "alias_copy")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -68,6 +69,8 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     >>> cr.reshape(cr.tensor([[1, 2], [3, 4]]), (-1,)).tolist()
     [1, 2, 3, 4]
     """
+    if asking.on and (found := asked_here(reshape, locals())) is not UNASKED:
+        return found
     x = as_tensor(input, "reshape")
     shape = infer(sizes(shape), prod(x.shape))
     if x.is_contiguous():
@@ -331,6 +334,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     return tuple([x if x.shape == shape else ops.broadcast_to(x, shape=shape) for x in xs])
 
 
+@asks
 def broadcast_shapes(*shapes: Any) -> Size:
     """Return the shape that all shapes broadcast to.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
@@ -94,6 +95,7 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reductio
     return ops.nll_loss(x, target, weight, reduction=reduction, ignore=ignore)
 
 
+@asks
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -148,6 +150,7 @@ def nll_loss(
     return _nll(x, t, w, ignore_index, reduction)
 
 
+@asks
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -247,6 +250,7 @@ def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Any, reduction: str, 
 # -- two classes -------------------------------------------------------------------------------------------------------
 
 
+@asks
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -302,6 +306,7 @@ def binary_cross_entropy(
     return reduced(loss if weight is None else loss * as_tensor(weight), reduction)
 
 
+@asks
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,

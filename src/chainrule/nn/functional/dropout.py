@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.pointwise.activation import placed
@@ -10,6 +11,7 @@ from chainrule.functions.random.draw import drawn, rng_of
 __all__ = ["dropout"]
 
 
+@asks
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Return the elements each kept with probability ``1 - p`` and then divided by it, so that the mean stays.
 

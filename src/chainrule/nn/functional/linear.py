@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.linalg.contract import check_vectors, same_c_dtype
@@ -12,6 +13,7 @@ from chainrule.ops.shaping.shape import reshape
 __all__ = ["linear"]
 
 
+@asks
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``input @ weight.T + bias``.
 
@@ -41,7 +43,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> cr.nn.functional.linear(x, w, b)
     tensor([[3.5000, 6.5000]])
     """
-    x, w = as_tensor(input, "linear"), as_tensor(weight, "linear", 1)
+    x = input if isinstance(input, Tensor) else as_tensor(input, "linear")
+    w = weight if isinstance(weight, Tensor) else as_tensor(weight, "linear", 1)
     shape, size = x.shape, w.shape
     if not shape or not size:
         raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {len(shape)}D and {len(size)}D")

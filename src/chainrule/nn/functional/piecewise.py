@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -54,14 +55,18 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> cr.nn.functional.relu(cr.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
+    if asking.on and (found := asked_here(relu, locals())) is not UNASKED:
+        return found
     return input.relu_() if inplace else _relu(input)  # type: ignore[attr-defined]
 
 
+@asks
 def relu_(input: Tensor) -> Tensor:
     """In-place version of :func:`relu`."""
     return relu(input, True)
 
 
+@asks
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """Return the elements limited to [min_val, max_val]; the derivative at the limits is 0.
 
@@ -100,11 +105,13 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     return placed(x, lambda x: ops.hardtanh(x, low=min_val, high=max_val), inplace, "hardtanh")
 
 
+@asks
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """In-place version of :func:`hardtanh`."""
     return hardtanh(input, min_val, max_val, True)
 
 
+@asks
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return the elements limited to [0, 6]; the derivative at the limits is 0.
 
@@ -117,6 +124,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@asks
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive and ``negative_slope * input`` elsewhere.
 
@@ -144,11 +152,13 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return placed(x, lambda x: where(x > 0, x, x * negative_slope), inplace, "leaky_relu")
 
 
+@asks
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """In-place version of :func:`leaky_relu`."""
     return leaky_relu(input, negative_slope, True)
 
 
+@asks
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
     """Return the leaky rectifier with a slope drawn for each element from [lower, upper] (arXiv 1505.00853).
 
@@ -182,11 +192,13 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     return placed(x, lambda x: where(x > 0, x, x * slopes), inplace, "rrelu")
 
 
+@asks
 def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
     """In-place version of :func:`rrelu`."""
     return rrelu(input, lower, upper, training, True)
 
 
+@asks
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive and ``alpha * (exp(input) - 1)`` elsewhere.
 
@@ -213,6 +225,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return placed(floating(input, "elu"), lambda x: exponential_unit(x, alpha, 1, 1), inplace, "elu")
 
 
+@asks
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """In-place version of :func:`elu`."""
     return elu(input, alpha, True)
@@ -221,6 +234,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 # -- piecewise linear --------------------------------------------------------------------------------------------------
 
 
+@asks
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return `input` moved towards 0 by `lambd`, and 0 where it lies in [-lambd, lambd].
 
@@ -254,6 +268,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))
 
 
+@asks
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input / 6 + 1 / 2`` limited to [0, 1]; the derivative at the limits is 0.
 
@@ -270,6 +285,7 @@ def _hardsigmoid(x: Tensor) -> Tensor:
     return ops.hardtanh(x, low=-3.0, high=3.0) / 6 + 0.5
 
 
+@asks
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input * hardsigmoid(input)`` (arXiv 1905.02244); the derivative is 0 at -3 and 1 at 3.
 

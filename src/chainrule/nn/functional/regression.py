@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -30,7 +31,7 @@ def reduction_of(size_average: Any, reduce: Any, reduction: str) -> str:
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
@@ -70,13 +71,14 @@ def _pair(input: Any, target: Any, name: str) -> tuple[Tensor, Tensor]:
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}). This will likely lead to "
             "incorrect results due to broadcasting. Please ensure they have the same size.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if x.dtype.category < dtypes.FLOAT and y.dtype.category < dtypes.FLOAT:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{x.dtype.old_name}'")
     return x, y
 
 
+@asks
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -120,6 +122,7 @@ def mse_loss(
     return _weighted(difference * difference, weight, reduction)
 
 
+@asks
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -141,6 +144,7 @@ def l1_loss(
     return _weighted(abs(x - y), weight, reduction)
 
 
+@asks
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -184,6 +188,7 @@ def smooth_l1_loss(
     return reduced(where(d < beta, gap * gap * (0.5 / beta), d - 0.5 * beta), reduction)
 
 
+@asks
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -228,6 +233,7 @@ def huber_loss(
     return reduced(loss, reduction)
 
 
+@asks
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -272,7 +278,7 @@ def kl_div(
             "only by the batch size, and aligns with the KL math definition.'mean' will be changed to behave the same as "
             "'batchmean' in the next major release.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     x, y = as_tensor(input, "kl_div"), as_tensor(target, "kl_div", 1)
     out = reduced(exp(y) * (y - x) if log_target else xlogy(y, y) - y * x, reduction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.shape import axis_index
@@ -27,6 +28,7 @@ __all__ = [
 # -- smooth activations ------------------------------------------------------------------------------------------------
 
 
+@asks
 def sigmoid(input: Tensor) -> Tensor:
     """Return the logistic function ``1 / (1 + exp(-input))``.
 
@@ -39,6 +41,7 @@ def sigmoid(input: Tensor) -> Tensor:
     return _sigmoid(as_tensor(input, "sigmoid"))
 
 
+@asks
 def tanh(input: Tensor) -> Tensor:
     """Return the hyperbolic tangent.
 
@@ -51,6 +54,7 @@ def tanh(input: Tensor) -> Tensor:
     return _tanh(as_tensor(input, "tanh"))
 
 
+@asks
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input * sigmoid(input)`` (arXiv 1606.08415), also known as swish.
 
@@ -75,6 +79,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return placed(floating(input, "silu"), lambda x: x * _sigmoid(x), inplace, "silu")
 
 
+@asks
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input * tanh(softplus(input))`` (arXiv 1908.08681).
 
@@ -99,6 +104,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return placed(floating(input, "mish"), lambda x: x * _tanh(logaddexp(x, 0)), inplace, "mish")
 
 
+@asks
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """Return ``input * Φ(input)`` with the normal distribution function Φ (arXiv 1606.08415).
 
@@ -134,6 +140,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return x * 0.5 * (_tanh(inner) + 1)
 
 
+@asks
 def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     """Return ``log(1 + exp(beta * input)) / beta``, and `input` itself where ``beta * input > threshold``.
 
@@ -162,6 +169,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return where(scaled > threshold, x, logaddexp(scaled, 0) / beta)
 
 
+@asks
 def logsigmoid(input: Tensor) -> Tensor:
     """Return ``log(sigmoid(input))`` without overflow.
 
@@ -174,6 +182,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return -logaddexp(-floating(input, "log_sigmoid"), 0)
 
 
+@asks
 def softsign(input: Tensor) -> Tensor:
     """Return ``input / (1 + abs(input))``.
 
@@ -187,6 +196,7 @@ def softsign(input: Tensor) -> Tensor:
     return x / (abs(x) + 1)
 
 
+@asks
 def tanhshrink(input: Tensor) -> Tensor:
     """Return ``input - tanh(input)``.
 
@@ -203,6 +213,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 # -- along an axis -----------------------------------------------------------------------------------------------------
 
 
+@asks
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """Return the first half along an axis times the sigmoid of the second half (arXiv 1612.08083).
 
@@ -240,6 +251,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return first * _sigmoid(second)
 
 
+@asks
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """Return ``exp(input) / sum(exp(input))`` along an axis, without overflow.
 
@@ -267,6 +279,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return ops.softmax(x, axis=axis)
 
 
+@asks
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """Return the softmax of the negative; parameters as :func:`softmax`.
 
@@ -280,6 +293,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return ops.softmax(-x, axis=axis)
 
 
+@asks
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """Return the logarithm of the softmax, without overflow or cancellation; parameters as :func:`softmax`.
 
