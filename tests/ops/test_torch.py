@@ -22,7 +22,8 @@ HOMES = ("", "nn.functional", "linalg", "special", "fft", "Tensor")
 
 # The last node's name says how a function is composed; these are composed otherwise than in PyTorch.
 COMPOSED = {
-    "a where, of one piece or another": ("celu", "hardshrink", "masked_fill", "prelu", "selu", "threshold"),
+    "a where, of one piece or another": ("hardshrink", "masked_fill", "threshold"),
+    "elu, selu and celu are one op": ("celu",),
     "contractions without the views around them": ("chain_matmul", "einsum", "inner", "tensordot"),
     "one bound alone is clamp_min or clamp_max": ("clamp", "clip"),
     "one op for each way of reducing": ("index_reduce", "scatter_reduce"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, contracts, declared, derivatives, values
+from chainrule.testing import batched, compositions, contracts, declared, derivatives, extremes, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -19,6 +19,7 @@ DECLARED_LAWS: tuple[Law, ...] = (
 VALUE_LAWS: tuple[Law, ...] = (
     values.tensors_give_what_arrays_give,
     values.value_is_the_reference,
+    extremes.value_is_the_reference_at_special_values,
     declared.lowering_is_the_kernel,
     batched.vmap_is_a_loop,
 )
@@ -37,6 +38,7 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     contracts.second_backward_raises,
     values.layout_does_not_matter,
     values.strange_values_stay_where_they_are,
+    extremes.one_derivative_at_special_values,
 )
 NARROW = ("float16", "float32", "complex64")
 

@@ -15,8 +15,6 @@ from chainrule.core.write.inplace import assign
 from chainrule.functions.adapt import public, public_op
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops
-from chainrule.ops.pointwise.exponential import expm1
-from chainrule.ops.pointwise.extremum import clamp_max
 from chainrule.ops.shaping.shape import clone, reshape
 
 __all__ = ["celu", "hardshrink", "log_softmax", "prelu", "relu", "selu", "softmax", "threshold"]
@@ -135,20 +133,6 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 # -- rectifiers --------------------------------------------------------------------------------------------------------
 
 
-def exponential_unit(x: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
-    """Return ``scale * x`` above 0 and ``scale * alpha * (exp(input_scale * x) - 1)`` elsewhere.
-
-    The exponent is limited to 0 first: its overflow above would make the derivative NaN there, 0 times infinity.
-    """
-    below = clamp_max(x, 0)
-    if input_scale != 1:
-        below = below * input_scale
-    below = expm1(below)
-    if alpha * scale != 1:
-        below = below * (alpha * scale)
-    return where(x > 0, x if scale == 1 else x * scale, below)
-
-
 @public(kinds="f", method=False, samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return the scaled exponential linear unit, whose constants keep zero mean and unit variance (arXiv 1706.02515).
@@ -172,7 +156,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([-1.1113,  1.0507])
     """
     x = floating(input, "elu")
-    return placed(x, lambda x: exponential_unit(x, SELU_ALPHA, SELU_SCALE, 1), inplace, "selu")
+    return placed(x, lambda x: ops.elu(x, alpha=SELU_ALPHA, scale=SELU_SCALE, steepness=1), inplace, "selu")
 
 
 @public(kinds="f", method=False, samples=lambda: [Sample((3, 4)), Sample((), 0.5), Sample((0, 2), alpha=2.0)])
@@ -207,7 +191,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     x = floating(input, "elu")
-    return placed(x, lambda x: exponential_unit(x, alpha, 1, 1 / alpha), inplace, "celu")
+    return placed(x, lambda x: ops.elu(x, alpha=alpha, scale=1, steepness=1 / alpha), inplace, "celu")
 
 
 @public(kinds="f", samples=lambda: [Sample((2, 3, 4), (3,)), Sample((3, 4), (1,)), Sample((), (1,)), Sample((5,), (1,))])
@@ -252,7 +236,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         w = reshape(w, shape=(w.numel(),) + (1,) * (x.ndim - 2))
     elif w.ndim:
         w = reshape(w, shape=())
-    return where(x > 0, x, w * x)
+    return ops.prelu(x, w)
 
 
 # -- thresholds --------------------------------------------------------------------------------------------------------

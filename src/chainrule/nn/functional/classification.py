@@ -353,8 +353,7 @@ def binary_cross_entropy_with_logits(
     x, y = as_tensor(input, "binary_cross_entropy"), as_tensor(target, "binary_cross_entropy", 1)
     if x.shape != y.shape:
         raise ValueError(f"Target size ({y.shape}) must be the same as input size ({x.shape})")
-    tail = logaddexp(-x, 0)
+    loss = ops.cross_entropy_with_logits(x, y)
     if pos_weight is not None:
-        tail = tail * ((as_tensor(pos_weight) - 1) * y + 1)
-    loss = (1 - y) * x + tail
+        loss = loss + (as_tensor(pos_weight) - 1) * y * logaddexp(-x, 0)
     return reduced(loss if weight is None else loss * as_tensor(weight), reduction)

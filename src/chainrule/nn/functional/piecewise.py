@@ -10,7 +10,6 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.pointwise.activation import (
     celu,
-    exponential_unit,
     floating,
     hardshrink,
     placed,
@@ -222,7 +221,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> cr.nn.functional.elu(cr.tensor([-1.0, 2.0]))
     tensor([-0.6321,  2.0000])
     """
-    return placed(floating(input, "elu"), lambda x: exponential_unit(x, alpha, 1, 1), inplace, "elu")
+    return placed(floating(input, "elu"), lambda x: ops.elu(x, alpha=alpha, scale=1, steepness=1), inplace, "elu")
 
 
 @asks
@@ -295,4 +294,4 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     >>> cr.nn.functional.hardswish(cr.tensor([-4.0, 1.5, 4.0]))
     tensor([-0.0000,  1.1250,  4.0000])
     """
-    return placed(floating(input, "hardswish"), lambda x: x * _hardsigmoid(x), inplace, "hardswish")
+    return placed(floating(input, "hardswish"), ops.hardswish, inplace, "hardswish")

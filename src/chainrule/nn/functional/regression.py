@@ -10,7 +10,7 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.pointwise.arithmetic import xlogy
-from chainrule.ops.indexing.select import where
+from chainrule.ops.pointwise.activation import huber
 from chainrule.ops.pointwise.complex import abs
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.reduction.reduce import mean, sum
@@ -182,10 +182,10 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     gap = x - y
-    d = abs(gap)
     if beta == 0:
-        return reduced(d, reduction)
-    return reduced(where(d < beta, gap * gap * (0.5 / beta), d - 0.5 * beta), reduction)
+        return reduced(abs(gap), reduction)
+    loss = huber(gap, delta=beta, closed=False)
+    return reduced(loss if beta == 1 else loss / beta, reduction)
 
 
 @asks
@@ -225,9 +225,7 @@ def huber_loss(
     x, y = _pair(input, target, "huber")
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    gap = x - y
-    d = abs(gap)
-    loss = where(d <= delta, gap * gap * 0.5, (d - 0.5 * delta) * delta)  # d * d would have no second derivative at 0
+    loss = huber(x - y, delta=delta, closed=True)
     if weight is not None:  # unlike mse_loss and l1_loss, PyTorch's weighted mean divides by the number of elements
         loss = _weighted(loss, weight, "none")
     return reduced(loss, reduction)

@@ -23,7 +23,7 @@ from chainrule.ops.indexing.scatter import gather, scatter_add
 from chainrule.ops.indexing.select import where
 from chainrule.ops.indexing.view import zeros
 from chainrule.ops.linalg.contract import _dot, matmul, mm, outer
-from chainrule.ops.pointwise.exponential import log, log1p
+from chainrule.ops.pointwise.exponential import log, log1p, sigmoid
 from chainrule.ops.reduction.reduce import sum
 from chainrule.ops.shaping.shape import reshape, squeeze, t, to, transpose, unsqueeze
 
@@ -173,6 +173,23 @@ binary_cross_entropy = elementwise("binary_cross_entropy(x, y)", _binary_cross_e
     doc=binary("Return ``-(target log(input) + (1 - target) log(1 - input))``, at most 100.",
                note="The derivative stays finite at 0 and 1: its denominator is at least 1e-12.",
                names=("input", "target")))  # fmt: skip
+
+
+def _with_logits(x: Any, y: Any) -> Any:
+    return np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))
+
+
+def _logit_slope(x: Any, y: Any) -> Any:
+    """Return ``sigmoid(x) - y``, with all its digits where it is small: at well classified elements of either class."""
+    return where(x < 0, sigmoid(x) - y, 1 - y - sigmoid(-x))
+
+
+cross_entropy_with_logits = elementwise("cross_entropy_with_logits(x, y)", _with_logits, kinds="f",
+    node="BinaryCrossEntropyWithLogits",
+    lower=lambda x, y: s.max(x, 0) - x * y + s.log1p(s.exp(-s.abs(x))),
+    x=lambda g, x, y: g * _logit_slope(x, y),
+    y=lambda g, x: -g * x,
+    doc="Return ``-y * log(sigmoid(x)) - (1 - y) * log(1 - sigmoid(x))`` without overflow.")  # fmt: skip
 
 # -- affine map --------------------------------------------------------------------------------------------------------
 

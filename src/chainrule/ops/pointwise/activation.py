@@ -17,8 +17,10 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_complex
 from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary
+from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.arithmetic import nothing
 from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.pointwise.extremum import clamp, clamp_max
 from chainrule.ops.reduction.reduce import sum
 
 
@@ -30,17 +32,17 @@ def _refuse(x: Any) -> None:
 
 
 def _gate(g: Any, x: Any, *, low: float, high: float | None) -> Any:
-    return np.where(x <= low if high is None else (x <= low) | (x >= high), 0, g)
+    return np.where(x <= low, 0, g) if high is None else np.where((x > low) & (x < high), g, 0)
 
 
 # Its derivative in x is 0, not absent: what is differentiated again depends on x, as PyTorch's does.
 gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
-    lower=lambda g, x, *, low, high: s.select((x <= low) if high is None else (x <= low) | (x >= high), 0, g),
+    lower=lambda g, x, *, low, high: s.select(x <= low, 0, g) if high is None else s.select((x > low) & (x < high), g, 0),
     node=lambda node: "ThresholdBackward" if node is None or node.params["high"] is None else "HardtanhBackward",
     g=lambda h, x, *, low, high: gate(h, x, low=low, high=high),
     x=lambda h: nothing(h),
     samples=lambda: [Sample((3, 4), (3, 4), low=0, high=None), Sample((3, 1), (4,), low=-0.5, high=0.5)],
-    doc="`g` where x lies above `low`, and below `high` if that is given; else 0.")  # fmt: skip
+    doc="`g` where x lies above `low`, and below `high` if that is given; else 0; at NaN without `high` `g`.")  # fmt: skip
 
 relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
     lower=lambda x: s.max(x, 0),
@@ -60,6 +62,57 @@ hardtanh = elementwise("hardtanh(x, *, low, high)", _hardtanh, kinds="if",
     samples=lambda: [Sample((3, 4), low=-0.5, high=0.5), Sample((), low=0.0, high=6.0), Sample((0,), low=-1.0, high=1.0)],
     doc=binary("Return the elements limited to [low, high]; unlike `clamp`'s, the derivative at a bound is 0.",
                names=("input",)))  # fmt: skip
+
+
+def _elu(x: Any, *, alpha: float, scale: float, steepness: float) -> Any:
+    below = np.expm1(np.minimum(x, 0) * steepness) * (alpha * scale)
+    return narrowed(np.where(x > 0, x * scale, below)[()], x)
+
+
+# The rule takes exp anew: out + 1 has no correct digit where exp is small. Its exponent is limited to 0, since where it would
+# overflow the product with the 0 of `where` would be NaN in the next order.
+elu = elementwise("elu(x, *, alpha, scale, steepness)", _elu, kinds="f",
+    lower=lambda x, *, alpha, scale, steepness:
+        s.select(x > 0, x * scale, s.expm1(s.min(x, 0) * steepness) * (alpha * scale)),
+    x=lambda g, x, *, alpha, scale, steepness:
+        g * where(x > 0, scale, exp(clamp_max(x, 0) * steepness) * (alpha * scale * steepness)),
+    samples=lambda: [
+        Sample((3, 4), alpha=1.0, scale=1.0, steepness=1.0), Sample((), alpha=0.5, scale=1.0, steepness=2.0),
+        Sample((0,), alpha=1.5, scale=1.1, steepness=1.0),
+    ],
+    doc="Return ``scale * x`` above 0 and ``scale * alpha * (exp(steepness * x) - 1)`` elsewhere.")  # fmt: skip
+
+
+def _hardswish(x: Any) -> Any:
+    return narrowed(x * (_hardtanh(x, low=-3, high=3) / 6 + 0.5), x)
+
+
+hardswish = elementwise("hardswish(x)", _hardswish, kinds="f",
+    lower=lambda x: x * (s.min(s.max(x, -3), 3) / 6 + 0.5),
+    x=lambda g, x: g * where(x >= 3, 1, where(x <= -3, 0, x / 3 + 0.5)),
+    doc="Return ``x * (clamp(x, -3, 3) / 6 + 1/2)``; the derivative is 0 at -3 and 1 at 3.")  # fmt: skip
+
+# Not where(x > 0, x, w * x) of ops: there an infinite slope makes the derivative NaN where it is not used.
+prelu = elementwise("prelu(x, w)", lambda x, w: np.where(x > 0, x, w * x)[()], kinds="f", node="PreluKernel",
+    lower=lambda x, w: s.select(x > 0, x, w * x),
+    x=lambda g, x, w: where(x > 0, g, g * w),
+    w=lambda g, x: where(x > 0, 0, g * x),
+    doc="Return `x` where it is positive and ``w * x`` elsewhere.")  # fmt: skip
+
+
+def _huber(x: Any, *, delta: float, closed: bool) -> Any:
+    size = np.abs(x)
+    return narrowed(np.where(size <= delta, x * x * 0.5, (size - 0.5 * delta) * delta)[()], x)
+
+
+# The ends of the parabola count to it if it is closed: what PyTorch's two losses differ in, in their second derivatives.
+huber = elementwise("huber(x, *, delta, closed)", _huber, kinds="f", node="HuberLoss",
+    lower=lambda x, *, delta, closed: s.select(s.abs(x) <= delta, x * x * 0.5, (s.abs(x) - 0.5 * delta) * delta),
+    x=lambda g, x, *, delta, closed: g * (clamp(x, -delta, delta) if closed else hardtanh(x, low=-delta, high=delta)),
+    samples=lambda: [
+        Sample((3, 4), delta=1.0, closed=True), Sample((), delta=0.5, closed=False), Sample((0,), delta=2.0, closed=True),
+    ],
+    doc="Return ``x**2 / 2`` where ``abs(x) <= delta`` and ``delta * (abs(x) - delta / 2)`` elsewhere.")  # fmt: skip
 
 
 def _wide(x: Any) -> Any:

@@ -128,6 +128,8 @@ def _pow(x: Any, y: Any) -> Any:
             return _real_power(x, y, True)
         if y.dtype is x.dtype and not y.ndim:  # of tensors PyTorch takes no roots: -inf to the power of 0.5 is inf
             return _real_power(x, float(y), False)
+    if y.__class__ is float and (y == 0.5 or y == -0.5) and isinstance(x, (np.float32, np.float64)):
+        return np.sqrt(x) if y > 0 else 1 / np.sqrt(x)
     try:
         return operator.pow(x, y)
     except ValueError:  # NumPy refuses negative powers of integers; PyTorch truncates them, to 0 but for powers of 1 and -1

@@ -81,7 +81,7 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     One buffer and no more: (1 + tanh(x/2)) / 2 is as fast, but has no correct digit where the result is small.
     """
     if not x.ndim or x.dtype.kind in "biu":
-        return narrowed(1 / (1 + np.exp(x * -1.0)), x)
+        return narrowed(1 / (1 + np.exp(x * -1.0 if x.dtype.kind in "biu" else -x)), x)
     out = np.negative(x, out=out)
     np.exp(out, out=out)
     out += 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import OPAQUE
+from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.pointwise.exponential import POSITIVE, exp
@@ -57,7 +58,35 @@ erfinv = elementwise("erfinv(x)", in_scipy("erfinv"), dtype="float", kinds="bif"
 
 # -- the gamma family --------------------------------------------------------------------------------------------------
 
-lgamma = elementwise("lgamma(x)", in_scipy("gammaln"), dtype="float", kinds="bif", domain=POSITIVE,
+
+@functools.cache
+def _slopes_at_one() -> np.ndarray:
+    """Return the coefficients of lgamma(1 + e) = Σ c[k] e**k, from k = 1: -γ and (-1)**k ζ(k) / k (NIST DLMF 5.7.3)."""
+    k = np.arange(2, 22)
+    return np.concatenate([[-np.euler_gamma], (-1.0) ** k * scipy_function("zeta")(k) / k])
+
+
+def _lgamma(x: Any) -> Any:
+    """Return log|Γ(x)|: SciPy's, but near 0, where that overflows, near its roots 1 and 2, where that cancels, and at -∞."""
+    wide = x if x.dtype.itemsize > 2 and x.dtype.kind == "f" else x * np.float32(1)
+    out = scipy_function("gammaln")(wide)
+    size = np.abs(wide)
+    small = size < 1e-20
+    if np.any(small):
+        out = np.where(small, -np.log(size), out)
+    near = np.abs(size - 1.5) < 0.6
+    if wide.dtype == np.float64 and np.any(near):
+        above = size > 1.5
+        e = np.where(near, size - np.where(above, 2, 1), 0)
+        series = np.zeros_like(e)
+        for c in _slopes_at_one()[::-1]:
+            series = (series + c) * e
+        series = series + np.where(above, np.log1p(e), 0)
+        out = np.where(near & (np.abs(e) < 0.1) & (wide > 0), series, out)
+    return narrowed(np.where(np.isneginf(wide), np.inf, out)[()], x)
+
+
+lgamma = elementwise("lgamma(x)", _lgamma, dtype="float", kinds="bif", domain=POSITIVE,
     lower=OPAQUE,
     x=lambda g, x: g * digamma(x),
     doc=unary("Return the logarithm of the magnitude of the gamma function of each element.",
@@ -75,8 +104,8 @@ def _polygamma(x: Any, *, n: int) -> Any:
     wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     if n == 0:
         return scipy_function("psi")(wide).astype(x.dtype)
-    zeta = scipy_function("zeta")(wide.dtype.type(n + 1), wide)
-    return (zeta * ((-1) ** (n + 1) * float(math.factorial(n)))).astype(x.dtype)
+    zeta = np.where(np.isneginf(wide), np.nan, scipy_function("zeta")(wide.dtype.type(n + 1), wide))
+    return (zeta * ((-1) ** (n + 1) * float(math.factorial(n)))).astype(x.dtype)[()]
 
 
 polygamma = elementwise("polygamma(x, *, n)", _polygamma, dtype="float", kinds="bif", domain=POSITIVE,
