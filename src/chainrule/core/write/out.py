@@ -35,8 +35,8 @@ def into(out: Any, name: str, f: Callable, args: tuple, kwargs: dict, exact: boo
         if not isinstance(o, Tensor):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(o).__name__}")
     for t in _tensors((*outs, *args, *kwargs.values())):
-        if t._unreadable is not None and t._unreadable("check") is None:
-            raise RuntimeError(str(t._unreadable("out")).format(name))
+        if t._read is not None and t._read("check") is None:
+            raise RuntimeError(str(t._read("out")).format(name))
         if t._level or (modes().record and t.requires_grad):
             raise RuntimeError(
                 f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
