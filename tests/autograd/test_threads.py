@@ -16,7 +16,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.core.mode.grad_mode import Mode, modes, set_modes
-from chainrule.transforms.hooks import RUNNING
+from chainrule.transforms.hook_calls import RUNNING
 from chainrule.utils.checkpoint import checkpoint
 
 

@@ -15,7 +15,7 @@ from chainrule.autograd.grad_mode import (
     set_multithreading_enabled,
 )
 from chainrule.autograd.gradcheck import gradcheck, gradgradcheck
-from chainrule.autograd.reverse import backward, grad
+from chainrule.autograd.gradients import backward, grad
 from chainrule.autograd.variable import Variable
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import numpy as np
 
 from chainrule.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from chainrule.autograd.gradcheck import GradcheckError
+from chainrule.autograd.gradients import grad
 from chainrule.autograd.numeric import differences
-from chainrule.autograd.reverse import grad
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, innermost
 from chainrule.transforms.reverse import edge_of, gradients

@@ -27,7 +27,7 @@ from chainrule.autograd.arguments import (
     zeros,
 )
 from chainrule.autograd.forward_ad import dual_level, make_dual, raised, unpack_dual
-from chainrule.autograd.reverse import grad
+from chainrule.autograd.gradients import grad
 from chainrule.core.mode.grad_mode import enable_grad, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE

@@ -101,7 +101,7 @@ def gradcheck(
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     _refuse_masked(masked)
-    from chainrule.autograd import contracts
+    from chainrule.autograd import further_checks as contracts
     from chainrule.autograd.comparison import Comparison
 
     try:

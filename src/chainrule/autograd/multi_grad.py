@@ -10,7 +10,7 @@ from chainrule.autograd.edge import node_of
 from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.graph.nodes import AccumulateGrad, Node
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.transforms.hooks import notes_of_pass, queue_callback, reached
+from chainrule.transforms.hook_calls import notes_of_pass, queue_callback, reached
 
 
 class _MultiHandle(RemovableHandle):

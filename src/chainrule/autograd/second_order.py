@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.autograd.comparison import as_tuple, is_moving
 from chainrule.autograd.forward_ad import dual_level, make_dual, unpack_dual
-from chainrule.autograd.reverse import grad
+from chainrule.autograd.gradients import grad
 from chainrule.core.tensor.tensor import Tensor, wrap
 
 

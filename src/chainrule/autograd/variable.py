@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import check_differentiable
-from chainrule.transforms.hooks import queue_callback
+from chainrule.transforms.hook_calls import queue_callback
 
 __all__ = ["Variable"]
 
@@ -25,7 +25,7 @@ class _Engine:
     @staticmethod
     def is_checkpoint_valid() -> bool:
         """Tell whether the pass that is running is a plain `backward()`, not limited to some inputs."""
-        from chainrule.transforms.hooks import RUNNING
+        from chainrule.transforms.hook_calls import RUNNING
 
         this = RUNNING.get()
         return this is None or this[1] is None

@@ -6,15 +6,15 @@ Forward accumulation, `jvp`; reverse accumulation, `vjp` and `grad`; batches, `v
 from __future__ import annotations
 
 from chainrule.func.axes import rearrange
-from chainrule.func.batch import vmap
 from chainrule.func.custom_rules import custom_jvp, custom_vjp
-from chainrule.func.forward import jvp, linearize
 from chainrule.func.hessians import hessian, hvp, laplacian
 from chainrule.func.implicit import custom_root, fixed_point, linear_solve
 from chainrule.func.jacobians import jacfwd, jacobian, jacrev
 from chainrule.func.jet import directional, jet
+from chainrule.func.mapping import vmap
 from chainrule.func.module import functional_call, replace_all_batch_norm_modules_, stack_module_state
-from chainrule.func.reverse import grad, grad_and_value, value_and_grad, vjp
+from chainrule.func.pullbacks import grad, grad_and_value, value_and_grad, vjp
+from chainrule.func.pushforwards import jvp, linearize
 from chainrule.func.trace import trace
 from chainrule.func.unwrap import debug_unwrap, functionalize
 

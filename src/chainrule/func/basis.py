@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.func.plan import real_size
+from chainrule.func.jacobian_plan import real_size
 
 
 class Directions:

@@ -15,7 +15,7 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.func.reverse import vjp
+from chainrule.func.pullbacks import vjp
 from chainrule.transforms.custom import Rules, call
 from chainrule.transforms.forward import Dual
 from chainrule.transforms.taylor import Series

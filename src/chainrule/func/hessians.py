@@ -12,10 +12,10 @@ from chainrule.core.types.dtype import FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose
 from chainrule.func.basis import Directions
-from chainrule.func.forward import Push, jvp, or_zeros
+from chainrule.func.jacobian_plan import chunk_for
 from chainrule.func.jacobians import Jacobian, mapped
-from chainrule.func.plan import chunk_for
-from chainrule.func.reverse import Record, grad, vjp
+from chainrule.func.pullbacks import Record, grad, vjp
+from chainrule.func.pushforwards import Push, jvp, or_zeros
 
 __all__ = ["hessian", "hvp", "laplacian"]
 

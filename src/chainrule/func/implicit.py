@@ -16,8 +16,8 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func import solvers
-from chainrule.func.closure import close
-from chainrule.func.equations import LinearSolution, Root, flat
+from chainrule.func.captures import close
+from chainrule.func.solutions import LinearSolution, Root, flat
 from chainrule.transforms.custom import call
 
 __all__ = ["custom_root", "fixed_point", "linear_solve"]

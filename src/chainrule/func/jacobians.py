@@ -14,10 +14,10 @@ from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
-from chainrule.func.batch import vmap
-from chainrule.func.forward import Push, or_zeros
-from chainrule.func.plan import MODES, Plan, chosen, chunk_for
-from chainrule.func.reverse import Record, check_outputs, only_tensors
+from chainrule.func.jacobian_plan import MODES, Plan, chosen, chunk_for
+from chainrule.func.mapping import vmap
+from chainrule.func.pullbacks import Record, check_outputs, only_tensors
+from chainrule.func.pushforwards import Push, or_zeros
 from chainrule.transforms.batch import Batched
 from chainrule.transforms.forward import zeros_like
 
@@ -199,7 +199,7 @@ def jacobian(
     Jacobian
         Returns a tree of the output's structure, whose leaves are trees of the input's structure, a tuple if `argnums` is;
         an entry for an output of shape (a, …) and an input of shape (b, …) has the shape (a, …, b, …). With `has_aux`, a pair
-        of that and aux. Its attribute `plan`, a :class:`~chainrule.func.plan.Plan`, says how the last call was done.
+        of that and aux. Its attribute `plan`, a :class:`~chainrule.func.jacobian_plan.Plan`, says how the last call was done.
 
         A complex entry is, for a complex input and output, that of a holomorphic function; for a real output the gradient
         ∂/∂x + i ∂/∂y, as `grad` gives it; for a real input the derivative of real and imaginary part.

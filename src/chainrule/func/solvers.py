@@ -146,7 +146,7 @@ def _matrix(matvec: Callable, space: Vectors) -> np.ndarray:
 
 def _columns(matvec: Callable, space: Vectors) -> tuple[Tensor, ...] | None:
     """Return a linear function of all unit vectors, by leaves, their number first; None where it cannot be batched."""
-    from chainrule.func.batch import vmap
+    from chainrule.func.mapping import vmap
 
     units = [space.unravel(e) for e in np.eye(space.size, dtype=space.dtype)]
     stacked = [wrap(np.stack([array_of(t) for t in leaf])) for leaf in zip(*units, strict=True)]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
-from chainrule.transforms.hooks import RUNNING
+from chainrule.transforms.hook_calls import RUNNING
 
 DEEP = 10
 

@@ -19,7 +19,7 @@ from chainrule.core.graph.nodes import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_C
 from chainrule.core.mode.grad_mode import enable_grad, modes, set_modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
-from chainrule.transforms.hooks import RUNNING, Pass, call_back, capture_last, pull_with_hooks
+from chainrule.transforms.hook_calls import RUNNING, Pass, call_back, capture_last, pull_with_hooks
 from chainrule.transforms.reentry import DEEP, on_fresh_stack
 
 ndarray = np.ndarray

@@ -12,8 +12,8 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
 from chainrule.core.mode.grad_mode import modes
-from chainrule.core.record.hooks import has_hooks
-from chainrule.transforms.hooks import Pass, capture_last, contributions, into_leaf, pull_with_hooks
+from chainrule.core.record.tensor_hooks import has_hooks
+from chainrule.transforms.hook_calls import Pass, capture_last, contributions, into_leaf, pull_with_hooks
 
 
 def sweep(roots: Any, level: int, create_graph: bool, retain_graph: bool, paths: Any, accumulates: bool) -> dict[int, list]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from chainrule.autograd.function import Function
-from chainrule.autograd.reverse import backward, grad
+from chainrule.autograd.gradients import backward, grad
 from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT
 from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes, no_grad, scope, set_modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
-from chainrule.transforms.hooks import RUNNING
+from chainrule.transforms.hook_calls import RUNNING
 from chainrule.transforms.reverse import edge_of
 
 

@@ -14,7 +14,7 @@ from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import device
-from chainrule.nn.modules.hooks import Hooked
+from chainrule.nn.modules.module_hooks import Hooked
 from chainrule.nn.modules.state import Stateful
 from chainrule.nn.parameter import Buffer, Parameter
 

@@ -19,7 +19,7 @@ from chainrule.core.tensor.value import is_complex
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual
-from chainrule.transforms.hooks import PRIMALS, TANGENTS, accumulated, pass_of_duals
+from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
 from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
 
 Tensors = Tensor | Sequence[Tensor]

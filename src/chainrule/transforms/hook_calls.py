@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Hooks, Node
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.record.hooks import node_hooks
+from chainrule.core.record.tensor_hooks import node_hooks
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import OWN, Meta
 from chainrule.transforms.accumulate import accumulate, in_dtype

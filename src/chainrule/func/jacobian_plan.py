@@ -9,7 +9,7 @@ from typing import Any
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT
 from chainrule.core.op.raw import shape_of
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.func.reverse import Record
+from chainrule.func.pullbacks import Record
 
 MODES = ("forward", "reverse")
 MEMORY = 1 << 23  # bytes, which caches hold: all 3,000 rows of an elementwise function at once took 1.5 times as long

@@ -13,8 +13,8 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func import solvers
-from chainrule.func.forward import jvp
-from chainrule.func.reverse import vjp
+from chainrule.func.pullbacks import vjp
+from chainrule.func.pushforwards import jvp
 from chainrule.transforms.custom import Rules, call
 from chainrule.transforms.custom.context import raised
 

@@ -13,7 +13,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
-from chainrule.func.reverse import Record, check_outputs, only_tensors, pair_of
+from chainrule.func.pullbacks import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
 
 __all__ = ["jvp", "linearize"]

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.autograd.comparison import Comparison, as_tuple, is_moving
 from chainrule.autograd.functional import mapped
 from chainrule.autograd.gradcheck import GradcheckError
-from chainrule.autograd.reverse import grad
+from chainrule.autograd.gradients import grad
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autograd.forward_ad import lowered, raised
-from chainrule.autograd.reverse import checked_cotangent
+from chainrule.autograd.gradients import checked_cotangent
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import recording
 from chainrule.core.mode.levels import fresh_level
