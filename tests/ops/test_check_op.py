@@ -14,7 +14,7 @@ from chainrule.core.op.samples import Sample
 from chainrule.ops.pointwise.arithmetic import mul
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.shaping.shape import reshape, sum_to
-from chainrule.testing import OpError, cases, check_op, contracts, declared
+from chainrule.testing import OpError, cases, check_op, declared, interface
 
 ROWS = lambda: [Sample((2, 3)), Sample((1, 2)), Sample((0, 2))]
 
@@ -117,21 +117,21 @@ def test_rule_that_returns_a_saved_array_is_caught():
         dtype=like_first)  # fmt: skip
     is_caught(toy, "toy_exp")
     with pytest.raises(OpError, match=r"'rules return fresh arrays' .* cotangent of x shares memory with result 0"):
-        contracts.rules_return_fresh_arrays(cases([toy.op])[0])
+        interface.rules_return_fresh_arrays(cases([toy.op])[0])
 
 
 def test_rule_that_returns_a_view_of_an_input_is_caught():
     toy = linear("toy_ones(x, *, n)", lambda x, *, n: x * n, kinds="f", x=lambda g, x, *, n: x[...] if n == 1 else g * n,
         samples=lambda: [Sample((2, 3), n=1)])  # fmt: skip
     with pytest.raises(OpError, match="cotangent of x shares memory with input x"):
-        contracts.rules_return_fresh_arrays(cases([toy.op])[0])
+        interface.rules_return_fresh_arrays(cases([toy.op])[0])
 
 
 def test_rule_that_writes_to_its_cotangent_is_caught():
     in_place = lambda g, out: np.multiply(g, out, out=g) if isinstance(g, np.ndarray) else g * out
     toy = op("toy_exp(x)", np.exp, kinds="f", jvp=lambda x_dot, out: x_dot * out, x=in_place, samples=ROWS)
     with pytest.raises(OpError, match="'rules write nowhere'"):
-        contracts.rules_write_nowhere(cases([toy.op])[0])
+        interface.rules_write_nowhere(cases([toy.op])[0])
 
 
 def test_jvp_that_disagrees_with_vjp_is_caught():

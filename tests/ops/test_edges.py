@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainrule.testing import cases, contracts, values
+from chainrule.testing import cases, interface, values
 
 
 @pytest.mark.parametrize("case", cases(kinds="fc"), ids=repr)
@@ -14,7 +14,7 @@ def test_layout_does_not_matter(case):
 
 @pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
 def test_broadcast_cotangent_gives_the_same(case):
-    contracts.broadcast_cotangent_gives_the_same(case)
+    interface.broadcast_cotangent_gives_the_same(case)
 
 
 @pytest.mark.parametrize("case", [c for c in cases(kinds="f") if c.op.kind == "elementwise"], ids=repr)

@@ -1,6 +1,6 @@
 """PyTorch's ``autograd.gradcheck``: analytical derivatives against numeric ones, with PyTorch's options and messages.
 
-What is checked, and how, is in ``autograd.comparison`` (the Jacobians) and ``autograd.contracts`` (everything else).
+What is checked, and how, is in ``autograd.comparison`` (the Jacobians) and ``autograd.further_checks`` (everything else).
 """
 
 from __future__ import annotations

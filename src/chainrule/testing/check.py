@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, contracts, declared, derivatives, extremes, values
+from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -31,11 +31,11 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     derivatives.second_order_agrees_in_all_orders,
     batched.vmap_composes,
     *compositions.TRIPLES.values(),
-    contracts.backward_gives_the_vjp,
-    contracts.rules_return_fresh_arrays,
-    contracts.rules_write_nowhere,
-    contracts.broadcast_cotangent_gives_the_same,
-    contracts.second_backward_raises,
+    interface.backward_gives_the_vjp,
+    interface.rules_return_fresh_arrays,
+    interface.rules_write_nowhere,
+    interface.broadcast_cotangent_gives_the_same,
+    interface.second_backward_raises,
     values.layout_does_not_matter,
     values.strange_values_stay_where_they_are,
     extremes.one_derivative_at_special_values,

@@ -123,7 +123,7 @@ def run_pass(
 
 
 def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
-    """Run a pass that the user's code may ask about (``transforms.hooks.RUNNING``), and start others from."""
+    """Run a pass that the user's code may ask about (``transforms.hook_calls.RUNNING``), and start others from."""
     outer = RUNNING.get()
     depth = 0 if outer is None else outer[3] + 1
     if depth == DEEP and modes().multithreading:

@@ -1,4 +1,4 @@
-"""The hooks of tensors: how they are registered. When a pass calls them is ``transforms.hooks``'s.
+"""The hooks of tensors: how they are registered. When a pass calls them is ``transforms.hook_calls``'s.
 
 A hook on a result stands on its node, so it stays with the value when the tensor is written to in place. A hook on a
 leaf stands on the leaf.
