@@ -11,12 +11,29 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.func import grad, jvp, trace, vjp, vmap
+from chainrule.core.types.tree import tree_map
+from chainrule.func import ShapeDtype, grad, jvp, vjp, vmap
 from chainrule.transforms.equations import Equation
 from chainrule.transforms.trace import TraceError, captured
 from chainrule.utils.checkpoint import checkpoint
 
 F64 = cr.float64
+
+
+def shape_of(leaf):
+    return ShapeDtype(leaf.shape, leaf.dtype) if isinstance(leaf, (cr.Tensor, np.ndarray)) else leaf
+
+
+def trace(f):
+    """Trace a function, also on shapes and dtypes alone: the graphs of this file are all made both ways, and equal."""
+
+    def traced(*args, **kwargs):
+        graph = cr.func.trace(f)(*args, **kwargs)
+        shaped = cr.func.trace(f)(*tree_map(shape_of, args), **tree_map(shape_of, kwargs))
+        assert str(shaped) == str(graph)
+        return graph
+
+    return traced
 
 
 def t(*values, **kwargs):
@@ -486,7 +503,7 @@ def test_an_error_inside_ends_the_trace():
 
 
 def test_a_shape_that_depends_on_values_is_checked():
-    graph = trace(lambda x: x[x > 0].mean())(t([1.0, -1.0, 2.0]))
+    graph = cr.func.trace(lambda x: x[x > 0].mean())(t([1.0, -1.0, 2.0]))
     assert graph(t([-3.0, 2.0, 6.0])).item() == 4.0
     with pytest.raises(RuntimeError, match=r"graph: masked gives the shape \[1\] here, but gave \[2\] in the trace"):
         graph(t([-1.0, -1.0, 2.0]))
@@ -505,7 +522,7 @@ RANDOM = {
     "one for each example": lambda x: vmap(lambda y: y + cr.rand(2), randomness="different")(x.reshape(2, 2)),
     "one for all": lambda x: vmap(lambda y: y * cr.randn(2), randomness="same")(x.reshape(2, 2)),
     "inside of a gradient": grad(lambda x: (cr.rand(4) * x**2).sum()),
-    "nested traces": lambda x: trace(lambda y: y * cr.rand(4))(x)(x),
+    "nested traces": lambda x: cr.func.trace(lambda y: y * cr.rand(4))(x)(x),
 }
 GENERATOR = cr.Generator()
 
@@ -518,7 +535,7 @@ def test_random_numbers_are_drawn_anew_in_every_run_and_as_the_function_draws_th
         return f(x), cr.rand(1)
 
     f, x = RANDOM[name], cr.tensor([0.5, 1.0, 2.0, 3.0])
-    graph = trace(f)(x)
+    graph = cr.func.trace(f)(x)
     for a, b in zip(seeded(graph, x), seeded(f, x), strict=True):
         assert a.tolist() == b.tolist()
     rows = [graph(x).tolist() for _ in range(4)]
@@ -526,7 +543,7 @@ def test_random_numbers_are_drawn_anew_in_every_run_and_as_the_function_draws_th
 
 
 def test_a_graph_that_draws_under_vmap():
-    graph = trace(lambda x: x + cr.rand(2))(cr.zeros(2))
+    graph = cr.func.trace(lambda x: x + cr.rand(2))(cr.zeros(2))
     each = vmap(graph, randomness="different")(cr.zeros(3, 2))
     assert len({tuple(row) for row in each.tolist()}) == 3
     same = vmap(graph, randomness="same")(cr.zeros(3, 2))

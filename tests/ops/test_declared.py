@@ -28,6 +28,12 @@ def test_results_are_as_declared(op):
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_a_trace_on_shapes_alone_is_the_trace_on_values(op):
+    for case in every(op):
+        declared.shapes_alone_give_the_same_graph(case)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_memory_is_shared_as_declared_and_pure_ops_are_pure(op):
     for case in cases([op], KINDS):
         declared.memory_is_shared_as_declared(case)

@@ -15,10 +15,11 @@ from chainrule.func.mapping import vmap
 from chainrule.func.module import functional_call, replace_all_batch_norm_modules_, stack_module_state
 from chainrule.func.pullbacks import grad, grad_and_value, value_and_grad, vjp
 from chainrule.func.pushforwards import jvp, linearize
-from chainrule.func.trace import trace
+from chainrule.func.trace import ShapeDtype, trace
 from chainrule.func.unwrap import debug_unwrap, functionalize
 
 __all__ = [
+    "ShapeDtype",
     "custom_jvp",
     "custom_root",
     "custom_vjp",

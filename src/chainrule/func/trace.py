@@ -7,7 +7,10 @@ from functools import wraps
 from typing import Any
 
 from chainrule.transforms.equations import Graph
+from chainrule.transforms.inference import ShapeDtype
 from chainrule.transforms.trace import graph_of
+
+__all__ = ["ShapeDtype", "trace"]
 
 
 def trace(func: Callable) -> Callable:
@@ -26,13 +29,16 @@ def trace(func: Callable) -> Callable:
     -------
     callable
         ``trace(func)(*args, **kwargs)`` is a :class:`Graph` for arguments of the shapes and dtypes of these. Tensors and
-        arrays among them are its inputs; numbers, strings and all else are fixed in it.
+        arrays among them are its inputs; numbers, strings and all else are fixed in it. Where one is a :class:`ShapeDtype`,
+        or another object that has a shape and a dtype, `func` runs on shapes and dtypes alone, which every op's declaration
+        tells of its result: nothing is computed, and no memory taken.
 
     Raises
     ------
     TraceError
         A RuntimeError that names the line: if `func` branches on a traced value, reads it with ``.item()`` or hands it to
-        NumPy; if it writes into a tensor from outside; if it calls ``backward()``.
+        NumPy; if it writes into a tensor from outside; if it calls ``backward()``; in a trace without values, if values decide
+        the shape of an op's result, as of ``nonzero``.
 
     Notes
     -----

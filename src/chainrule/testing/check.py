@@ -21,6 +21,7 @@ VALUE_LAWS: tuple[Law, ...] = (
     values.value_is_the_reference,
     extremes.value_is_the_reference_at_special_values,
     declared.lowering_is_the_kernel,
+    declared.shapes_alone_give_the_same_graph,
     batched.vmap_is_a_loop,
 )
 DERIVATIVE_LAWS: tuple[Law, ...] = (

@@ -15,10 +15,12 @@ from chainrule.core.op.lowering import Expansion, Expression, evaluate
 from chainrule.core.op.results import DYNAMIC, described, joined
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
-from chainrule.testing.case import Case
+from chainrule.func import ShapeDtype, trace
+from chainrule.testing.case import Case, filled, tensor_of
 from chainrule.testing.compare import first_gap
 from chainrule.testing.law import law
 from chainrule.testing.values import layouts, on_arrays, promoted_arrays, results
+from chainrule.transforms.blame import TraceError
 
 
 def _raw(operands: Any) -> list:
@@ -58,6 +60,25 @@ def result_is_as_declared(case: Case) -> str | None:
     outs = [np.asarray(o) for o in _raw(out if isinstance(out, (tuple, list)) else (out,))]
     wrong = _differs(said(case.op, _raw(tensors), case.params), outs)
     return None if wrong is None else f"on tensors, {wrong}"
+
+
+@law("a trace on shapes alone is the trace on values")
+def shapes_alone_give_the_same_graph(case: Case) -> str | None:
+    """Check that the op is traced from `ShapeDtype` arguments to the same graph, or refused if values decide its shape."""
+    places = [i for i, a in enumerate(case.args) if isinstance(a, np.ndarray)]
+    f = lambda *values: case.op.call(*filled(case.args, values, places), **case.params)
+    inputs = [tensor_of(case.args[i]) for i in places]
+    try:
+        graph = trace(f)(*inputs)
+    except RuntimeError:  # of integers that the op refuses
+        return None
+    try:
+        shaped = trace(f)(*[ShapeDtype(tuple(x.shape), x.dtype) for x in inputs])
+    except TraceError as error:
+        is_dynamic = any([shape is DYNAMIC for shape, _ in said(case.op, case.args, case.params)])
+        refused = f"{case.op.name}(): values decide the shape of its result"
+        return None if is_dynamic and str(error).startswith(refused) else f"raised {error}"
+    return None if str(shaped) == str(graph) else f"on shapes {shaped} against {graph}"
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

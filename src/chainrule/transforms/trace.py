@@ -1,15 +1,12 @@
 """Tracing: a traced value carries a concrete value and the variable that stands for it in the graph being recorded.
 
-The function runs once. Shapes, dtypes and views come from the run, so an op needs nothing for it beyond its declaration.
+The function runs once: on values, or on shapes and dtypes alone, which the ops' declarations then tell of every result.
 Every op is recorded that meets a traced value or a tensor from outside the function, at any level below; what is computed
 from numbers alone, or from tensors that the function makes itself, is a constant.
 """
 
 from __future__ import annotations
 
-import linecache
-import os
-import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -24,18 +21,15 @@ from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, take
+from chainrule.core.types.absent import Absent
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.core.write.inplace import root_of
+from chainrule.transforms.blame import TraceError, at, frozen, no_pass
 from chainrule.transforms.custom.call import Outcome, Rules
 from chainrule.transforms.custom.call import run as run_custom
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
-
-_HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-class TraceError(RuntimeError):
-    """A traced function did something that a graph cannot hold."""
+from chainrule.transforms.inference import INFERRING, ShapeDtype, absent
 
 
 class Traced(Level):
@@ -60,27 +54,27 @@ class Traced(Level):
 
     def _read(self, use: str) -> TraceError | None:
         """Return the error for reading the value, which the graph would freeze; a check is made of the trace's run."""
-        return None if use == "check" else TraceError(_frozen())
+        return None if use == "check" and self._data.__class__ is not Absent else TraceError(frozen())
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Raise: NumPy's functions cannot be traced."""
-        raise TraceError(_frozen())
+        raise TraceError(frozen())
 
     def requires_grad_(self, requires_grad: bool = True) -> NoReturn:
         """Raise: a graph holds no backward pass of this kind."""
-        raise TraceError(_no_pass("requires_grad_()"))
+        raise TraceError(no_pass("requires_grad_()"))
 
     def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise: a graph holds no backward pass of this kind."""
-        raise TraceError(_no_pass("backward()"))
+        raise TraceError(no_pass("backward()"))
 
     def register_hook(self, hook: Any) -> NoReturn:
         """Raise: a graph holds no hooks."""
-        raise TraceError(_no_pass("register_hook()"))
+        raise TraceError(no_pass("register_hook()"))
 
     def retain_grad(self) -> NoReturn:
         """Raise: a graph holds no backward pass of this kind."""
-        raise TraceError(_no_pass("retain_grad()"))
+        raise TraceError(no_pass("retain_grad()"))
 
     @property
     def data(self) -> Tensor:
@@ -89,13 +83,19 @@ class Traced(Level):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        raise TraceError(f"setting .data of a traced tensor cannot be recorded{_at()}; write into it in place instead")
+        raise TraceError(f"setting .data of a traced tensor cannot be recorded{at()}; write into it in place instead")
 
     def storage_offset(self) -> int:
         """Return the elements between the start of the memory and the concrete value's first element."""
+        if self._data.__class__ is Absent:
+            if self._view is None:
+                return 0
+            raise TraceError(f"storage_offset() of a view{at()}: a trace of ShapeDtype has no memory")
         return (self._data if isinstance(self._data, Tensor) else wrap(self._data)).storage_offset()
 
     def __repr__(self) -> str:
+        if self._data.__class__ is Absent:
+            return f"traced({self._tangent!r})"  # type: ignore[attr-defined]
         return f"traced({self._tangent!r}, now {self._data!r})"  # type: ignore[attr-defined]
 
 
@@ -113,14 +113,16 @@ class Tracer:
     ----------
     level : int
         Of the traced values.
+    absent : bool
+        There are no values, but shapes and dtypes alone; no kernel runs.
     kind : type
         The class of the traced values.
     outer : Tracer or None
         The trace inside which this one runs; it takes what happens one level down.
     """
 
-    def __init__(self, level: int, branches: bool):
-        self.level = level
+    def __init__(self, level: int, branches: bool, absent: bool = False):
+        self.level, self.absent = level, absent
         self.kind = Readable if branches else Traced
         self.outer: Tracer | None = modes().tracer
         self.equations: list[Equation] = []
@@ -148,9 +150,13 @@ class Tracer:
                     a = a._data
                 else:
                     operands.append(self.constant(a))
+                if self.absent:
+                    a = absent(a)
                 raw = raw and not isinstance(a, Tensor)
             else:
                 operands.append(self.constant(a) if isinstance(a, (np.ndarray, np.generic)) else a)
+                if self.absent:
+                    a = absent(a)
             payloads.append(a)
         token, mode = hush(), modes()
         set_modes(self._below(mode))
@@ -203,7 +209,10 @@ class Tracer:
         """Return a record of modes for what happens one level down."""
         if self._lowered[0] is not mode:
             mapped = tuple([call for call in mode.mapped if call.level < self.level])
-            self._lowered = mode, mode.having(tracer=self.outer, mapped=mapped)
+            if self.absent:  # nothing below runs, so that no transform there has anything to see
+                self._lowered = mode, mode.having(tracer=None, mapped=mapped, watchers=(INFERRING,))
+            else:
+                self._lowered = mode, mode.having(tracer=self.outer, mapped=mapped)
         return self._lowered[1]
 
     def forget(self) -> None:
@@ -212,7 +221,7 @@ class Tracer:
 
     def traced(self, payload: Any, variable: Variable) -> Traced:
         """Return the traced value of a payload and its variable."""
-        t: Any = wrap(payload, self.kind)
+        t: Any = wrap(absent(payload) if self.absent else payload, self.kind)
         t._lv, t._tangent = self.level, variable
         return t
 
@@ -252,7 +261,7 @@ class Tracer:
             return
         if not self.is_inside(base):
             raise TraceError(
-                f"a write in place to a tensor from outside the traced function{_at()}: the graph would not repeat it. Pass "
+                f"a write in place to a tensor from outside the traced function{at()}: the graph would not repeat it. Pass "
                 "the tensor as an argument and return its new values."
             )
         if base._level:
@@ -268,11 +277,11 @@ class Tracer:
     def refuse_pass(self, roots: list) -> None:
         """Raise for `autograd.grad` or `backward` from values that no transform inside of the trace records."""
         if any(isinstance(t, Tensor) and t._level <= self.level for t in roots):
-            raise TraceError(_no_pass("autograd.grad or backward()"))
+            raise TraceError(no_pass("autograd.grad or backward()"))
 
     def refuse_draw(self) -> NoReturn:
         """Raise where a generator is used in another way than by a random function, which a graph cannot repeat."""
-        raise TraceError(f"the state of a generator is used inside a traced function{_at()}: a graph cannot hold that")
+        raise TraceError(f"the state of a generator is used inside a traced function{at()}: a graph cannot hold that")
 
 
 class CallOp:
@@ -341,16 +350,21 @@ def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: 
     ----------
     f : callable
     args, kwargs
-        Pytrees; tensors and arrays in them are the graph's inputs, all else is fixed.
+        Pytrees; tensors and arrays in them are the graph's inputs, all else is fixed. With a `ShapeDtype` among them, or
+        anything that has a shape and a dtype, no values are looked at.
     branches : bool
         Let `f` read traced values, as Python branches do. The graph then holds for the outcomes of this call alone.
     """
     level = fresh_level()
-    tracer = Tracer(level, branches)
     leaves, in_spec = flatten_call(args, kwargs or {})
+    shaped = [ShapeDtype.of(leaf) for leaf in leaves]
+    tracer = Tracer(level, branches, any([found is not None for found in shaped]))
     arguments, values = [], []
-    for leaf in leaves:
-        if isinstance(leaf, (Tensor, np.ndarray)):
+    for leaf, found in zip(leaves, shaped, strict=True):
+        if found is not None:
+            values.append(tracer.traced(Absent(found.shape, found.dtype.numpy), Variable(found.shape, found.dtype)))
+            arguments.append(values[-1]._tangent)  # type: ignore[attr-defined]
+        elif isinstance(leaf, (Tensor, np.ndarray)):
             payload = leaf if not isinstance(leaf, Tensor) or leaf._level or leaf._node is not None else leaf._data
             values.append(tracer.traced(payload, _variable_of(leaf)))
             arguments.append(values[-1]._tangent)  # type: ignore[attr-defined]
@@ -413,50 +427,3 @@ def captured(f: Callable, args: tuple) -> tuple[Callable, list[Tensor]]:
         return graph.compute(values, *args)
 
     return explicit, [graph.values[i] for i in places]
-
-
-# -- whose line it was -------------------------------------------------------------------------------------------------
-
-
-def _user_frame() -> tuple[Any, str]:
-    """Return the innermost frame outside of this package, and the name of the function that it called."""
-    frame: Any = sys._getframe(1)
-    called = ""
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
-        name = frame.f_code.co_name
-        called = called if name in _WRAPPERS else name
-        frame = frame.f_back
-    return frame, called
-
-
-def _at() -> str:
-    """Return the user's file, line and code, as it stands in an error."""
-    frame, _ = _user_frame()
-    if frame is None:
-        return ""
-    name = frame.f_code.co_filename
-    text = linecache.getline(name, frame.f_lineno, frame.f_globals).strip()
-    return f" at {name}:{frame.f_lineno}, in {frame.f_code.co_name}" + (f": `{text}`" if text else "")
-
-
-_WRAPPERS = ("call", "method", "wrapped")  # closures around a function of a public name
-_USES = {"__bool__": "A Python branch or loop", "item": ".item()", "tolist": ".tolist()", "numpy": ".numpy()"}
-_USES |= {f"__{name}__": f"{name}()" for name in ("float", "int", "complex", "index")}
-_USES["__array__"] = "A NumPy function"
-
-
-def _frozen() -> str:
-    _, called = _user_frame()
-    use = _USES.get(called, f"{called.strip('_')}()")
-    return (
-        f"{use} needs the value of a traced tensor{_at()}. A graph is one straight list of ops, in which that value would be "
-        "frozen. Choose between values with chainrule.where, compute with chainrule's own ops, or decide outside of the traced "
-        "function and pass a Python number."
-    )
-
-
-def _no_pass(what: str) -> str:
-    return (
-        f"{what} on a traced tensor{_at()}: a graph cannot hold a backward pass into tensors' .grad. Differentiate inside with "
-        "func.grad or func.vjp, or differentiate the graph."
-    )

@@ -119,7 +119,7 @@ class Layout(Value):
         data = self._data
         if isinstance(data, Layout):
             return data.is_contiguous(memory_format)
-        return data.__class__ is not ndarray or data.flags.c_contiguous
+        return data.flags.c_contiguous
 
     def is_floating_point(self) -> bool:
         """Tell whether the dtype is real floating point."""

@@ -9,7 +9,17 @@ from weakref import ref
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, Port, dress
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.layout import Layout
-from chainrule.core.tensor.value import Meta, Value, allowed_grad_dtype, array_of, keep_gradient, marked_as, meta_of, root_of
+from chainrule.core.tensor.value import (
+    Meta,
+    Value,
+    allowed_grad_dtype,
+    array_of,
+    keep_gradient,
+    marked_as,
+    memory_of,
+    meta_of,
+    root_of,
+)
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU
 from chainrule.core.types.dtype import FLOAT, dtype
@@ -207,7 +217,7 @@ class AutogradState(Layout):
     @property
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own: writes to it go unseen."""
-        return marked_as(self._wrap(array_of(self) if self._level == 0 else self._data, type(self)), self)
+        return marked_as(self._wrap(memory_of(self) if self._level == 0 else self._data, type(self)), self)
 
     @data.setter
     def data(self, value: Tensor) -> None:

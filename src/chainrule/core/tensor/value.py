@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF_EDGE, Port, Version, hooks_of
 from chainrule.core.mode.state import Mark
+from chainrule.core.types.absent import Absent, no_value
 from chainrule.core.types.dtype import FLOAT, dtype
 
 ndarray = np.ndarray
@@ -122,8 +123,15 @@ def array_of(t: Any) -> np.ndarray:
         return data
     if isinstance(data, Value):
         return array_of(data)
+    if data.__class__ is Absent:
+        raise no_value()
     t._data = data = np.array(data)
     return data
+
+
+def memory_of(t: Any) -> Any:
+    """Return a level-0 tensor's payload for another tensor to share: an array, or what stands for one (`Absent`)."""
+    return t._data if t._data.__class__ is Absent else array_of(t)
 
 
 def take(target: Any, value: Any) -> None:
@@ -155,7 +163,17 @@ def innermost(t: Any, use: str = "read") -> Any:
             if error is not None:
                 raise error
         t = t._data
+    if t.__class__ is Absent:
+        raise no_value()
     return t
+
+
+def examined(t: Any) -> Any:
+    """Return the values of all examples at once, for a check of them; None in a trace on shapes alone, which has none."""
+    bottom = t
+    while isinstance(bottom, Value):
+        bottom = bottom._data
+    return None if bottom.__class__ is Absent else innermost(t, "check")
 
 
 def is_batched_at(t: Any, level: int) -> bool:

@@ -15,7 +15,7 @@ from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import innermost
+from chainrule.core.tensor.value import examined
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.functions.creation.create import check_device, leaf
@@ -213,9 +213,10 @@ def randint_like(
 
 
 def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
-    """Return a tensor and the values of all its examples, to check them."""
+    """Return a tensor and the values of all its examples, to check them; none where there are none."""
     x = as_tensor(input, name)
-    return x, np.asarray(innermost(x, "check"))
+    values = examined(x)
+    return x, np.empty(0) if values is None else np.asarray(values)
 
 
 @asks
@@ -262,7 +263,7 @@ def normal(
     shape = shapes.broadcast(*[tuple(p.shape) for p in (mean, std) if isinstance(p, Tensor)])
     if not isinstance(std, Tensor):
         _check_std(std)
-    elif (np.asarray(innermost(std, "check")) < 0).any():
+    elif (_checked(std, "normal")[1] < 0).any():
         raise RuntimeError("normal expects all elements of std >= 0.0")
     noise = drawn(lambda shape: draw_normal(shape, model.dtype.numpy, generator), shape)
     return add(mul(noise, cast(std, model.dtype)), cast(mean, model.dtype))

@@ -93,7 +93,7 @@ def _coordinates(spacing: Any, axes: list[int], given: bool, x: Tensor) -> list:
 
 
 def _along(h: Tensor, axis: int, ndim: int) -> Tensor:
-    return reshape(h, shape=tuple(-1 if i == axis else 1 for i in range(ndim)))
+    return reshape(h, shape=tuple(h.shape[0] if i == axis else 1 for i in range(ndim)))
 
 
 def _slope(x: Tensor, axis: int, h: Any, edge_order: int) -> Tensor:

@@ -11,7 +11,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, marked_as, take, version_of
+from chainrule.core.tensor.value import array_of, marked_as, memory_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign, check_unfrozen, check_writable, repeats, write
 from chainrule.core.write.views import loosen
@@ -65,7 +65,7 @@ def detach(input: Tensor) -> Tensor:
     x = as_tensor(input, "detach")
     if x._level:
         return ops.detach(x)
-    made = marked_as(wrap(array_of(x)), x)
+    made = marked_as(wrap(memory_of(x)), x)
     made._ver = version_of(x)
     return made
 

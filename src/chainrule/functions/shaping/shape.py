@@ -14,7 +14,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import innermost
+from chainrule.core.tensor.value import examined, innermost
 from chainrule.core.types.shape import axis_index, sizes
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing import part
@@ -388,7 +388,9 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """
     i = as_tensor(indices, "unravel_index")
     shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
-    np.unravel_index(innermost(i, "check"), shape)  # raises if one is out of bounds
+    places = examined(i)
+    if places is not None:
+        np.unravel_index(places, shape)  # raises if one is out of bounds
     found = []
     for n in reversed(shape):
         found.append(remainder(i, n))

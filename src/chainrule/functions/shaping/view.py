@@ -14,6 +14,7 @@ from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.absent import Absent
 from chainrule.core.types.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes
 from chainrule.functions.adapt import public
 from chainrule.ops.shaping import shape as ops
@@ -22,8 +23,6 @@ __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "flatten", "ravel",
     "reshape", "squeeze", "unflatten", "unsqueeze",
 ]  # fmt: skip
-
-ndarray = np.ndarray
 
 # -- reshapes ----------------------------------------------------------------------------------------------------------
 
@@ -35,8 +34,10 @@ def _viewable(x: Tensor, shape: tuple) -> bool:
         below = data._data
         shape = (*below.shape[: below.ndim - data.ndim], *shape)  # a batch axis stays in front
         data = below
-    if data.__class__ is not ndarray or data.flags.c_contiguous:
+    if data.flags.c_contiguous:
         return True
+    if data.__class__ is Absent:
+        data = data.stand_in()
     try:
         np.reshape(data, shape, copy=False)
     except ValueError:

@@ -10,7 +10,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import innermost
+from chainrule.core.tensor.value import examined
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.reduction.reduce import sum as total
 from chainrule.nn.functional.regression import reduced, reduction_of
@@ -61,7 +61,9 @@ def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     elif given[1:] != shape[2:]:
         raise RuntimeError(f"Expected target size {[shape[0], *shape[2:]]}, got {list(given)}")
     classes = shape[0] if len(shape) == 1 else shape[1]
-    t = innermost(target, "check")
+    t = examined(target)
+    if t is None:
+        return target
     # As unsigned numbers, negative targets are large: one comparison finds both kinds.
     bad = np.asarray(t).view(np.uint64) >= classes
     if bad.any():
@@ -299,8 +301,8 @@ def binary_cross_entropy(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}) is deprecated. Please ensure "
             "they have the same size."
         )
-    p = innermost(x, "check")
-    if not np.all((p >= 0) & (p <= 1)):
+    p = examined(x)
+    if p is not None and not np.all((p >= 0) & (p <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = ops.binary_cross_entropy(x, y)
     return reduced(loss if weight is None else loss * as_tensor(weight), reduction)
