@@ -19,7 +19,8 @@ from chainrule.autograd.gradients import grad
 from chainrule.autograd.numeric import differences
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, innermost
-from chainrule.transforms.reverse import edge_of, gradients
+from chainrule.transforms.paths import edge_of
+from chainrule.transforms.reverse import gradients
 
 _NOT_REENTRANT = (
     "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives different values, "

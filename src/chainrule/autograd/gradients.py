@@ -15,12 +15,13 @@ from chainrule.core.mode.grad_mode import enable_grad, modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
-from chainrule.core.tensor.value import is_complex
+from chainrule.core.tensor.value import Meta, is_complex
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual
 from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
-from chainrule.transforms.reverse import Paths, edge_of, gradients, run_pass
+from chainrule.transforms.paths import Paths, edge_of
+from chainrule.transforms.reverse import gradients, run_pass
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -155,6 +156,11 @@ def grad(
     """
     if asking.on and not is_silent():
         return ask_once(grad, *call_of(grad, locals()))
+    if outputs.__class__ is Tensor and only_inputs:
+        if not (create_graph or is_grads_batched or materialize_grads) and grad_outputs is None:
+            found = _of_plain(outputs, inputs, retain_graph, allow_unused)
+            if found is not None:
+                return found
     if not only_inputs:
         warnings.warn(
             "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
@@ -192,13 +198,40 @@ def grad(
         results = _gradients(roots, wanted, grad_outputs, retain, create_graph)
     for i, (g, t) in enumerate(zip(results, wanted, strict=True)):
         if g is None and not allow:
-            raise RuntimeError(
-                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True "
-                "if this is the desired behavior."
-            )
+            raise _unused(i)
         if g is None and materialize_grads:
             results[i] = wrap(np.zeros(tuple(t.shape), t.dtype.numpy))
     return tuple(results)
+
+
+def _unused(i: int) -> RuntimeError:
+    return RuntimeError(
+        f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True "
+        "if this is the desired behavior."
+    )
+
+
+def _of_plain(root: Tensor, inputs: Any, retain_graph: bool | None, allow_unused: bool | None) -> tuple | None:
+    """Return the gradients of one plain scalar in plain tensors; None where there is more to look at.
+
+    What :func:`grad` looks at otherwise costs three times the pass over a graph of two nodes.
+    """
+    wanted = (inputs,) if isinstance(inputs, Tensor) else inputs
+    one = _ONES.get(root._data.__class__)
+    if one is None or root._node is None or modes().tracer is not None or wanted.__class__ not in (tuple, list) or not wanted:
+        return None
+    targets = []
+    for t in wanted:
+        if not isinstance(t, Tensor) or t._level or t._node is None:
+            return None
+        targets.append(t if t._node is LEAF else edge_of(t))
+    found = gradients(((root if root._node is LEAF else root._node, one),), targets, 0, False, bool(retain_graph))
+    for i, (g, t) in enumerate(zip(found, wanted, strict=True)):
+        if g is not None:
+            found[i] = wrap(g if g.dtype is t._data.dtype and t._meta.__class__ is not Meta else in_dtype(g, t))
+        elif not allow_unused:
+            raise _unused(i)
+    return tuple(found)
 
 
 def _gradients(roots: list, wanted: list, grad_outputs: Any, retain: bool, create_graph: bool) -> list:

@@ -70,25 +70,20 @@ def reached() -> dict[int, int]:
 
 def contributions(roots: Iterable[Any], paths: Any) -> dict[int, int]:
     """Return how many contributions each leaf (by `id()`) and node (by ``-node.id``) gets in a pass from these roots."""
-    needed = None if paths is None else paths.needed
     counts: dict[int, int] = {}
     stack = list(roots)
     while stack:
         edge = stack.pop()
-        if edge is None:
+        if edge is None or not (paths is None or paths.leads(edge)):
             continue
         if edge._kind == LEAF_EDGE:
-            if paths is None or id(edge) in paths.leaf_ids:
-                counts[id(edge)] = counts.get(id(edge), 0) + 1
+            counts[id(edge)] = counts.get(id(edge), 0) + 1
             continue
         node = edge.node if edge._kind == PORT else edge
-        if needed is not None and node.id not in needed:
-            continue
         seen = counts.get(-node.id, 0)
         counts[-node.id] = seen + 1
         if not seen:
-            mask = None if needed is None else needed[node.id]
-            stack += node.edges if needed is None else [e for e, on in zip(node.edges, mask or (), strict=False) if on]
+            stack += node.edges
     return counts
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,67 +20,15 @@ from chainrule.core.mode.grad_mode import enable_grad, modes, set_modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hook_calls import RUNNING, Pass, call_back, capture_last, pull_with_hooks
+from chainrule.transforms.paths import Paths
 from chainrule.transforms.reentry import DEEP, on_fresh_stack
+
+if TYPE_CHECKING:
+    from chainrule.transforms.watched import Watched
 
 ndarray = np.ndarray
 Roots = Sequence[tuple[Any, Any]]  # (edge, cotangent)
 Leaves = dict[int, list]  # id(leaf) -> [leaf, cotangent, whether the pass made that buffer itself]
-
-
-class Paths:
-    """What lies between roots and targets: which nodes to visit, which of their inputs to pull to, what to capture.
-
-    Attributes
-    ----------
-    needed : dict
-        Node id → which inputs lead on to a target; None for a target with none beyond it.
-    accumulates : bool
-        The targets' cotangents are added to their `.grad`.
-    captured : dict
-        (node id, output number) → cotangent, filled by the pass, for targets that are not leaves.
-    """
-
-    __slots__ = ("accumulates", "captured", "leaf_ids", "needed", "wanted")
-
-    def __init__(self, roots: Iterable[Any], targets: Iterable[Any], accumulates: bool = False):
-        self.accumulates = accumulates
-        self.leaf_ids: set[int] = set()
-        self.wanted: dict[int, list[int]] = {}
-        self.captured: dict[tuple[int, int], Any] = {}
-        for t in targets:
-            if t._kind == LEAF_EDGE:
-                self.leaf_ids.add(id(t))
-            else:
-                node, index = (t.node, t.index) if t._kind == PORT else (t, 0)
-                self.wanted.setdefault(node.id, []).append(index)
-        seen: dict[int, Node] = {}
-        stack = _nodes(roots)
-        while stack:
-            node = stack.pop()
-            if node.id not in seen:
-                seen[node.id] = node
-                stack += _nodes(node.edges)
-        self.needed: dict[int, tuple | None] = {}
-        for key in sorted(seen):  # parents first
-            mask = tuple([e is not None and self._leads_on(e) for e in seen[key].edges])
-            if True in mask:
-                self.needed[key] = mask
-            elif key in self.wanted:
-                self.needed[key] = None
-
-    def _leads_on(self, edge: Any) -> bool:
-        if edge._kind == LEAF_EDGE:
-            return id(edge) in self.leaf_ids
-        return (edge.node.id if edge._kind == PORT else edge.id) in self.needed
-
-    def capture(self, node: Node, g: Any) -> None:
-        """Keep the cotangent of a node that is a target."""
-        for index in self.wanted.get(node.id, ()):
-            self.captured[node.id, index] = g[index] if g.__class__ is list else g
-
-
-def _nodes(edges: Iterable[Any]) -> list[Node]:
-    return [e.node if e._kind == PORT else e for e in edges if e is not None and e._kind != LEAF_EDGE]
 
 
 def run_pass(
@@ -159,12 +107,12 @@ def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None
 
 def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
     accumulates = adds and (paths is None or paths.accumulates)
+    watch = None
     if LEAF_HOOKS or modes().anomaly is not None or modes().watchers:
-        from chainrule.transforms.watched import sweep
+        from chainrule.transforms.watched import Watched
 
-        leaves = sweep(roots, level, create_graph, retain_graph, paths, accumulates)
-    else:
-        leaves = _sweep(roots, level, create_graph, retain_graph, paths)
+        watch = Watched(roots, level, create_graph, paths, accumulates)
+    leaves = _sweep(roots, level, create_graph, retain_graph, paths, watch)
     if accumulates:
         accumulate(_wanted(leaves, paths), level, create_graph)
     return leaves
@@ -175,7 +123,13 @@ def _wanted(leaves: Leaves, paths: Paths | None) -> Iterable[list]:
     return leaves.values() if paths is None else [leaves[key] for key in paths.leaf_ids if key in leaves]
 
 
-def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None) -> Leaves:
+def _sweep(
+    roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, watch: Watched | None = None
+) -> Leaves:
+    """Visit the nodes under the roots; return the leaves' cotangents, but for those that a watch has served.
+
+    This is the one pass that there is: a watch, where there is one, has the nodes pull, and is told what was sent.
+    """
     leaves: Leaves = {}
     pending: dict[int, list] = {}
     heap: list[int] = []
@@ -186,7 +140,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
     gs: Any
     held: Any = None
     held_g: Any = None
-    if len(roots) == 1 and needed is None and roots[0][0]._kind == NODE:
+    if len(roots) == 1 and roots[0][0]._kind == NODE and (needed is None or roots[0][0] in needed):
         node, g = roots[0]
     else:
         node, g = None, []  # a list, which owns nothing that it holds: roots' cotangents are the caller's
@@ -195,14 +149,17 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
         while node is not None:
             own = plan = node.plan
             if needed is not None:
-                mask = needed[node.id]
-                if mask is None:
-                    capture_last(paths, node, g, Pass(level, create_graph))
-                    edges = gs = ()
-                    break
-                paths.capture(node, g)  # type: ignore[union-attr]
-                plan = plan.restrict(mask)
-            if node.hooks is None:
+                if node in paths.wanted:  # type: ignore[union-attr]
+                    if node in paths.ends:  # type: ignore[union-attr]
+                        capture_last(paths, node, g, Pass(level, create_graph))
+                        edges = gs = ()
+                        break
+                    paths.capture(node, g)  # type: ignore[union-attr]
+                if node in paths.mixed:  # type: ignore[union-attr]
+                    plan = plan.restrict(paths.mask(node))  # type: ignore[union-attr]
+            if watch is not None:
+                gs, g = watch.pulled(plan, node, g)
+            elif node.hooks is None:
                 gs = plan.pull(node, g, view)
             else:
                 gs = pull_with_hooks(plan, node, g, Pass(level, create_graph))
@@ -221,7 +178,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                 if lone is None:
                     break
                 edges, gs = edges[lone], gs[lone]
-            if heap or needed is not None or edges._kind != NODE or gs is None:
+            if heap or edges._kind != NODE or gs is None or (needed is not None and edges not in needed):
                 edges, gs = (edges,), (gs,)
                 break
             node, g = edges, gs  # along a chain the heap would hold one node: go on without it
@@ -244,7 +201,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                     held = None
                 entry = pending.get(key)
                 if entry is None:
-                    if needed is not None and key not in needed:
+                    if needed is not None and edge not in needed:
                         continue
                     if not heap:
                         held, held_g = edge, gi  # the only node so far: the next, unless another comes
@@ -256,7 +213,7 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
                     pending[key] = [edge, gi, owned]
                     continue
             else:
-                if needed is None or edge.node.id in needed:
+                if needed is None or edge.node in needed:
                     if held is not None:
                         heappush(heap, -held.id)
                         pending[held.id] = [held, held_g, False]
@@ -268,13 +225,15 @@ def _sweep(roots: Roots, level: int, create_graph: bool, retain_graph: bool, pat
             else:
                 entry[1] = total = entry[1] + gi
                 entry[2] = total.__class__ is ndarray
+        if watch is not None:
+            watch.sent(edges, leaves)
         if held is not None:
             node, g = held, held_g
             held = None
         elif heap:
             node, g, _ = pending.pop(-heappop(heap))
         else:
-            return leaves
+            return leaves if watch is None else watch.rest(leaves)
 
 
 def add_to_port(port: Any, g: Any, pending: dict[int, list], heap: list[int]) -> None:
@@ -300,12 +259,7 @@ def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bo
         if t._kind == LEAF_EDGE:
             _, g, owned = leaves.get(id(t), (None, None, True))
         else:
-            node, index = (t.node, t.index) if t._kind == PORT else (t, 0)
-            g, owned = paths.captured.get((node.id, index)), False
+            key = (t.node, t.index) if t._kind == PORT else (t, 0)
+            g, owned = paths.captured.get(key), False
         found.append(g if owned or g.__class__ is not ndarray else g.copy())
     return found
-
-
-def edge_of(t: Tensor) -> Any:
-    """Return the edge to a tensor that requires grad."""
-    return t if t.is_leaf else t._node

@@ -14,7 +14,7 @@ from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes, n
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hook_calls import RUNNING
-from chainrule.transforms.reverse import edge_of
+from chainrule.transforms.paths import edge_of
 
 
 class CheckpointFunction(Function):

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, Port, dress
+from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, Port, dress, next_id
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.layout import Layout
 from chainrule.core.tensor.value import (
@@ -78,12 +78,15 @@ class AutogradState(Layout):
                 )
         elif not requires_grad:
             if self._node is LEAF:
+                self._born = getattr(self, "_born", 0)  # nodes made until now may lead here
                 self._node = None
         else:
             if self.dtype.category < FLOAT:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._meta is not None and self._meta.inference and not modes().inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+            if self._node is None and not hasattr(self, "_born"):
+                self._born = next_id()
             self._node = LEAF
             if self._meta is not None and self._meta.made:
                 self._join_transform()

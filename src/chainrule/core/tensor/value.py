@@ -60,9 +60,11 @@ class Value:
         A `Meta` of its own, a `Mark` that it shares, or None.
     _lv, _tangent
         Its level, and what else its transform keeps: unset in plain tensors.
+    _born
+        Of a leaf: no node with a smaller number leads to it; unset where that is not known.
     """
 
-    __slots__ = ("__weakref__", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
+    __slots__ = ("__weakref__", "_born", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
     _plain = True  # whether the hot path takes instances for plain tensors: of no transform, and without overrides
     _kind = LEAF_EDGE
@@ -75,6 +77,7 @@ class Value:
     _meta: Any
     _lv: int
     _tangent: Any
+    _born: int
     _wrap: Callable  # makes a tensor of a payload: `core.tensor.tensor.wrap`
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_silent
 from chainrule.core.call.dispatch import NUMBERS, cast
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.graph.nodes import LEAF, new
+from chainrule.core.graph.nodes import new
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable
@@ -77,8 +77,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         t._data = dtypes.get_default_dtype().numpy.type(data)
         t._ver = t._view = None
         t._meta = modes().meta
-        t._node = LEAF if requires_grad and t._meta is None else None
-        return t.requires_grad_() if requires_grad and t._meta is not None else t
+        t._node = None
+        return t.requires_grad_() if requires_grad else t
     check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(data, Tensor):
