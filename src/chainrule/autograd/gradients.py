@@ -156,11 +156,11 @@ def grad(
     """
     if asking.on and not is_silent():
         return ask_once(grad, *call_of(grad, locals()))
-    if outputs.__class__ is Tensor and only_inputs:
-        if not (create_graph or is_grads_batched or materialize_grads) and grad_outputs is None:
-            found = _of_plain(outputs, inputs, retain_graph, allow_unused)
-            if found is not None:
-                return found
+    asks_more = create_graph or is_grads_batched or materialize_grads or grad_outputs is not None or not only_inputs
+    if outputs.__class__ is Tensor and not asks_more:
+        found = _of_plain(outputs, inputs, retain_graph, allow_unused)
+        if found is not None:
+            return found
     if not only_inputs:
         warnings.warn(
             "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "

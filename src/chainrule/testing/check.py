@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, values
+from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, passes, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -37,6 +37,8 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     interface.rules_write_nowhere,
     interface.broadcast_cotangent_gives_the_same,
     interface.second_backward_raises,
+    passes.watched_pass_gives_the_same,
+    passes.pass_writes_into_its_own_buffers,
     values.layout_does_not_matter,
     values.strange_values_stay_where_they_are,
     extremes.one_derivative_at_special_values,
@@ -59,7 +61,8 @@ def check_op(
     the numeric derivative, vjp its transpose, for every subset of inputs, of the primal's shape and dtype; second order
     agrees in all four orders of modes, third order in forward mode. Batching: under `vmap`, alone and with derivatives of
     first and second order, the same as for one example after the other, for every subset of inputs. Contracts: rules give
-    back fresh arrays, write nowhere, take broadcast cotangents, and free what they saved. Samples with an error raise it.
+    back fresh arrays, write nowhere, take broadcast cotangents, and free what they saved; a pass gives the same whatever looks
+    on, and writes into its own buffers. Samples with an error raise it.
 
     Parameters
     ----------
