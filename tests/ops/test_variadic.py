@@ -26,7 +26,7 @@ def test_plans_do_not_grow_with_numbers_of_inputs_nor_with_choices_among_them(op
             cr.autograd.grad(out.sum(), [x for x in xs if x.requires_grad])
             xs, out = call(op, count, tracked)
             cr.autograd.grad(out.sum(), xs[0])
-    assert len(op.plans) == 1  # a second would be for complex values
+    assert len(op.plans) <= 2  # of real and of complex values
 
 
 @pytest.mark.parametrize("op", VARIADIC, ids=lambda op: op.name)
