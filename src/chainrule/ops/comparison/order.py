@@ -19,6 +19,7 @@ from chainrule.core.op.samples import Ints, Sample
 from chainrule.core.types.shape import kept
 from chainrule.ops.describe import no_tangent
 from chainrule.ops.indexing.index import index
+from chainrule.ops.indexing.places import along
 from chainrule.ops.indexing.scatter import gather, scatter, scatter_add
 from chainrule.ops.indexing.view import zeros
 from chainrule.ops.shaping.shape import reshape, sum_to, unsqueeze
@@ -30,6 +31,10 @@ def put_along(g: Any, index: Any, axis: int, size: int, distinct: bool) -> Any:
     """Return zeros of `size` along an axis with `g` added at the index; `distinct` promises that no index occurs twice."""
     shape = list(g.shape)
     shape[axis] = size
+    if g.__class__ is ndarray and g.ndim and distinct:
+        out = np.zeros(shape, g.dtype)
+        out[along(index, axis)] = g
+        return out
     blank = zeros(tuple(shape), g)
     if distinct:
         return scatter(blank, index, g, axis=axis, form="0")
@@ -38,7 +43,7 @@ def put_along(g: Any, index: Any, axis: int, size: int, distinct: bool) -> Any:
 
 def ordered(x: Any) -> Any:
     """Return values that NumPy can sort: bfloat16 as float32."""
-    return x.astype(np.float32) if x.dtype.kind == "V" or x.dtype.name == "bfloat16" else x
+    return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.name == "bfloat16" else x
 
 
 def rank(x: Any, axis: int, descending: bool = False) -> ndarray:
@@ -78,7 +83,7 @@ def _selecting(find: Callable) -> Callable:
         if not x.ndim:
             return x[()], np.int64(0)  # a scalar: never the input's own memory
         index = find(x, axis, **params)
-        values = np.take_along_axis(x, index, axis)
+        values = x[along(index, axis)]
         return (values, index) if keepdims else (values.squeeze(axis)[()], index.squeeze(axis)[()])
 
     return kernel
@@ -151,9 +156,9 @@ def _kth_index(x: Any, axis: int, k: int) -> ndarray:
     return _nth_index(x, axis, k - 1)
 
 
-max_along = _declare_selection("max_along", lambda x, axis: np.argmax(ordered(x), axis, keepdims=True), "Max",
+max_along = _declare_selection("max_along", lambda x, axis: ordered(x).argmax(axis, keepdims=True), "Max",
     doc="Largest element along an axis and its first index; NaN counts as larger.")  # fmt: skip
-min_along = _declare_selection("min_along", lambda x, axis: np.argmin(ordered(x), axis, keepdims=True), "Min",
+min_along = _declare_selection("min_along", lambda x, axis: ordered(x).argmin(axis, keepdims=True), "Min",
     doc="Smallest element along an axis and its first index; NaN counts as smaller.")  # fmt: skip
 median_along = _declare_selection("median_along", _median_index, "Median1",
     doc="Lower median along an axis and its index; NaN if there is one.")  # fmt: skip

@@ -22,10 +22,22 @@ _CROWDED = 16  # elements a place, from which sums in float64 are as fast
 def checked(index: ndarray, size: int, negative: bool = True, axis: int = 0) -> ndarray:
     """Return the index array; raise `IndexError` in PyTorch's words if an element is out of bounds."""
     if index.size:
+        if not negative and index.dtype == np.int64 and np.maximum.reduce(index.view(np.uint64), axis=None) < size:
+            return index  # as unsigned numbers, negative ones are large
         low, high = index.min(), index.max()
         if low < (-size if negative else 0) or high >= size:
             raise IndexError(f"index {high if high >= size else low} is out of bounds for dimension {axis} with size {size}")
     return index
+
+
+def along(index: ndarray, axis: int) -> tuple:
+    """Return the NumPy index that takes each element's own position in every axis but one, `index` there."""
+    ndim = index.ndim
+    if ndim == 1:
+        return (index,)
+    own = [np.arange(n).reshape(-1, *(1,) * (ndim - k - 1)) for k, n in enumerate(index.shape)]
+    own[axis] = index
+    return tuple(own)
 
 
 def _counted_from_front(index: ndarray, size: int, axis: int) -> ndarray:
@@ -84,7 +96,7 @@ def _stretches(index: tuple, shape: tuple) -> Iterator[tuple[slice, tuple]]:
 
 def take_at(x: ndarray, index: tuple) -> ndarray:
     """Return what a NumPy index selects."""
-    if len(index) != x.ndim or not x.flags.c_contiguous or any([i.__class__ is slice for i in index]):
+    if x.size < _FEW or len(index) != x.ndim or not x.flags.c_contiguous or any([i.__class__ is slice for i in index]):
         return x[index]
     shape = np.broadcast_shapes(*[i.shape for i in index])
     if not shape or prod(shape) < _FEW:

@@ -11,7 +11,7 @@ from chainrule.core.op.batching import Batch, along_axis, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
 from chainrule.core.op.results import first, int64, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.ops.indexing.places import added, checked, take_at
+from chainrule.ops.indexing.places import added, along, checked, take_at
 from chainrule.ops.indexing.select import where
 from chainrule.ops.indexing.view import zeros
 
@@ -20,8 +20,7 @@ ndarray = np.ndarray
 
 def grid(index: ndarray, axis: int, size: int) -> tuple:
     """Return the NumPy index that takes each element's own position in every axis but one, `index` there."""
-    places = np.ogrid[tuple([slice(n) for n in index.shape])] if index.ndim > 1 else [None]
-    return tuple([checked(index, size, False) if k == axis else place for k, place in enumerate(places)])
+    return along(checked(index, size, False), axis)
 
 
 def _gather(x: ndarray, index: ndarray, *, axis: int) -> ndarray:
