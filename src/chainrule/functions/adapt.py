@@ -86,6 +86,14 @@ def public(
     return declare if f is None else declare(f)
 
 
+def _renamed(kwargs: dict[str, Any], f: Callable) -> None:
+    for theirs, ours in _NUMPY_NAMES.items():
+        if theirs in kwargs:
+            if ours in kwargs:
+                raise TypeError(f"{f.__name__}() got both {ours!r} and its NumPy name {theirs!r}")
+            kwargs[ours] = kwargs.pop(theirs)
+
+
 def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
     """Return `f` asking overrides, and taking NumPy's keyword names, and ``out=`` if `out` says so."""
 
@@ -96,11 +104,8 @@ def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
             if found is not UNASKED:
                 return found
         if kwargs:
-            for theirs, ours in _NUMPY_NAMES.items():
-                if theirs in kwargs:
-                    if ours in kwargs:
-                        raise TypeError(f"{f.__name__}() got both {ours!r} and its NumPy name {theirs!r}")
-                    kwargs[ours] = kwargs.pop(theirs)
+            if "axis" in kwargs or "keepdims" in kwargs:
+                _renamed(kwargs, f)
             if out and "out" in kwargs:
                 given = kwargs.pop("out")
                 if given is not None:

@@ -73,11 +73,12 @@ def broadcast_axes(small: Shape, big: Shape) -> Shape:
 
 def axis_index(axis: int, ndim: int) -> int:
     """Return `axis` counted from the front; a 0-d tensor takes 0 and -1, as in PyTorch."""
-    try:
-        axis = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"dim must be an int, not {type(axis).__name__}") from None
-    limit = max(ndim, 1)
+    if axis.__class__ is not int:
+        try:
+            axis = operator.index(axis)
+        except TypeError:
+            raise TypeError(f"dim must be an int, not {type(axis).__name__}") from None
+    limit = ndim or 1
     if not -limit <= axis < limit:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {axis})")
     return axis % limit
@@ -87,28 +88,28 @@ def axes_tuple(dim: int | Iterable[int] | None, ndim: int) -> Shape:
     """Return a sorted tuple of distinct axes; `None` or an empty sequence means all."""
     if dim is None:
         return tuple(range(ndim))
-    if hasattr(dim, "__index__"):
-        axes: Shape = (axis_index(dim, ndim),)  # type: ignore[arg-type]
-    else:
-        axes = tuple(axis_index(d, ndim) for d in dim)  # type: ignore[union-attr]
-        if not axes:
-            return tuple(range(ndim))
-        for k, axis in enumerate(axes):
-            if axis in axes[:k]:
-                raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    if dim.__class__ is int or hasattr(dim, "__index__"):
+        axis = axis_index(dim, ndim)  # type: ignore[arg-type]
+        return (axis,) if ndim else ()
+    axes = tuple([axis_index(d, ndim) for d in dim])  # type: ignore[union-attr]
+    if not axes:
+        return tuple(range(ndim))
+    for k, axis in enumerate(axes):
+        if axis in axes[:k]:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
     return () if ndim == 0 else tuple(sorted(axes))
 
 
 def reduced(shape: Shape, axis: Shape, keepdims: bool) -> Shape:
     """Return the shape left after reducing the (normalised) axes."""
     if keepdims:
-        return tuple(1 if i in axis else n for i, n in enumerate(shape))
-    return tuple(n for i, n in enumerate(shape) if i not in axis)
+        return kept(shape, axis)
+    return tuple([n for i, n in enumerate(shape) if i not in axis])
 
 
 def kept(shape: Shape, axis: Shape) -> Shape:
     """Return `shape` with 1 at the reduced axes: what a reduction's result is reshaped to before it broadcasts back."""
-    return tuple(1 if i in axis else n for i, n in enumerate(shape))
+    return tuple([1 if i in axis else n for i, n in enumerate(shape)])
 
 
 def infer(shape: Shape, numel: int) -> Shape:

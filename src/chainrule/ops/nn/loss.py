@@ -25,6 +25,7 @@ from chainrule.ops.indexing.view import zeros
 from chainrule.ops.linalg.contract import _dot, matmul, mm, outer
 from chainrule.ops.pointwise.exponential import log, log1p, sigmoid
 from chainrule.ops.reduction.reduce import sum
+from chainrule.ops.reduction.scan import wide
 from chainrule.ops.shaping.shape import reshape, squeeze, t, to, transpose, unsqueeze
 
 # -- negative log likelihood -------------------------------------------------------------------------------------------
@@ -44,7 +45,7 @@ def _shares(target: Any, weight: Any, reduction: str, ignore: int, d: Any) -> tu
     """Return (target made safe to index with, factor of each sample or None for 1, mask of the ignored or None, divisor)."""
     counted = target != ignore
     ignored = None
-    if not counted.all():
+    if not np.logical_and.reduce(counted, axis=None):
         ignored = ~counted
         target = np.where(counted, target, 0)
     factor = None if weight is None else weight[target].astype(d)
@@ -65,11 +66,10 @@ def _nll_loss(x: Any, target: Any, weight: Any, *, reduction: str, ignore: int) 
         picked = picked * factor
     if reduction == "none":
         return -picked
-    wide = np.float32 if x.dtype.itemsize == 2 else None
-    out = -np.add.reduce(picked, axis=None, dtype=wide)
+    out = -np.add.reduce(wide(picked), axis=None)
     if reduction == "mean":
-        out = np.divide(out, total)
-    return out.astype(x.dtype)
+        out = out / total
+    return out if out.dtype is x.dtype else out.astype(x.dtype)
 
 
 def _loss_shape(x: tuple, target: tuple, weight: Any, *, reduction: str) -> tuple:

@@ -21,7 +21,7 @@ from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.arithmetic import nothing
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.pointwise.extremum import clamp, clamp_max
-from chainrule.ops.reduction.reduce import sum
+from chainrule.ops.reduction.reduce import largest, sum
 
 
 def _refuse(x: Any) -> None:
@@ -122,7 +122,7 @@ def _wide(x: Any) -> Any:
 
 def _below_top(x: Any, axis: tuple) -> Any:
     """Return a new array, `x` less its maximum along the axis (0 or 1 axes)."""
-    return np.subtract(x, np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
+    return np.subtract(x, largest(x, axis))
 
 
 def _softmax(x: Any, *, axis: tuple) -> Any:
@@ -138,7 +138,8 @@ def _log_softmax(x: Any, *, axis: tuple) -> Any:
     if not axis:
         return x - x
     w = _below_top(_wide(in_c_order(x)), axis)
-    w -= np.log(np.add.reduce(np.exp(w), axis=axis, keepdims=True))
+    total = np.add.reduce(np.exp(w), axis=axis, keepdims=True)
+    w -= np.log(total, out=total)
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 
 

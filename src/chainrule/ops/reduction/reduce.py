@@ -281,11 +281,24 @@ count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce
 # -- logsumexp ---------------------------------------------------------------------------------------------------------
 
 
+def largest(x: Any, axis: tuple) -> Any:
+    """Return the largest element over axes that are kept; -inf of none."""
+    if x.size:
+        return np.maximum.reduce(x, axis=axis, keepdims=True)
+    return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+
+
 def _logsumexp(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     w = wide(x)
-    top = np.maximum.reduce(w.real, axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, top.dtype.type(0))
-    out = np.log(np.add.reduce(np.exp(w - top), axis=axis, keepdims=True)) + top
+    top = largest(w.real, axis)
+    finite = np.isfinite(top)
+    if not np.logical_and.reduce(finite, axis=None):
+        top = np.where(finite, top, top.dtype.type(0))
+    if not axis:
+        return narrowed(np.log(np.exp(w - top)) + top, x)
+    w = w - top
+    out = np.add.reduce(np.exp(w, out=w), axis=axis, keepdims=True)
+    out = np.add(np.log(out, out=out), top, out=out)
     return narrowed(out if keepdims else out.reshape(shapes.reduced(x.shape, axis, False))[()], x)
 
 
