@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.autograd.forward_ad import dual_level, make_dual, unpack_dual
-from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.gradients import grad
-from chainrule.autograd.numeric import differences
+from chainrule.autograd.numeric import GradcheckError, differences
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, innermost
 from chainrule.transforms.paths import edge_of

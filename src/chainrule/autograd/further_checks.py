@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule.autograd.comparison import Comparison, as_tuple, is_moving
 from chainrule.autograd.functional import mapped
-from chainrule.autograd.gradcheck import GradcheckError
 from chainrule.autograd.gradients import grad
+from chainrule.autograd.numeric import GradcheckError
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from chainrule.autograd.numeric import GradcheckError
 from chainrule.core.tensor.tensor import Tensor
 
 __all__ = [
@@ -19,10 +20,6 @@ __all__ = [
     "gradcheck",
     "gradgradcheck",
 ]
-
-
-class GradcheckError(RuntimeError):
-    """Raised by :func:`gradcheck` and :func:`gradgradcheck` for a derivative that is not right."""
 
 
 def gradcheck(
@@ -101,7 +98,7 @@ def gradcheck(
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     _refuse_masked(masked)
-    from chainrule.autograd import further_checks as contracts
+    from chainrule.autograd import further_checks
     from chainrule.autograd.comparison import Comparison
 
     try:
@@ -111,15 +108,15 @@ def gradcheck(
         if check_forward_ad:
             comparison.check_forward()
             if check_undefined_grad:
-                contracts.check_undefined_tangents(comparison)
+                further_checks.check_undefined_tangents(comparison)
         if check_batched_forward_grad:
-            contracts.check_batched_tangents(comparison)
+            further_checks.check_batched_tangents(comparison)
         if check_backward_ad:
             if check_batched_grad:
-                contracts.check_batched_cotangents(comparison)
-            contracts.check_zero_cotangents(comparison)
+                further_checks.check_batched_cotangents(comparison)
+            further_checks.check_zero_cotangents(comparison)
             if check_undefined_grad:
-                contracts.check_undefined_cotangents(comparison)
+                further_checks.check_undefined_cotangents(comparison)
     except GradcheckError:
         if raise_exception:
             raise

@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 
 
+class GradcheckError(RuntimeError):
+    """Raised by :func:`gradcheck` and :func:`gradgradcheck` for a derivative that is not right."""
+
+    __module__ = "chainrule.autograd.gradcheck"
+
+
 def central(f: Callable[[float], Sequence[Any]], h: float) -> list[np.ndarray]:
     """Return the central difference (f(h) - f(-h)) / 2h of a function of a number that returns arrays.
 

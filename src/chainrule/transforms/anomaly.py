@@ -20,7 +20,7 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
 from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import Op
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import bottom
 
 _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 _EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
@@ -82,13 +82,6 @@ class Detector:
         if nan and np.isnan(array).any():
             return "nan"
         return "inf" if self.check_inf and np.isinf(array).any() else None
-
-
-def bottom(value: Any) -> Any:
-    """Return the array at the bottom of a value of any level, with all examples of a batch."""
-    while isinstance(value, Tensor):
-        value = value._data
-    return value
 
 
 class Watch:

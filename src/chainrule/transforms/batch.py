@@ -24,7 +24,7 @@ from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_inexact, root_of
-from chainrule.core.types.shape import Size
+from chainrule.core.types.shape import Size, axis_index
 from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.custom.call import Examples, Outcome, Rules
 from chainrule.transforms.custom.call import run as run_custom
@@ -226,8 +226,6 @@ class Batched(Level):
 
 
 def _checked(dim: int, ndim: int) -> int:
-    from chainrule.core.types.shape import axis_index
-
     if not ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return axis_index(dim, ndim)

@@ -11,7 +11,7 @@ from chainrule.core.graph.nodes import Node
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.record.inspection import input_name
 from chainrule.core.record.unpacking import values_of
-from chainrule.transforms.anomaly import bottom
+from chainrule.core.tensor.value import bottom
 
 
 def explained(watch: Any, node: Node, g: Any, gs: list, i: int, kind: str) -> str:

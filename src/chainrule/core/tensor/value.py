@@ -171,12 +171,16 @@ def innermost(t: Any, use: str = "read") -> Any:
     return t
 
 
+def bottom(value: Any) -> Any:
+    """Return the array at the bottom of a value of any level, with all examples of a batch."""
+    while isinstance(value, Value):
+        value = value._data
+    return value
+
+
 def examined(t: Any) -> Any:
     """Return the values of all examples at once, for a check of them; None in a trace on shapes alone, which has none."""
-    bottom = t
-    while isinstance(bottom, Value):
-        bottom = bottom._data
-    return None if bottom.__class__ is Absent else innermost(t, "check")
+    return None if bottom(t).__class__ is Absent else innermost(t, "check")
 
 
 def is_batched_at(t: Any, level: int) -> bool:
