@@ -101,13 +101,18 @@ def _sent_back(g: Any, chain: Chain) -> Any:
 
 
 def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
-    """Return a copy of the base with the view's place taken by `value`."""
-    out = empty_like(base)
-    out[...] = base
-    view = _shown(out, chain)
-    if view.size and not np.may_share_memory(view, out):
-        raise RuntimeError(f"in-place write through {chain[-1][0].name}, which is not a view")
-    view[...] = value
+    """Return a copy of the base with the view's place taken by `value`.
+
+    It lies in memory as the base does; a cotangent may lie so that the steps are no views of it, and then as they need it.
+    """
+    for out in (empty_like(base), np.empty(base.shape, base.dtype)):
+        out[...] = base
+        view = _shown(out, chain)
+        if not view.size or np.may_share_memory(view, out):
+            view[...] = value
+            return out
+    places = _shown(np.arange(base.size).reshape(base.shape), chain)
+    out.reshape(-1)[places] = value
     return out
 
 
@@ -304,14 +309,17 @@ def refuse_one(view: Tensor, base: Tensor) -> None:
 
 def kind_of(view: Tensor) -> str | None:
     """Return why a view may not be written through, as in `CUT_OFF`, or "multi" for one of several; None if it may."""
+    found = None
     while view._view is not None:
         frozen = getattr(view._meta, "frozen", None)
-        if frozen is not None:
+        if frozen in OWN:
             return frozen
-        if view._view[3] is not None:
-            return "multi"
+        if frozen is not None:
+            found = frozen
+        elif view._view[3] is not None:
+            found = found or "multi"
         view = view._view[0]
-    return None
+    return found
 
 
 def forbidden(view: Tensor, indirect: bool = False) -> RuntimeError | None:

@@ -37,11 +37,11 @@ def check_same_dtype(x: Tensor, y: Tensor, name: str) -> None:
         raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype} and {y.dtype}")
 
 
-def _within(x: Tensor, index: Tensor, axis: int, name: str) -> None:
-    """Check that an index of gather or scatter fits: as many axes as the input, and no longer off the axis."""
+def _fitting(x: Tensor, index: Tensor, axis: int, name: str) -> Tensor:
+    """Return an index of gather or scatter that fits: as many axes as the input, and no longer off the axis."""
     shape, wanted = x.shape or (1,), index.shape or (1,)
     if 0 in wanted:
-        return
+        return index
     if len(shape) != len(wanted):
         raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as self tensor")
     for d, (n, m) in enumerate(zip(shape, wanted, strict=True)):
@@ -49,6 +49,7 @@ def _within(x: Tensor, index: Tensor, axis: int, name: str) -> None:
             raise RuntimeError(
                 f"{name}(): Expected index {list(wanted)} to be smaller than self {list(shape)} apart from dimension {axis}"
             )
+    return reshape(index, wanted) if len(x.shape) > len(index.shape) else index
 
 
 def _source(y: Tensor, index: Tensor, name: str) -> Tensor:
@@ -79,7 +80,7 @@ def _in_range(f: Any, *args: Any, **params: Any) -> Tensor:
 
 @public(out="exact", samples=lambda: [
     Sample((3, 4), 0, Ints((2, 4), 0, 3)), Sample((3, 4), 1, Ints((2, 6), 0, 4)), Sample((), 0, Ints((), 0, 1)),
-    Sample((3,), -1, Ints((0,), 0, 1)),
+    Sample((3,), -1, Ints((0,), 0, 1)), Sample((3,), 0, Fixed(np.array(1))),
     Sample((3,), 0, Fixed(np.array([5])), error=(RuntimeError, "index 5 is out of bounds for dimension 0 with size 3")),
 ])  # fmt: skip
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
@@ -111,15 +112,15 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         raise NotImplementedError("gather(): gradients are dense; call it without sparse_grad")
     x, index = as_tensor(input, "gather"), index_of(index, "gather")
     axis = axis_index(dim, x.ndim)
-    _within(x, index, axis, "gather")
-    return _in_range(ops.gather, x, index, axis=axis)
+    out = _in_range(ops.gather, x, _fitting(x, index, axis, "gather"), axis=axis)
+    return out if out.shape == index.shape else named(reshape(out, index.shape), form="Gather")
 
 
 @public(out=True, inplace=True, samples=lambda: [
     Sample((3, 4), 0, Fixed(np.array([[1, 0, 2, 0], [0, 2, 1, 1]])), (2, 4)),
     Sample((3, 4), 1, Fixed(np.array([[1], [2]])), 2.5),
     Sample((3, 4), 0, Fixed(np.array([[1, 0, 2]])), (1, 3)), Sample((), 0, Fixed(np.array(0)), ()),
-    Sample((3, 4), 0, Fixed(np.zeros((0, 4), int)), (0, 4)),
+    Sample((3,), 0, Fixed(np.array(1)), ()), Sample((3, 4), 0, Fixed(np.zeros((0, 4), int)), (0, 4)),
     Sample((3,), 0, Fixed(np.array([3])), (1,), error=(RuntimeError, "index 3 is out of bounds for dimension 0 with size 3")),
 ])  # fmt: skip
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
@@ -145,7 +146,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     x, index = as_tensor(input, "scatter"), index_of(index, "scatter")
     src = value if src is None else src
     axis = axis_index(dim, x.ndim)
-    _within(x, index, axis, "scatter")
+    index = _fitting(x, index, axis, "scatter")
     if not isinstance(src, (Tensor, np.ndarray)):
         y = innermost(cast(as_tensor(src, "scatter", 3), x.dtype))
         if reduce is None:
@@ -163,7 +164,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
 
 @public(out=True, inplace=True, samples=lambda: [
     Sample((3, 4), 0, Ints((2, 4), 0, 3), (2, 4)), Sample((3, 4), 1, Ints((2, 6), 0, 4), (2, 6)),
-    Sample((), 0, Ints((), 0, 1), ()),
+    Sample((), 0, Ints((), 0, 1), ()), Sample((3,), 0, Fixed(np.array(1)), ()),
 ])  # fmt: skip
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Return a copy with each element of `src` added at the place of the axis that `index` names.
@@ -176,7 +177,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """
     x, index, y = as_tensor(input, "scatter_add"), index_of(index, "scatter_add"), as_tensor(src, "scatter_add", 3)
     axis = axis_index(dim, x.ndim)
-    _within(x, index, axis, "scatter_add")
+    index = _fitting(x, index, axis, "scatter_add")
     check_same_dtype(x, y, "scatter")
     return _in_range(ops.scatter_add, x, index, _source(y, index, "scatter_add"), axis=axis)
 
@@ -186,7 +187,7 @@ REDUCTIONS = ("sum", "mean", "prod", "amax", "amin")
 
 @public(out=True, inplace=True, kinds="f", samples=lambda: [
     Sample((3, 4), 0, Ints((5, 4), 0, 3), (5, 4), reduce, include_self=own) for reduce in REDUCTIONS for own in (True, False)
-])  # fmt: skip
+] + [Sample((3,), 0, Fixed(np.array(1)), (), "prod")])  # fmt: skip
 def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
     """Return a copy with the elements of `src` combined at the places of the axis that `index` names.
 
@@ -207,7 +208,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     """
     x, index, y = as_tensor(input, "scatter_reduce"), index_of(index, "scatter_reduce"), as_tensor(src, "scatter_reduce", 3)
     axis = axis_index(dim, x.ndim)
-    _within(x, index, axis, "scatter_reduce")
+    index = _fitting(x, index, axis, "scatter_reduce")
     check_same_dtype(x, y, "scatter")
     out = reduced(x, axis, index, _source(y, index, "scatter_reduce"), reduce, include_self)
     return named(out, form="ScatterReduce")
