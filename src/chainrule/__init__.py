@@ -64,6 +64,7 @@ try:
     from chainrule.core.call.threads import get_num_threads, set_num_threads
     from chainrule.core.types.shape import Size
     from chainrule.core.tensor.tensor import Tensor
+    from chainrule.functions.elementwise import *
     from chainrule.functions.pointwise.activation import *
     from chainrule.functions.pointwise.arithmetic import *
     from chainrule.functions.pointwise.extremum import *
@@ -94,7 +95,6 @@ try:
     from chainrule.functions.reduction.scan import *
     from chainrule.functions.pointwise.rounding import *
     from chainrule.functions.pointwise.special import *
-    from chainrule.functions.pointwise.trigonometric import *
     from chainrule.functions.shaping.copy import *
     from chainrule.functions.indexing.index import *
     from chainrule.functions.shaping.join import *

@@ -11,7 +11,7 @@ from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking, asks
 from chainrule.core.call.fast import make_public
-from chainrule.core.op.declaration import ELEMENTWISE
+from chainrule.core.op.declaration import ELEMENTWISE, PUBLISHERS, TABLE, Op
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.write.inplace import assign, assign_elementwise
@@ -129,6 +129,12 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     return call
 
 
+def publish(op: Op) -> None:
+    """Make the public functions of an op that its declaration asks for."""
+    for name in op.public:
+        public_op(op.call, inplace=op.inplace, name=name)
+
+
 def _register(function: Function, body: Callable) -> None:
     """Note a public function and attach its methods, the first of which is `body`."""
     name = function.name
@@ -156,3 +162,8 @@ def in_place(call: Callable, name: str) -> Callable:
     method.__qualname__ = f"Tensor.{name}"
     method.__doc__ = f"In-place version of :func:`chainrule.{name[:-1]}`."
     return method
+
+
+for _op in list(TABLE.values()):
+    publish(_op)
+PUBLISHERS.append(publish)

@@ -20,6 +20,7 @@ from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joine
 
 ELEMENTWISE, LINEAR, BILINEAR, GENERAL = "elementwise", "linear", "bilinear", "op"
 TABLE: dict[str, Op] = {}
+PUBLISHERS: list[Callable[[Op], None]] = []  # told of each op that is declared: `functions.adapt` makes the public ones so
 
 _SIGNATURE = re.compile(r"(\w+)\(([^)]*)\)")
 IN, SHAPE, OUT, DOT = "in", "shape", "out", "dot"
@@ -173,6 +174,8 @@ class Op:
     check : callable or None
         Called with the arguments of an elementwise op before promotion; raises for dtypes that PyTorch refuses. Not on
         the fast path: the kernel must refuse those dtypes itself, or give another dtype than it was given.
+    public : tuple of str
+        The names under which users have an elementwise op as a function and method, and, if `inplace`, as an in-place method.
     backend, about : Backend, About
         The kernel and its cost; the docstring, the samples.
     call : callable
@@ -180,9 +183,9 @@ class Op:
     """
 
     __slots__ = (
-        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inputs", "jvp", "kind", "kinds", "lowering",
-        "name", "nondiff", "params", "plans", "promotion", "pure", "real_linear", "rules", "shape", "shares", "variadic",
-        "view",
+        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inplace", "inputs", "jvp", "kind", "kinds",
+        "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure", "real_linear", "rules", "shape",
+        "shares", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -208,6 +211,9 @@ class Op:
         kinds: str = "fc",
         check: Callable | None = None,
         batch: Callable | None = None,
+        public: bool = False,
+        inplace: bool = False,
+        aliases: tuple[str, ...] = (),
     ):
         match = _SIGNATURE.fullmatch(signature)
         if match is None:
@@ -236,6 +242,9 @@ class Op:
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
         self.view, self.kinds, self.batch = view, kinds, batch
         self.shares, self.pure = shares, pure
+        self.public, self.inplace = (*((self.name,) if public else ()), *aliases), inplace
+        if self.public and kind != ELEMENTWISE:
+            raise TypeError(f"{self.name}: only elementwise ops are public by an option; write its public function out")
         self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
         self._infer(shape, dtype, promotion)
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
@@ -319,8 +328,8 @@ def _joining(places: list[int] | None) -> Callable:
 _BACKEND = frozenset(("calm", "costly"))
 _ABOUT = frozenset(About.__slots__)
 _OPTIONS = frozenset((
-    "batch", "check", "dtype", "kinds", "lower", "node", "nondiff", "promotion", "pure", "real_linear", "shape", "shares",
-    "view",
+    "aliases", "batch", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public", "pure",
+    "real_linear", "shape", "shares", "view",
 ))  # fmt: skip
 
 
@@ -334,6 +343,8 @@ def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, 
     TABLE[made.name] = made
     made.call = make_call(made)
     made.call.op = made  # type: ignore[attr-defined]
+    for publish in PUBLISHERS:
+        publish(made)
     return made.call
 
 
@@ -351,7 +362,8 @@ def elementwise(signature: str, kernel: Callable, *, jvp: Callable | None = None
         derivative. jvp is the sum of the maps, vjp is each map followed by the un-broadcast; for complex values vjp is
         the conjugate of the map of the conjugate. A map that is not complex-linear (abs) gives its `jvp` too, and its
         rule is then the adjoint. Options: `kinds` ("f", "fc": real and complex), `dtype`, `domain` (an open interval,
-        or one per input, from which tests draw), `samples`, `node`, `reference`, `nondiff`, `doc`.
+        or one per input, from which tests draw), `samples`, `node`, `reference`, `nondiff`, `doc`; `public`, `inplace` and
+        `aliases` make a public function of it, a method, an in-place method, and other names for them.
 
     Returns
     -------

@@ -7,36 +7,11 @@ from chainrule.core.call.fast import make_public
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
 from chainrule.ops.comparison import compare as ops
 
-__all__ = [
-    "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "eq", "equal", "ge",
-    "greater", "greater_equal", "gt", "isclose", "le", "less", "less_equal", "logical_and", "logical_or", "logical_xor", "lt",
-    "ne", "not_equal",
-]  # fmt: skip
+__all__ = ["allclose", "equal", "isclose"]
 
-eq = public_op(ops.eq, inplace=True)
-ne = public_op(ops.ne, inplace=True)
-lt = public_op(ops.lt, inplace=True)
-le = public_op(ops.le, inplace=True)
-gt = public_op(ops.gt, inplace=True)
-ge = public_op(ops.ge, inplace=True)
-not_equal = public_op(ops.ne, inplace=True, name="not_equal")
-less = public_op(ops.lt, inplace=True, name="less")
-less_equal = public_op(ops.le, inplace=True, name="less_equal")
-greater = public_op(ops.gt, inplace=True, name="greater")
-greater_equal = public_op(ops.ge, inplace=True, name="greater_equal")
-
-logical_and = public_op(ops.logical_and, inplace=True)
-logical_or = public_op(ops.logical_or, inplace=True)
-logical_xor = public_op(ops.logical_xor, inplace=True)
-
-bitwise_and = public_op(ops.bitwise_and, inplace=True)
-bitwise_or = public_op(ops.bitwise_or, inplace=True)
-bitwise_xor = public_op(ops.bitwise_xor, inplace=True)
-bitwise_left_shift = public_op(ops.bitwise_left_shift, inplace=True)
-bitwise_right_shift = public_op(ops.bitwise_right_shift, inplace=True)
 
 _isclose = make_public(ops.isclose.op)  # type: ignore[attr-defined]
 _CLOSE = [Sample((3, 4), (4,)), Sample((3, 4), (3, 4), rtol=0.5, atol=0.2), Sample((), ()), Sample((0,), (0,), equal_nan=True)]
@@ -128,4 +103,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
     True
     """
     x, y = as_tensor(input, "equal"), as_tensor(other, "equal", 1)
-    return x.shape == y.shape and bool(innermost(eq(x, y), "equal").all())
+    return x.shape == y.shape and bool(innermost(ops.eq(x, y), "equal").all())

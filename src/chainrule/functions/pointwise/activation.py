@@ -12,16 +12,14 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index
 from chainrule.core.write.inplace import assign
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops
 from chainrule.ops.shaping.shape import clone, reshape
 
-__all__ = ["celu", "hardshrink", "log_softmax", "prelu", "relu", "selu", "softmax", "threshold"]
+__all__ = ["celu", "hardshrink", "log_softmax", "prelu", "selu", "softmax", "threshold"]
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-
-relu = public_op(ops.relu, inplace=True)
 
 
 def floating(input: Any, name: str) -> Tensor:

@@ -12,35 +12,12 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign_elementwise
 from chainrule.core.write.out import into
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
+from chainrule.functions.elementwise import mul, pow
 from chainrule.ops.pointwise import arithmetic as ops
 
-__all__ = [
-    "add", "addcdiv", "addcmul", "arctan2", "atan2", "copysign", "div", "divide", "float_power", "floor_divide", "fmod", "gcd",
-    "heaviside", "hypot", "lcm", "ldexp", "lerp", "logaddexp", "logaddexp2", "mul", "multiply", "neg",
-    "negative", "nextafter", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
-]  # fmt: skip
+__all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "ldexp", "lerp", "rsub", "sub", "subtract"]
 
-mul = public_op(ops.mul, inplace=True)
-multiply = public_op(ops.mul, inplace=True, name="multiply")
-neg = public_op(ops.neg, inplace=True)
-negative = public_op(ops.neg, inplace=True, name="negative")
-pow = public_op(ops.pow, inplace=True)
-true_divide = public_op(ops.div, inplace=True, name="true_divide")
-floor_divide = public_op(ops.floor_divide, inplace=True)
-remainder = public_op(ops.remainder, inplace=True)
-fmod = public_op(ops.fmod, inplace=True)
-atan2 = public_op(ops.atan2, inplace=True)
-arctan2 = public_op(ops.atan2, inplace=True, name="arctan2")
-hypot = public_op(ops.hypot, inplace=True)
-copysign = public_op(ops.copysign, inplace=True)
-logaddexp = public_op(ops.logaddexp)
-logaddexp2 = public_op(ops.logaddexp2)
-xlogy = public_op(ops.xlogy, inplace=True)
-nextafter = public_op(ops.nextafter, inplace=True)
-heaviside = public_op(ops.heaviside, inplace=True)
-gcd = public_op(ops.gcd, inplace=True)
-lcm = public_op(ops.lcm, inplace=True)
 
 _add = make_public(ops.add.op)  # type: ignore[attr-defined]
 _sub = make_public(ops.sub.op)  # type: ignore[attr-defined]

@@ -10,20 +10,15 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.core.write.inplace import assign
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
 from chainrule.ops.pointwise import complex as ops
 from chainrule.ops.pointwise.trigonometric import cos, sin
 
 __all__ = [
-    "abs", "absolute", "angle", "complex", "conj", "conj_physical", "imag", "is_conj", "is_neg", "polar", "positive", "real",
-    "resolve_conj", "resolve_neg", "sgn", "sign", "view_as_complex", "view_as_real",
+    "complex", "conj", "conj_physical", "imag", "is_conj", "is_neg", "polar", "positive", "real", "resolve_conj",
+    "resolve_neg", "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
-abs = public_op(ops.abs, inplace=True)
-absolute = public_op(ops.abs, inplace=True, name="absolute")
-angle = public_op(ops.angle)
-sgn = public_op(ops.sgn, inplace=True)
-sign = public_op(ops.sign, inplace=True)
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
 
 _UNARY = [Sample((3, 4)), Sample(()), Sample((0, 2))]

@@ -6,26 +6,11 @@ from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import exponential as ops
 
-__all__ = [
-    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logit", "reciprocal", "rsqrt", "sigmoid", "sqrt", "square",
-]  # fmt: skip
-
-exp = public_op(ops.exp, inplace=True)
-exp2 = public_op(ops.exp2, inplace=True)
-expm1 = public_op(ops.expm1, inplace=True)
-log = public_op(ops.log, inplace=True)
-log10 = public_op(ops.log10, inplace=True)
-log1p = public_op(ops.log1p, inplace=True)
-log2 = public_op(ops.log2, inplace=True)
-reciprocal = public_op(ops.reciprocal, inplace=True)
-rsqrt = public_op(ops.rsqrt, inplace=True)
-sigmoid = public_op(ops.sigmoid, inplace=True)
-sqrt = public_op(ops.sqrt, inplace=True)
-square = public_op(ops.square, inplace=True)
+__all__ = ["logit"]
 
 
 @public(

@@ -7,17 +7,11 @@ from typing import Any
 from chainrule.core.call.fast import make_public
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
 from chainrule.ops.pointwise import extremum as extrema
 
-__all__ = [
-    "clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "maximum", "minimum",
-]  # fmt: skip
+__all__ = ["clamp", "clamp_max", "clamp_min", "clip"]
 
-maximum = public_op(extrema.maximum)
-minimum = public_op(extrema.minimum)
-fmax = public_op(extrema.fmax)
-fmin = public_op(extrema.fmin)
 _clamp_min, _clamp_max = make_public(extrema.clamp_min.op), make_public(extrema.clamp_max.op)  # type: ignore[attr-defined]
 
 

@@ -10,31 +10,13 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
+from chainrule.functions.elementwise import bitwise_not, ceil, floor, trunc
 from chainrule.functions.pointwise.complex import complex, imag, real
 from chainrule.ops.pointwise import rounding as ops
 from chainrule.ops.shaping.shape import clone
 
-__all__ = [
-    "bitwise_not", "ceil", "fix", "floor", "frac", "frexp", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal",
-    "logical_not", "nan_to_num", "round", "signbit", "trunc",
-]  # fmt: skip
-
-ceil = public_op(ops.ceil, inplace=True)
-floor = public_op(ops.floor, inplace=True)
-trunc = public_op(ops.trunc, inplace=True)
-fix = public_op(ops.trunc, inplace=True, name="fix")
-frac = public_op(ops.frac, inplace=True)
-
-isfinite = public_op(ops.isfinite)
-isinf = public_op(ops.isinf)
-isnan = public_op(ops.isnan)
-isneginf = public_op(ops.isneginf)
-isposinf = public_op(ops.isposinf)
-isreal = public_op(ops.isreal)
-signbit = public_op(ops.signbit)
-logical_not = public_op(ops.logical_not, inplace=True)
-bitwise_not = public_op(ops.bitwise_not, inplace=True)
+__all__ = ["frexp", "nan_to_num", "round"]
 
 
 @public(out=True,

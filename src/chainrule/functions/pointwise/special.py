@@ -11,17 +11,10 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.write.inplace import assign
-from chainrule.functions.adapt import public, public_op
+from chainrule.functions.adapt import public
 from chainrule.ops.pointwise import special as ops
 
-__all__ = ["digamma", "erf", "erfc", "erfinv", "i0", "lgamma", "mvlgamma", "polygamma"]
-
-erf = public_op(ops.erf, inplace=True)
-erfc = public_op(ops.erfc, inplace=True)
-erfinv = public_op(ops.erfinv, inplace=True)
-lgamma = public_op(ops.lgamma, inplace=True)
-digamma = public_op(ops.digamma, inplace=True)
-i0 = public_op(ops.i0, inplace=True)
+__all__ = ["mvlgamma", "polygamma"]
 
 
 @public(out=True,

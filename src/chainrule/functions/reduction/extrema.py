@@ -11,7 +11,7 @@ from chainrule.core.op.samples import Bools, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.shape import axes_tuple, axis_index
 from chainrule.functions.adapt import public
-from chainrule.functions.pointwise.extremum import maximum, minimum
+from chainrule.functions.elementwise import maximum, minimum
 from chainrule.functions.reduction.reduce import NAN, dims, refuse_complex, refuse_empty
 from chainrule.ops.comparison import order
 from chainrule.ops.reduction import reduce as ops

@@ -8,6 +8,7 @@ from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
+from chainrule.functions.elementwise import relu as _relu
 from chainrule.functions.pointwise.activation import (
     celu,
     floating,
@@ -16,9 +17,6 @@ from chainrule.functions.pointwise.activation import (
     prelu,
     selu,
     threshold,
-)
-from chainrule.functions.pointwise.activation import (
-    relu as _relu,
 )
 from chainrule.functions.random.draw import draw_uniform, drawn
 from chainrule.ops.indexing.select import where

@@ -9,7 +9,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.functions.pointwise.arithmetic import xlogy
+from chainrule.functions.elementwise import xlogy
 from chainrule.ops.pointwise.activation import huber
 from chainrule.ops.pointwise.complex import abs
 from chainrule.ops.pointwise.exponential import exp

@@ -15,24 +15,27 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary
 
 
-def _ordered(name: str, kernel: Any, words: str, result: str) -> Any:
+def _ordered(name: str, alias: str, kernel: Any, words: str, result: str) -> Any:
     example = f"cr.{name}(cr.tensor([1, 2, 3]), 2)"
     return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bif", calm=True, nondiff=True,
+        public=True, inplace=True, aliases=(alias,),
         doc=binary(f"Tell where `input` is {words} `other`.", example, result))  # fmt: skip
 
 
 eq = elementwise("eq(x, y)", operator.eq, dtype="bool", kinds="bifc", calm=True, nondiff=True,
+    public=True, inplace=True,
     doc=binary("Tell where the values are equal.", "cr.eq(cr.tensor([1, 2, 3]), 2)",
                "tensor([False,  True, False])"))  # fmt: skip
 
 ne = elementwise("ne(x, y)", operator.ne, dtype="bool", kinds="bifc", calm=True, nondiff=True,
+    public=True, inplace=True, aliases=("not_equal",),
     doc=binary("Tell where the values differ.", "cr.ne(cr.tensor([1, 2, 3]), 2)",
                "tensor([ True, False,  True])"))  # fmt: skip
 
-lt = _ordered("lt", operator.lt, "less than", "tensor([ True, False, False])")
-le = _ordered("le", operator.le, "at most", "tensor([ True,  True, False])")
-gt = _ordered("gt", operator.gt, "greater than", "tensor([False, False,  True])")
-ge = _ordered("ge", operator.ge, "at least", "tensor([False,  True,  True])")
+lt = _ordered("lt", "less", operator.lt, "less than", "tensor([ True, False, False])")
+le = _ordered("le", "less_equal", operator.le, "at most", "tensor([ True,  True, False])")
+gt = _ordered("gt", "greater", operator.gt, "greater than", "tensor([False, False,  True])")
+ge = _ordered("ge", "greater_equal", operator.ge, "at least", "tensor([False,  True,  True])")
 
 _TRUTHS = [Sample((3, 4), (4,)), Sample(Bools((3, 1)), Bools((4,))), Sample((), Bools(())), Sample((0, 2), (2,))]
 
@@ -40,7 +43,7 @@ _TRUTHS = [Sample((3, 4), (4,)), Sample(Bools((3, 1)), Bools((4,))), Sample((), 
 def _logical(name: str, kernel: Any, words: str) -> Any:
     bits = getattr(s, name[8:])
     return elementwise(f"{name}(x, y)", kernel, dtype="bool", kinds="bifc", calm=True, nondiff=True, samples=lambda: _TRUTHS,
-        lower=lambda x, y: bits(x != 0, y != 0),
+        public=True, inplace=True, lower=lambda x, y: bits(x != 0, y != 0),
         doc=binary(f"Tell where {words} nonzero.", f"cr.{name}(cr.tensor([True, False]), True)",
                    "tensor([False,  True])" if name == "logical_xor" else
                    "tensor([True, True])" if name == "logical_or" else "tensor([ True, False])"))  # fmt: skip
@@ -67,7 +70,7 @@ def _refuse(name: str) -> Any:
 def _bitwise(name: str, kernel: Any, words: str, result: str) -> Any:
     shift = name.endswith("shift")
     return elementwise(f"bitwise_{name}(x, y)", kernel, kinds="i" if shift else "bi", nondiff=True,
-        samples=lambda: _SHIFTS if shift else _BITS,
+        public=True, inplace=True, samples=lambda: _SHIFTS if shift else _BITS,
         check=_refuse({"left_shift": "lshift", "right_shift": "rshift"}.get(name, f"bitwise_{name}")),
         doc=binary(words, f"cr.bitwise_{name}(cr.tensor([5, 12]), 2)", result))  # fmt: skip
 

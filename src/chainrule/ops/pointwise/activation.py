@@ -45,6 +45,7 @@ gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
     doc="`g` where x lies above `low`, and below `high` if that is given; else 0; at NaN without `high` `g`.")  # fmt: skip
 
 relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
+    public=True, inplace=True,
     lower=lambda x: s.max(x, 0),
     x=lambda g, out: gate(g, out, low=0, high=None),
     doc=binary("Return the positive part of each element.", "cr.relu(cr.tensor([-1.0, 2.0]))", "tensor([0., 2.])",

@@ -67,17 +67,20 @@ sub = elementwise("sub(x, y)", operator.sub, calm=True, kinds="ifc", check=_refu
     doc=binary("Return the difference.", "cr.sub(cr.tensor([1.0, 2.0]), 3)", "tensor([-2., -1.])"))  # fmt: skip
 
 mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc",
+    public=True, inplace=True, aliases=("multiply",),
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     doc=binary("Return the product.", "cr.mul(cr.tensor([1.0, 2.0]), 3)", "tensor([3., 6.])"))  # fmt: skip
 
 div = elementwise("div(x, y)", operator.truediv, calm=True, dtype="float", domain=[(-3, 3), POSITIVE],
+    inplace=True, aliases=("true_divide",),
     x=lambda g, y: g / y,
     y=lambda g, x, y: -g * ((x / y) / y),
     doc=binary("Return the quotient; integers give the default dtype.", "cr.div(cr.tensor([1, 2]), 4)",
                "tensor([0.2500, 0.5000])"))  # fmt: skip
 
 neg = elementwise("neg(x)", operator.neg, calm=True, kinds="ifc", check=_refuse_bool,
+    public=True, inplace=True, aliases=("negative",),
     x=lambda g: -g,
     doc=binary("Return the negative.", "cr.neg(cr.tensor([1.0, -2.0]))", "tensor([-1.,  2.])", names=("input",)))  # fmt: skip
 
@@ -165,6 +168,7 @@ def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
+    public=True, inplace=True,
     lower="pow",
     node=lambda node: "Pow1" if node.edges[1] is not None else "Pow",
     x=_power_in_base,
@@ -197,6 +201,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
 
 
 floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node="NotImplemented!",
+    public=True, inplace=True,
     lower="floordiv",
     x=lambda g: no_derivative("floor_divide"),
     y=lambda g: no_derivative("floor_divide"),
@@ -237,6 +242,7 @@ def _fmod(x: Any, y: Any) -> Any:
 
 
 remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3), POSITIVE],
+    public=True, inplace=True,
     lower="mod",
     node=lambda node: "Remainder1" if node.edges[1] is not None else "Remainder",
     x=lambda g: g,
@@ -245,6 +251,7 @@ remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3
                "cr.remainder(cr.tensor([-3.0, 3.0]), 2)", "tensor([1., 1.])"))  # fmt: skip
 
 fmod = elementwise("fmod(x, y)", _fmod, kinds="f", domain=[(-3, 3), POSITIVE],
+    public=True, inplace=True,
     lower="fmod",
     node=lambda node: "Fmod1" if node.edges[1] is not None else "Fmod",
     x=lambda g: g,
@@ -324,6 +331,7 @@ def _angle_part(g: Any, part: Any, x: Any, y: Any) -> Any:
 
 
 atan2 = elementwise("atan2(x, y)", np.arctan2, dtype="float", kinds="if", domain=POSITIVE,
+    public=True, inplace=True, aliases=("arctan2",),
     x=lambda g, x, y: _angle_part(g, y, x, y),
     y=lambda g, x, y: _angle_part(g, -x, x, y),
     doc=binary("Return the angle in radians of the point (other, input), in (-π, π].",
@@ -331,6 +339,7 @@ atan2 = elementwise("atan2(x, y)", np.arctan2, dtype="float", kinds="if", domain
                note="The derivative at the origin is 0."))  # fmt: skip
 
 hypot = elementwise("hypot(x, y)", np.hypot, kinds="f",
+    public=True, inplace=True,
     x=lambda g, x, out: g * (x / out),
     y=lambda g, y, out: g * (y / out),
     doc=binary("Return the square root of the sum of squares, without overflow.",
@@ -356,6 +365,7 @@ def _lower_logaddexp(x: Any, y: Any) -> Any:
 
 
 logaddexp = elementwise("logaddexp(x, y)", _logaddexp,
+    public=True,
     lower=_lower_logaddexp,
     x=lambda g, x, y: _share(g, x, y),
     y=lambda g, x, y: _share(g, y, x),
@@ -363,6 +373,7 @@ logaddexp = elementwise("logaddexp(x, y)", _logaddexp,
                "cr.logaddexp(cr.tensor([0.0]), cr.tensor([0.0]))", "tensor([0.6931])"))  # fmt: skip
 
 logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, kinds="f",
+    public=True,
     lower=lambda x, y: s.select(x == y, x + 1, s.max(x, y) + s.log2(1 + s.exp2(-abs(x - y)))),
     x=lambda g, x, y: _share(g, x * math.log(2), y * math.log(2)),
     y=lambda g, x, y: _share(g, y * math.log(2), x * math.log(2)),
@@ -375,6 +386,7 @@ def _xlogy(x: Any, y: Any) -> Any:
 
 
 xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(-3, 3), POSITIVE],
+    public=True, inplace=True,
     lower=lambda x, y: s.select(s.isnan(y), y, s.select(x == 0, x * 0, x * s.log(y))),
     x=lambda g, x, y: where((x == 0) & (y <= 0), 0, g * log(y)),
     y=lambda g, x, y: g * (x / y),
@@ -383,12 +395,14 @@ xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(
                note="The derivative in `input` is 0 where both are 0."))  # fmt: skip
 
 copysign = elementwise("copysign(x, y)", np.copysign, dtype="float", kinds="bif",
+    public=True, inplace=True,
     x=lambda g, x, out: where(x == 0, 0, g * (out / x)),
     y=lambda g: nothing(g),
     doc=binary("Return `input` with the sign of `other`.", "cr.copysign(cr.tensor([1.0, 2.0]), -1)", "tensor([-1., -2.])",
                note="The derivative is 0 where `input` is 0."))  # fmt: skip
 
 nextafter = elementwise("nextafter(x, y)", np.nextafter, kinds="f",
+    public=True, inplace=True,
     x=lambda g, x, y: where(x == y, 0, g),
     y=lambda g: nothing(g),
     doc=binary("Return the next floating point number after `input` towards `other`.",
@@ -401,6 +415,7 @@ def _same_dtype(x: Any, y: Any) -> None:
 
 
 heaviside = elementwise("heaviside(x, y)", lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
+    public=True, inplace=True,
     lower=lambda x, y: s.select(x == 0, y, x > 0),
     kinds="bif", check=_same_dtype, node="NotImplemented!",
     x=lambda g: no_derivative("heaviside"),
@@ -417,11 +432,13 @@ _WHOLE = [
 ]  # fmt: skip
 
 gcd = elementwise("gcd(x, y)", np.gcd, kinds="i", nondiff=True, samples=lambda: _WHOLE,
+    public=True, inplace=True,
     lower=OPAQUE,
     doc=binary("Return the greatest common divisor of integers.", "cr.gcd(cr.tensor([4, 9]), cr.tensor([6, 6]))",
                "tensor([2, 3])"))  # fmt: skip
 
 lcm = elementwise("lcm(x, y)", np.lcm, kinds="i", nondiff=True, samples=lambda: _WHOLE,
+    public=True, inplace=True,
     lower=OPAQUE,
     doc=binary("Return the least common multiple of integers.", "cr.lcm(cr.tensor([4, 9]), cr.tensor([6, 6]))",
                "tensor([12, 18])"))  # fmt: skip

@@ -128,12 +128,14 @@ def _lower_sign(x: Any) -> Any:
 
 
 sign = elementwise("sign(x)", _sign, kinds="bif",
+    public=True, inplace=True,
     lower=_lower_sign,
     x=lambda g: flat(g),
     doc=unary("Return -1, 0 or 1: the sign of each element; 0 for NaN.", "cr.sign(cr.tensor([-2.0, 0.0, 3.0]))",
         "tensor([-1.,  0.,  1.])", "any real dtype", notes="The derivative is 0, at 0 too."))  # fmt: skip
 
 sgn = elementwise("sgn(x)", _sign, kinds="bifc",
+    public=True, inplace=True,
     lower=_lower_sign,
     jvp=lambda x_dot, x, out: _through_sgn(x_dot, x, out),
     x=lambda g, x, out: _through_sgn(g, x, out),
@@ -142,6 +144,7 @@ sgn = elementwise("sgn(x)", _sign, kinds="bifc",
         notes="The derivative at 0 is taken as 0."))  # fmt: skip
 
 abs = elementwise("abs(x)", np.absolute, dtype=real_of, kinds="ifc",
+    public=True, inplace=True, aliases=("absolute",),
     jvp=lambda x_dot, x: real_part(x_dot * sgn(x).conj()),
     x=lambda g, x: g * sgn(x),
     doc=unary("Return the magnitude of each element.", "cr.abs(cr.tensor([-2.0, 0.0, 3.0]))", "tensor([2., 0., 3.])", "ifc",
@@ -174,6 +177,7 @@ def _turn(x: Any) -> Any:
 
 
 angle = elementwise("angle(x)", _angle, dtype=lambda x: real_of(floating(x)), promotion="float", kinds="bifc",
+    public=True,
     lower=_lower_angle,
     jvp=lambda x_dot, x: _angle_tangent(x_dot, x),
     x=lambda g, x: g * _turn(x) if is_complex(x) else flat(g),

@@ -17,51 +17,61 @@ POSITIVE = (0.2, 3.0)
 LN2, LN10 = math.log(2), math.log(10)
 
 exp = elementwise("exp(x)", np.exp, costly=True, dtype="float", kinds="bifc",
+    public=True, inplace=True,
     x=lambda g, out: g * out,
     doc=unary("Return e to the power of each element.",
         "cr.exp(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 2.7183])"))  # fmt: skip
 
 exp2 = elementwise("exp2(x)", np.exp2, costly=True, dtype="float", kinds="bifc", node="Exp20",
+    public=True, inplace=True,
     x=lambda g, out: g * out * LN2,
     doc=unary("Return 2 to the power of each element.", "cr.exp2(cr.tensor([0.0, 3.0]))", "tensor([1., 8.])"))  # fmt: skip
 
 expm1 = elementwise("expm1(x)", np.expm1, costly=True, dtype="float", kinds="bifc", node="Expm10",
+    public=True, inplace=True,
     x=lambda g, out: g * (out + 1),
     doc=unary("Return ``exp(input) - 1``, precise near 0.",
         "cr.expm1(cr.tensor([0.0, 1e-6]))", "tensor([0.0000e+00, 1.0000e-06])"))  # fmt: skip
 
 log = elementwise("log(x)", np.log, costly=True, dtype="float", kinds="bifc", domain=POSITIVE,
+    public=True, inplace=True,
     x=lambda g, x: g / x,
     doc=unary("Return the natural logarithm of each element.", "cr.log(cr.tensor([1.0, 10.0]))", "tensor([0.0000, 2.3026])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
 
 log10 = elementwise("log10(x)", np.log10, costly=True, dtype="float", kinds="bifc", node="Log100", domain=POSITIVE,
+    public=True, inplace=True,
     x=lambda g, x: g / (x * LN10),
     doc=unary("Return the logarithm to base 10 of each element.",
         "cr.log10(cr.tensor([1.0, 20.0]))", "tensor([0.0000, 1.3010])"))  # fmt: skip
 
 log2 = elementwise("log2(x)", np.log2, costly=True, dtype="float", kinds="bifc", node="Log20", domain=POSITIVE,
+    public=True, inplace=True,
     x=lambda g, x: g / (x * LN2),
     doc=unary("Return the logarithm to base 2 of each element.",
         "cr.log2(cr.tensor([1.0, 8.0]))", "tensor([0., 3.])"))  # fmt: skip
 
 log1p = elementwise("log1p(x)", np.log1p, costly=True, dtype="float", kinds="bifc", node="Log1P", domain=(-0.7, 3.0),
+    public=True, inplace=True,
     x=lambda g, x: g / (x + 1),
     doc=unary("Return ``log(1 + input)``, precise near 0.",
         "cr.log1p(cr.tensor([0.0, 1e-6]))", "tensor([0.0000e+00, 1.0000e-06])"))  # fmt: skip
 
 sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", domain=POSITIVE,
+    public=True, inplace=True,
     x=lambda g, out: g / (out + out),
     doc=unary("Return the square root of each element.", "cr.sqrt(cr.tensor([4.0, 9.0]))", "tensor([2., 3.])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
 
 rsqrt = elementwise("rsqrt(x)", lambda x: 1 / np.sqrt(x), dtype="float", kinds="bifc", domain=POSITIVE,
+    public=True, inplace=True,
     lower=lambda x: 1 / s.sqrt(x),
     x=lambda g, out: g * (out * out * out * -0.5),
     doc=unary("Return the reciprocal of the square root of each element.", "cr.rsqrt(cr.tensor([4.0, 0.25]))",
         "tensor([0.5000, 2.0000])"))  # fmt: skip
 
 square = elementwise("square(x)", np.square, kinds="ifc", node="Pow",
+    public=True, inplace=True,
     lower=lambda x: x * x,
     x=lambda g, x: g * (x + x),
     doc=unary("Return the square of each element.",
@@ -69,6 +79,7 @@ square = elementwise("square(x)", np.square, kinds="ifc", node="Pow",
 
 # 1 / x, and not np.reciprocal: that divides integers as integers.
 reciprocal = elementwise("reciprocal(x)", lambda x: 1 / x, dtype="float", kinds="bifc", domain=POSITIVE,
+    public=True, inplace=True,
     lower=lambda x: 1 / x,
     x=lambda g, out: -g * (out * out),
     doc=unary("Return 1 divided by each element.",
@@ -89,6 +100,7 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
 
 
 sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds="bifc",
+    public=True, inplace=True,
     lower=lambda x: 1 / (1 + s.exp(-x)),
     x=lambda g, out: (1 - out) * out * g,  # in this order NumPy reuses the first temporary for the rest
     doc=unary("Return the logistic function ``1 / (1 + exp(-input))`` of each element.",

@@ -27,24 +27,28 @@ _FIRST = "Where both are equal, `input` gets the derivative."
 _BOUND = "At a bound, `input` gets the derivative."
 
 maximum = elementwise("maximum(x, y)", np.maximum, calm=True, kinds="bif", check=_refuse_complex("maximum"),
+    public=True,
     x=lambda g, x, y: where(x == y, g / 2, where(x < y, 0, g)),
     y=lambda g, x, y: where(x == y, g / 2, where(x > y, 0, g)),
     doc=binary("Return the larger of two values; NaN if either is NaN.",
                "cr.maximum(cr.tensor([1.0, 4.0]), cr.tensor([3.0, 2.0]))", "tensor([3., 4.])", note=_TIES))  # fmt: skip
 
 minimum = elementwise("minimum(x, y)", np.minimum, calm=True, kinds="bif", check=_refuse_complex("minimum"),
+    public=True,
     x=lambda g, x, y: where(x == y, g / 2, where(x > y, 0, g)),
     y=lambda g, x, y: where(x == y, g / 2, where(x < y, 0, g)),
     doc=binary("Return the smaller of two values; NaN if either is NaN.",
                "cr.minimum(cr.tensor([1.0, 4.0]), cr.tensor([3.0, 2.0]))", "tensor([1., 2.])", note=_TIES))  # fmt: skip
 
 fmax = elementwise("fmax(x, y)", np.fmax, kinds="bif",
+    public=True,
     x=lambda g, x, y: where((x >= y) | (y != y), g, 0),
     y=lambda g, x, y: where((x >= y) | (y != y), 0, g),
     doc=binary("Return the larger of two values; the other one where one is NaN.",
                "cr.fmax(cr.tensor([1.0, float('nan')]), cr.tensor([3.0, 2.0]))", "tensor([3., 2.])", note=_FIRST))  # fmt: skip
 
 fmin = elementwise("fmin(x, y)", np.fmin, kinds="bif",
+    public=True,
     x=lambda g, x, y: where((x <= y) | (y != y), g, 0),
     y=lambda g, x, y: where((x <= y) | (y != y), 0, g),
     doc=binary("Return the smaller of two values; the other one where one is NaN.",

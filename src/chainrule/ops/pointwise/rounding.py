@@ -22,16 +22,19 @@ def flat(g: Any) -> Any:
 
 
 ceil = elementwise("ceil(x)", np.ceil, kinds="if",
+    public=True, inplace=True,
     x=lambda g: flat(g),
     doc=unary("Return the smallest integer not below each element.", "cr.ceil(cr.tensor([-0.5, 1.2]))", "tensor([-0., 2.])",
         "if", notes="The derivative is 0 everywhere, at the steps too."))  # fmt: skip
 
 floor = elementwise("floor(x)", np.floor, kinds="if",
+    public=True, inplace=True,
     x=lambda g: flat(g),
     doc=unary("Return the largest integer not above each element.", "cr.floor(cr.tensor([-0.5, 1.2]))", "tensor([-1.,  1.])",
         "if", notes="The derivative is 0 everywhere, at the steps too."))  # fmt: skip
 
 trunc = elementwise("trunc(x)", np.trunc, kinds="if",
+    public=True, inplace=True, aliases=("fix",),
     x=lambda g: flat(g),
     doc=unary("Return each element without its fractional part.", "cr.trunc(cr.tensor([-1.5, 1.2]))", "tensor([-1.,  1.])",
         "if", notes="The derivative is 0 everywhere, at the steps too."))  # fmt: skip
@@ -59,6 +62,7 @@ round_decimals = elementwise("round_decimals(x, *, decimals)", _round_decimals, 
     samples=lambda: [Sample((3, 4), decimals=1), Sample((), decimals=-1), Sample((0,), decimals=2)])  # fmt: skip
 
 frac = elementwise("frac(x)", lambda x: x - np.trunc(x), kinds="f",
+    public=True, inplace=True,
     lower=lambda x: x - s.trunc(x),
     x=lambda g: g,
     doc=unary("Return the fractional part of each element, with its sign.", "cr.frac(cr.tensor([1.25, -2.5]))",
@@ -107,41 +111,50 @@ frexp = op("frexp(x)", np.frexp, kinds="f", domain=(0.2, 30.0),
 _BOOL = "``bool``"
 
 isfinite = elementwise("isfinite(x)", np.isfinite, dtype="bool", kinds="bifc", nondiff=True,
+    public=True,
     doc=unary("Tell which elements are finite: neither infinite nor NaN.", "cr.isfinite(cr.tensor([1.0, float('inf')]))",
         "tensor([ True, False])", "any", _BOOL))  # fmt: skip
 
 isinf = elementwise("isinf(x)", np.isinf, dtype="bool", kinds="bifc", nondiff=True,
+    public=True,
     doc=unary("Tell which elements are infinite.", "cr.isinf(cr.tensor([1.0, float('-inf')]))",
         "tensor([False,  True])", "any", _BOOL))  # fmt: skip
 
 isnan = elementwise("isnan(x)", np.isnan, dtype="bool", kinds="bifc", nondiff=True,
+    public=True,
     doc=unary("Tell which elements are NaN.", "cr.isnan(cr.tensor([1.0, float('nan')]))", "tensor([False,  True])",
         "any", _BOOL))  # fmt: skip
 
 isposinf = elementwise("isposinf(x)", lambda x: x == np.inf, dtype="bool", kinds="bif", nondiff=True,
+    public=True,
     lower=lambda x: x == math.inf,
     doc=unary("Tell which elements are positive infinity.", "cr.isposinf(cr.tensor([float('inf'), float('-inf')]))",
         "tensor([ True, False])", "any real dtype", _BOOL))  # fmt: skip
 
 isneginf = elementwise("isneginf(x)", lambda x: x == -np.inf, dtype="bool", kinds="bif", nondiff=True,
+    public=True,
     lower=lambda x: x == -math.inf,
     doc=unary("Tell which elements are negative infinity.", "cr.isneginf(cr.tensor([float('inf'), float('-inf')]))",
         "tensor([False,  True])", "any real dtype", _BOOL))  # fmt: skip
 
 isreal = elementwise("isreal(x)", lambda x: x.imag == 0, dtype="bool", kinds="bifc", nondiff=True,
+    public=True,
     lower=lambda x: s.imag(x) == 0,
     doc=unary("Tell which elements have no imaginary part.", "cr.isreal(cr.tensor([1.0, 1j]))", "tensor([ True, False])",
         "any", _BOOL))  # fmt: skip
 
 signbit = elementwise("signbit(x)", np.signbit, dtype="bool", kinds="bif", nondiff=True,
+    public=True,
     doc=unary("Tell which elements have their sign bit set, as -0.0 has.", "cr.signbit(cr.tensor([-0.0, 1.0]))",
         "tensor([ True, False])", "any real dtype", _BOOL))  # fmt: skip
 
 logical_not = elementwise("logical_not(x)", np.logical_not, dtype="bool", kinds="bifc", nondiff=True,
+    public=True, inplace=True,
     lower=lambda x: x == 0,
     doc=unary("Tell which elements are zero (or false).", "cr.logical_not(cr.tensor([True, False]))", "tensor([False,  True])",
         "any", _BOOL))  # fmt: skip
 
 bitwise_not = elementwise("bitwise_not(x)", np.invert, kinds="bi", nondiff=True,
+    public=True, inplace=True,
     doc=unary("Return the bitwise complement of each integer, the negation of each bool.",
         "cr.bitwise_not(cr.tensor([0, 5]))", "tensor([-1, -6])", "integer or bool"))  # fmt: skip

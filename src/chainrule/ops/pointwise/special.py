@@ -39,18 +39,21 @@ def in_scipy(name: str) -> Callable:
 
 
 erf = elementwise("erf(x)", in_scipy("erf"), dtype="float", kinds="bif",
+    public=True, inplace=True,
     lower="erf",
     x=lambda g, x: g * (exp(-(x * x)) * (2 / SQRT_PI)),
     doc=unary("Return the error function of each element.",
         "cr.erf(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.8427])", "bif"))  # fmt: skip
 
 erfc = elementwise("erfc(x)", in_scipy("erfc"), dtype="float", kinds="bif",
+    public=True, inplace=True,
     lower="erfc",
     x=lambda g, x: g * (exp(-(x * x)) * (-2 / SQRT_PI)),
     doc=unary("Return ``1 - erf(input)``, precise where it is small.", "cr.erfc(cr.tensor([0.0, 5.0]))",
         "tensor([1.0000e+00, 1.5375e-12])", "bif"))  # fmt: skip
 
 erfinv = elementwise("erfinv(x)", in_scipy("erfinv"), dtype="float", kinds="bif", domain=(-0.9, 0.9),
+    public=True, inplace=True,
     lower=OPAQUE,
     x=lambda g, out: g * (exp(out * out) * (SQRT_PI / 2)),
     doc=unary("Return the inverse of the error function of each element.", "cr.erfinv(cr.tensor([0.0, 0.5, 1.0]))",
@@ -87,12 +90,14 @@ def _lgamma(x: Any) -> Any:
 
 
 lgamma = elementwise("lgamma(x)", _lgamma, dtype="float", kinds="bif", domain=POSITIVE,
+    public=True, inplace=True,
     lower=OPAQUE,
     x=lambda g, x: g * digamma(x),
     doc=unary("Return the logarithm of the magnitude of the gamma function of each element.",
         "cr.lgamma(cr.tensor([1.0, 0.5, 5.0]))", "tensor([0.0000, 0.5724, 3.1781])", "bif"))  # fmt: skip
 
 digamma = elementwise("digamma(x)", in_scipy("psi"), dtype="float", kinds="bif", domain=POSITIVE,
+    public=True, inplace=True,
     lower=OPAQUE,
     x=lambda g, x: g * polygamma(x, n=1),
     doc=unary("Return the logarithmic derivative of the gamma function at each element.", "cr.digamma(cr.tensor([1.0, 0.5]))",
@@ -116,6 +121,7 @@ polygamma = elementwise("polygamma(x, *, n)", _polygamma, dtype="float", kinds="
 # -- modified Bessel functions -----------------------------------------------------------------------------------------
 
 i0 = elementwise("i0(x)", in_scipy("i0"), dtype="float", kinds="bif", node="I00",
+    public=True, inplace=True,
     lower=OPAQUE,
     x=lambda g, x: g * i1(x),
     doc=unary("Return the modified Bessel function of the first kind of order 0 of each element.",
