@@ -154,6 +154,8 @@ def as_tensor(value: Any, op_name: str = "op", position: int = 0) -> Tensor:
 
 def common_dtype(args: Any) -> dtypes.dtype:
     """Return the dtype that tensors and Python numbers compute in together (PyTorch's `result_type`)."""
+    if _agree(args):
+        return next(a for a in args if isinstance(a, Tensor)).dtype
     dimensioned: list[dtypes.dtype] = []
     zero_dim: list[dtypes.dtype] = []
     numbers: list[dtypes.dtype] = []

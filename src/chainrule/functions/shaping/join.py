@@ -32,6 +32,14 @@ def _same_dtype(xs: Sequence[Tensor]) -> list[Tensor]:
     return [cast(x, d) for x in xs]
 
 
+def _are_alike(xs: list[Tensor]) -> bool:
+    """Tell whether there are only plain tensors of one shape, not 0-d, and one dtype: most joins need no other check."""
+    if not xs or xs[0].__class__ is not Tensor:
+        return False
+    shape, d = xs[0]._data.shape, xs[0]._data.dtype
+    return shape != () and all([x.__class__ is Tensor and x._data.dtype is d and x._data.shape == shape for x in xs])
+
+
 def _tensors(tensors: Any, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
@@ -66,6 +74,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     [1, 2, 3]
     """
     xs = _tensors(tensors, "cat")
+    if _are_alike(xs):
+        return ops.cat(*xs, axis=axis_index(dim, xs[0].ndim))
     if not xs:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     shapes: list[tuple] = [x.shape for x in xs]
@@ -114,12 +124,15 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if not xs:
         raise RuntimeError("stack expects a non-empty TensorList")
     first = xs[0].shape
-    for i, x in enumerate(xs):
-        if x.shape != first:
-            raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at entry {i}"
-            )
-    return ops.stack(*_same_dtype(xs), axis=axis_index(dim, len(first) + 1))
+    if not _are_alike(xs):
+        for i, x in enumerate(xs):
+            if x.shape != first:
+                raise RuntimeError(
+                    f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at "
+                    f"entry {i}"
+                )
+        xs = _same_dtype(xs)
+    return ops.stack(*xs, axis=axis_index(dim, len(first) + 1))
 
 
 @public(out=True, method=False, samples=lambda: [Sample([(3, 4), (3, 4)]), Sample([(3,), (2,)]), Sample([(), ()])])
