@@ -62,6 +62,13 @@ try:
     )
     from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
     from chainrule.core.call.threads import get_num_threads, set_num_threads
+    from chainrule.core.types.memory_format import (
+        channels_last,
+        channels_last_3d,
+        contiguous_format,
+        memory_format,
+        preserve_format,
+    )
     from chainrule.core.types.shape import Size
     from chainrule.core.tensor.tensor import Tensor
     from chainrule.functions.elementwise import *

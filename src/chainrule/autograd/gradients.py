@@ -16,6 +16,7 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
 from chainrule.core.tensor.value import Meta, is_complex
+from chainrule.transforms import node_calls  # noqa: F401 - makes nodes callable
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 from chainrule.transforms.forward import Dual, dual

@@ -10,17 +10,33 @@ import numpy as np
 
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.state import AutogradState
-from chainrule.core.tensor.value import array_of, innermost, meta_of
+from chainrule.core.tensor.value import Value, array_of, innermost, meta_of
 from chainrule.core.types import dtype as dtypes
 
 ndarray = np.ndarray
 _NUMBERS = frozenset((float, int, bool, complex))
 
 
+def _runs(t: Any) -> bool:
+    """Tell whether one of the transforms whose value this is still runs."""
+    scopes = modes().scopes
+    while isinstance(t, Value):
+        if t._level in scopes:
+            return True
+        t = t._data
+    return False
+
+
+_SHOWN = frozenset(("_base", "_is_view", "_version"))  # PyTorch's names that begin with an underscore; the others are ours
+
+
 class Conversions(AutogradState):
     """A tensor as other things."""
 
     __slots__ = ()
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name[0] != "_" or name[:2] == "__" or name in _SHOWN]
 
     def item(self) -> Any:
         """Return the value of a one-element tensor as a Python number.
@@ -59,7 +75,9 @@ class Conversions(AutogradState):
         if self._node is not None and not force and modes().record:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self._level:
-            innermost(self)
+            array = innermost(self)
+            if not _runs(self):
+                return np.asarray(array)
             raise RuntimeError(
                 "Can't call numpy() on a value inside a transform: its derivative would be lost. Use chainrule's own ops, "
                 "or take the value out of the function."
@@ -71,10 +89,20 @@ class Conversions(AutogradState):
         return np.array(array, dtype, copy=copy) if dtype is not None or copy else array
 
     def __float__(self) -> float:
-        return float(self._number())
+        return float(self._real())
 
     def __int__(self) -> int:
-        return int(self._number())
+        return int(self._real())
+
+    __trunc__ = __int__  # math.floor and math.ceil take the float
+
+    def _real(self) -> Any:
+        value = self._number()
+        if value.__class__ is not complex:
+            return value
+        if value.imag:
+            raise RuntimeError("value cannot be converted to type double without overflow")
+        return value.real
 
     def __complex__(self) -> complex:
         return complex(self._number())

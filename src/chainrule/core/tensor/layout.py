@@ -10,6 +10,7 @@ from chainrule.core.tensor.value import Value, array_of, innermost
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU, device
 from chainrule.core.types.dtype import COMPLEX, FLOAT, dtype
+from chainrule.core.types.memory_format import lies_in
 from chainrule.core.types.shape import Size, axis_index
 
 ndarray = np.ndarray
@@ -116,6 +117,10 @@ class Layout(Value):
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Tell whether the elements lie in C order without gaps."""
+        if memory_format is not None and memory_format.order is not None:
+            if len(memory_format.order) != self.ndim:
+                return False
+            return lies_in(tuple(self.shape), self.stride(), memory_format.order)
         data = self._data
         if isinstance(data, Layout):
             return data.is_contiguous(memory_format)

@@ -13,6 +13,8 @@ from chainrule.core.call.silence import hush, unhush
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
+from chainrule.core.types.memory_format import order_in
+from chainrule.core.write.out import into
 from chainrule.functions.creation.create import check_device, leaf
 
 __all__ = [
@@ -42,14 +44,24 @@ def size_of(name: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
     return shape
 
 
-def finished(array: Any, device: Any, requires_grad: bool) -> Tensor:
-    """Return a fresh tensor of a fresh array; a 0-d array becomes a NumPy scalar, which computes several times faster."""
+def finished(array: Any, device: Any, requires_grad: bool, out: Any = None) -> Tensor:
+    """Return a fresh tensor of a fresh array, or `out` with its values.
+
+    A 0-d array becomes a NumPy scalar, which computes several times faster.
+    """
     check_device(device)
+    if out is not None:
+        return leaf(into(out, "out", wrap, (array,), {}), requires_grad)
     return leaf(wrap(array if array.ndim else array[()]), requires_grad)
 
 
-def numpy_dtype(dtype: Any, default: dtypes.dtype | None = None) -> np.dtype:
-    """Return the NumPy dtype of a dtype argument; the default dtype, or the one given, for None."""
+def numpy_dtype(dtype: Any, default: dtypes.dtype | None = None, out: Any = None) -> np.dtype:
+    """Return the NumPy dtype of a dtype argument; for None that of `out`, the one given, or the default dtype."""
+    if isinstance(out, Tensor):
+        if dtype is not None and dtypes.as_dtype(dtype) is not out.dtype:
+            given = dtypes.as_dtype(dtype).old_name
+            raise RuntimeError(f"dtype {given} does not match dtype of out parameter ({out.dtype.old_name})")
+        return out.dtype.numpy
     if dtype is None:
         return (default or dtypes.get_default_dtype()).numpy
     return dtypes.as_dtype(dtype).numpy
@@ -78,10 +90,20 @@ def filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
 
 
 def _maker(name: str, make: Callable, text: str, example: str) -> Callable:
-    def factory(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def factory(
+        *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
+        memory_format: Any = None,
+    ) -> Tensor:  # fmt: skip
         if asking.on and (found := asked_here(factory, locals())) is not UNASKED:
             return found
-        return finished(make(size_of(name, sizes, size), numpy_dtype(dtype)), device, requires_grad)
+        if memory_format is not None:
+            if out is not None or make is not np.empty:
+                raise TypeError(f"{name}() got an unexpected keyword argument 'memory_format'")
+            shape = size_of(name, sizes, size)
+            order = order_in(memory_format, len(shape))
+            made = np.empty([shape[axis] for axis in order], numpy_dtype(dtype))
+            return finished(made.transpose(np.argsort(order)), device, requires_grad)
+        return finished(make(size_of(name, sizes, size), numpy_dtype(dtype, None, out)), device, requires_grad, out)
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = f"""Return a tensor {text}.
@@ -96,6 +118,8 @@ def _maker(name: str, make: Callable, text: str, example: str) -> Callable:
         Only ``"cpu"``.
     requires_grad : bool
         Record operations on the result.
+    out : Tensor, optional
+        Write the values into this tensor and return it.
 
     Examples
     --------
@@ -111,7 +135,9 @@ empty = _maker("empty", np.empty, "of unspecified values", ">>> cr.empty(2, 0).s
 
 
 @asks
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
+) -> Tensor:
     """Return a tensor with one value everywhere.
 
     Parameters
@@ -139,8 +165,8 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     if not hasattr(size, "__iter__") or isinstance(size, Tensor):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     value = number(fill_value, "full")
-    numpy = numpy_dtype(dtype, dtypes.of_number(value))
-    return finished(filled(size_of("full", (size,)), value, numpy), device, requires_grad)
+    numpy = numpy_dtype(dtype, dtypes.of_number(value), out)
+    return finished(filled(size_of("full", (size,)), value, numpy), device, requires_grad, out)
 
 
 @asks
@@ -157,7 +183,9 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 
 
 @asks
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
+) -> Tensor:
     """Return a matrix with ones on the diagonal and zeros elsewhere, of shape (n, m); m is n if not given.
 
     Raises
@@ -175,7 +203,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     for name, k in (("n", n), ("m", m)):
         if k is not None and k < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {k}")
-    return finished(np.eye(n, m, dtype=numpy_dtype(dtype)), device, requires_grad)
+    return finished(np.eye(n, m, dtype=numpy_dtype(dtype, None, out)), device, requires_grad, out)
 
 
 # -- ranges ------------------------------------------------------------------------------------------------------------
@@ -183,7 +211,14 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 
 @asks
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """Return the numbers ``start, start + step, …`` below `end`; ``arange(end)`` starts at 0.
 
@@ -216,7 +251,7 @@ def arange(
         start, end = 0, start
     start, end, step = (number(v, "arange", name) for v, name in ((start, "start"), (end, "end"), (step, "step")))
     whole = all(isinstance(v, int) for v in (start, end, step))
-    numpy = numpy_dtype(dtype, dtypes.int64 if whole else None)
+    numpy = numpy_dtype(dtype, dtypes.int64 if whole else None, out)
     if numpy.kind in "bc":
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.of(numpy).old_name}'")
     if step == 0:
@@ -226,15 +261,17 @@ def arange(
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if whole:
-        return finished(np.arange(start, end, step, dtype=np.int64).astype(numpy), device, requires_grad)
+        return finished(np.arange(start, end, step, dtype=np.int64).astype(numpy), device, requires_grad, out)
     count = math.ceil((end - start) / step)
     if numpy.kind in "iu":
         start, step = int(start), int(step)
-    return finished((start + step * np.arange(count)).astype(numpy), device, requires_grad)
+    return finished((start + step * np.arange(count)).astype(numpy), device, requires_grad, out)
 
 
 @asks
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
+) -> Tensor:
     """Return `steps` numbers from `start` to `end`, both included, at equal distances.
 
     Parameters
@@ -259,13 +296,21 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     >>> cr.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    values, numpy = _spaced(start, end, steps, dtype, "linspace")
-    return finished(_from_floats(values, numpy), device, requires_grad)
+    values, numpy = _spaced(start, end, steps, dtype, out, "linspace")
+    return finished(_from_floats(values, numpy), device, requires_grad, out)
 
 
 @asks
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """Return `steps` numbers from ``base**start`` to ``base**end`` whose logarithms lie at equal distances.
 
@@ -275,15 +320,15 @@ def logspace(
     >>> cr.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    values, numpy = _spaced(start, end, steps, dtype, "logspace")
+    values, numpy = _spaced(start, end, steps, dtype, out, "logspace")
     token = hush()
     try:
-        return finished(_from_floats(np.asarray(base, values.dtype) ** values, numpy), device, requires_grad)
+        return finished(_from_floats(np.asarray(base, values.dtype) ** values, numpy), device, requires_grad, out)
     finally:
         unhush(token)
 
 
-def _spaced(start: Any, end: Any, steps: int, dtype: Any, name: str) -> tuple[np.ndarray, np.dtype]:
+def _spaced(start: Any, end: Any, steps: int, dtype: Any, out: Any, name: str) -> tuple[np.ndarray, np.dtype]:
     for value, which in ((start, "start"), (end, "end")):
         if isinstance(value, Tensor) and value.ndim:
             raise RuntimeError(
@@ -293,7 +338,7 @@ def _spaced(start: Any, end: Any, steps: int, dtype: Any, name: str) -> tuple[np
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     is_complex = isinstance(start, complex) or isinstance(end, complex)
-    numpy = numpy_dtype(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None)
+    numpy = numpy_dtype(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None, out)
     step = (end - start) / (steps - 1) if steps > 1 else 0
     index = np.arange(steps)
     # From the nearer end, so that the last value is exactly `end`.

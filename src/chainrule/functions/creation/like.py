@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.call.asking import UNASKED, asked_here, asking
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.memory_format import order_in, preserve_format
 from chainrule.functions.creation.fill import (
     empty,
     empty_strided,
@@ -25,12 +26,17 @@ from chainrule.functions.creation.fill import (
 __all__ = ["empty_like", "full_like", "ones_like", "zeros_like"]
 
 
-def like(input: Any, name: str, make: Callable, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    """Return a tensor of `input`'s shape, and dtype unless given; a level-0 tensor's layout in memory is kept."""
+def like(
+    input: Any, name: str, make: Callable, dtype: Any, device: Any, requires_grad: bool, memory_format: Any = None
+) -> Tensor:
+    """Return a tensor of `input`'s shape, and dtype and layout in memory unless given; the latter of a level-0 tensor."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     numpy = numpy_dtype(dtype, input.dtype)
-    if input._level or input.ndim < 2:
+    if memory_format is not None and memory_format is not preserve_format:
+        order = order_in(memory_format, input.ndim)
+        array = np.empty([input.shape[axis] for axis in order], numpy).transpose(np.argsort(order))
+    elif input._level or input.ndim < 2:
         array = np.empty(tuple(input.shape), numpy)
     else:
         array = np.empty_like(input._data, numpy, subok=False)
@@ -45,7 +51,9 @@ def _writing(value: Any) -> Callable:
     return make
 
 
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     """Return zeros of `input`'s shape and dtype.
 
     Examples
@@ -56,10 +64,12 @@ def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
     """
     if asking.on and (found := asked_here(zeros_like, locals())) is not UNASKED:
         return found
-    return like(input, "zeros_like", _writing(0), dtype, device, requires_grad)
+    return like(input, "zeros_like", _writing(0), dtype, device, requires_grad, memory_format)
 
 
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     """Return ones of `input`'s shape and dtype.
 
     Examples
@@ -70,10 +80,12 @@ def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_
     """
     if asking.on and (found := asked_here(ones_like, locals())) is not UNASKED:
         return found
-    return like(input, "ones_like", _writing(1), dtype, device, requires_grad)
+    return like(input, "ones_like", _writing(1), dtype, device, requires_grad, memory_format)
 
 
-def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     """Return unspecified values of `input`'s shape and dtype.
 
     Examples
@@ -84,10 +96,18 @@ def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
     """
     if asking.on and (found := asked_here(empty_like, locals())) is not UNASKED:
         return found
-    return like(input, "empty_like", lambda array: array, dtype, device, requires_grad)
+    return like(input, "empty_like", lambda array: array, dtype, device, requires_grad, memory_format)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Return one value everywhere, in `input`'s shape and dtype.
 
     Examples
@@ -104,7 +124,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
         array[...] = filled((), value, array.dtype)
         return array
 
-    return like(input, "full_like", make, dtype, device, requires_grad)
+    return like(input, "full_like", make, dtype, device, requires_grad, memory_format)
 
 
 def _new_method(name: str, factory: Callable) -> None:

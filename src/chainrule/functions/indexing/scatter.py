@@ -18,6 +18,7 @@ from chainrule.functions.shaping.view import reshape
 from chainrule.ops.indexing import scatter as ops
 from chainrule.ops.indexing import view as parts
 from chainrule.ops.indexing.select import where
+from chainrule.ops.pointwise.arithmetic import remainder
 from chainrule.ops.shaping.shape import named
 
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]
@@ -25,8 +26,11 @@ __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "take_along_dim
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 
-def index_of(index: Any, name: str, position: int = 2) -> Tensor:
+def index_of(index: Any, name: str, position: int = 2, empty: bool = False) -> Tensor:
+    """Return an index as a tensor of integers; one of no elements may be of any dtype if `empty`."""
     index = as_tensor(index, name, position)
+    if empty and not index.numel():
+        return cast(index, dtypes.int64)
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     return index
@@ -110,7 +114,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     """
     if sparse_grad:
         raise NotImplementedError("gather(): gradients are dense; call it without sparse_grad")
-    x, index = as_tensor(input, "gather"), index_of(index, "gather")
+    x, index = as_tensor(input, "gather"), index_of(index, "gather", empty=True)
     axis = axis_index(dim, x.ndim)
     out = _in_range(ops.gather, x, _fitting(x, index, axis, "gather"), axis=axis)
     return out if out.shape == index.shape else named(reshape(out, index.shape), form="Gather")
@@ -143,7 +147,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     >>> cr.scatter(cr.zeros(3), 0, cr.tensor([2, 0]), cr.tensor([1.0, 2.0])).tolist()
     [2.0, 0.0, 1.0]
     """
-    x, index = as_tensor(input, "scatter"), index_of(index, "scatter")
+    x, index = as_tensor(input, "scatter"), index_of(index, "scatter", empty=True)
     src = value if src is None else src
     axis = axis_index(dim, x.ndim)
     index = _fitting(x, index, axis, "scatter")
@@ -175,7 +179,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     >>> cr.scatter_add(cr.zeros(3), 0, cr.tensor([2, 2]), cr.tensor([1.0, 2.0])).tolist()
     [0.0, 0.0, 3.0]
     """
-    x, index, y = as_tensor(input, "scatter_add"), index_of(index, "scatter_add"), as_tensor(src, "scatter_add", 3)
+    x, index, y = as_tensor(input, "scatter_add"), index_of(index, "scatter_add", empty=True), as_tensor(src, "scatter_add", 3)
     axis = axis_index(dim, x.ndim)
     index = _fitting(x, index, axis, "scatter_add")
     check_same_dtype(x, y, "scatter")
@@ -276,4 +280,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         t.expand([n if d == axis else shape[d] for d, n in enumerate(t.shape)])  # type: ignore[attr-defined]
         for t in (x, i)
     )
-    return gather(x, axis, i)
+    return gather(x, axis, _counted(i, x.shape[axis]))
+
+
+def _counted(i: Tensor, n: int) -> Tensor:
+    """Return indices below n, counted from the end where they are negative, and on from the start beyond it, as PyTorch's."""
+    return remainder(i, n) if n else i

@@ -18,9 +18,11 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
+from chainrule.core.write.out import into
 from chainrule.functions.creation.create import check_device, leaf
 from chainrule.functions.creation.fill import numpy_dtype, size_of
 from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse, rng_of
+from chainrule.functions.shaping.copy import laid_out
 from chainrule.ops.comparison.compare import lt
 from chainrule.ops.pointwise.arithmetic import add, mul
 from chainrule.ops.shaping.shape import detach
@@ -31,8 +33,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad: bool) -> Tensor:
+def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad: bool, out: Any = None) -> Tensor:
     check_device(device)
+    if out is not None:
+        return leaf(into(out, "out", drawn, (draw, shape), {}), requires_grad)
     return leaf(drawn(draw, shape), requires_grad)
 
 
@@ -41,7 +45,7 @@ def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad
 
 def rand(
     *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    requires_grad: bool = False, out: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return uniform random numbers in [0, 1).
 
@@ -65,13 +69,13 @@ def rand(
     """
     if asking.on and (found := asked_here(rand, locals())) is not UNASKED:
         return found
-    numpy = numpy_dtype(dtype)
-    return _made(lambda shape: draw_uniform(shape, numpy, generator), size_of("rand", sizes, size), device, requires_grad)
+    numpy = numpy_dtype(dtype, None, out)
+    return _made(lambda shape: draw_uniform(shape, numpy, generator), size_of("rand", sizes, size), device, requires_grad, out)
 
 
 def randn(
     *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    requires_grad: bool = False, out: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return standard normal random numbers; complex ones have variance 1.
 
@@ -88,14 +92,14 @@ def randn(
     """
     if asking.on and (found := asked_here(randn, locals())) is not UNASKED:
         return found
-    numpy = numpy_dtype(dtype)
-    return _made(lambda shape: draw_normal(shape, numpy, generator), size_of("randn", sizes, size), device, requires_grad)
+    numpy = numpy_dtype(dtype, None, out)
+    return _made(lambda shape: draw_normal(shape, numpy, generator), size_of("randn", sizes, size), device, requires_grad, out)
 
 
 @asks
 def randint(
     low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False,
+    device: Any = None, requires_grad: bool = False, out: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return random integers in [low, high); ``randint(high, size)`` starts at 0.
 
@@ -125,14 +129,20 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    low, high, numpy = int(low), int(high), numpy_dtype(dtype, dtypes.int64)
+    low, high, numpy = int(low), int(high), numpy_dtype(dtype, dtypes.int64, out)
     draw = lambda shape: draw_integers(low, high, shape, generator).astype(numpy)
-    return _made(draw, size_of("randint", (), size), device, requires_grad)
+    return _made(draw, size_of("randint", (), size), device, requires_grad, out)
 
 
 @asks
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: Any = dtypes.int64, device: Any = None, requires_grad: bool = False
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """Return the integers below `n` in random order.
 
@@ -142,7 +152,7 @@ def randperm(
     >>> sorted(cr.randperm(4).tolist())
     [0, 1, 2, 3]
     """
-    numpy = numpy_dtype(dtype)
+    numpy = numpy_dtype(dtype, dtypes.int64, out)
 
     def draw(shape: tuple) -> np.ndarray:
         rng = rng_of(generator)
@@ -150,7 +160,7 @@ def randperm(
             return rng.permutation(n).astype(numpy)
         return rng.permuted(np.broadcast_to(np.arange(n), shape), axis=-1).astype(numpy)
 
-    return _made(draw, size_of("randperm", (n,)), device, requires_grad)
+    return _made(draw, size_of("randperm", (n,)), device, requires_grad, out)
 
 
 def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
@@ -161,7 +171,13 @@ def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
 
 @asks
 def rand_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """Return :func:`rand` of `input`'s shape and dtype.
 
@@ -172,12 +188,18 @@ def rand_like(
     chainrule.float64
     """
     shape, numpy = _model(input, "rand_like", dtype)
-    return _made(lambda shape: draw_uniform(shape, numpy, generator), shape, device, requires_grad)
+    return laid_out(_made(lambda shape: draw_uniform(shape, numpy, generator), shape, device, requires_grad), memory_format)
 
 
 @asks
 def randn_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """Return :func:`randn` of `input`'s shape and dtype.
 
@@ -188,13 +210,13 @@ def randn_like(
     chainrule.Size([2, 3])
     """
     shape, numpy = _model(input, "randn_like", dtype)
-    return _made(lambda shape: draw_normal(shape, numpy, generator), shape, device, requires_grad)
+    return laid_out(_made(lambda shape: draw_normal(shape, numpy, generator), shape, device, requires_grad), memory_format)
 
 
 @asks
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False,
+    device: Any = None, requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return :func:`randint` of `input`'s shape and dtype; ``randint_like(input, high)`` starts at 0.
 
@@ -206,7 +228,10 @@ def randint_like(
     """
     shape, numpy = _model(input, "randint_like", dtype)
     low, high = (0, low) if high is None else (low, high)
-    return _made(lambda shape: draw_integers(low, high, shape, generator).astype(numpy), shape, device, requires_grad)
+    return laid_out(
+        _made(lambda shape: draw_integers(low, high, shape, generator).astype(numpy), shape, device, requires_grad),
+        memory_format,
+    )
 
 
 # -- distributions whose parameters are tensors ------------------------------------------------------------------------
@@ -222,7 +247,7 @@ def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
 @asks
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    requires_grad: bool = False, out: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return normal random numbers of given means and standard deviations.
 
@@ -253,9 +278,9 @@ def normal(
         if size is None:
             raise TypeError("normal() needs size=, a tuple of ints, where mean and std are numbers")
         _check_std(std)
-        numpy = numpy_dtype(dtype)
+        numpy = numpy_dtype(dtype, None, out)
         draw = lambda shape: draw_normal(shape, numpy, generator) * numpy.type(std) + numpy.type(mean)
-        return _made(draw, size_of("normal", (), size), device, requires_grad)
+        return _made(draw, size_of("normal", (), size), device, requires_grad, out)
     if size is not None or dtype is not None or requires_grad:
         raise TypeError("normal() takes its shape and dtype from mean and std where one of them is a tensor")
     check_device(device)
@@ -265,6 +290,8 @@ def normal(
         _check_std(std)
     elif (_checked(std, "normal")[1] < 0).any():
         raise RuntimeError("normal expects all elements of std >= 0.0")
+    if out is not None:
+        return into(out, "normal", normal, (mean, std), {"generator": generator})
     noise = drawn(lambda shape: draw_normal(shape, model.dtype.numpy, generator), shape)
     return add(mul(noise, cast(std, model.dtype)), cast(mean, model.dtype))
 
@@ -275,7 +302,7 @@ def _check_std(std: Any, name: str = "normal") -> None:
 
 
 @asks
-def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Tensor:
     """Return ones with the given probabilities, else zeros; no gradient flows, as a sample is no smooth function.
 
     Parameters
@@ -298,6 +325,8 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     >>> cr.bernoulli(cr.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """
+    if out is not None:
+        return into(out, "bernoulli", bernoulli, (input, p), {"generator": generator})
     if p is not None:
         x = as_tensor(input, "bernoulli")
         if not 0 <= p <= 1:
@@ -339,7 +368,9 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
 
 
 @asks
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Any = None
+) -> Tensor:
     """Return random indices, drawn with the given weights from each row.
 
     Parameters
@@ -369,6 +400,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     >>> cr.multinomial(cr.tensor([0.0, 1.0]), 3, replacement=True)
     tensor([1, 1, 1])
     """
+    if out is not None:
+        return into(out, "multinomial", multinomial, (input, num_samples, replacement), {"generator": generator}, exact=True)
     x, values = _checked(input, "multinomial")
     if x.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")

@@ -62,12 +62,12 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: 
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     axis = axis_index(dim, x.ndim)
+    if not n:  # nothing is joined either
+        return clone(x)
     if prepend is not None or append is not None:
         parts = [as_tensor(p, "diff", i) for i, p in enumerate((prepend, x, append)) if p is not None]
         d = common_dtype(parts)
         x = cat(*[cast(p, d) for p in parts], axis=axis)
-    if not n:
-        return clone(x)
     for _ in range(n):
         if not x.shape[axis]:
             break
@@ -136,7 +136,7 @@ def _edge(y0: Tensor, y1: Tensor, y2: Tensor, a: Any, b: Any) -> Tensor:
         Sample((5,), edge_order=3, error=(RuntimeError, "torch.gradient only supports edge_order=1 and edge_order=2.")),
     ],
 )  # fmt: skip
-def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple:
+def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> tuple:
     """Estimate the derivative of sampled values along axes by second-order differences.
 
     Parameters
@@ -144,7 +144,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     input : Tensor
         Of any dtype; integers become the default dtype.
     spacing : number, Tensor, or list of either
-        Distance of samples, or their coordinates as one 1-D tensor for each axis.
+        Distance of samples, 1 by default; or their coordinates as one 1-D tensor for each axis.
     dim : int or tuple of int, optional
         The axes; all by default.
     edge_order : int
@@ -170,7 +170,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
         x = cast(x, dtypes.get_default_dtype())
     given = dim is not None
     axes = list(range(x.ndim)) if not given else [axis_index(d, x.ndim) for d in (dim if hasattr(dim, "__iter__") else (dim,))]
-    steps = _coordinates(spacing, axes, given, x)
+    steps = _coordinates(1 if spacing is None else spacing, axes, given, x)
     for axis in axes:
         if x.shape[axis] < edge_order + 1:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")

@@ -9,6 +9,8 @@ from chainrule.core.call.dispatch import cast
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import device as as_device
+from chainrule.core.types.memory_format import contiguous_format
+from chainrule.functions.shaping.copy import laid_out
 from chainrule.ops.shaping import shape as ops
 
 __all__: list[str] = []
@@ -38,7 +40,7 @@ def to(
     copy : bool
         Return a copy even if nothing changes.
     memory_format : optional
-        Results are in C order: None, or a format that keeps it.
+        The order of the elements of a copy; by default, as ``preserve_format``, the tensor's own.
 
     Raises
     ------
@@ -64,10 +66,13 @@ def to(
         as_device(device)
     d = self.dtype if dtype is None else dtypes.as_dtype(dtype)
     if d is self.dtype:
-        return ops.to(self, dtype=d.numpy, source=d.numpy) if copy else self
+        if copy:
+            return laid_out(ops.to(self, dtype=d.numpy, source=d.numpy), memory_format)
+        return self if memory_format is None or memory_format is contiguous_format else laid_out(self, memory_format)
     if self.numel():
         dtypes.warn_discarding(self.dtype, d, 2)
-    return cast(self, d)
+    out = cast(self, d)
+    return out if memory_format is None else laid_out(out, memory_format)
 
 
 def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -98,7 +103,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return to(self, other.dtype)
 
 
-def cpu(self: Tensor) -> Tensor:
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """Return the tensor itself, which is on the CPU already.
 
     Examples
@@ -107,7 +112,7 @@ def cpu(self: Tensor) -> Tensor:
     >>> cr.zeros(2).cpu().shape
     chainrule.Size([2])
     """
-    return self
+    return to(self, memory_format=memory_format)
 
 
 Tensor.to, Tensor.type, Tensor.type_as, Tensor.cpu = to, type, type_as, cpu  # type: ignore[attr-defined]
@@ -115,7 +120,7 @@ Tensor.to, Tensor.type, Tensor.type_as, Tensor.cpu = to, type, type_as, cpu  # t
 
 def _short_form(name: str, target: str) -> Callable:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return to(self, dtypes.named(target))
+        return to(self, dtypes.named(target), memory_format=memory_format)
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"

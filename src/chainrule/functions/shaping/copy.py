@@ -13,6 +13,7 @@ from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, marked_as, memory_of, take, version_of
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import memory_format as formats
 from chainrule.core.write.inplace import assign, check_unfrozen, check_writable, repeats, write
 from chainrule.core.write.views import loosen
 from chainrule.functions.adapt import public
@@ -34,11 +35,24 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     >>> cr.clone(cr.tensor([1, 2])).tolist()
     [1, 2]
     """
-    return ops.clone(as_tensor(input, "clone"))
+    return laid_out(ops.clone(as_tensor(input, "clone")), memory_format)
+
+
+def laid_out(x: Tensor, memory_format: Any) -> Tensor:
+    """Return a tensor with its elements in a memory format, itself if they are; None and `preserve_format` keep the order."""
+    if memory_format is None or memory_format is formats.preserve_format:
+        return x
+    order = formats.order_in(memory_format, x.ndim)
+    if memory_format.order is None:
+        return x if x.is_contiguous() else ops.contiguous(x)
+    if formats.lies_in(tuple(x.shape), x.stride(), order):
+        return x
+    moved = ops.contiguous(ops.permute(x, order=order))
+    return ops.permute(moved, order=tuple(sorted(range(x.ndim), key=order.__getitem__)))
 
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """Return the tensor with its elements in C order: itself if they are, a copy else.
+    """Return the tensor with its elements in C order, or another memory format: itself if they are, a copy else.
 
     Examples
     --------
@@ -46,7 +60,7 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     >>> cr.zeros(2, 3).T.contiguous().is_contiguous()
     True
     """
-    return self if self.is_contiguous() else ops.contiguous(self)
+    return laid_out(self, formats.contiguous_format if memory_format is None else memory_format)
 
 
 @public(samples=lambda: [Sample((3,)), Sample(())])

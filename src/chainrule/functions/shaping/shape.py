@@ -16,6 +16,7 @@ from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined, innermost
 from chainrule.core.types.shape import axis_index, sizes
+from chainrule.core.write.out import into
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing import part
 from chainrule.functions.indexing.select_index import index_select
@@ -404,13 +405,18 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 def _copying(f: Callable, name: str) -> Callable:
     """Return the version of a view function that copies its result."""
 
-    def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def copied(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         seen = f(as_tensor(input, name), *args, **kwargs)
         return tuple(map(clone, seen)) if isinstance(seen, tuple) else clone(seen)
 
+    def call(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        return copied(input, *args, **kwargs) if out is None else into(out, name, copied, (input, *args), kwargs)
+
     call.__name__ = call.__qualname__ = name
     call.__module__ = "chainrule"
-    call.__doc__ = f"""Return a copy of what :func:`{f.__name__}` shows of a tensor; the arguments are the same."""
+    call.__doc__ = (
+        f"""Return a copy of what :func:`{f.__name__}` shows of a tensor; the arguments are the same, and ``out=``."""
+    )
     return asks(call)
 
 

@@ -217,7 +217,7 @@ Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
 
 
 @public(samples=lambda: [Sample((3, 4), Fixed((0,))), Sample((2, 3, 4), Fixed((0, -1))), Sample((0, 2), Fixed((0,)))])
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """Return a copy with the order of the elements reversed along the given axes.
 
     Examples
@@ -227,8 +227,14 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     [3, 2, 1]
     """
     x = as_tensor(input, "flip")
-    dims = sizes(dims)
-    return ops.flip(x, axis=axes_tuple(dims, x.ndim) if dims else ())
+    if dims is not None:
+        if axes:
+            raise TypeError("flip() got the axes twice, by position and as dims=")
+        if not hasattr(dims, "__iter__"):
+            raise TypeError(f"flip(): argument 'dims' must be tuple of ints, not {type(dims).__name__}")
+        axes = (dims,)
+    axes = sizes(axes)
+    return ops.flip(x, axis=axes_tuple(axes, x.ndim) if axes else ())
 
 
 @public(samples=lambda: [Sample((3, 4)), Sample((3,), error=(RuntimeError, "Input must be >= 2-d."))])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.write.out import into
 from chainrule.functions.linalg.contract import check_vectors, same_c_dtype
 from chainrule.ops.nn.loss import linear_map
 from chainrule.ops.pointwise.arithmetic import add
@@ -14,7 +17,7 @@ __all__ = ["linear"]
 
 
 @asks
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Any = None) -> Tensor:
     """Return ``input @ weight.T + bias``.
 
     Parameters
@@ -25,6 +28,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         Of shape (out, in), or (in,), which drops the last axis of the result.
     bias : Tensor, optional
         Of shape (out,), or () for a weight of one axis.
+    out : Tensor, optional
+        Write the result into this tensor.
 
     Returns
     -------
@@ -43,6 +48,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> cr.nn.functional.linear(x, w, b)
     tensor([[3.5000, 6.5000]])
     """
+    if out is not None:
+        return into(out, "linear", linear, (input, weight, bias), {}, exact=True)
     x = input if isinstance(input, Tensor) else as_tensor(input, "linear")
     w = weight if isinstance(weight, Tensor) else as_tensor(weight, "linear", 1)
     shape, size = x.shape, w.shape

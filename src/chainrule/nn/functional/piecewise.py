@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.write.out import into
 from chainrule.functions.elementwise import relu as _relu
 from chainrule.functions.pointwise.activation import (
     celu,
@@ -232,7 +235,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 @asks
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Any = None) -> Tensor:
     """Return `input` moved towards 0 by `lambd`, and 0 where it lies in [-lambd, lambd].
 
     Parameters
@@ -258,6 +261,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> cr.nn.functional.softshrink(cr.tensor([-2.0, 0.3, 2.0]))
     tensor([-1.5000,  0.0000,  1.5000])
     """
+    if out is not None:
+        return into(out, "softshrink", softshrink, (input, lambd), {}, exact=True)
     x = floating(input, "softshrink")
     if lambd < 0:
         top = float(np.finfo(x.dtype.numpy).max)

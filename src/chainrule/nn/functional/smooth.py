@@ -9,6 +9,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.shape import axis_index
+from chainrule.core.write.out import into
 from chainrule.functions.pointwise.activation import along, floating, placed
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops
@@ -105,7 +106,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 @asks
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none", *, out: Any = None) -> Tensor:
     """Return ``input * Φ(input)`` with the normal distribution function Φ (arXiv 1606.08415).
 
     Parameters
@@ -131,6 +132,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     >>> cr.nn.functional.gelu(cr.tensor([0.0, 2.0]))
     tensor([0.0000, 1.9545])
     """
+    if out is not None:
+        return into(out, "gelu", gelu, (input, approximate), {}, exact=True)
     x = floating(input, "gelu")
     if approximate == "none":
         return x * (erfc(x * -math.sqrt(0.5)) * 0.5)
@@ -141,7 +144,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 
 @asks
-def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+def softplus(input: Tensor, beta: float = 1, threshold: float = 20, *, out: Any = None) -> Tensor:
     """Return ``log(1 + exp(beta * input)) / beta``, and `input` itself where ``beta * input > threshold``.
 
     Parameters
@@ -162,6 +165,8 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     >>> cr.nn.functional.softplus(cr.tensor([0.0, 30.0]))
     tensor([ 0.6931, 30.0000])
     """
+    if out is not None:
+        return into(out, "softplus", softplus, (input, beta, threshold), {}, exact=True)
     x = floating(input, "softplus")
     if beta == 1:
         return where(x > threshold, x, logaddexp(x, 0))
@@ -170,7 +175,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
 
 
 @asks
-def logsigmoid(input: Tensor) -> Tensor:
+def logsigmoid(input: Tensor, *, out: Any = None) -> Tensor:
     """Return ``log(sigmoid(input))`` without overflow.
 
     Examples
@@ -179,6 +184,8 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> cr.nn.functional.logsigmoid(cr.tensor([0.0, -200.0]))
     tensor([  -0.6931, -200.0000])
     """
+    if out is not None:
+        return into(out, "log_sigmoid", logsigmoid, (input,), {}, exact=True)
     return -logaddexp(-floating(input, "log_sigmoid"), 0)
 
 

@@ -279,10 +279,17 @@ def _logcumsumexp(x: Any, *, axis: int) -> Any:
     out = x.copy()
     rows = np.moveaxis(out, axis, 0)
     for i in range(1, len(rows)):
-        top = np.maximum(rows[i].real, rows[i - 1].real)
-        top = np.where(np.isfinite(top), top, 0)
-        rows[i] = np.log(np.exp(rows[i] - top) + np.exp(rows[i - 1] - top)) + top
+        rows[i] = _joined_logs(rows[i - 1], rows[i])
     return out
+
+
+def _joined_logs(x: Any, y: Any) -> Any:
+    """Return ``log(exp(x) + exp(y))`` of complex numbers on the branch of the larger: its angle may go past π, as PyTorch's."""
+    first = x.real >= y.real
+    top, low = np.where(first, x, y), np.where(first, y, x)
+    out = top + np.log1p(np.exp(low - top))
+    equal = ~np.isfinite(low.real) & (low.real == top.real)
+    return np.where(equal, np.where(low.real < 0, low, np.log(np.exp(low) + np.exp(top))), out)
 
 
 def _decay(out: Any, axis: int) -> Any:
