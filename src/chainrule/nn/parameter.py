@@ -21,7 +21,7 @@ def _shared(data: Any, cls: type) -> Any:
             f"{cls.__name__}: a value inside a transform cannot become a {cls.__name__.lower()}; make it outside, and pass its "
             "value to the function that is transformed"
         )
-    return marked_as(wrap(array_of(data), cls), data)
+    return marked_as(wrap(array_of(data).copy() if data._bit else array_of(data), cls), data)
 
 
 class Parameter(Tensor):

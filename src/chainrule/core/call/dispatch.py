@@ -6,6 +6,7 @@ in a third of the time, and leave all else (mixed dtypes, other levels, errors) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from sys import modules
 from typing import Any
@@ -19,7 +20,8 @@ from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
-from chainrule.core.tensor.value import array_of, numpy_dtype
+from chainrule.core.tensor.unresolved import with_bit
+from chainrule.core.tensor.value import array_of, memory_of, numpy_dtype
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes_
 
@@ -43,10 +45,25 @@ def run(op: Op, args: tuple, params: dict) -> Any:
         return tracer.process(op, args, params)
     if level:
         return top._process(op, args, params)  # type: ignore[union-attr]
+    if op.view and (args[0]._bit or op.computes):
+        return view_of_stored(op, args[0], params)
     payloads = [a._data if isinstance(a, Tensor) else a for a in args]
     if op.view and payloads[0].__class__ is not ndarray:
         payloads[0] = array_of(args[0])
     return finish(op, args, params, 0, compute(op, payloads, params, args))
+
+
+def view_of_stored(op: Op, x: Tensor, params: dict) -> Any:
+    """Run a view of a plain tensor on its memory, and have the result's values read from that as its bit says."""
+    bit = x._bit if op.bit is None else op.bit(x._bit)
+    if bit is None or modes().watchers:  # a copy: it needs the values, or who watches does
+        x = TABLE["clone"].call(x)
+        return (TABLE["conj"] if op.computes else op).call(x, **params)
+    outs = _compute(op, [memory_of(x)], params, (x,), op.stored)
+    made = finish(op, (x,), params, 0, outs)
+    for t in made if made.__class__ is tuple else (made,):
+        with_bit(t, bit)
+    return made
 
 
 def compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
@@ -62,10 +79,10 @@ def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple) 
     return watchers[-1].around(op, payloads, params, lambda: watched(watchers[:-1], op, payloads, params, args))
 
 
-def _compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
+def _compute(op: Op, payloads: list, params: dict, args: tuple, kernel: Callable | None = None) -> Any:
     token = hush()
     try:
-        return op.backend.kernel(*payloads, **params)
+        return (kernel or op.backend.kernel)(*payloads, **params)
     except (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError) as error:
         raise explained(op, args, error) from error
     finally:

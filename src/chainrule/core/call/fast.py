@@ -34,7 +34,7 @@ def make_call(op: Op) -> Callable:
     if op.kind != ELEMENTWISE:
         if op.is_differentiable and not (op.view or op.variadic):
             return _direct(op)
-        if op.view:
+        if op.view and not op.computes:
             return _viewing(op)
         return lambda *args, **params: run(op, args, params)
 
@@ -182,7 +182,7 @@ def _viewing(op: Op) -> Callable:
             return kernel(x, **params)
         if not isinstance(x, Tensor):
             return run(op, (x,), params)
-        a, m, level = x._data, modes(), x._level
+        a, m, level = x._memory, modes(), x._level
         if level:
             if x.__class__ is not Tracked or a.__class__ is not ndarray or not m.clear or m.floor > level:
                 return run(op, (x,), params)
@@ -195,7 +195,7 @@ def _viewing(op: Op) -> Callable:
         except (ValueError, TypeError, ArithmeticError, IndexError):
             return run(op, (x,), params)
         if out.__class__ is not ndarray:
-            return finish(op, (x,), params, level, out)
+            return run(op, (x,), params) if x._bit else finish(op, (x,), params, level, out)
         if level:
             t: Tensor = new(Tracked)
             t._lv = level
@@ -205,6 +205,8 @@ def _viewing(op: Op) -> Callable:
         t._meta = m.meta
         t._node = None
         if x._meta is not None:
+            if x._bit:
+                return run(op, (x,), params)
             marked_as(t, x)
         version = t._ver = x._ver or version_of(x)
         t._view = (x, op, params, None)

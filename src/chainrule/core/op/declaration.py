@@ -152,6 +152,13 @@ class Op:
         For a general op, its forward rule.
     view : bool
         The result is a view of the first input: it shares its memory, and writes to either reach both.
+    bit : callable or None
+        Of a view: (bit of the memory) → the bit of the result, where that is another one (see ``core.tensor.unresolved``), or
+        None where the op needs the values themselves.
+    stored : callable
+        Of a view: the kernel on memory; the kernel itself, except where that computes the values that the bit stands for.
+    computes : bool
+        Whether it does, so that a view of a tensor is none of an array.
     shares : bool
         The result may lie in the first input's memory without being a view of it; it then has its version counter, so that
         whoever saved one finds writes to the other.
@@ -183,9 +190,9 @@ class Op:
     """
 
     __slots__ = (
-        "_node_name", "about", "backend", "batch", "call", "check", "dtype", "inplace", "inputs", "jvp", "kind", "kinds",
-        "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure", "real_linear", "rules", "shape",
-        "shares", "variadic", "view",
+        "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
+        "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure",
+        "real_linear", "rules", "shape", "shares", "stored", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -201,6 +208,8 @@ class Op:
         shape: Callable | None = None,
         node: str | Callable | None = None,
         view: bool = False,
+        bit: Callable | None = None,
+        stored: Callable | None = None,
         shares: bool = False,
         pure: bool = True,
         lower: Any = None,
@@ -241,6 +250,7 @@ class Op:
         self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
         self.view, self.kinds, self.batch = view, kinds, batch
+        self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
         self.shares, self.pure = shares, pure
         self.public, self.inplace = (*((self.name,) if public else ()), *aliases), inplace
         if self.public and kind != ELEMENTWISE:
@@ -258,6 +268,8 @@ class Op:
     @property
     def aliasing(self) -> str | None:
         """What the result has to do with the first input's memory: "view", "maybe" if it may share it, or None."""
+        if self.computes:
+            return None
         return "view" if self.view else "maybe" if self.shares else None
 
     def _infer(self, shape: Callable | None, dtype: str | Callable | None, promotion: str | None) -> None:
@@ -328,8 +340,8 @@ def _joining(places: list[int] | None) -> Callable:
 _BACKEND = frozenset(("calm", "costly"))
 _ABOUT = frozenset(About.__slots__)
 _OPTIONS = frozenset((
-    "aliases", "batch", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public", "pure",
-    "real_linear", "shape", "shares", "view",
+    "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public",
+    "pure", "real_linear", "shape", "shares", "stored", "view",
 ))  # fmt: skip
 
 

@@ -35,7 +35,9 @@ def unbroadcast(g: Any, shape: tuple) -> Any:
 def conjugated(g: Any) -> Any:
     """Return the conjugate of a cotangent, or of each in a list; None of None."""
     if g.__class__ is list or g.__class__ is tuple:
-        return [x if x is None else x.conj() for x in g]
+        return [conjugated(x) for x in g]
+    if isinstance(g, Tensor):
+        return TABLE["conj"].call(g)  # the method gives a view
     return g if g is None else g.conj()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.state import AutogradState
-from chainrule.core.tensor.value import Value, array_of, innermost, meta_of
+from chainrule.core.tensor.value import Value, array_of, innermost, memory_of, meta_of
 from chainrule.core.types import dtype as dtypes
 
 ndarray = np.ndarray
@@ -82,6 +82,11 @@ class Conversions(AutogradState):
                 "Can't call numpy() on a value inside a transform: its derivative would be lost. Use chainrule's own ops, "
                 "or take the value out of the function."
             )
+        if self._bit and not force:
+            what, how = ("conjugate", "conj") if self.is_complex() else ("negative", "neg")  # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"Can't call numpy() on Tensor that has {what} bit set. Use tensor.resolve_{how}().numpy() instead."
+            )
         return array_of(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -136,7 +141,7 @@ class Conversions(AutogradState):
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len() of a 0-d tensor")
-        return self._data.shape[0]
+        return self._memory.shape[0]
 
     def __hash__(self) -> int:
         return id(self)
@@ -147,7 +152,7 @@ class Conversions(AutogradState):
         return object.__format__(self, spec)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        reduced = (rebuild, (type(self), array_of(self), self.requires_grad))
+        reduced = (rebuild, (type(self), memory_of(self), self.requires_grad))
         attributes = getattr(self, "__dict__", None)  # a subclass's
         return (*reduced, dict(attributes)) if attributes else reduced
 
@@ -161,7 +166,9 @@ class Conversions(AutogradState):
         done = memo.get(id(self))
         if done is not None:
             return done
-        made = rebuild(type(self), _copied(array_of(self), memo), self.requires_grad)
+        made = rebuild(type(self), _copied(memory_of(self), memo), self.requires_grad)
+        if self._bit:
+            made._data = array_of(self).copy()
         memo[id(self)] = made
         for name, value in getattr(self, "__dict__", {}).items():  # a subclass's
             setattr(made, name, deepcopy(value, memo))
@@ -173,6 +180,9 @@ class Conversions(AutogradState):
 def rebuild(cls: Any, data: np.ndarray, requires_grad: bool) -> Any:
     """Return a leaf from its pickled parts."""
     made = cls._wrap(data, cls)
+    if cls._bit:
+        made.__class__ = cls
+        meta_of(made)
     return made.requires_grad_() if requires_grad else made
 
 

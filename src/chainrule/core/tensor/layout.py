@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor.value import Value, array_of, innermost
+from chainrule.core.tensor.value import Value, innermost, memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU, device
 from chainrule.core.types.dtype import COMPLEX, FLOAT, dtype
@@ -24,17 +24,17 @@ class Layout(Value):
     @property
     def shape(self) -> Size:
         """Sizes of the axes."""
-        return Size(self._data.shape)
+        return Size(self._memory.shape)
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._data.ndim
+        return self._memory.ndim
 
     @property
     def dtype(self) -> dtype:
         """Element type."""
-        found = self._data.dtype
+        found = self._memory.dtype
         return found if found.__class__ is dtype else dtypes.of(found)
 
     @property
@@ -76,17 +76,17 @@ class Layout(Value):
             return self.shape
         if not self.ndim:
             raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-        return self._data.shape[axis_index(dim, self.ndim)]
+        return self._memory.shape[axis_index(dim, self.ndim)]
 
     def dim(self) -> int:
         """Return the number of axes."""
-        return self._data.ndim
+        return self._memory.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
         """Return the number of elements."""
-        return Size(self._data.shape).numel()
+        return Size(self._memory.shape).numel()
 
     nelement = numel
 
@@ -96,15 +96,15 @@ class Layout(Value):
 
     def stride(self, dim: int | None = None) -> Any:
         """Return the step in elements along each axis, or along one."""
-        if isinstance(self._data, Layout):
-            return self._data.stride(dim)
-        data = self._data
+        if isinstance(self._memory, Layout):
+            return self._memory.stride(dim)
+        data = self._memory
         steps = tuple(s // data.itemsize for s in data.strides)
         return steps if dim is None else steps[dim]
 
     def storage_offset(self) -> int:
         """Return the elements between the start of the memory and this tensor's first element."""
-        data = innermost(self)
+        data = innermost(self) if not self._bit else self._memory
         root = data
         while isinstance(root.base, ndarray):
             root = root.base
@@ -113,7 +113,7 @@ class Layout(Value):
 
     def data_ptr(self) -> int:
         """Return the address of the first element."""
-        return array_of(self).__array_interface__["data"][0]
+        return memory_of(self).__array_interface__["data"][0]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Tell whether the elements lie in C order without gaps."""
@@ -121,7 +121,7 @@ class Layout(Value):
             if len(memory_format.order) != self.ndim:
                 return False
             return lies_in(tuple(self.shape), self.stride(), memory_format.order)
-        data = self._data
+        data = self._memory
         if isinstance(data, Layout):
             return data.is_contiguous(memory_format)
         return data.flags.c_contiguous

@@ -12,11 +12,11 @@ from chainrule.core.tensor.layout import Layout
 from chainrule.core.tensor.value import (
     Meta,
     Value,
+    aliased,
     allowed_grad_dtype,
     array_of,
     keep_gradient,
     marked_as,
-    memory_of,
     meta_of,
     root_of,
 )
@@ -161,7 +161,7 @@ class AutogradState(Layout):
                 "grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with caution. "
                 "Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they match."
             )
-        meta_of(self).grad = value
+        meta_of(self).grad = value.clone() if value._bit else value  # type: ignore[attr-defined]  # passes add to it in place
 
     @grad.deleter
     def grad(self) -> None:
@@ -220,13 +220,15 @@ class AutogradState(Layout):
     @property
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own: writes to it go unseen."""
-        return marked_as(self._wrap(memory_of(self) if self._level == 0 else self._data, type(self)), self)
+        if self._level:
+            return marked_as(self._wrap(self._data, type(self)), self)
+        return aliased(self)
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Value):
             raise TypeError(f"data expected to be a Tensor, not {type(value).__name__}")
-        self._data = array_of(value)
+        self._data = array_of(value).copy() if value._bit else array_of(value)
         marked_as(self, value)
 
     @property

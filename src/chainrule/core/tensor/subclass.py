@@ -188,7 +188,7 @@ def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Tenso
             "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your class "
             "inherits from Tensor."
         )
-    made = marked_as(wrap(array_of(data), cls), data)
+    made = marked_as(wrap(array_of(data).copy() if data._bit else array_of(data), cls), data)
     return made.requires_grad_() if require_grad else made
 
 

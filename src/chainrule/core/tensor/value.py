@@ -52,6 +52,8 @@ class Value:
     ----------
     _data
         The payload: a NumPy array or scalar, or the value of the level below.
+    _memory
+        The payload as it lies in memory: `_data` itself, but in the classes of ``core.tensor.unresolved``.
     _node
         The edge to what made the value: a `Node`, a `Port`, `LEAF`, or None where it does not require grad.
     _ver, _view
@@ -68,9 +70,11 @@ class Value:
     _level = 0
     _plain = True  # whether the hot path takes instances for plain tensors: of no transform, and without overrides
     _kind = LEAF_EDGE
+    _bit = 0  # what is still to be done to the memory for its values: see `core.tensor.unresolved`
     _read: Any = None  # a level class whose payload is not the tensor's own values: (use) -> the error to raise, or None
 
     _data: Any
+    _memory: Any
     _node: Any
     _ver: Version | None
     _view: tuple | None
@@ -79,6 +83,9 @@ class Value:
     _tangent: Any
     _born: int
     _wrap: Callable  # makes a tensor of a payload: `core.tensor.tensor.wrap`
+
+
+Value._memory = Value._data  # the same slot under another name
 
 
 def marked_as(t: Any, source: Any) -> Any:
@@ -103,6 +110,20 @@ def has_views(t: Any) -> bool:
     return t._view is not None or (t._ver is not None and bool(t._ver.members))
 
 
+def as_stored(t: Any, raw: Any) -> Any:
+    """Return a raw value as the memory of a level-0 tensor holds it."""
+    return t._apply(raw) if t._bit else raw
+
+
+def aliased(t: Any) -> Any:
+    """Return a fresh tensor on the memory of a level-0 tensor, of its class, without history."""
+    made = t._wrap(memory_of(t), type(t))
+    if t._bit:
+        made.__class__ = type(t)
+        meta_of(made)
+    return marked_as(made, t)
+
+
 def root_of(t: Any) -> Any:
     """Return the base that a view is a view of; the tensor itself if it is none."""
     while t._view is not None:
@@ -123,18 +144,22 @@ def array_of(t: Any) -> np.ndarray:
         raise t._read("read")
     data = t._data
     if data.__class__ is ndarray:
+        if t._bit:
+            data.flags.writeable = False  # a write to it would be lost; to be written is `memory_of`
         return data
     if isinstance(data, Value):
         return array_of(data)
     if data.__class__ is Absent:
         raise no_value()
-    t._data = data = np.array(data)
+    data = np.array(data)
+    if not t._bit:
+        t._data = data
     return data
 
 
 def memory_of(t: Any) -> Any:
-    """Return a level-0 tensor's payload for another tensor to share: an array, or what stands for one (`Absent`)."""
-    return t._data if t._data.__class__ is Absent else array_of(t)
+    """Return a level-0 tensor's memory for another tensor to share: an array, or what stands for one (`Absent`)."""
+    return t._memory if t._bit or t._data.__class__ is Absent else array_of(t)
 
 
 def take(target: Any, value: Any) -> None:

@@ -22,7 +22,7 @@ from chainrule.core.mode.grad_mode import modes, set_modes, switch
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.record.plans import pack_node
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, root_of, take, version_of
+from chainrule.core.tensor.value import array_of, as_stored, memory_of, root_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.views import chain_of, follow, forbidden, rewire, views_of
 
@@ -104,7 +104,7 @@ def _old(t: Any) -> Tensor:
 def assign_elementwise(target: Tensor, op: Op, call: Callable, args: tuple, name: str) -> Tensor:
     """Write an elementwise op of `target` and `args` into `target`: in one sweep over memory where nothing is recorded."""
     check_writable(target)
-    if target.__class__._level == 0 and target._data.__class__ is ndarray and not _records(target, args):
+    if target.__class__._level == 0 and not target._bit and target._data.__class__ is ndarray and not _records(target, args):
         raw = [a._data if isinstance(a, Tensor) else a for a in args]
         ufunc = _UFUNCS.get(op.name)
         if ufunc is not None and not modes().watchers and all(_fits(target._data, r) for r in raw):
@@ -222,8 +222,8 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         _replace(target, _laid_out(value, target))
         version_of(target).bump()
         return target
-    array = array_of(target)
-    fresh = array_of(value)
+    array = memory_of(target)
+    fresh = as_stored(target, array_of(value))
     if fresh is not array:
         if np.may_share_memory(fresh, array):
             fresh = fresh.copy()

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.tensor.value import as_stored, memory_of, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import check_writable
 
@@ -82,5 +82,5 @@ def _put(out: Tensor, value: Tensor, exact: bool) -> None:
                 stacklevel=4,
             )
         out._data = np.empty(shape, wanted.numpy)
-    array_of(out)[...] = value._data
+    memory_of(out)[...] = as_stored(out, value._data)
     version_of(out).bump()

@@ -107,27 +107,42 @@ def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
     """
     for out in (empty_like(base), np.empty(base.shape, base.dtype)):
         out[...] = base
-        view = _shown(out, chain)
-        if not view.size or np.may_share_memory(view, out):
-            view[...] = value
+        if _put(out, value, chain):
             return out
     places = _shown(np.arange(base.size).reshape(base.shape), chain)
     out.reshape(-1)[places] = value
     return out
 
 
+def _put(base: np.ndarray, value: Any, chain: Chain) -> bool:
+    """Write where the steps of a view lead to in an array, to a conjugate by way of its conjugate; tell whether they do."""
+    view = base
+    for k, (how, params, index, _) in enumerate(chain):
+        if how.computes:
+            shown = how.kernel(view)
+            done = _put(shown, value, chain[k + 1 :])
+            view[...] = how.kernel(shown)
+            return done
+        view = how.kernel(view, **params)
+        view = view if index is None else view[index]
+    if view.size and not np.may_share_memory(view, base):
+        return False
+    view[...] = value
+    return True
+
+
 def _retaken_name(node: Any) -> str:
     how = node.params["chain"][-1][0]
-    return how.node_name(node)[:-9] if how.name in ("view_as_real", "view_as_complex") else "AsStrided"
+    return how.node_name(node)[:-9] if how.name in ("view_as_real", "view_as_complex", "conj_view") else "AsStrided"
 
 
 class EachView:
     """A step of a view: taken of the examples of a value with a batch axis in front."""
 
-    __slots__ = ("call", "dtype", "kernel", "name", "shape")
+    __slots__ = ("bit", "call", "computes", "dtype", "kernel", "name", "shape")
 
     def __init__(self, b: Batch, how: Any):
-        self.name, self.dtype = how.name, how.dtype
+        self.name, self.dtype, self.bit, self.computes = how.name, how.dtype, how.bit, how.computes
         cls = next(a for a, on in zip(b.given, b.on, strict=True) if on).__class__
 
         def call(x: Any, **params: Any) -> Any:

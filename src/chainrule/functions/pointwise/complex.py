@@ -7,12 +7,14 @@ from typing import Any
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.unresolved import CONJ, NEG, bit_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.core.write.inplace import assign
 from chainrule.functions.adapt import public
 from chainrule.ops.pointwise import complex as ops
 from chainrule.ops.pointwise.trigonometric import cos, sin
+from chainrule.ops.shaping.shape import clone
 
 __all__ = [
     "complex", "conj", "conj_physical", "imag", "is_conj", "is_neg", "polar", "positive", "real", "resolve_conj",
@@ -101,7 +103,9 @@ Tensor.real, Tensor.imag = _part(real, "real"), _part(imag, "imag")  # type: ign
 
 @public(kinds="bifc", samples=lambda: _UNARY)
 def conj(input: Tensor) -> Tensor:
-    """Return the complex conjugate of each element; a real tensor itself.
+    """Return the complex conjugate of each element, as a view; a real tensor itself.
+
+    The view's memory is that of `input`, and is conjugated whenever it is read: writes to either reach both.
 
     Parameters
     ----------
@@ -111,16 +115,17 @@ def conj(input: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Of the shape and dtype of `input`; memory of its own if complex (PyTorch's shares `input`'s).
+        Of the shape and dtype of `input`; where complex, a view of it whose :func:`is_conj` is the other.
 
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.conj(cr.tensor([1 + 2j]))
-    tensor([1.-2.j])
+    >>> z = cr.tensor([1 + 2j])
+    >>> z.conj().mul_(2), z
+    (tensor([2.-4.j]), tensor([2.+4.j]))
     """
     x = as_tensor(input, "conj")
-    return ops.conj(x) if x.is_complex() else x
+    return ops.conj_view(x) if x.is_complex() else x
 
 
 @public(out=True, kinds="bifc", samples=lambda: _UNARY, inplace=True)
@@ -149,7 +154,7 @@ def conj_physical(input: Tensor) -> Tensor:
 
 @public(kinds="bifc", samples=lambda: _UNARY)
 def resolve_conj(input: Tensor) -> Tensor:
-    """Return the tensor itself: conjugates are never left to be taken later.
+    """Return the tensor with its values in memory: a copy if it is a conjugate view, itself else.
 
     Parameters
     ----------
@@ -159,20 +164,20 @@ def resolve_conj(input: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        `input`.
+        `input`, or a copy.
 
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.resolve_conj(cr.tensor([1 + 2j]).conj())
-    tensor([1.-2.j])
+    >>> cr.resolve_conj(cr.tensor([1 + 2j]).conj()).numpy()
+    array([1.-2.j], dtype=complex64)
     """
-    return as_tensor(input, "resolve_conj")
+    return clone(input) if is_conj(input) else input
 
 
 @public(kinds="bifc", samples=lambda: _UNARY)
 def resolve_neg(input: Tensor) -> Tensor:
-    """Return the tensor itself: negations are never left to be taken later.
+    """Return the tensor with its values in memory: a copy if it is a negated view, itself else.
 
     Parameters
     ----------
@@ -182,20 +187,20 @@ def resolve_neg(input: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        `input`.
+        `input`, or a copy.
 
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.resolve_neg(cr.tensor([1.0]))
-    tensor([1.])
+    >>> cr.resolve_neg(cr.tensor([1 + 2j]).conj().imag).numpy()
+    array([-2.], dtype=float32)
     """
-    return as_tensor(input, "resolve_neg")
+    return clone(input) if is_neg(input) else input
 
 
 @public(kinds="bifc", samples=lambda: _UNARY)
 def is_conj(input: Tensor) -> bool:
-    """Tell whether a conjugate is still to be taken of the memory: never.
+    """Tell whether the values are the conjugates of those in memory, as in a view that :func:`conj` returned.
 
     Parameters
     ----------
@@ -205,21 +210,21 @@ def is_conj(input: Tensor) -> bool:
     Returns
     -------
     bool
-        False.
+        Whether the conjugate bit is set.
 
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.is_conj(cr.tensor([1 + 2j]).conj())
-    False
+    >>> z = cr.tensor([1 + 2j])
+    >>> z.is_conj(), z.conj().is_conj(), z.conj().conj().is_conj()
+    (False, True, False)
     """
-    as_tensor(input, "is_conj")
-    return False
+    return bit_of(as_tensor(input, "is_conj")) == CONJ
 
 
 @public(kinds="bifc", samples=lambda: _UNARY)
 def is_neg(input: Tensor) -> bool:
-    """Tell whether the memory is still to be negated: never.
+    """Tell whether the values are those in memory negated, as in the imaginary part of a conjugate view.
 
     Parameters
     ----------
@@ -229,16 +234,16 @@ def is_neg(input: Tensor) -> bool:
     Returns
     -------
     bool
-        False.
+        Whether the negative bit is set.
 
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.is_neg(cr.tensor([1.0]))
-    False
+    >>> z = cr.tensor([1 + 2j])
+    >>> z.imag.is_neg(), z.conj().imag.is_neg()
+    (False, True)
     """
-    as_tensor(input, "is_neg")
-    return False
+    return bit_of(as_tensor(input, "is_neg")) == NEG
 
 
 @public(kinds="ifc", samples=lambda: _UNARY)
@@ -391,6 +396,11 @@ def view_as_real(input: Tensor) -> Tensor:
     x = as_tensor(input, "view_as_real")
     if not x.is_complex():
         raise RuntimeError("view_as_real is only supported for complex tensors")
+    if bit_of(x):
+        raise RuntimeError(
+            "view_as_real doesn't work on unresolved conjugated tensors.  To resolve the conjugate tensor so you can view it "
+            "as real, use self.resolve_conj(); however, be warned that the resulting tensor will NOT alias the original."
+        )
     return ops.view_as_real(x)
 
 

@@ -11,7 +11,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, marked_as, memory_of, take, version_of
+from chainrule.core.tensor.value import aliased, as_stored, marked_as, memory_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import memory_format as formats
 from chainrule.core.write.inplace import assign, check_unfrozen, check_writable, repeats, write
@@ -79,7 +79,7 @@ def detach(input: Tensor) -> Tensor:
     x = as_tensor(input, "detach")
     if x._level:
         return ops.detach(x)
-    made = marked_as(wrap(memory_of(x)), x)
+    made = aliased(x) if x._bit else marked_as(wrap(memory_of(x)), x)
     made._ver = version_of(x)
     return made
 
@@ -127,13 +127,13 @@ def plain(target: Tensor, value: Any = None) -> bool:
 def put_raw(target: Tensor, index: Any, value: Any) -> None:
     """Write a number or the payload of a tensor to a place of a plain tensor's memory, cast to its dtype."""
     raw = value._data if isinstance(value, Tensor) else _number_in(value, target.dtype)
-    array = array_of(target)
+    array = memory_of(target)
     if getattr(raw, "dtype", None) is not array.dtype and raw.__class__ not in NUMBERS:
         raw = raw.real if raw.dtype.kind == "c" and array.dtype.kind != "c" else raw
         raw = raw.astype(array.dtype)
     if raw.__class__ is np.ndarray and raw.size > 1 and np.may_share_memory(raw, array):
         raw = raw.copy()
-    array[index] = raw
+    array[index] = as_stored(target, raw)
     version_of(target).bump()
 
 
@@ -225,8 +225,8 @@ def _fill(self: Tensor, value: Any, form: str) -> Tensor:
         _fill(getitem(self, index=tuple([slice(0, 1) if step == 0 else slice(None) for step in steps])), value, form)
     elif value.__class__ in NUMBERS and plain(self):
         check_writable(self)
-        array = array_of(self)
-        array[...] = np.array(_number_in(value, self.dtype)).astype(array.dtype)
+        array = memory_of(self)
+        array[...] = as_stored(self, np.array(_number_in(value, self.dtype)).astype(array.dtype))
         version_of(self).bump()
     else:
         assign(self, lambda: _filled(self, value, form), form.lower().rstrip("0123456789") + "_")

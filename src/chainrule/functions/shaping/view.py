@@ -104,6 +104,11 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
         if self._level:
             raise RuntimeError("view(dtype) has no derivative; take it of a detached tensor outside the transform")
+        if self._bit:
+            kind = "conjugate" if self.is_complex() else "negative"
+            raise RuntimeError(
+                f"chainrule.Tensor.view is not supported for {kind} view tensors when converting to a different dtype."
+            )
         made = wrap(array_of(self).view(shape[0].numpy))
         made._ver = version_of(self)
         return made

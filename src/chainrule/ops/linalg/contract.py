@@ -16,6 +16,7 @@ from chainrule.core.op.declaration import bilinear, op
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
+from chainrule.core.record.plans import conjugated
 from chainrule.core.tensor.value import is_complex
 from chainrule.ops.shaping.shape import broadcast_to, permute, reshape, sum_to, t, transpose
 
@@ -205,7 +206,7 @@ bmm_sum = bilinear("bmm_sum(x, y)", _add_products, kinds="ifc", node="Sum1",
 
 vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
     shape=scalar, dtype=joined,
-    batch=per_example(lambda x, y: dot(x.conj(), y)),
+    batch=per_example(lambda x, y: dot(_conj(x), y)),
     jvp=lambda x_dot, y_dot, x, y: _total(
         None if x_dot is None else vdot(x_dot, y), None if y_dot is None else vdot(x, y_dot)),
     x=lambda g, y: _conj(g) * y,
@@ -224,7 +225,7 @@ cross = bilinear("cross(x, y, *, axis)", lambda x, y, *, axis: np.cross(x, y, ax
 
 
 def _conj(x: Any) -> Any:
-    return x.conj() if is_complex(x) else x
+    return conjugated(x) if is_complex(x) else x
 
 
 def _scaled(x: Any, factor: Any) -> Any:

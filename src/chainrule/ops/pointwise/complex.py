@@ -14,9 +14,10 @@ import numpy as np
 from chainrule.core.op.batching import aligned, same
 from chainrule.core.op.declaration import elementwise, linear
 from chainrule.core.op.lowering import s
-from chainrule.core.op.results import broadcasting, first, floating, real_of
+from chainrule.core.op.results import broadcasting, first, floating, like_first, real_of
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import unbroadcast
+from chainrule.core.tensor.unresolved import CONJ, NEG
 from chainrule.core.tensor.value import is_complex
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
@@ -25,12 +26,14 @@ from chainrule.ops.pointwise.rounding import flat
 SHAPES = [Sample((3, 4), kinds="c"), Sample((), kinds="c"), Sample((0, 2), kinds="c")]
 
 real = linear("real(x)", lambda x: x.real, view=True, real_linear=True, node="Select", kinds="c",
+    bit=lambda bit: 0,
     shape=first, dtype=real_of,
     batch=same,
     x=lambda g: complex(g, flat(g)),
     samples=lambda: SHAPES)  # fmt: skip
 
 imag = linear("imag(x)", lambda x: x.imag, view=True, real_linear=True, node="Select", kinds="c",
+    bit=lambda bit: NEG if bit else 0,
     shape=first, dtype=real_of,
     batch=same,
     x=lambda g: complex(flat(g), g),
@@ -76,13 +79,17 @@ def _as_complex(x: Any) -> Any:
     return x.view(dtype)[..., 0]
 
 
-view_as_real = linear("view_as_real(x)", _as_real, view=True, real_linear=True, kinds="c",
+def _resolved(bit: int) -> int | None:
+    return None if bit else 0
+
+
+view_as_real = linear("view_as_real(x)", _as_real, view=True, bit=_resolved, real_linear=True, kinds="c",
     shape=lambda x: (*x, 2), dtype=real_of,
     batch=same,
     x=lambda g: view_as_complex(g),
     samples=lambda: SHAPES)  # fmt: skip
 
-view_as_complex = linear("view_as_complex(x)", _as_complex, view=True, real_linear=True, kinds="f",
+view_as_complex = linear("view_as_complex(x)", _as_complex, view=True, bit=_resolved, real_linear=True, kinds="f",
     shape=lambda x: x[:-1], dtype=_paired,
     batch=same,
     x=lambda g: view_as_real(g),
@@ -92,6 +99,14 @@ view_as_complex = linear("view_as_complex(x)", _as_complex, view=True, real_line
 conj = elementwise("conj(x)", np.conjugate,
     jvp=lambda x_dot: conj(x_dot),
     x=lambda g: conj(g))  # fmt: skip
+
+# What users call `conj`: no copy but a view, which is still to be conjugated. Rules take the one above.
+conj_view = linear("conj_view(x)", np.conjugate, view=True, real_linear=True, node="Conj", kinds="c",
+    bit=lambda bit: bit ^ CONJ, stored=lambda x: x[...],
+    shape=first, dtype=like_first,
+    batch=same,
+    x=lambda g: conj(g),
+    samples=lambda: SHAPES)  # fmt: skip
 
 conj_physical = elementwise("conj_physical(x)", np.conjugate,
     jvp=lambda x_dot: conj(x_dot),
@@ -118,7 +133,7 @@ def _through_sgn(t: Any, x: Any, out: Any) -> Any:
         return flat(t)
     size = abs(x)
     zero = size == 0
-    return where(zero, 0, (t - out * real(t * out.conj())) / where(zero, 1, size))
+    return where(zero, 0, (t - out * real(t * conj(out))) / where(zero, 1, size))
 
 
 def _lower_sign(x: Any) -> Any:
@@ -145,7 +160,7 @@ sgn = elementwise("sgn(x)", _sign, kinds="bifc",
 
 abs = elementwise("abs(x)", np.absolute, dtype=real_of, kinds="ifc",
     public=True, inplace=True, aliases=("absolute",),
-    jvp=lambda x_dot, x: real_part(x_dot * sgn(x).conj()),
+    jvp=lambda x_dot, x: real_part(x_dot * conj(sgn(x))),
     x=lambda g, x: g * sgn(x),
     doc=unary("Return the magnitude of each element.", "cr.abs(cr.tensor([-2.0, 0.0, 3.0]))", "tensor([2., 0., 3.])", "ifc",
         "real", "The derivative at 0 is taken as 0, the least of its subgradients."))  # fmt: skip
@@ -166,14 +181,14 @@ def _angle_tangent(t: Any, x: Any) -> Any:
     """Return the tangent of the phase, Im(t / x): 0 at 0, and for real values."""
     if not is_complex(x):
         return flat(t)
-    return real(t * _turn(x).conj())
+    return real(t * conj(_turn(x)))
 
 
 def _turn(x: Any) -> Any:
     """Return i x / |x|², the gradient of the phase; 0 at 0."""
     zero = x == 0
     safe = where(zero, 1, x)
-    return where(zero, 0, 1j / safe.conj())
+    return where(zero, 0, 1j / conj(safe))
 
 
 angle = elementwise("angle(x)", _angle, dtype=lambda x: real_of(floating(x)), promotion="float", kinds="bifc",

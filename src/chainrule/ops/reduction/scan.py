@@ -17,6 +17,7 @@ from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order, narrowed
 from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
+from chainrule.core.record.plans import conjugated
 from chainrule.core.tensor.value import is_complex
 from chainrule.ops.comparison.order import put_along
 from chainrule.ops.indexing.scatter import gather
@@ -31,7 +32,7 @@ SCANS = [
 
 def conj(x: Any) -> Any:
     """Return the conjugate of a complex value, any other value itself."""
-    return x.conj() if is_complex(x) else x
+    return conjugated(x) if is_complex(x) else x
 
 
 def wide(x: Any) -> Any:

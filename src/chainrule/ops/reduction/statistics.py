@@ -17,7 +17,7 @@ from chainrule.core.record.plans import unbroadcast
 from chainrule.core.tensor.value import is_complex
 from chainrule.core.types import shape as shapes
 from chainrule.ops.indexing.select import where
-from chainrule.ops.pointwise.complex import abs, real, sgn
+from chainrule.ops.pointwise.complex import abs, conj, real, sgn
 from chainrule.ops.reduction.reduce import axes_back, count, mean, sum, ties
 from chainrule.ops.reduction.scan import wide
 from chainrule.ops.shaping.shape import broadcast_to
@@ -51,7 +51,7 @@ def _deviations(x: Any, axis: tuple, correction: float) -> Any:
 
 def _inner(x_dot: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
     """Return the real inner product of a tangent with a real function's gradient."""
-    product = real(x_dot * weights.conj()) if is_complex(weights) else x_dot * weights
+    product = real(x_dot * conj(weights)) if is_complex(weights) else x_dot * weights
     return sum(product, axis=axis, keepdims=keepdims)
 
 
