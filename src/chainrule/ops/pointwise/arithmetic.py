@@ -75,7 +75,7 @@ mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc",
 div = elementwise("div(x, y)", operator.truediv, calm=True, dtype="float", domain=[(-3, 3), POSITIVE],
     inplace=True, aliases=("true_divide",),
     x=lambda g, y: g / y,
-    y=lambda g, x, y: -g * ((x / y) / y),
+    y=lambda g, x, y: -x / y / y * g,  # in this order NumPy reuses the first temporary for the rest
     doc=binary("Return the quotient; integers give the default dtype.", "cr.div(cr.tensor([1, 2]), 4)",
                "tensor([0.2500, 0.5000])"))  # fmt: skip
 
@@ -142,11 +142,20 @@ def _pow(x: Any, y: Any) -> Any:
         return np.where(y >= 0, operator.pow(x, np.maximum(y, 0)), np.where(np.abs(x) == 1, sign, 0)).astype(y.dtype)
 
 
+def _scaled(slope: Any, number: Any, g: Any) -> Any:
+    """Return ``g * (number * slope)`` for a slope just computed; of raw arrays in its own memory."""
+    if slope.__class__ is np.ndarray and g.__class__ is np.ndarray and slope.shape == g.shape and slope.dtype is g.dtype:
+        slope *= number
+        slope *= g
+        return slope
+    return g * (number * slope)
+
+
 def _power_in_base(g: Any, x: Any, y: Any) -> Any:
     if y.__class__ in NUMBERS:
         if y == 2:
             return g * (x + x)
-        return nothing(g) if y == 0 else g * (y * pow(x, y - 1))
+        return nothing(g) if y == 0 else _scaled(pow(x, y - 1), y, g)
     return g * where(y == 0, 0, y * pow(x, y - 1))
 
 

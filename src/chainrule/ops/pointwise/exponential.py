@@ -63,10 +63,16 @@ sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", domain=POSIT
     doc=unary("Return the square root of each element.", "cr.sqrt(cr.tensor([4.0, 9.0]))", "tensor([2., 3.])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
 
-rsqrt = elementwise("rsqrt(x)", lambda x: 1 / np.sqrt(x), dtype="float", kinds="bifc", domain=POSITIVE,
+
+def _rsqrt(x: Any) -> Any:
+    out = np.sqrt(x)
+    return np.divide(1, out, out=out) if out.__class__ is np.ndarray and out.dtype.kind in "fc" else 1 / out
+
+
+rsqrt = elementwise("rsqrt(x)", _rsqrt, dtype="float", kinds="bifc", domain=POSITIVE,
     public=True, inplace=True,
     lower=lambda x: 1 / s.sqrt(x),
-    x=lambda g, out: g * (out * out * out * -0.5),
+    x=lambda g, out: out * -0.5 * out * out * g,  # as `sigmoid`'s
     doc=unary("Return the reciprocal of the square root of each element.", "cr.rsqrt(cr.tensor([4.0, 0.25]))",
         "tensor([0.5000, 2.0000])"))  # fmt: skip
 
@@ -81,7 +87,7 @@ square = elementwise("square(x)", np.square, kinds="ifc", node="Pow",
 reciprocal = elementwise("reciprocal(x)", lambda x: 1 / x, dtype="float", kinds="bifc", domain=POSITIVE,
     public=True, inplace=True,
     lower=lambda x: 1 / x,
-    x=lambda g, out: -g * (out * out),
+    x=lambda g, out: -out * out * g,  # as `sigmoid`'s
     doc=unary("Return 1 divided by each element.",
         "cr.reciprocal(cr.tensor([2.0, -4.0]))", "tensor([ 0.5000, -0.2500])"))  # fmt: skip
 

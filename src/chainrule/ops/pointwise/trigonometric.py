@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import OPAQUE, s
+from chainrule.core.op.raw import one_minus, one_plus
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.pointwise.exponential import rsqrt
@@ -28,7 +29,7 @@ cos = elementwise("cos(x)", np.cos, costly=True, calm=True, dtype="float", kinds
 
 tan = elementwise("tan(x)", np.tan, costly=True, dtype="float", kinds="bifc", domain=(-1.2, 1.2),
     public=True, inplace=True,
-    x=lambda g, out: g * (1 + out * out),
+    x=lambda g, out: g * one_plus(out * out),
     doc=unary("Return the tangent of each element.", "cr.tan(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 1.5574])"))  # fmt: skip
 
 sinh = elementwise("sinh(x)", np.sinh, costly=True, dtype="float", kinds="bifc",
@@ -45,31 +46,31 @@ cosh = elementwise("cosh(x)", np.cosh, costly=True, dtype="float", kinds="bifc",
 
 tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", kinds="bifc",
     public=True, inplace=True,
-    x=lambda g, out: g * (1 - out * out),
+    x=lambda g, out: g * one_minus(out * out),
     doc=unary("Return the hyperbolic tangent of each element.",
         "cr.tanh(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7616])"))  # fmt: skip
 
 asin = elementwise("asin(x)", np.arcsin, costly=True, dtype="float", kinds="bifc", domain=WITHIN_ONE,
     public=True, inplace=True, aliases=("arcsin",),
-    x=lambda g, x: g * rsqrt(1 - x * x),
+    x=lambda g, x: g * rsqrt(one_minus(x * x)),
     doc=unary("Return the inverse sine of each element.", "cr.asin(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 1.5708])",
         notes="NaN for real elements outside [-1, 1], at whose ends the derivative is infinite."))  # fmt: skip
 
 acos = elementwise("acos(x)", np.arccos, costly=True, dtype="float", kinds="bifc", domain=WITHIN_ONE,
     public=True, inplace=True, aliases=("arccos",),
-    x=lambda g, x: -g * rsqrt(1 - x * x),
+    x=lambda g, x: -g * rsqrt(one_minus(x * x)),
     doc=unary("Return the inverse cosine of each element.", "cr.acos(cr.tensor([0.0, 1.0]))", "tensor([1.5708, 0.0000])",
         notes="NaN for real elements outside [-1, 1], at whose ends the derivative is infinite."))  # fmt: skip
 
 atan = elementwise("atan(x)", np.arctan, costly=True, dtype="float", kinds="bifc",
     public=True, inplace=True, aliases=("arctan",),
-    x=lambda g, x: g / (1 + x * x),
+    x=lambda g, x: g / one_plus(x * x),
     doc=unary("Return the inverse tangent of each element.",
         "cr.atan(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7854])"))  # fmt: skip
 
 asinh = elementwise("asinh(x)", np.arcsinh, costly=True, dtype="float", kinds="bifc",
     public=True, inplace=True, aliases=("arcsinh",),
-    x=lambda g, x: g * rsqrt(1 + x * x),
+    x=lambda g, x: g * rsqrt(one_plus(x * x)),
     doc=unary("Return the inverse hyperbolic sine of each element.", "cr.asinh(cr.tensor([0.0, 1.0]))",
         "tensor([0.0000, 0.8814])"))  # fmt: skip
 
@@ -82,7 +83,7 @@ acosh = elementwise("acosh(x)", np.arccosh, costly=True, dtype="float", kinds="b
 
 atanh = elementwise("atanh(x)", np.arctanh, costly=True, dtype="float", kinds="bifc", domain=WITHIN_ONE,
     public=True, inplace=True, aliases=("arctanh",),
-    x=lambda g, x: g / (1 - x * x),
+    x=lambda g, x: g / one_minus(x * x),
     doc=unary("Return the inverse hyperbolic tangent of each element.", "cr.atanh(cr.tensor([0.0, 0.5]))",
         "tensor([0.0000, 0.5493])"))  # fmt: skip
 
