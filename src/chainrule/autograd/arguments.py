@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
+from chainrule.core.tensor.tensor import Tensor, wrap
 
 
 def tensors(given: Any, what: str, name: str) -> tuple[bool, tuple]:
@@ -81,7 +81,7 @@ def called(func: Callable, inputs: Sequence, name: str, strict: bool) -> tuple[b
     """Return whether the function returns a tuple, and its outputs as one."""
     several, outputs = tensors(func(*inputs), "outputs of the user-provided function", name)
     level = max([x._level for x in inputs], default=0)
-    if any(isinstance(out, Tracked) and out._level > level for out in outputs):
+    if any(out._level > level and out._records for out in outputs):
         raise RuntimeError(
             f"The function given to {name} uses a value of func.grad or func.vjp that it captured: its derivative would be "
             "lost. Pass the value as an input, or use func.jacrev, func.hessian, func.vjp or func.jvp, which nest."

@@ -9,8 +9,7 @@ import numpy as np
 from chainrule.core.graph.nodes import AccumulateGrad, Node, engine_node
 from chainrule.core.record.saved import output_edge
 from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
-from chainrule.core.tensor.value import disabled_torch_function
-from chainrule.transforms.batch import Batched
+from chainrule.transforms.gradient import Unseen
 
 
 class GradientEdge(NamedTuple):
@@ -61,7 +60,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    if isinstance(tensor, Batched):
+    if tensor._read is not None:
         raise RuntimeError("get_gradient_edge() is not possible inside of vmap: an edge is of all examples; pass the tensor")
     return GradientEdge(node_of(tensor), tensor.output_nr)
 
@@ -70,13 +69,6 @@ def node_of(tensor: Tensor) -> Node:
     """Return a tensor's `grad_fn`, or a leaf's `AccumulateGrad`."""
     node = tensor.grad_fn
     return tensor._accumulator() if node is None else node
-
-
-class Unseen(Tensor):
-    """What stands for an edge to a value of which nothing is known, not even the shape: its tensor was not looked at."""
-
-    __slots__ = ()
-    __torch_function__ = disabled_torch_function
 
 
 def tensor_at(edge: GradientEdge) -> Tensor:

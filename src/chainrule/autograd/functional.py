@@ -28,12 +28,11 @@ from chainrule.autograd.arguments import (
 )
 from chainrule.autograd.forward_ad import dual_level, make_dual, raised, unpack_dual
 from chainrule.autograd.gradients import grad
-from chainrule.core.mode.grad_mode import enable_grad, scope
-from chainrule.core.mode.levels import fresh_level
+from chainrule.core.mode.grad_mode import enable_grad
 from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.transforms.batch import Batched, batched_at, unbatched
-from chainrule.transforms.forward import Dual, dual
+from chainrule.transforms.batch import mapped
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -405,14 +404,6 @@ def _columns(func: Callable, inputs: tuple, vectorize: bool) -> tuple[bool, tupl
     return several, outputs, parts
 
 
-def mapped(f: Callable, batch: Tensor) -> list:
-    """Return what a function of one example gives for a batch of them, all at once; None where it gives None."""
-    level, size = fresh_level(), batch.shape[0]
-    with scope(level):
-        outs = f(batched_at(level, batch))
-    return [None if out is None else raised(unbatched(level, out, size)) for out in outs]
-
-
 def _basis(t: Tensor) -> Tensor:
     """Return the unit vectors of a tensor's space, of shape ``(t.numel(), *t.shape)``."""
     n = t.numel()
@@ -432,11 +423,8 @@ def _result(tensors: tuple, many: bool, create_graph: bool) -> Any:
     return kept if many else kept[0]
 
 
-def _settled(t: Tensor) -> Tensor:
+def _settled(t: Any) -> Tensor:
     """Return a result without the plain history that it has; inside of transforms, which have theirs, it keeps their values."""
-    if isinstance(t, Dual):
-        tangent = None if t._tangent is None else _settled(raised(t._tangent))
-        return dual(t._level, _settled(raised(t._data)), tangent)
-    if isinstance(t, Batched):
-        return batched_at(t._level, _settled(raised(t._data)))
+    if isinstance(t, Level):
+        return t._rebuilt(lambda part: _settled(raised(part)))
     return t if t._level else t.detach()

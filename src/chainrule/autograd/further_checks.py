@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.autograd.comparison import Comparison, as_tuple, is_moving
-from chainrule.autograd.functional import mapped
 from chainrule.autograd.gradients import grad
 from chainrule.autograd.numeric import GradcheckError
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
+from chainrule.transforms.batch import mapped
 
 _BATCH_FAILED = (
     "gradcheck or gradgradcheck failed while testing batched gradient computation: the derivatives along two directions at "

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.autograd.forward_ad import lowered, raised
-from chainrule.autograd.gradients import checked_cotangent
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import recording
 from chainrule.core.mode.levels import fresh_level
@@ -18,6 +17,7 @@ from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
 from chainrule.transforms.forward import zeros_like
+from chainrule.transforms.gradient import checked_cotangent
 from chainrule.transforms.reverse import run_pass
 
 __all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]

@@ -6,7 +6,7 @@ to the function under `vmap` it is a tensor of one example's shape. Values of ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core.call.dispatch import compute, explained, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.handle import RemovableHandle
-from chainrule.core.mode.grad_mode import Mapped, modes, scope
+from chainrule.core.mode.grad_mode import modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.batching import Batch, looped, reshaped
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
@@ -23,13 +23,13 @@ from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact, root_of
+from chainrule.core.tensor.value import root_of
 from chainrule.core.types.shape import Size, axis_index
 from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.custom.call import Examples, Outcome, Rules
-from chainrule.transforms.custom.call import run as run_custom
-from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
-from chainrule.transforms.custom.pull import summed
+from chainrule.transforms.custom.context import raised
+from chainrule.transforms.custom.examples import run_batched
+from chainrule.transforms.gradient import as_tensor, check_wanted, checked_cotangent, gradients_of, one_of, pulled_back
 
 _READ = {
     "item": "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
@@ -108,8 +108,9 @@ class Batched(Level):
         level, size = self._level, self._data.shape[0]
         on = tuple([isinstance(a, Tensor) and a._level == level for a in args])
         lower = tuple([raised(a._data) if batched else a for a, batched in zip(args, on, strict=True)])
-        found = rules.batched(lower, args, Examples(on, size, randomness_at(level), partial(batched_at, level)))
-        return run_batched(rules, lower, args, level, on, size, above) if found is None else found
+        examples = Examples(on, size, _randomness(level), partial(batched_at, level))
+        found = rules.batched(lower, args, examples)
+        return run_batched(rules, lower, args, level, examples, batched_at, above) if found is None else found
 
     def _lift(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as one of this: the same for every example. It is a copy: a place to write to."""
@@ -124,6 +125,43 @@ class Batched(Level):
             f"vmap. Please try to use out-of-place operators instead of {what}, or write into a tensor that is made inside of "
             "the function."
         )
+
+    def _gradients(self, roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
+        """Return the gradients of each example's roots, inside of `vmap`.
+
+        An example's roots depend on its own part of batched inputs, so that one pass on the payloads serves those. In a shared
+        input each example has a gradient of its own: a batch of passes, each with the cotangents of one example alone.
+        """
+        level, size = self._level, self._data.shape[0]
+        given = [None] * len(roots) if given is None else given
+        values, weights = [], []
+        for i, (root, g) in enumerate(zip(roots, given, strict=True)):
+            g = checked_cotangent(one_of(root) if g is None else g, root, i)
+            values.append(as_tensor(unbatched(level, root, size)))
+            weights.append(as_tensor(unbatched(level, g, size)))
+        own = [t.__class__ is Batched and t._level == level for t in wanted]
+        found: list = [None] * len(wanted)
+        if True in own:
+            targets = [t._data for t, on in zip(wanted, own, strict=True) if on]
+            kept = retain or False in own
+            pulled = iter(pulled_back(values, targets, weights, kept, create_graph))
+            found = [next(pulled) if on else None for on in own]
+        if False in own:
+            targets = [t for t, on in zip(wanted, own, strict=True) if not on]
+            alone = [_each_alone(w, size) for w in weights]
+            check_wanted(targets)
+            pulled = iter(gradients_of_batch(values, targets, alone, retain, create_graph))
+            found = [g if on else next(pulled) for g, on in zip(found, own, strict=True)]
+        return [None if g is None else batched_at(level, g) for g in found]
+
+    def _within(self, f: Callable, *values: Any) -> Any:
+        """Apply a linear function to all examples at once."""
+        level, size = self._level, self._data.shape[0]
+        return batched_at(level, f(*[None if v is None else as_tensor(unbatched(level, v, size)) for v in values]))
+
+    def _rebuilt(self, f: Callable) -> Tensor:
+        """Return the batched value of what `f` makes of all examples at once."""
+        return batched_at(self._level, f(self._data))
 
     def _read(self, use: str) -> RuntimeError | None:
         return None if use == "check" else RuntimeError(_READ[use])
@@ -231,6 +269,11 @@ def _checked(dim: int, ndim: int) -> int:
     return axis_index(dim, ndim)
 
 
+def _randomness(level: int) -> str:
+    """Return what a running `vmap` of this level does about random numbers."""
+    return next((call.randomness for call in modes().mapped if call.level == level), "error")
+
+
 def batched_at(level: int, payload: Any) -> Any:
     """Return the batched value of a payload, batch axis first; what is one at that level already as it is."""
     if payload.__class__ is Batched and payload._level == level:
@@ -257,193 +300,57 @@ def _align(payloads: list, on: list) -> None:
             payloads[i] = reshaped(a, (a.shape[0], *(1,) * (rank - ranks[i]), *a.shape[1:]))
 
 
-# -- functions that bring their own rules ---------------------------------------------------------------------------
+def mapped(f: Callable, batch: Tensor) -> list:
+    """Return what a function of one example gives for a batch of them, all at once; None where it gives None."""
+    level, size = fresh_level(), batch.shape[0]
+    with scope(level):
+        outs = f(batched_at(level, batch))
+    return [None if out is None else raised(unbatched(level, out, size)) for out in outs]
 
 
-def run_batched(rules: Rules, lower: tuple, args: tuple, level: int, on: tuple, size: int, above: int) -> Outcome:
-    """Run the batched form of a function on payloads, and make batched values of what it gave."""
-    form = BatchedForm(rules, level, on, size)
-    inner = run_custom(form, lower, above)
-    known = {id(b): a for b, a, batched in zip(lower, args, on, strict=True) if batched}
-    outs = []
-    for o, i, batched in zip(inner.outs, inner.same, form.out_on, strict=True):
-        if i is not None and on[i] and o is lower[i]:  # written to in place
-            args[i]._data = lowered(o)
-            outs.append(args[i])
-        else:
-            outs.append(batched_at(level, lowered(o)) if batched else o)
-    known |= {id(b): a for b, a, batched in zip(inner.raw, outs, form.out_on, strict=True) if batched}
-
-    def lifted(box: Boxed) -> Any:
-        if box.owner is not form:
-            return box
-        found = known.get(id(box.value))
-        if found is None:
-            found = known[id(box.value)] = batched_at(level, lowered(box.value))
-        return found
-
-    requests = inner.requests and {k: mapped(_itself, v, lifted) for k, v in inner.requests.items()}
-    return Outcome(tuple(outs), inner.single, tuple(outs), inner.same, requests)
+# -- gradients of a batch -----------------------------------------------------------------------------------------------
 
 
-def randomness_at(level: int) -> str:
-    """Return what a running `vmap` of this level does about random numbers."""
-    return next((call.randomness for call in modes().mapped if call.level == level), "error")
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-class BatchedForm(Rules):
-    """A function's batched form: it takes payloads, batch axis first, and runs the function's methods on batched values.
-
-    What the methods save is kept as payloads, and is batched again for the rule that reads it (at a level of its own: rules
-    run later than the function, and among values of transforms that began in between).
-    """
-
-    def __init__(self, inner: Rules, level: int, on: tuple, size: int):
-        self.inner, self.on, self.size = inner, on, size
-        self.name, self.separate = inner.name, inner.separate
-        self.face = inner.face  # type: ignore[method-assign]
-        self.level, self.randomness = level, randomness_at(level)
-        self.shapes: tuple = ()
-        self.out_on: tuple = ()
-
-    def forward(self, ctx: Any, args: tuple) -> Any:
-        """Run `forward` on batched values."""
-        return self._run(self.inner.forward, ctx, args)
-
-    def openly(self, ctx: Any, args: tuple) -> Any:
-        """Do so on values that transforms watch."""
-        return self._run(self.inner.openly, ctx, args)
-
-    def no_jvp(self) -> Exception | None:
-        """Return the function's."""
-        return self.inner.no_jvp()
-
-    def _run(self, forward: Callable, ctx: Any, args: tuple) -> Any:
-        level = fresh_level()
-        known: dict = {}
-        self.shapes = tuple(
-            [tuple(a.shape)[batched:] if isinstance(a, Tensor) else None for a, batched in zip(args, self.on, strict=True)]
+def gradients_of_batch(roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
+    """Pull back cotangents with a leading batch axis, all examples in one pass."""
+    batches = [None] * len(roots) if given is None else given
+    for i, (g, root) in enumerate(zip(batches, roots, strict=False)):
+        if g is None and root.numel() != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if g is not None:
+            _check_batched_cotangent(i, g, root)
+    sizes = [g.shape[0] for g in batches if g is not None]
+    if not sizes:
+        raise RuntimeError("is_grads_batched=True needs grad_outputs with a leading batch axis")
+    if len(set(sizes)) != 1:
+        raise ValueError(
+            "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+            f"{sizes} for the mapped dimension"
         )
-        values = self._lift(level, args, self.on, known)
-        with self._under(level):
-            out = forward(self._view(ctx, level, known), values)
-        for a, v, batched in zip(args, values, self.on, strict=True):
-            if batched and v._version:
-                a.copy_(raised(v._data))
-        single = not isinstance(out, tuple)
-        outs = (out,) if single else out
-        # A result that all examples share gets a batch axis too: each example's part of its gradient must come alone, for
-        # `backward` mixes it with theirs before the sum over the batch.
-        made, on = [], []
-        for o in outs:
-            here = isinstance(o, Tensor) and o._level == level
-            if here:
-                o = _lower(o, known)
-            elif isinstance(o, Tensor) and is_inexact(o) and not any(o is a and a._version for a in args):
-                o, here = _spread(o, self.size), True
-            made.append(o)
-            on.append(here)
-        self.out_on = tuple(on)
-        return made[0] if single else tuple(made)
-
-    def setup(self, ctx: Any, args: tuple, output: Any) -> None:
-        """Run `setup_context` on batched values."""
-        level = fresh_level()
-        known: dict = {}
-        values = self._lift(level, args, self.on, known)
-        single = not isinstance(output, tuple)
-        outs = self._lift(level, (output,) if single else output, self.out_on, known)
-        with self._under(level):
-            self.inner.setup(self._view(ctx, level, known), values, outs[0] if single else outs)
-
-    def backward(self, ctx: Any, grads: tuple) -> Any:
-        """Run `backward` on batched gradients; sum over the batch for an input that all examples share."""
-        level = fresh_level()
-        known: dict = {}
-        with self._under(level):
-            found = self.inner.backward(
-                self._view(ctx, level, known), self._lift(level, grads, self.out_on, known)
-            )  # fmt: skip
-            if not isinstance(found, tuple):
-                found = (found,)
-            made = []
-            for i, r in enumerate(found):
-                if isinstance(r, Tensor) and i < len(self.on) and self.shapes[i] is not None:
-                    r = self._gradient(r, i, level)
-                made.append(r)
-        return tuple(made)
-
-    def _gradient(self, r: Tensor, i: int, level: int) -> Tensor:
-        if tuple(r.shape) != self.shapes[i]:
-            r = summed(f"{self.name}Backward", i, r, self.shapes[i])
-        if r._level != level:
-            return _spread(r, self.size) if self.on[i] else r
-        r = raised(r._data)
-        return r if self.on[i] else TABLE["sum"].call(r, axis=(0,), keepdims=False)
-
-    def jvp(self, ctx: Any, tangents: tuple) -> Any:
-        """Run `jvp` on batched tangents."""
-        level = fresh_level()
-        known: dict = {}
-        with self._under(level):
-            found = self.inner.jvp(
-                self._view(ctx, level, known), self._lift(level, tangents, self.on, known)
-            )  # fmt: skip
-        single = not isinstance(found, tuple)
-        made = []
-        for k, t in enumerate((found,) if single else found):
-            if isinstance(t, Tensor) and k < len(self.out_on):
-                if t._level == level:
-                    t = raised(t._data)
-                    if not self.out_on[k]:
-                        raise RuntimeError(f"{self.name}: jvp returned a tangent per example, of a result that all share")
-                elif self.out_on[k]:
-                    t = _spread(t, self.size)
-            made.append(t)
-        return made[0] if single else tuple(made)
-
-    def _lift(self, level: int, values: Sequence, on: tuple, known: dict) -> tuple:
-        """Return payloads as batched values of a level; `known` maps either's id to (value, payload)."""
-        made = []
-        for p, batched in zip(values, on, strict=True):
-            if batched and isinstance(p, Tensor):
-                if id(p) not in known:
-                    v = batched_at(level, lowered(p))
-                    known[id(p)] = known[id(v)] = (v, p)
-                p = known[id(p)][0]
-            made.append(p)
-        return tuple(made)
-
-    def _under(self, level: int) -> scope:
-        """Run the methods as `vmap` runs a function, random numbers included."""
-        call = Mapped(level, self.size, self.randomness, lambda payload: batched_at(level, payload))
-        outside = [c for c in modes().mapped if c.level != self.level]
-        return scope(level, mapped=(*outside, call))
-
-    def _view(self, ctx: Any, level: int, known: dict) -> ContextView:
-        """Return the `ctx` that shows and takes batched values of a level."""
-
-        def lifted(box: Boxed) -> Any:
-            return self._lift(level, (box.value,), (True,), known)[0] if box.owner is self else box
-
-        def put(value: Any) -> Any:
-            return mapped(lambda t: Boxed(_lower(t, known), self) if t._level == level else t, value)
-
-        return ContextView(ctx, lambda value: mapped(_itself, value, lifted), put)
+    size = sizes[0]
+    level = fresh_level()
+    with scope(level):
+        cotangents = [None if g is None else batched_at(level, g) for g in batches]
+        found = gradients_of(roots, wanted, cotangents, retain, create_graph)
+    return [None if g is None else as_tensor(unbatched(level, g, size)) for g in found]
 
 
-def _lower(t: Tensor, known: dict) -> Tensor:
-    """Return the payload of a batched value, the same tensor each time."""
-    found = known.get(id(t))
-    if found is None:
-        p = raised(t._data)
-        found = known[id(t)] = known[id(p)] = (t, p)
-    return found[1]
+def _check_batched_cotangent(i: int, g: Tensor, root: Tensor) -> None:
+    """Raise PyTorch's error unless a cotangent is one of the root's shape for each example."""
+    if not g.ndim:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. With is_grads_batched=True the first axis of a grad_output is the batch's."
+        )
+    if g.shape[1:] != root.shape:
+        raise RuntimeError(
+            "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
+            "sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was "
+            f"detected: grad_output[{i}] has a shape of {g.shape[1:]} and output[{i}] has a shape of {root.shape}. If you only "
+            "want some tensors in `grad_output` to be considered batched, consider using vmap."
+        )
 
 
-def _spread(t: Tensor, size: int) -> Tensor:
-    return TABLE["broadcast_to"].call(t, shape=(size, *t.shape))
+def _each_alone(weights: Tensor, size: int) -> Tensor:
+    """Return a batch of cotangents, the k-th with that of example k and zeros for the others."""
+    eye = wrap(np.eye(size, dtype=weights.dtype.numpy).reshape(size, size, *(1,) * (weights.ndim - 1)))
+    return eye * weights  # type: ignore[operator]

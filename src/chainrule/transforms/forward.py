@@ -6,12 +6,16 @@ uses nest in each other and with reverse mode in any order without perturbation 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.nodes import LEAF_EDGE
+from chainrule.core.mode.grad_mode import enable_grad
 from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view
@@ -23,6 +27,9 @@ from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, ind
 from chainrule.transforms.custom.call import run as run_custom
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.custom.tangents import checked_tangents, with_zeros
+from chainrule.transforms.gradient import as_tensor, checked_cotangent, one_of, pulled_back
+from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
+from chainrule.transforms.paths import edge_of
 
 
 class Dual(Level):
@@ -104,6 +111,69 @@ class Dual(Level):
         known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
         requests = inner.requests and {k: mapped(lambda t: known.get(id(t), t), v) for k, v in inner.requests.items()}
         return Outcome(tuple(outs), inner.single, tuple(outs), inner.same, requests)
+
+    def _gradients(self, roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
+        """Return the duals of the gradients.
+
+        The tangent of a gradient is the gradient of the tangent: with L = <v, f(x)>, d/de grad L(x + e t) is the gradient
+        of <v, df(x)[t]> + <dv, f(x)>, because second derivatives commute.
+        """
+        level = self._level
+        given = [None] * len(roots) if given is None else given
+        values, dots, g_values, g_dots = [], [], [], []
+        for root, g in zip(roots, given, strict=True):
+            at_level = root._level == level
+            value = root._data if at_level else root
+            if not isinstance(value, Tensor) or not value.requires_grad:
+                raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+            g = checked_cotangent(one_of(root) if g is None else g, root, 0)
+            g_value, g_dot = (g._data, g._tangent) if g._level == level else (g, None)  # type: ignore[attr-defined]
+            values.append(value)
+            g_values.append(as_tensor(g_value))
+            if at_level and isinstance(root._tangent, Tensor) and root._tangent.requires_grad:
+                dots.append(root._tangent)
+                g_dots.append(as_tensor(g_value))
+            if g_dot is not None:
+                dots.append(value)
+                g_dots.append(as_tensor(g_dot))
+        targets = [t._data if t._level == level else t for t in wanted]
+        tangents: list = [None] * len(targets)
+        if dots:
+            with enable_grad(), pass_of_duals(TANGENTS):
+                tangents = pulled_back(dots, targets, g_dots, True, create_graph)
+        with pass_of_duals(PRIMALS if dots else None):
+            primals = pulled_back(values, targets, g_values, retain, create_graph)
+        return [
+            None
+            if p is None and t is None
+            else dual_under(level, wrap(np.zeros(tuple(x.shape), x.dtype.numpy)) if p is None else p, t)
+            for p, t, x in zip(primals, tangents, targets, strict=True)
+        ]
+
+    def _backward(self, roots: list, given: Any, retain: bool, create_graph: bool, wanted: list | None) -> None:
+        """Accumulate dual gradients into the leaves of duals' primals."""
+        if wanted is None:
+            wanted = _leaves_under(roots)
+        level = self._level
+        for t, g in zip(wanted, self._gradients(roots, wanted, given, retain, create_graph), strict=True):
+            if g is None:
+                continue
+            target = t._data if t._level == level and t.__class__ is Dual else t
+            target.grad = g if target.grad is None else target.grad + g
+            accumulated(target)
+
+    def _within(self, f: Callable, *values: Any) -> Any:
+        """Apply a linear function to the primals, and to the tangents."""
+        parts = [_split(v, self._level) for v in values]
+        moved = None
+        if any(dot is not None for _, dot in parts):
+            dots = [_zeros(v) if dot is None and i == 0 else dot for i, (v, dot) in enumerate(parts)]
+            moved = f(*dots)
+        return dual(self._level, f(*[v for v, _ in parts]), moved)
+
+    def _rebuilt(self, f: Callable) -> Tensor:
+        """Return the dual of what `f` makes of primal and tangent."""
+        return dual(self._level, f(self._data), None if self._tangent is None else f(self._tangent))
 
 
 def dual(level: int, primal: Any, tangent: Any) -> Dual:
@@ -189,3 +259,49 @@ def _elementwise_jvp(op: Op, primals: list, tangents: list, out: Any, params: di
     if len(primals) > 1 and total is not None and total.shape != out.shape:
         total = TABLE["broadcast_to"].call(total, shape=shape_of(out))
     return total
+
+
+# -- gradients that are duals -----------------------------------------------------------------------------------------
+
+
+def dual_under(level: int, primal: Tensor, tangent: Tensor | None) -> Tensor:
+    """Return a dual of a level whose values may be of levels above, which cotangents have brought: it goes inside of those."""
+    if tangent is None and primal._level <= level:
+        return primal if primal._level == level else dual(level, primal, None)
+    top = primal if tangent is None or primal._level >= tangent._level else tangent
+    if top._level > level and isinstance(top, Level):
+        return top._within(partial(dual_under, level), primal, tangent)
+    (p, p_dot), (t, _) = _split(primal, level), _split(tangent, level)  # what moved with the cotangent itself is there already
+    return dual(level, p, t if p_dot is None else p_dot if t is None else p_dot + t)
+
+
+def _split(value: Tensor | None, level: int) -> tuple[Any, Any]:
+    """Return primal and tangent of a value at a level."""
+    if isinstance(value, Dual) and value._level == level:
+        return as_tensor(value._data), None if value._tangent is None else as_tensor(value._tangent)
+    return value, None
+
+
+def _zeros(t: Tensor) -> Tensor:
+    return wrap(np.zeros(tuple(t.shape), t.dtype.numpy))
+
+
+def _leaves_under(roots: list) -> list:
+    seen, leaves = set(), {}
+    stack = [edge_of(_tracked(t)) for t in roots]
+    while stack:
+        edge = stack.pop()
+        if edge._kind == LEAF_EDGE:
+            leaves[id(edge)] = edge
+            continue
+        node = getattr(edge, "node", edge)
+        if node.id not in seen:
+            seen.add(node.id)
+            stack += [e for e in node.edges if e is not None]
+    return list(leaves.values())
+
+
+def _tracked(t: Tensor) -> Tensor:
+    while t.__class__ is Dual:
+        t = t._data
+    return t

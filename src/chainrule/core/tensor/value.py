@@ -68,6 +68,7 @@ class Value:
 
     __slots__ = ("__weakref__", "_born", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
+    _records = True  # whether ops at the level of this class record nodes
     _plain = True  # whether the hot path takes instances for plain tensors: of no transform, and without overrides
     _kind = LEAF_EDGE
     _bit = 0  # what is still to be done to the memory for its values: see `core.tensor.unresolved`
