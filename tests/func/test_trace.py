@@ -535,7 +535,7 @@ def test_random_numbers_are_drawn_anew_in_every_run_and_as_the_function_draws_th
         return f(x), cr.rand(1)
 
     f, x = RANDOM[name], cr.tensor([0.5, 1.0, 2.0, 3.0])
-    graph = cr.func.trace(f)(x)
+    graph = trace(f)(x)
     for a, b in zip(seeded(graph, x), seeded(f, x), strict=True):
         assert a.tolist() == b.tolist()
     rows = [graph(x).tolist() for _ in range(4)]
@@ -543,13 +543,46 @@ def test_random_numbers_are_drawn_anew_in_every_run_and_as_the_function_draws_th
 
 
 def test_a_graph_that_draws_under_vmap():
-    graph = cr.func.trace(lambda x: x + cr.rand(2))(cr.zeros(2))
+    graph = trace(lambda x: x + cr.rand(2))(cr.zeros(2))
     each = vmap(graph, randomness="different")(cr.zeros(3, 2))
     assert len({tuple(row) for row in each.tolist()}) == 3
     same = vmap(graph, randomness="same")(cr.zeros(3, 2))
     assert len({tuple(row) for row in same.tolist()}) == 1
     with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
         vmap(graph)(cr.zeros(3, 2))
+
+
+def test_a_draw_is_an_equation_whose_operand_is_its_generator():
+    graph = trace(lambda x: x + cr.rand(2) + cr.randn(2, generator=GENERATOR))(cr.zeros(2))
+    assert (
+        str(graph)
+        == """\
+graph(a: float32[2]):
+    b: float32[2] = random(default_generator, shape=(2,), dtype=float32)
+    c: float32[2] = add(a, b)
+    d: float32[2] = random(generator, shape=(2,), dtype=float32)
+    e: float32[2] = add(c, d)
+    return e"""
+    )
+    assert [equation.op.pure for equation in graph.equations] == [False, True, False, True]
+
+
+def test_a_graph_draws_from_the_generator_that_it_is_given():
+    def f(x, generator):
+        return x + cr.rand(3, generator=generator) * cr.poisson(x + 3, generator=generator)
+
+    traced, given = cr.Generator().manual_seed(1), cr.Generator().manual_seed(2)
+    graph = trace(f)(cr.ones(3), traced)
+    again = cr.Generator().manual_seed(2)
+    assert graph(cr.ones(3), given).tolist() == f(cr.ones(3), again).tolist()
+    assert given.get_state().tolist() == again.get_state().tolist()
+    with pytest.raises((ValueError, TypeError), match="graph: "):
+        graph(cr.ones(3), None)
+
+
+def test_a_draw_with_parameters_of_the_function_s_own_is_drawn_anew():
+    graph = trace(lambda x: x + cr.poisson(cr.full((8,), 9.0)))(cr.zeros(8))
+    assert len({tuple(graph(cr.zeros(8)).tolist()) for _ in range(4)}) > 1
 
 
 # -- closure conversion ------------------------------------------------------------------------------------------------

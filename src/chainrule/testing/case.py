@@ -206,6 +206,7 @@ def cases(
     Parameters
     ----------
     ops : iterable of Op, optional
+        All that are pure if not given: of the others no two runs are alike.
     kinds : str
         Which of the kinds "b", "i", "f", "c" to try, in their widest dtypes, where op and sample allow it.
     dtypes : iterable of dtypes, optional
@@ -228,7 +229,7 @@ def cases(
     """
     names = [OF_KIND[k] for k in kinds] if dtypes is None else [np.dtype(getattr(d, "numpy", d)).name for d in dtypes]
     found = []
-    for op in load_table().values() if ops is None else ops:
+    for op in [op for op in load_table().values() if op.pure] if ops is None else ops:
         if (differentiable or inputs > 1) and not op.is_differentiable:
             continue
         for index, sample in enumerate(samples_of(op) if samples is None else samples):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.core.generator import Generator, default_generator
 from chainrule.core.op.declaration import Op
 
 if TYPE_CHECKING:
@@ -53,9 +54,15 @@ def _constant(value: Any) -> str:
 
 
 def _right(equation: Equation, names: dict) -> str:
-    operands = [names.get(o) or repr(o) for o in equation.operands]
+    operands = [names.get(o) or _operand(o) for o in equation.operands]
     params = [f"{k}={_param(v)}" for k, v in equation.params.items() if not callable(v)]
     return f"{equation.op.name}({', '.join(operands + params)}){'' if equation.recorded else '  # no_grad'}"
+
+
+def _operand(value: Any) -> str:
+    if isinstance(value, Generator):
+        return "default_generator" if value is default_generator else "generator"
+    return repr(value)
 
 
 def _param(value: Any) -> str:

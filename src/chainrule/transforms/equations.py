@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, run
+from chainrule.core.generator import Generator
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.tensor.tensor import Tensor
@@ -127,14 +128,16 @@ class Graph:
 
     def compute(self, values: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         """Compute the function with other values for the constants."""
-        return tree_unflatten(self.run(self._checked(args, kwargs), values), self._out_spec)
+        inputs, generators = self._checked(args, kwargs)
+        return tree_unflatten(self.run(inputs, values, generators), self._out_spec)
 
-    def run(self, inputs: Sequence[Any], values: Sequence[Any]) -> list:
-        """Return the outputs, flat, for the input tensors, flat, and other values for the constants."""
+    def run(self, inputs: Sequence[Any], values: Sequence[Any], generators: dict[Generator, Generator]) -> list:
+        """Return the outputs, flat, for the input tensors, flat, values for the constants, and generators for those traced."""
         env: dict[Any, Any] = dict(zip(self.inputs, inputs, strict=True))
+        env.update(generators)
         env.update(zip(self.constants, values, strict=True))
         for equation, dropped in zip(self.equations, self._dropped, strict=True):
-            operands = tuple([env[o] if o.__class__ is Variable else o for o in equation.operands])
+            operands = tuple([env.get(o, o) if o.__class__ in _NAMED else o for o in equation.operands])
             if equation.recorded or not modes().record:
                 out = equation.evaluate(operands)
             else:
@@ -148,12 +151,12 @@ class Graph:
                 del env[variable]
         return [env[o] if o.__class__ is Variable else o for o in self.outputs]
 
-    def _checked(self, args: tuple, kwargs: dict) -> list[Tensor]:
-        """Return the tensors among the arguments; raise if these are not as in the trace."""
+    def _checked(self, args: tuple, kwargs: dict) -> tuple[list[Tensor], dict[Generator, Generator]]:
+        """Return the tensors among the arguments, and generators by those traced; raise if they are not as in the trace."""
         leaves, spec = flatten_call(args, kwargs)
         if spec != self._in_spec:
             raise TypeError(f"graph: the arguments' structure is {spec}, but it was traced for {self._in_spec}")
-        found = []
+        found, generators = [], {}
         for i, (leaf, traced) in enumerate(zip(leaves, self._arguments, strict=True)):
             if traced.__class__ is Variable:
                 if not isinstance(leaf, (Tensor, np.ndarray, np.generic)):
@@ -163,11 +166,13 @@ class Graph:
                     given = Variable(tuple(t.shape), t.dtype)
                     raise RuntimeError(f"graph: {self._place(i)} is {given}, but it was traced for {traced}; trace it anew")
                 found.append(t)
+            elif isinstance(leaf, Generator) and isinstance(traced, Generator):
+                generators[traced] = leaf
             elif leaf is not traced and (leaf.__class__ is not traced.__class__ or leaf != traced):
                 raise ValueError(
                     f"graph: {self._place(i)} was {traced!r} in the trace and fixed there, and is {leaf!r}; trace it anew"
                 )
-        return found
+        return found, generators
 
     def _place(self, i: int) -> str:
         """Return in words where the i-th leaf is among the arguments."""
@@ -182,6 +187,9 @@ class Graph:
         from chainrule.transforms.equation_text import graph_text
 
         return graph_text(self)
+
+
+_NAMED = (Variable, Generator)  # operands that stand for a value of each run
 
 
 def _check_shapes(equation: Equation, outs: Sequence[Any]) -> None:

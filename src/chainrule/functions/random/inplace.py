@@ -13,8 +13,8 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined, is_batched_at
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign
-from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, rng_of
 from chainrule.ops.comparison.compare import lt
+from chainrule.ops.random.draw import draw_integers, draw_normal, draw_uniform, drawn
 from chainrule.ops.shaping.shape import detach
 
 __all__: list[str] = []
@@ -22,12 +22,12 @@ __all__: list[str] = []
 _LARGEST_WHOLE = {"float16": 1 << 11, "bfloat16": 1 << 8, "float32": 1 << 24, "float64": 1 << 53}
 
 
-def _filled(self: Tensor, name: str, draw: Callable[[tuple, np.dtype], Any]) -> Tensor:
-    """Write what `draw` returns for the tensor's shape and dtype into it."""
+def _filled(self: Tensor, name: str, generator: Generator | None, draw: Callable[..., Any]) -> Tensor:
+    """Write what ``draw(rng, shape, dtype)`` returns for the tensor's shape and dtype into it."""
     check_examples(self)
     numpy = self.dtype.numpy
-    values = lambda shape: np.asarray(draw(shape, numpy)).astype(numpy, copy=False)
-    return assign(self, lambda: drawn(values, tuple(self.shape)), name)
+    values = lambda rng, shape: np.asarray(draw(rng, shape, numpy)).astype(numpy, copy=False)
+    return assign(self, lambda: drawn(values, tuple(self.shape), numpy, generator), name)
 
 
 def check_examples(self: Tensor) -> None:
@@ -64,11 +64,11 @@ def uniform_(self: Tensor, from_: float = 0, to: float = 1, *, generator: Genera
     if from_ > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
 
-    def draw(shape: tuple, numpy: np.dtype) -> Any:
-        values = draw_uniform(shape, numpy, generator)
+    def draw(rng: np.random.Generator, shape: tuple, numpy: np.dtype) -> Any:
+        values = draw_uniform(rng, shape, numpy)
         return values if (from_, to) == (0, 1) else values * numpy.type(to - from_) + numpy.type(from_)
 
-    return _filled(self, "uniform_", draw)
+    return _filled(self, "uniform_", generator, draw)
 
 
 def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Generator | None = None) -> Tensor:
@@ -83,11 +83,11 @@ def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Generat
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
 
-    def draw(shape: tuple, numpy: np.dtype) -> Any:
-        values = draw_normal(shape, numpy, generator)
+    def draw(rng: np.random.Generator, shape: tuple, numpy: np.dtype) -> Any:
+        values = draw_normal(rng, shape, numpy)
         return values if (mean, std) == (0, 1) else values * numpy.type(std) + numpy.type(mean)
 
-    return _filled(self, "normal_", draw)
+    return _filled(self, "normal_", generator, draw)
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -104,7 +104,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
     check_examples(self)
     p = detach(p) if isinstance(p, Tensor) else p
-    return assign(self, lambda: lt(drawn(lambda shape: rng_of(generator).random(shape), tuple(self.shape)), p), "bernoulli_")
+    draws = lambda: drawn(lambda rng, shape: rng.random(shape), tuple(self.shape), np.dtype(np.float64), generator)
+    return assign(self, lambda: lt(draws(), p), "bernoulli_")
 
 
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
@@ -119,9 +120,8 @@ def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None 
     _continuous(self, "Exponential")
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _filled(
-        self, "exponential_", lambda shape, numpy: rng_of(generator).standard_exponential(shape, _real(numpy)) / lambd
-    )
+    draw = lambda rng, shape, numpy: rng.standard_exponential(shape, _real(numpy)) / lambd
+    return _filled(self, "exponential_", generator, draw)
 
 
 def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None) -> Tensor:
@@ -136,7 +136,7 @@ def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Gen
     _continuous(self, "Cauchy")
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    return _filled(self, "cauchy_", lambda shape, numpy: rng_of(generator).standard_cauchy(shape) * sigma + median)
+    return _filled(self, "cauchy_", generator, lambda rng, shape, numpy: rng.standard_cauchy(shape) * sigma + median)
 
 
 def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None) -> Tensor:
@@ -152,7 +152,9 @@ def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Gen
         raise NotImplementedError(f"\"log_normal_cpu\" not implemented for '{self.dtype.old_name}'")
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
-    return _filled(self, "log_normal_", lambda shape, numpy: np.exp(draw_normal(shape, _real(numpy), generator) * std + mean))
+    return _filled(
+        self, "log_normal_", generator, lambda rng, shape, numpy: np.exp(draw_normal(rng, shape, _real(numpy)) * std + mean)
+    )
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
@@ -168,7 +170,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
         raise NotImplementedError(f"\"geometric_cpu\" not implemented for '{self.dtype.old_name}'")
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return _filled(self, "geometric_", lambda shape, numpy: rng_of(generator).geometric(p, shape))
+    return _filled(self, "geometric_", generator, lambda rng, shape, numpy: rng.geometric(p, shape))
 
 
 def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -190,7 +192,7 @@ def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, ge
     low = from_ or 0
     if low < to and d.category <= dtypes.INT and to - 1 > top:
         raise RuntimeError(f"to - 1 is out of bounds for {d.name}")
-    return _filled(self, "random_", lambda shape, numpy: draw_integers(low, to, shape, generator))
+    return _filled(self, "random_", generator, lambda rng, shape, numpy: draw_integers(rng, shape, low, to))
 
 
 for _method in (uniform_, normal_, bernoulli_, exponential_, cauchy_, log_normal_, geometric_, random_):

@@ -6,7 +6,6 @@ parameters are tensors and the sample is a smooth function of them (`normal`), t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,10 @@ from chainrule.core.types import shape as shapes
 from chainrule.core.write.out import into
 from chainrule.functions.creation.create import check_device, leaf
 from chainrule.functions.creation.fill import numpy_dtype, size_of
-from chainrule.functions.random.draw import draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse, rng_of
 from chainrule.functions.shaping.copy import laid_out
 from chainrule.ops.comparison.compare import lt
 from chainrule.ops.pointwise.arithmetic import add, mul
+from chainrule.ops.random.draw import Draw, draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse
 from chainrule.ops.shaping.shape import detach
 
 __all__ = [
@@ -33,11 +32,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _made(draw: Callable[[tuple], Any], shape: tuple, device: Any, requires_grad: bool, out: Any = None) -> Tensor:
+def _made(
+    draw: Draw, shape: tuple, numpy: np.dtype, generator: Any, device: Any, requires_grad: bool, out: Any = None
+) -> Tensor:
     check_device(device)
     if out is not None:
-        return leaf(into(out, "out", drawn, (draw, shape), {}), requires_grad)
-    return leaf(drawn(draw, shape), requires_grad)
+        return leaf(into(out, "out", drawn, (draw, shape, numpy, generator), {}), requires_grad)
+    return leaf(drawn(draw, shape, numpy, generator), requires_grad)
 
 
 # -- tensors of random numbers -----------------------------------------------------------------------------------------
@@ -70,7 +71,8 @@ def rand(
     if asking.on and (found := asked_here(rand, locals())) is not UNASKED:
         return found
     numpy = numpy_dtype(dtype, None, out)
-    return _made(lambda shape: draw_uniform(shape, numpy, generator), size_of("rand", sizes, size), device, requires_grad, out)
+    draw = lambda rng, shape: draw_uniform(rng, shape, numpy)
+    return _made(draw, size_of("rand", sizes, size), numpy, generator, device, requires_grad, out)
 
 
 def randn(
@@ -93,7 +95,8 @@ def randn(
     if asking.on and (found := asked_here(randn, locals())) is not UNASKED:
         return found
     numpy = numpy_dtype(dtype, None, out)
-    return _made(lambda shape: draw_normal(shape, numpy, generator), size_of("randn", sizes, size), device, requires_grad, out)
+    draw = lambda rng, shape: draw_normal(rng, shape, numpy)
+    return _made(draw, size_of("randn", sizes, size), numpy, generator, device, requires_grad, out)
 
 
 @asks
@@ -130,8 +133,8 @@ def randint(
     elif high is None:
         low, high = 0, low
     low, high, numpy = int(low), int(high), numpy_dtype(dtype, dtypes.int64, out)
-    draw = lambda shape: draw_integers(low, high, shape, generator).astype(numpy)
-    return _made(draw, size_of("randint", (), size), device, requires_grad, out)
+    draw = lambda rng, shape: draw_integers(rng, shape, low, high).astype(numpy)
+    return _made(draw, size_of("randint", (), size), numpy, generator, device, requires_grad, out)
 
 
 @asks
@@ -154,13 +157,12 @@ def randperm(
     """
     numpy = numpy_dtype(dtype, dtypes.int64, out)
 
-    def draw(shape: tuple) -> np.ndarray:
-        rng = rng_of(generator)
+    def draw(rng: np.random.Generator, shape: tuple) -> np.ndarray:
         if len(shape) == 1:
             return rng.permutation(n).astype(numpy)
         return rng.permuted(np.broadcast_to(np.arange(n), shape), axis=-1).astype(numpy)
 
-    return _made(draw, size_of("randperm", (n,)), device, requires_grad, out)
+    return _made(draw, size_of("randperm", (n,)), numpy, generator, device, requires_grad, out)
 
 
 def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
@@ -188,7 +190,8 @@ def rand_like(
     chainrule.float64
     """
     shape, numpy = _model(input, "rand_like", dtype)
-    return laid_out(_made(lambda shape: draw_uniform(shape, numpy, generator), shape, device, requires_grad), memory_format)
+    draw = lambda rng, shape: draw_uniform(rng, shape, numpy)
+    return laid_out(_made(draw, shape, numpy, generator, device, requires_grad), memory_format)
 
 
 @asks
@@ -210,7 +213,8 @@ def randn_like(
     chainrule.Size([2, 3])
     """
     shape, numpy = _model(input, "randn_like", dtype)
-    return laid_out(_made(lambda shape: draw_normal(shape, numpy, generator), shape, device, requires_grad), memory_format)
+    draw = lambda rng, shape: draw_normal(rng, shape, numpy)
+    return laid_out(_made(draw, shape, numpy, generator, device, requires_grad), memory_format)
 
 
 @asks
@@ -228,20 +232,18 @@ def randint_like(
     """
     shape, numpy = _model(input, "randint_like", dtype)
     low, high = (0, low) if high is None else (low, high)
-    return laid_out(
-        _made(lambda shape: draw_integers(low, high, shape, generator).astype(numpy), shape, device, requires_grad),
-        memory_format,
-    )
+    draw = lambda rng, shape: draw_integers(rng, shape, low, high).astype(numpy)
+    return laid_out(_made(draw, shape, numpy, generator, device, requires_grad), memory_format)
 
 
 # -- distributions whose parameters are tensors ------------------------------------------------------------------------
 
 
-def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray]:
-    """Return a tensor and the values of all its examples, to check them; none where there are none."""
+def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray | None]:
+    """Return a tensor and the values of all its examples, to check them; None where there are no values."""
     x = as_tensor(input, name)
     values = examined(x)
-    return x, np.empty(0) if values is None else np.asarray(values)
+    return x, None if values is None else np.asarray(values)
 
 
 @asks
@@ -279,8 +281,8 @@ def normal(
             raise TypeError("normal() needs size=, a tuple of ints, where mean and std are numbers")
         _check_std(std)
         numpy = numpy_dtype(dtype, None, out)
-        draw = lambda shape: draw_normal(shape, numpy, generator) * numpy.type(std) + numpy.type(mean)
-        return _made(draw, size_of("normal", (), size), device, requires_grad, out)
+        draw = lambda rng, shape: draw_normal(rng, shape, numpy) * numpy.type(std) + numpy.type(mean)
+        return _made(draw, size_of("normal", (), size), numpy, generator, device, requires_grad, out)
     if size is not None or dtype is not None or requires_grad:
         raise TypeError("normal() takes its shape and dtype from mean and std where one of them is a tensor")
     check_device(device)
@@ -288,11 +290,12 @@ def normal(
     shape = shapes.broadcast(*[tuple(p.shape) for p in (mean, std) if isinstance(p, Tensor)])
     if not isinstance(std, Tensor):
         _check_std(std)
-    elif (_checked(std, "normal")[1] < 0).any():
+    elif (deviations := examined(std)) is not None and np.any(deviations < 0):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     if out is not None:
         return into(out, "normal", normal, (mean, std), {"generator": generator})
-    noise = drawn(lambda shape: draw_normal(shape, model.dtype.numpy, generator), shape)
+    numpy = model.dtype.numpy
+    noise = drawn(lambda rng, shape: draw_normal(rng, shape, numpy), shape, numpy, generator)
     return add(mul(noise, cast(std, model.dtype)), cast(mean, model.dtype))
 
 
@@ -333,15 +336,16 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
         return _coins(x, p, generator)
     x, values = _checked(input, "bernoulli")
-    refuse(values.dtype, "fV", "bernoulli_tensor_cpu_p_")
-    if not ((values >= 0) & (values <= 1)).all():
+    refuse(x.dtype.numpy, "fV", "bernoulli_tensor_cpu_p_")
+    if values is not None and not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return _coins(x, detach(x), generator)
 
 
 def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
     """Return ones with probability `p`, else zeros, in the shape and dtype of a tensor."""
-    return cast(lt(drawn(lambda shape: rng_of(generator).random(shape), tuple(model.shape)), p), model.dtype)
+    draws = drawn(lambda rng, shape: rng.random(shape), tuple(model.shape), np.dtype(np.float64), generator)
+    return cast(lt(draws, p), model.dtype)
 
 
 @asks
@@ -360,11 +364,12 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     tensor([0., 0.])
     """
     x, values = _checked(input, "poisson")
-    refuse(values.dtype, "fV", "poisson_cpu")
-    if not (values >= 0).all():
+    refuse(x.dtype.numpy, "fV", "poisson_cpu")
+    if values is not None and not (values >= 0).all():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     numpy = x.dtype.numpy
-    return drawn_with(x, lambda rates: np.asarray(rng_of(generator).poisson(rates.astype(np.float64))).astype(numpy))
+    draw = lambda rng, rates: np.asarray(rng.poisson(rates.astype(np.float64))).astype(numpy)
+    return drawn_with(x, draw, tuple(x.shape), numpy, generator)
 
 
 @asks
@@ -409,20 +414,23 @@ def multinomial(
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {x.dtype.old_name}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > values.shape[-1]:
+    if not replacement and num_samples > x.shape[-1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    weights = values.astype(np.float64)
+    if values is not None:
+        _check_weights(values.astype(np.float64))
+    draw = lambda rng, weights: _draw_indices(rng, weights.astype(np.float64), num_samples, replacement)
+    return drawn_with(x, draw, (*x.shape[:-1], num_samples), np.dtype(np.int64), generator)
+
+
+def _check_weights(weights: np.ndarray) -> None:
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    totals = weights.sum(-1, keepdims=True)
-    if not (totals > 0).all():
+    if not (weights.sum(-1) > 0).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return drawn_with(x, lambda weights: _draw_indices(weights.astype(np.float64), num_samples, replacement, generator))
 
 
-def _draw_indices(weights: np.ndarray, count: int, replacement: bool, generator: Generator | None) -> np.ndarray:
+def _draw_indices(rng: np.random.Generator, weights: np.ndarray, count: int, replacement: bool) -> np.ndarray:
     """Return indices drawn with the weights of each row of the last axis."""
-    rng = rng_of(generator)
     if not replacement:
         # The order of weight / exponential is that of drawing without replacement (Efraimidis & Spirakis 2006).
         order = np.argsort(-weights / rng.standard_exponential(weights.shape), axis=-1, kind="stable")

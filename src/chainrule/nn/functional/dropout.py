@@ -6,7 +6,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.pointwise.activation import placed
-from chainrule.functions.random.draw import drawn, rng_of
+from chainrule.ops.random.draw import drawn
 
 __all__ = ["dropout"]
 
@@ -50,7 +50,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training:
         return x
     d = x.dtype.to_real().numpy
-    mask = drawn(lambda shape: (rng_of(None).random(shape) < 1 - p).astype(d), tuple(x.shape))
+    mask = drawn(lambda rng, shape: (rng.random(shape) < 1 - p).astype(d), tuple(x.shape), d, None)
     if 0 < p < 1:
         mask.div_(1 - p)
     return placed(x, lambda x: x * mask, inplace, "dropout")

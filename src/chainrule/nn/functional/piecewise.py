@@ -21,9 +21,9 @@ from chainrule.functions.pointwise.activation import (
     selu,
     threshold,
 )
-from chainrule.functions.random.draw import draw_uniform, drawn
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops
+from chainrule.ops.random.draw import draw_uniform, drawn
 
 __all__ = [
     "celu", "elu", "elu_", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_",
@@ -188,7 +188,9 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)
     d = x.dtype.numpy
-    slopes = drawn(lambda shape: draw_uniform(shape, d, None) * d.type(upper - lower) + d.type(lower), tuple(x.shape))
+    slopes = drawn(
+        lambda rng, shape: draw_uniform(rng, shape, d) * d.type(upper - lower) + d.type(lower), tuple(x.shape), d, None
+    )
     return placed(x, lambda x: where(x > 0, x, x * slopes), inplace, "rrelu")
 
 

@@ -1,4 +1,8 @@
-"""Drawing random numbers: arrays of a shape and dtype, and the tensors of them; under `vmap`, for all examples or for each."""
+"""Random draws: two ops with a generator for an operand, and what they draw; under `vmap`, for all examples or for each.
+
+What is drawn is a function ``draw(rng, shape)``, or ``draw(rng, array)`` with an array of parameters: it knows no generator, so
+that a graph can draw anew, and from another generator than the function was traced with.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import run
 from chainrule.core.call.threads import get_num_threads, in_threads
 from chainrule.core.generator import Generator, default_generator
 from chainrule.core.mode.grad_mode import Mapped, modes
-from chainrule.core.op.batching import per_example
-from chainrule.core.op.declaration import GENERAL, Backend, Op
+from chainrule.core.op.batching import looped, per_example
+from chainrule.core.op.declaration import op
+from chainrule.core.op.lowering import OPAQUE
+from chainrule.core.op.results import given
+from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost, is_batched_at
 from chainrule.core.types import dtype as dtypes
 from chainrule.ops.shaping.shape import detach
 
+Draw = Callable[[np.random.Generator, Any], Any]
+
 # -- draws -------------------------------------------------------------------------------------------------------------
-
-
-def rng_of(generator: Generator | None) -> np.random.Generator:
-    """Return the NumPy generator behind a generator, the default one if None."""
-    return (generator or default_generator).rng
 
 
 def refuse(numpy: np.dtype, kinds: str, kernel: str) -> None:
@@ -36,10 +39,9 @@ def refuse(numpy: np.dtype, kinds: str, kernel: str) -> None:
 _MANTISSA = {"float16": 11, "bfloat16": 8}
 
 
-def draw_uniform(shape: tuple, numpy: np.dtype, generator: Generator | None) -> Any:
+def draw_uniform(rng: np.random.Generator, shape: tuple, numpy: np.dtype) -> Any:
     """Return uniform numbers in [0, 1), in each part of a complex number."""
     refuse(numpy, "fcV", "check_uniform_bounds")
-    rng = rng_of(generator)
     if numpy.kind == "c":
         return _of_parts(numpy, lambda part: rng.random(shape, part))
     if numpy.itemsize == 2:  # as many bits as the mantissa holds, or rounding would give 1
@@ -48,10 +50,9 @@ def draw_uniform(shape: tuple, numpy: np.dtype, generator: Generator | None) -> 
     return rng.random(shape, numpy)  # type: ignore[arg-type]
 
 
-def draw_normal(shape: tuple, numpy: np.dtype, generator: Generator | None) -> Any:
+def draw_normal(rng: np.random.Generator, shape: tuple, numpy: np.dtype) -> Any:
     """Return standard normal numbers; complex ones have variance 1, half in each part."""
     refuse(numpy, "fcV", "normal_kernel_cpu")
-    rng = rng_of(generator)
     if numpy.kind == "c":
         return _of_parts(numpy, lambda part: _normal(rng, shape, part) * part.type(0.5**0.5))
     if numpy.itemsize == 2:
@@ -91,33 +92,38 @@ def _of_parts(numpy: np.dtype, draw: Callable) -> np.ndarray:
     return out
 
 
-def draw_integers(low: int, high: int, shape: tuple, generator: Generator | None) -> Any:
+def draw_integers(rng: np.random.Generator, shape: tuple, low: int, high: int) -> Any:
     """Return integers in [low, high)."""
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return np.asarray(rng_of(generator).integers(low, high, shape))
+    return np.asarray(rng.integers(low, high, shape))
 
 
 # -- draws for the examples of a vmap ----------------------------------------------------------------------------------
 
 
-def drawn(draw: Callable[[tuple], Any], shape: tuple) -> Tensor:
-    """Return the random numbers that `draw` returns for a shape; inside `vmap` one draw for all examples, or one for each."""
+def drawn(draw: Draw, shape: tuple, dtype: np.dtype, generator: Generator | None) -> Tensor:
+    """Return random numbers of a shape and dtype; inside `vmap` one draw for all examples, or one for each.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(rng, shape)`` returns an array of the shape, and of the dtype.
+    generator : Generator, optional
+        The default generator if not given.
+    """
     m = modes()
     calls = m.mapped
+    generator = generator or default_generator
     if m.tracer is not None:  # the trace's own calls of vmap; those around it are seen by the op where it runs
         own = _with_own(tuple([call for call in calls if call.level > m.tracer.level]))
-        params = {"draw": draw, "shape": (*[call.size for call in own], *shape)}
-        return _lifted(m.tracer.process(_RANDOM, (), params), own)
+        params = {"draw": draw, "shape": (*[call.size for call in own], *shape), "dtype": dtype}
+        return _lifted(m.tracer.process(random.op, (generator,), params), own)
     if not calls:
-        array = np.asarray(draw(shape))
+        array = np.asarray(draw(generator.rng, shape))
         return wrap(array if array.ndim else array[()])
     own = _with_own(calls)
-    return _lifted(draw((*[call.size for call in own], *shape)), own)
-
-
-# A draw as a trace records it: it has no operands, and draws anew in every run of the graph, in its place among the others.
-_RANDOM = Op(GENERAL, "random(*, draw, shape)", Backend(lambda *, draw, shape: drawn(draw, shape)), nondiff=True, pure=False)
+    return _lifted(draw(generator.rng, (*[call.size for call in own], *shape)), own)
 
 
 def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
@@ -138,13 +144,25 @@ def _lifted(values: Any, own: list[Mapped]) -> Tensor:
     return found if isinstance(found, Tensor) else wrap(found if found.ndim else found[()])
 
 
-def drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
-    """Return the random numbers that `draw` returns for an array of parameters, with any axes in front of one example's."""
-    calls = modes().mapped
-    if modes().tracer is not None and not calls:
-        return run(_RANDOM_OF, (x,), {"draw": draw})
+def drawn_with(x: Tensor, draw: Draw, shape: tuple, dtype: np.dtype, generator: Generator | None) -> Tensor:
+    """Return random numbers drawn with an array of parameters, which may have any axes in front of one example's.
+
+    Parameters
+    ----------
+    x : Tensor
+        The parameters.
+    draw : callable
+        ``draw(rng, array)`` returns an array of the dtype; of one example's parameters it has the shape.
+    generator : Generator, optional
+        The default generator if not given.
+    """
+    m = modes()
+    calls = m.mapped
+    generator = generator or default_generator
+    if m.tracer is not None and not calls:
+        return m.tracer.process(random_of.op, (x, generator), {"draw": draw, "shape": shape, "dtype": dtype})
     if not calls:
-        return wrap(draw(np.asarray(innermost(x))))
+        return wrap(draw(generator.rng, np.asarray(innermost(x))))
     own = _with_own(calls)
     if any([call.randomness == "same" and is_batched_at(x, call.level) for call in calls]):
         raise RuntimeError(
@@ -154,8 +172,35 @@ def drawn_with(x: Tensor, draw: Callable[[np.ndarray], Any]) -> Tensor:
     x = detach(x)
     for call in own:  # every example of every call has parameters, if only a copy of them
         x = x + call.lift(np.zeros(call.size, x.dtype.numpy))
-    return _lifted(draw(np.asarray(innermost(x, "check"))), own)
+    return _lifted(draw(generator.rng, np.asarray(innermost(x, "check"))), own)
 
 
-_RANDOM_OF = Op(GENERAL, "random_of(x, *, draw)", Backend(lambda x, *, draw: draw(np.asarray(x))), nondiff=True, pure=False,
-    batch=per_example(lambda x, *, draw: drawn_with(x, draw)))  # fmt: skip
+# -- the ops -----------------------------------------------------------------------------------------------------------
+
+
+def _uniform(rng: np.random.Generator, shape: tuple) -> Any:
+    return rng.random(shape)
+
+
+def _poisson(rng: np.random.Generator, rates: np.ndarray) -> Any:
+    return rng.poisson(np.abs(rates)).astype(np.float64)
+
+
+_F64 = np.dtype(np.float64)
+
+random: Callable = op("random(generator, *, draw, shape, dtype)",
+    lambda generator, *, draw, shape, dtype: drawn(draw, shape, dtype, generator),
+    nondiff=True, pure=False, kinds="f", shape=given, dtype=lambda generator, *, dtype: dtype, batch=looped,
+    doc="Random numbers drawn from a generator, the operand.",
+    samples=lambda: [
+        Sample(Fixed(Generator()), draw=_uniform, shape=shape, dtype=_F64) for shape in ((3, 4), (), (0, 2))
+    ])  # fmt: skip
+
+random_of: Callable = op("random_of(x, generator, *, draw, shape, dtype)",
+    lambda x, generator, *, draw, shape, dtype: draw(generator.rng, np.asarray(x)),
+    nondiff=True, pure=False, kinds="f", shape=given, dtype=lambda x, generator, *, dtype: dtype, lower=OPAQUE,
+    batch=per_example(lambda x, generator, *, draw, shape, dtype: drawn_with(x, draw, shape, dtype, generator)),
+    doc="Random numbers drawn from a generator, the second operand, with an array of parameters, the first.",
+    samples=lambda: [
+        Sample(shape, Fixed(Generator()), draw=_poisson, shape=shape, dtype=_F64) for shape in ((3, 4), (0, 2))
+    ])  # fmt: skip
