@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking, asks
-from chainrule.core.call.fast import make_public
+from chainrule.core.call.fast import make_asking
 from chainrule.core.op.declaration import ELEMENTWISE, PUBLISHERS, TABLE, Op
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
@@ -120,7 +120,7 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     """Return the public function of an elementwise op: same arguments, tensors, numbers or arrays."""
     op = op_call.op  # type: ignore[attr-defined]
     assert op.kind == ELEMENTWISE
-    call = make_public(op, asks=True)
+    call = make_asking(op, into)
     call.__name__ = call.__qualname__ = name or op.name
     call.__doc__ = op.about.doc
     call.__module__ = "chainrule.functions"

@@ -29,6 +29,7 @@ ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 NUMBERS: frozenset[Any] = frozenset((float, int, bool, complex))
+KERNEL_ERRORS = (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError)  # those that `explained` explains
 OPERANDS = (Tensor, ndarray, np.generic, int, float, complex)
 
 
@@ -83,7 +84,7 @@ def _compute(op: Op, payloads: list, params: dict, args: tuple, kernel: Callable
     token = hush()
     try:
         return (kernel or op.backend.kernel)(*payloads, **params)
-    except (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError) as error:
+    except KERNEL_ERRORS as error:
         raise explained(op, args, error) from error
     finally:
         unhush(token)

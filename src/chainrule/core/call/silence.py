@@ -6,7 +6,6 @@ Where NumPy hides that variable elsewhere, `np.errstate` itself is used.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +35,3 @@ try:
     hush, unhush = _through_context_variable()
 except (ImportError, AttributeError, LookupError):
     hush, unhush = _through_errstate()
-
-# Ops declared `calm` run without `hush`; this keeps their rare overflow as silent as PyTorch's.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"chainrule\.core\.call\.fast")

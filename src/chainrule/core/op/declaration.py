@@ -20,6 +20,7 @@ from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joine
 
 ELEMENTWISE, LINEAR, BILINEAR, GENERAL = "elementwise", "linear", "bilinear", "op"
 TABLE: dict[str, Op] = {}
+MAKERS: list[Callable[[Op], Callable]] = []  # what makes an op's function of it: `core.call.fast` puts it here
 PUBLISHERS: list[Callable[[Op], None]] = []  # told of each op that is declared: `functions.adapt` makes the public ones so
 
 _SIGNATURE = re.compile(r"(\w+)\(([^)]*)\)")
@@ -346,13 +347,12 @@ _OPTIONS = frozenset((
 
 
 def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:
-    from chainrule.core.call.fast import make_call
-
     backend, about, options = ({k: given.pop(k) for k in list(given) if k in names} for names in (_BACKEND, _ABOUT, _OPTIONS))
     made = Op(kind, signature, Backend(kernel, **backend), given, About(**about), jvp=jvp, **options)
     if made.name in TABLE:
         raise TypeError(f"the op {made.name} is declared twice")
     TABLE[made.name] = made
+    (make_call,) = MAKERS
     made.call = make_call(made)
     made.call.op = made  # type: ignore[attr-defined]
     for publish in PUBLISHERS:

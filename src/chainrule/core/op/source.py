@@ -7,13 +7,17 @@ value of an expression. Each text is compiled once, whatever number of functions
 
 from __future__ import annotations
 
+import builtins
+import functools
 import linecache
 import os
 from collections.abc import Callable
+from itertools import count
+from types import CodeType, FunctionType
 from typing import Any
 
 _HERE = f"{os.path.dirname(__file__)}{os.sep}"  # what looks for the user's own frames skips those of files in this package
-_makers: dict[tuple, Callable] = {}  # (text, bound names) -> what makes the function; as many as ops differ in form
+_numbers = count(1)
 
 
 class Template:
@@ -55,13 +59,11 @@ def _filler(text: str, names: str) -> Callable:
         else:
             program.append("    " * depth + rest)
             depth += 1
-    space: dict[str, Any] = {}
-    exec("\n".join(program), space)
-    return space["fill"]
+    return _executed("\n".join(program), "template")["fill"]
 
 
-def made(source: str, title: str, space: dict[str, Any], bound: dict[str, Any], name: str) -> Callable:
-    """Return the function that a source defines.
+def made(source: str, title: str, name: str, space: dict[str, Any]) -> FunctionType:
+    """Return the function that a source defines as `call`.
 
     Parameters
     ----------
@@ -69,30 +71,30 @@ def made(source: str, title: str, space: dict[str, Any], bound: dict[str, Any], 
         One ``def``.
     title : str
         What debuggers and tracebacks call its file.
-    space : dict
-        The globals of all functions of this kind.
-    bound : dict
-        What is this one's own: variables of an enclosing function.
     name : str
         What the function is to be called.
+    space : dict
+        Its globals, which are its own.
     """
-    key = (source, *bound)
-    maker = _makers.get(key)
-    if maker is None:
-        maker = _makers[key] = _compiled(source, f"{_HERE}<{title} {len(_makers)}>", space, tuple(bound))
-    function = maker(**bound)
-    # Code of its own: CPython specialises code by what it meets, and would not if all ops shared it.
-    function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
-    function.__name__ = function.__qualname__ = name
+    code, defaults = _compiled(source, title)
+    space.setdefault("__builtins__", builtins)
+    # Code of its own: CPython adapts code to what it meets, and would go back and forth if all ops shared it.
+    function = FunctionType(code.replace(co_name=name, co_qualname=name), space, name)
+    function.__kwdefaults__ = defaults
     return function
 
 
-def _compiled(source: str, title: str, space: dict[str, Any], bound: tuple[str, ...]) -> Callable:
-    head, *lines = source.splitlines()
-    name = head.removeprefix("def ").partition("(")[0]
-    body = [f"    {line}".rstrip() for line in (head, *lines)]
-    text = "\n".join([f"def make({', '.join(bound)}):", *body, f"    return {name}", ""])
-    linecache.cache[title] = (len(text), None, text.splitlines(True), title)
-    found: dict[str, Any] = {}
-    exec(compile(text, title, "exec"), space, found)
-    return found["make"]
+@functools.cache
+def _compiled(source: str, title: str) -> tuple[CodeType, dict | None]:
+    """Return the code of the function that a source defines, and its keywords' defaults."""
+    function = _executed(source, title)["call"]
+    return function.__code__, function.__kwdefaults__
+
+
+def _executed(source: str, title: str) -> dict[str, Any]:
+    """Run a source that debuggers and tracebacks can show; return what it defines."""
+    where = f"{_HERE}<{title} {next(_numbers)}>"
+    linecache.cache[where] = (len(source), None, source.splitlines(True), where)
+    space: dict[str, Any] = {}
+    exec(compile(source, where, "exec"), space)
+    return space

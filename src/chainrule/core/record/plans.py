@@ -112,7 +112,7 @@ def plan_for(op: Op, mask: tuple[bool, ...], conjugate: bool) -> Plan:
 # conjugate of what it makes of the conjugate.
 _PULL = Template(
     """
-def pull(node, g, level):
+def call(node, g, level):
     % if plan.keeps:
     if node.saved is None:
         raise freed_error()
@@ -178,7 +178,7 @@ def _pull_of(plan: Plan) -> Callable:
     result = "gs" if op.variadic else gs[0] if plan.single else f"({', '.join(gs)},)"
     source = _PULL(plan, saved, plan.conjugate and op.kind != GENERAL and not op.real_linear, calls,
                    op.kind == ELEMENTWISE and width > 1, result)  # fmt: skip
-    return made(source, "pull", _SPACE, bound, f"pull_{op.name}")
+    return made(source, "pull", f"pull_{op.name}", {**_SPACE, **bound})
 
 
 def _arguments(op: Op, rule: Rule) -> list[str]:
@@ -325,6 +325,9 @@ def shared_version(out: Any, x: Any) -> Version | None:
     return None
 
 
+UNRECORDED: list[Callable[[Tensor], None]] = []  # told of views made while nothing is recorded: `core.write.views` is
+
+
 def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None) -> None:
     """Note that `t` shares its parent's memory through a differentiable op, so that writes to either reach both."""
     version = t._ver = version_of(parent)
@@ -332,6 +335,5 @@ def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None
     version.members.add(ref(t, version.members.discard))
     marked_as(t, parent)
     if not modes().record:
-        from chainrule.core.write.views import freeze
-
-        freeze(t)
+        for told in UNRECORDED:
+            told(t)

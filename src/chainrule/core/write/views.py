@@ -19,7 +19,7 @@ from chainrule.core.op.batching import Batch, each, per_example
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.raw import empty_like
 from chainrule.core.op.results import first, like_first
-from chainrule.core.record.plans import make_node
+from chainrule.core.record.plans import UNRECORDED, make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, innermost, keep_gradient, meta_of, root_of, version_of
 
@@ -261,6 +261,9 @@ def freeze(view: Tensor) -> None:
     cut_off(view, "inference" if m.inference else "no_grad")
     if not view._level and view._node is None and root_of(view).requires_grad:
         view._node = nowhere(view)
+
+
+UNRECORDED.append(freeze)
 
 
 def cut_off(view: Tensor, why: str) -> None:

@@ -1,0 +1,341 @@
+"""The hot path: what runs and records an op in a third of the time of `dispatch.run`, made for each op from one template.
+
+Read `HOT_PATH`: look once at the arguments, call the kernel, wrap the result, make the node. It is filled in for each form of
+op, for plain tensors and for values inside ``func.grad`` whose payloads are raw arrays (`Tracked`). Whatever is out of the
+ordinary (other levels, mixed dtypes, modes, foreign operands) is left to `slow`: from the path of plain tensors to that of
+tracked ones, from there to `dispatch.run`, which does the same for everything. A law (``testing.paths``) holds results and
+nodes of all paths equal, field by field.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import ref
+
+import numpy as np
+
+from chainrule.core.call.dispatch import KERNEL_ERRORS, NUMBERS, explained
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.call.threads import LARGE, spread
+from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.op.declaration import ELEMENTWISE, Op
+from chainrule.core.op.source import Template, made
+from chainrule.core.record.plans import Plan, finish, plan_for, refuse_inference, shared_version
+from chainrule.core.tensor.tensor import Tensor, Tracked
+from chainrule.core.tensor.value import array_of, marked_as, version_of
+
+# Of argument number 0: a0 is its payload, n0 what recorded it (None, LEAF, a node or a port), s0 whether a rule needs it.
+HOT_PATH = Template(
+    """
+def call({signature}):
+    % if takes_out:
+    if out is not None:
+        return general({args}, out=out{given})
+    % end
+    % if tracked:
+    level = 0
+    % end
+    % for i, x in inputs:
+    % if tracked:
+    if {x}.__class__ is Tracked and (not level or {x}._lv == level):
+        level = {x}._lv
+    % else:
+    if {x}.__class__ is Tensor:
+    % end
+        a{i} = {x}._data
+        n{i} = {x}._node
+    % if mixed and i == 0:
+    elif input.__class__ in numbers:
+        a0 = input
+        n0 = None
+    % elif mixed:
+    elif other.__class__ in numbers and a0 is not input:
+        a1 = other
+        n1 = None
+    % end
+    % if tracked:
+    elif isinstance({x}, Tensor) and {x}._plain and {x}._node is None:  # captured, and not recorded below as well
+    % elif view:
+    elif isinstance(x0, Tensor) and x0._plain and not x0._bit:
+    % else:
+    elif isinstance({x}, Tensor) and {x}._plain:
+    % end
+        a{i} = {x}._data
+        n{i} = {x}._node
+    else:
+        return {slow}
+    % end
+    m = modes()
+    % if tracked:
+    if not level or not m.clear or m.floor > level:
+    % elif view:
+    if not m.plain:
+    % else:
+    if m.detour:
+    % end
+        return {slow}
+    % if tracked:
+    % for i, x in inputs:
+    if isinstance(a{i}, Tensor):  # a value of a lower transform
+        return {slow}
+    % end
+    % end
+    % if mixed:
+    d = a1.dtype if a0 is input else a0.dtype
+    if a1 is not other and a1.dtype is not d:
+        return {slow}
+    % elif view:
+    if a0.__class__ is not ndarray:
+    % if tracked:
+        return {slow}
+    % else:
+        a0 = array_of(x0)
+    % end
+    % end
+    % if elementwise:
+    is_complex = False
+    % if mixed:
+    if d is not float32 and d is not float64:
+    % else:
+    c = a0.__class__
+    d = c if c is single or c is double else a0.dtype  # a scalar's class stands for its dtype, which takes 30 ns to read
+    if d is not c and d is not float32 and d is not float64:
+    % end
+        if d.kind in refused:
+            return {slow}
+        is_complex = d.kind == "c"
+    % end
+
+    % if not view:
+    token = None if calm else hush()
+    % end
+    try:
+        % if elementwise and single:
+        out = spread(kernel, a0) if costly and c is ndarray and a0.size >= LARGE else kernel({payloads})
+        % else:
+        out = kernel({payloads})
+        % end
+    % if elementwise:
+    except (ValueError, TypeError, ArithmeticError, RuntimeWarning):
+        return {slow}
+    % else:
+    except KERNEL_ERRORS as error:
+        raise explained(op, ({args},), error) from error
+    % end
+    % if not view:
+    finally:
+        if token is not None:
+            unhush(token)
+    % end
+    % if mixed:
+    if keeps_dtype and out.dtype is not d:
+        return {slow}
+    % elif elementwise:
+    if keeps_dtype and (out.__class__ if d is c else out.dtype) is not d:
+        return {slow}
+    % else:
+    if out.__class__ is {"not ndarray" if view else "tuple or out.__class__ is list"}:
+        return finish(op, ({args},), {params}, {"level" if tracked else "0"}, out)
+    % end
+
+    % if tracked:
+    t = new(Tracked)
+    t._lv = level
+    % else:
+    t = new(Tensor)
+    % end
+    t._data = out
+    t._meta = m.meta
+    % if view:
+    if x0._meta is not None:
+        marked_as(t, x0)
+    version = t._ver = x0._ver or version_of(x0)
+    t._view = (x0, op, {params}, None)
+    version.members.add(ref(t, version.members.discard))
+    % elif tracked or mixed:
+    t._ver = t._view = None
+    % else:
+    t._ver = shared_version(out, {inputs[0][1]}) if shares else None
+    t._view = None
+    % end
+
+    % if single:
+    if n0 is None or not slope0{"" if tracked or view else " or not m.plain"}:
+        t._node = None
+        return t
+    if n0 is LEAF:
+        n0 = {inputs[0][1]}
+    code = 1
+    % else:
+    code = 0
+    % for i, x in inputs:
+    if n{i} is not None:
+        if not slope{i}:
+            n{i} = None
+        else:
+            code += {1 << i}
+            if n{i} is LEAF:
+                n{i} = {x}
+    % end
+    if not code{"" if tracked else " or not m.plain"}:
+        t._node = None
+        return t
+    % end
+    % if not elementwise:
+    kind = out.dtype.kind
+    if kind not in "fcV":
+        t._node = None
+        return t
+    is_complex = kind == "c"
+    % end
+    if is_complex:
+        code += {1 << len(inputs)}
+    plan = plans[code] or first_plan(op, plans, code)
+    node = new(Node)
+    node.id = next_id()
+    node.plan = plan
+    node.hooks = None
+    % if given:
+    node.params = params
+    % end
+    % for place, edge in edges:
+    node.{place} = {edge}
+    % end
+    if plan.keeps:
+        {needs} = plan.saves
+        % for place, value in saved:
+        node.{place} = {value}
+        % end
+        % if not tracked:
+        % for i, x in inputs:
+        if s{i} and {"" if not mixed else f"a{i} is not {x} and "}{x}._meta is not None and {x}._meta.inference:
+            refuse_inference(({x},))
+        % end
+        % end
+        if plan.saves_out:
+            node.out = out
+            node.version = version_of(t) if out.__class__ is ndarray else None
+    % if mixed:
+    if out.__class__ is not ndarray or a0 is input or a1 is other or a0.shape == a1.shape:
+        node.shapes = None
+    else:
+        node.shapes = (a0.shape, a1.shape)
+    % else:
+    if plan.wants_shapes:
+        node.shapes = ({shapes},)
+    % end
+    t._node = node
+    return t
+""",
+    "tracked, elementwise, view, mixed, single, takes_out, signature, inputs, args, given, payloads, params, shapes, slow, "
+    "edges, needs, saved",
+)
+
+
+class Form(NamedTuple):
+    """What the template asks of an op: ops of one form share their source.
+
+    Attributes
+    ----------
+    tracked : bool
+        Whether it is the path of tracked values, and not that of plain tensors.
+    elementwise, view : bool
+        The kind of op.
+    inputs : int
+        How many there are.
+    takes_params, takes_out : bool
+        Whether the function takes static parameters, and ``out=``.
+    """
+
+    tracked: bool
+    elementwise: bool
+    view: bool
+    inputs: int
+    takes_params: bool
+    takes_out: bool
+
+
+@functools.cache
+def source_of(form: Form) -> str:
+    """Return the source of the hot path of ops of a form."""
+    tracked, elementwise, view, count, takes_params, takes_out = form
+    names = ("input", "other")[:count] if elementwise else tuple([f"x{i}" for i in range(count)])
+    args, given = ", ".join(names), ", **params" if takes_params else ""
+    edges, kept = [f"n{i}" for i in range(count)], [f"{x} if s{i} else NOTHING" for i, x in enumerate(names)]
+    if count > 2:
+        edges, kept = [f"({', '.join(edges)})"], [f"({', '.join(kept)})"]
+    return HOT_PATH(
+        tracked, elementwise, view, elementwise and count > 1, count == 1, takes_out,
+        f"{args}{'' if elementwise else ', /'}{', *, out=None' if takes_out else ''}{given}",
+        list(enumerate(names)),
+        args,
+        given,
+        ", ".join([f"a{i}" for i in range(count)]) + given,
+        "params" if takes_params else "{}",
+        ", ".join([f"a{i}.shape" for i in range(count)]),
+        f"slow({args}{given})",
+        list(zip(("edge", "edge2"), edges, strict=False)),
+        ", ".join([f"s{i}" for i in range(count)]) + ("" if count > 1 else ","),
+        list(zip(("saved", "saved2"), kept, strict=False)),
+    )  # fmt: skip
+
+
+def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
+    """Return the hot path of an op, which leaves to `general` what is out of the ordinary, and ``out=`` if it takes that."""
+    numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path
+    complex_too = "c" in op.kinds
+    form = Form(False, op.kind == ELEMENTWISE, op.view, len(op.inputs), bool(op.params), takes_out)
+    space = {
+        **SPACE,
+        **{f"slope{i}": rule is not None for i, rule in enumerate(op.rules)},
+        "op": op,
+        "kernel": op.backend.kernel,
+        "calm": op.backend.calm,
+        "costly": op.backend.costly,
+        "shares": op.shares,
+        "keeps_dtype": op.promotion != "bool",
+        "refused": "biu" * (op.promotion == "float") + "c" * (not complex_too),  # kinds of dtypes that promotion is for
+        "numbers": numbers if complex_too else numbers - {complex},
+        "plans": [None] * (2 << len(op.inputs)),
+        "general": general,
+        "slow": general,
+    }
+    if op.is_differentiable:
+        space["slow"] = _tracked_path(form._replace(tracked=True, takes_out=False), op.name, space)
+    return made(source_of(form), "hot path of tensors", op.name, space)
+
+
+def _tracked_path(form: Form, name: str, plain: dict[str, Any]) -> Callable:
+    """Return what makes the path of tracked values when the path of plain tensors first leaves something to it."""
+
+    def first(*args: Any, **params: Any) -> Any:
+        space = {**plain, "slow": plain["general"]}
+        plain["slow"] = path = made(source_of(form), "hot path of tracked values", name, space)
+        return path(*args, **params)
+
+    return first
+
+
+def first_plan(op: Op, plans: list[Plan | None], code: int) -> Plan:
+    """Return the plan for the inputs that require grad, and keep it; `code` has a bit for each, and one for complex results."""
+    count = len(op.inputs)
+    plan = plans[code] = plan_for(op, tuple([bool(code >> i & 1) for i in range(count)]), bool(code >> count))
+    return plan
+
+
+SPACE = {
+    "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LARGE": LARGE, "LEAF": LEAF, "NOTHING": NOTHING, "Node": Node,
+    "Tensor": Tensor, "Tracked": Tracked, "array_of": array_of, "double": np.float64, "explained": explained, "finish": finish,
+    "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
+    "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,
+    "refuse_inference": refuse_inference, "shared_version": shared_version, "single": np.float32, "spread": spread,
+    "unhush": unhush, "version_of": version_of,
+}  # fmt: skip
+
+# Ops declared `calm` run without `hush`; this keeps their rare overflow as silent as PyTorch's.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=re.escape(__name__))
