@@ -310,3 +310,102 @@ def test_draws_for_each_example_still_have_numbers_of_their_own():
 def test_value_and_grad_returns_anything_beside():
     (value, aux), gradient = cr.func.value_and_grad(lambda x: (x**3, "aux"), has_aux=True)(cr.tensor(2.0))
     assert (value.item(), aux, gradient.item()) == (8.0, "aux", 12.0)
+
+
+def into_other(lib, transform):
+    y = lib.zeros(2)
+    return transform(y), y
+
+
+EYE = [[1, 0], [0, 1]]
+NAMES = "Error(s) in reparametrizing for Linear:\n\tUnexpected key(s): 'foo'.\n\tMissing key(s): 'bias', 'weight'."
+MORE = {
+    # what a function writes to its other arguments
+    "jacrev of copy_": (
+        lambda t: into_other(t, lambda y: t.func.jacrev(lambda x, y: y.copy_(x))(t.ones(2), y)),
+        [EYE, [1, 1]],
+    ),
+    "jacfwd of copy_": (lambda t: into_other(t, lambda y: t.func.jacfwd(lambda x, y: y.copy_(x))(t.ones(2), y)), [EYE, [1, 1]]),
+    "hessian of copy_": (
+        lambda t: into_other(t, lambda y: t.func.hessian(lambda x, y: y.copy_(x).pow(2).sum())(t.ones(2), y)),
+        [[[2, 0], [0, 2]], [1, 1]],
+    ),
+    "grad of copy_": (
+        lambda t: into_other(t, lambda y: t.func.grad(lambda x, y: y.copy_(x * 3).sum())(t.ones(2), y)),
+        [[3, 3], [3, 3]],
+    ),
+    "grad of add_ through a view": (
+        lambda t: into_other(t, lambda y: t.func.grad(lambda x, y: y[:1].add_(x[1:] ** 2).sum() + y.sum())(t.ones(2), y)),
+        [[0, 4], [1, 0]],
+    ),
+    "grad of a write that does not depend on it": (
+        lambda t: into_other(t, lambda y: t.func.grad(lambda x, y: (y.add_(2) * x).sum())(t.ones(2), y)),
+        [[2, 2], [2, 2]],
+    ),
+    "grad of a write in a dict": (
+        lambda t: into_other(t, lambda y: t.func.grad(lambda x, d: d["a"][0].mul_(0).add_(x).sum())(t.ones(2), {"a": [y]})),
+        [[1, 1], [1, 1]],
+    ),
+    "vmap of grad of copy_": (
+        lambda t: into_other(t, lambda y: t.func.vmap(t.func.grad(lambda x, y: y.copy_(x * x)))(t.ones(2) * 3, y)),
+        [[6, 6], [9, 9]],
+    ),
+    "jacrev of copy_ to what it captures": (
+        lambda t: into_other(t, lambda y: t.func.jacrev(lambda x: y.copy_(x))(t.ones(2))),
+        Error(RuntimeError, "that would mutate a captured Tensor"),
+    ),
+    # names that a module has not
+    "an unknown name": (
+        lambda t: t.func.functional_call(t.nn.Linear(1, 1), {"foo": t.ones(1)}, t.ones(1), strict=False).shape[0],
+        1,
+    ),
+    "an unknown name, strictly": (
+        lambda t: t.func.functional_call(t.nn.Linear(1, 1), {"foo": t.ones(1)}, t.ones(1), strict=True),
+        Error(RuntimeError, NAMES),
+    ),
+    "an unknown module": (
+        lambda t: t.func.functional_call(t.nn.Sequential(t.nn.Linear(1, 1)), {"5.weight": t.ones(1)}, t.ones(1)),
+        Error(AttributeError, "Sequential has no attribute `5`"),
+    ),
+    "a name that is no tensor's": (
+        lambda t: t.func.functional_call(t.nn.Linear(1, 1), {"training": t.ones(1)}, t.ones(1)),
+        Error(TypeError, "attribute `training`: True is not an instance of chainrule.Tensor"),
+    ),
+    "no name": (
+        lambda t: t.func.functional_call(t.nn.Linear(1, 1), {"": t.ones(1)}, t.ones(1)),
+        Error(KeyError, "be empty string"),
+    ),
+    "no tensor": (
+        lambda t: t.func.functional_call(t.nn.Linear(1, 1), {"weight": 3}, t.ones(1)),
+        Error(TypeError, "3 is not an instance of chainrule.Tensor"),
+    ),
+    "a bias that it has not": (
+        lambda t: t.func.functional_call(t.nn.Linear(1, 1, bias=False), {"bias": t.ones(1), "weight": t.ones(1, 1)}, t.ones(1)),
+        [2],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(MORE))
+def test_a_call_says_what_it_should(name):
+    check(cr, *MORE[name])
+
+
+@pytest.mark.parametrize("name", list(MORE))
+def test_pytorch_says_so_of_calls(name, torch):
+    check(torch, *MORE[name])
+
+
+def test_a_module_is_left_as_it_was():
+    net = cr.nn.Linear(1, 1, bias=False)
+    cr.func.functional_call(net, {"foo": cr.ones(1), "bias": cr.ones(1)}, cr.ones(1))
+    assert not hasattr(net, "foo")
+    assert net.bias is None
+    assert list(net.state_dict()) == ["weight"]
+
+
+def test_linearize_takes_functions_that_write_to_their_arguments():
+    x = cr.ones(2)
+    out, push = cr.func.linearize(lambda x: x.mul_(3) * x, x)
+    assert (out.tolist(), push(cr.ones(2)).tolist(), push(2 * cr.ones(2)).tolist()) == ([9, 9], [18, 18], [36, 36])
+    assert x.tolist() == [3, 3]  # as jvp leaves it; PyTorch's runs the function twice

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.autograd.forward_ad import raised
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import take, version_of
+from chainrule.core.types.tree import tree_map
+
 Argnums = int | tuple[int, ...]
 Argnames = str | tuple[str, ...] | None
 
@@ -40,8 +45,7 @@ def choose(func: Callable, argnums: Argnums, argnames: Argnames, args: tuple, kw
     """
     if argnames is None:
         if argnums == 0 and args and argnums.__class__ is int:
-            rest = args[1:]
-            return args[:1], func if not (rest or kwargs) else lambda x: func(x, *rest, **kwargs)
+            return args[:1], func if not (args[1:] or kwargs) else Call(func, (0,), args, kwargs)
         places: tuple = (argnums,) if isinstance(argnums, int) else argnums
         for i in places:
             if not -len(args) <= i < len(args):
@@ -53,16 +57,61 @@ def choose(func: Callable, argnums: Argnums, argnames: Argnames, args: tuple, kw
         names = (argnames,) if isinstance(argnames, str) else argnames
         places = tuple(name if name in kwargs else _position(func, name, args, kwargs) for name in names)
 
-    def call(*chosen: Any) -> Any:
-        filled, named = list(args), dict(kwargs)
-        for place, value in zip(places, chosen, strict=True):
-            if place.__class__ is str:
-                named[place] = value
-            else:
-                filled[place] = value
-        return func(*filled, **named)
+    return tuple(kwargs[p] if p.__class__ is str else args[p] for p in places), Call(func, places, args, kwargs)
 
-    return tuple(kwargs[p] if p.__class__ is str else args[p] for p in places), call
+
+class Call:
+    """A call as a function of the chosen arguments. It gets the others as tensors of its own, so that it may write to them.
+
+    Attributes
+    ----------
+    written : list of tuple
+        The caller's tensors that the last run wrote values of its transform to, and their new values.
+    """
+
+    __slots__ = ("_args", "_func", "_kwargs", "_places", "written")
+
+    def __init__(self, func: Callable, places: tuple, args: tuple, kwargs: dict):
+        self._func, self._places, self._args, self._kwargs = func, places, args, kwargs
+        self.written: list = []
+
+    def __call__(self, *chosen: Any) -> Any:
+        """Call the function; note what it wrote to the other arguments."""
+        own: list = []
+        args = {i: a if i in self._places else _aliases(a, own) for i, a in enumerate(self._args)}
+        kwargs = {k: a if k in self._places else _aliases(a, own) for k, a in self._kwargs.items()}
+        for place, value in zip(self._places, chosen, strict=True):
+            (kwargs if place.__class__ is str else args)[place] = value
+        result = self._func(*args.values(), **kwargs)
+        self.written = [
+            (t, raised(alias._data) if alias._level > t._level else alias) for t, alias in own if alias._data is not t._data
+        ]
+        return result
+
+
+def write_back(call: Callable) -> None:
+    """Give the caller's tensors the values that the last run of a call wrote to its other arguments."""
+    if call.__class__ is Call:
+        for t, value in call.written:
+            t.copy_(value)
+
+
+def _aliases(value: Any, own: list) -> Any:
+    """Return an argument with a tensor of the transform that runs for each tensor of the caller's; note both."""
+    if not isinstance(value, Tensor):
+        return (
+            value if value.__class__ in _PLAIN else tree_map(lambda t: _aliases(t, own) if isinstance(t, Tensor) else t, value)
+        )
+    if value._node is not None or (not value._level and value.__class__ is not Tensor):
+        return value  # its history is its own, and a subclass's values are
+    alias = wrap(None)
+    take(alias, value)
+    alias._ver = version_of(value)
+    own.append((value, alias))
+    return alias
+
+
+_PLAIN = (int, float, bool, str, complex, type(None))
 
 
 def _position(func: Callable, name: str, args: tuple, kwargs: dict) -> int:

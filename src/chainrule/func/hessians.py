@@ -10,7 +10,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, write_back
 from chainrule.func.basis import Directions
 from chainrule.func.jacobian_plan import chunk_for
 from chainrule.func.jacobians import Jacobian, mapped
@@ -134,7 +134,9 @@ def laplacian(
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
             if t.dtype.category != FLOAT:
                 raise RuntimeError(f"laplacian: Expected all inputs to be of real floating point numbers, but got {t.dtype}")
-        return _sum_of_seconds(call, spec, flat, chunk_size, memory)
+        found = _sum_of_seconds(call, spec, flat, chunk_size, memory)
+        write_back(call)
+        return found
 
     return wrapped
 

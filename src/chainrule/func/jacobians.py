@@ -12,7 +12,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one, write_back
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
 from chainrule.func.jacobian_plan import MODES, Plan, chosen, chunk_for
 from chainrule.func.mapping import vmap
@@ -81,6 +81,7 @@ class Jacobian:
         self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
         in_spec = spec.children[0] if self._one else spec
         tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
+        write_back(call)
         if not self._has_aux:
             return tree
         return tree, aux if self._name == "jacobian" else only_tensors(aux)

@@ -33,7 +33,8 @@ def functional_call(
     module : Module
         What to call; it is left as it was.
     parameter_and_buffer_dicts : dict or sequence of dict
-        Dotted name → tensor to use in its place. Names left out keep their tensors.
+        Dotted name → tensor to use in its place. Names left out keep their tensors; a name that a module lacks is a buffer of
+        it during the call.
     args : tuple or object, optional
         Positional arguments of the call; anything but a tuple is the one argument.
     kwargs : dict, optional
@@ -65,13 +66,15 @@ def functional_call(
     given = _merged(parameter_and_buffer_dicts)
     places = _places(module)
     if strict:
-        _check_names(given, places)
-    unknown = [name for name in given if name not in places]
-    if unknown:
-        raise AttributeError(f"{type(module).__name__} has no parameter or buffer `{unknown[0]}`")
+        _check_names(module, given, places)
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{value} is not an instance of chainrule.Tensor")
+        if name not in places:
+            places[name] = _new_place(module, name)
     values = _tied(given, places) if tie_weights else given
     before = [(*places[name], value) for name, value in values.items()]
-    originals = [register[key] for register, key, _ in before]
+    originals = [register.get(key, _ABSENT) for register, key, _ in before]
     for register, key, value in before:
         register[key] = value
     try:
@@ -80,7 +83,10 @@ def functional_call(
         for (register, key, value), original in zip(before, originals, strict=True):
             if register[key] is not value:  # a buffer that the call replaced: the caller's dict gets the new one
                 _update(parameter_and_buffer_dicts, value, register[key])
-            register[key] = original
+            if original is _ABSENT:
+                del register[key]
+            else:
+                register[key] = original
 
 
 def _merged(dicts: Any) -> dict[str, Tensor]:
@@ -108,29 +114,54 @@ def _places(module: Module) -> dict[str, tuple[dict, str]]:
     return places
 
 
+_ABSENT: Any = object()
+
+
+def _new_place(module: Module, name: str) -> tuple[dict, str]:
+    """Return where a tensor goes under a name that the module has none for: a parameter that is None, or a new buffer."""
+    path, _, key = name.rpartition(".")
+    if not key:
+        raise KeyError('tensor name can\'t be empty string ""')
+    inner = module
+    for step in path.split(".") if path else ():
+        if step not in inner._modules:
+            raise AttributeError(f"{type(inner).__name__} has no attribute `{step}`")
+        inner = inner._modules[step]
+    if key in inner._parameters:
+        return inner._parameters, key
+    found = getattr(inner, key, None)
+    if key not in inner._buffers and found is not None:
+        raise TypeError(f"attribute `{name}`: {found} is not an instance of chainrule.Tensor")
+    return inner._buffers, key
+
+
 def _tied(given: dict[str, Tensor], places: dict[str, tuple[dict, str]]) -> dict[str, Tensor]:
     """Return the values for all names that share a tensor with a given one."""
     chosen: dict[int, tuple[str, Tensor]] = {}
+    alone: dict[str, Tensor] = {}
     for name, value in given.items():
         register, key = places[name]
+        if register.get(key) is None:
+            alone[name] = value
+            continue
         other, other_value = chosen.setdefault(id(register[key]), (name, value))
         if other_value is not value:
             raise ValueError(
                 f"functional_call got multiple values for keys {sorted((other, name))}, which are tied. "
                 "Consider using tie_weights=False"
             )
-    return {name: chosen[id(register[key])][1] for name, (register, key) in places.items() if id(register[key]) in chosen}
+    tied = {n: chosen[id(r.get(k))][1] for n, (r, k) in places.items() if id(r.get(k)) in chosen}
+    return {**tied, **alone}
 
 
-def _check_names(given: dict[str, Tensor], places: dict) -> None:
+def _check_names(module: Module, given: dict[str, Tensor], places: dict) -> None:
     unexpected = [name for name in given if name not in places]
     missing = [name for name in places if name not in given]
     if unexpected or missing:
-        raise RuntimeError(
-            "Error(s) in strict mode:"
-            + (f"\n\tUnexpected key(s): {', '.join(unexpected)}." if unexpected else "")
-            + (f"\n\tMissing key(s): {', '.join(missing)}." if missing else "")
-        )
+        said = [f"Error(s) in reparametrizing for {type(module).__name__}:"]
+        for what, names in (("Unexpected", unexpected), ("Missing", missing)):
+            said += [f"{what} key(s): {', '.join(map(repr, sorted(names)))}."] * bool(names)
+        raise RuntimeError("\n\t".join(said))
 
 
 def _update(dicts: Any, old: Tensor, value: Any) -> None:

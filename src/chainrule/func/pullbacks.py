@@ -15,7 +15,7 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one, write_back
 from chainrule.transforms.forward import zeros_like
 from chainrule.transforms.gradient import checked_cotangent
 from chainrule.transforms.reverse import run_pass
@@ -224,6 +224,7 @@ def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: A
         primals, call = choose(func, argnums, argnames, args, kwargs)
         run = Record(call, primals, has_aux, _NAME)
         gradients = tree_unflatten(run.pull([_one(run)], retain=False), run.spec)
+        write_back(call)
         return give(gradients[0] if one else gradients, run.lower(run.outs[0]), (run.aux,) if has_aux else ())
 
     return wrapped

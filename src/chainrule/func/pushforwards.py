@@ -181,7 +181,18 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     >>> push(cr.tensor(1.0)), push(cr.tensor(3.0))
     (tensor(1.), tensor(3.))
     """
-    run = Record(func, primals)
+    copies: list = []
+
+    def of_copies(*args: Any) -> Any:
+        """Run the function on copies, which unlike leaves may be written to."""
+        leaves, spec = tree_flatten(args)
+        copies[:] = [TABLE["clone"].call(leaf) for leaf in leaves]
+        return func(*tree_unflatten(copies, spec))
+
+    run = Record(of_copies, primals)
+    for p, copy in zip(tree_flatten(primals)[0], copies, strict=True):
+        if copy._version:
+            p.copy_(run.lower(copy))
     if run.outs:
         check_outputs(run.outs, "linearize(f, *primals)")
     moving = [i for i, out in enumerate(run.outs) if run.depends(out)]
