@@ -8,7 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.core.op.declaration import TABLE
 
-VARIADIC = [op for op in TABLE.values() if op.variadic]
+VARIADIC = [op for op in TABLE.values() if op.variadic and op.name != "assemble"]  # which has a place for each input
 
 
 def call(op, count, tracked):

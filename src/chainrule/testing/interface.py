@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule import autograd
 from chainrule.core.graph.nodes import PORT
+from chainrule.core.record.placed import pulled_whole
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 from chainrule.testing.case import Case, is_floating, like
@@ -40,7 +41,7 @@ class Recorded:
     def pull(self, g: Any) -> list:
         """Return what the rules make of a cotangent, one per input, None where there is none."""
         with np.errstate(all="ignore"):
-            gs = self.node.plan.pull(self.node, g, 0)
+            gs = pulled_whole(self.node.plan, self.node, g, 0)
         return [gs] if self.node.plan.single else list(gs)
 
     def cotangents(self) -> list:

@@ -11,8 +11,9 @@ import numpy as np
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import TABLE
+from chainrule.core.record.placed import Placed
 from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
-from chainrule.core.tensor.value import OWN, Meta, allowed_grad_dtype, meta_of, version_of
+from chainrule.core.tensor.value import OWN, Meta, allowed_grad_dtype, as_stored, memory_of, meta_of, version_of
 
 ndarray = np.ndarray
 _accumulating = threading.Lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf
@@ -32,6 +33,11 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
             if meta.__class__ is not Meta:
                 meta = meta_of(tensor)
             old = meta.grad
+            if g.__class__ is Placed:
+                if _placed_into(meta, old, g, tensor):
+                    continue
+                g = g.whole()
+                owned = g.__class__ is ndarray
             if meta.grad_dtype is not OWN:
                 g = in_dtype(g, tensor, old)
             if create_graph:
@@ -57,6 +63,21 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                     unhush(token)
 
 
+def _placed_into(meta: Meta, old: Any, g: Placed, tensor: Tensor) -> bool:
+    """Add the cotangent of parts into a gradient that is there already, if it can be done in place."""
+    buffer = old._data if isinstance(old, Tensor) and not (old._level or old._bit) else old
+    if buffer.__class__ is not ndarray or not g.raw or tensor._level or g.dtype is not buffer.dtype:
+        return False
+    token = hush()
+    try:
+        g.into(buffer)
+    finally:
+        unhush(token)
+    if old is not buffer:
+        version_of(old).bump()
+    return True
+
+
 def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
     """Add a raw cotangent to a gradient that is there already: a payload, or the tensor made of it for its reader."""
     if not isinstance(old, Tensor):
@@ -64,7 +85,10 @@ def _add_to_gradient(meta: Meta, old: Any, g: Any) -> None:
     elif old._level:
         meta.grad = old.detach() + wrap(g)  # type: ignore[attr-defined]
     else:
-        if old._data.__class__ is ndarray:
+        if old._bit:  # its values are computed from its memory
+            memory = memory_of(old)
+            np.add(memory, as_stored(old, g), out=memory, casting="same_kind")
+        elif old._data.__class__ is ndarray:
             np.add(old._data, g, out=old._data, casting="same_kind")
         else:
             old._data = old._data + g

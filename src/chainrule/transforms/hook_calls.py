@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Hooks, Node
 from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.record.placed import pulled_whole, whole
 from chainrule.core.record.tensor_hooks import node_hooks
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import OWN, Meta
@@ -239,16 +240,16 @@ def after_node(hooks: Hooks, gs: list, g: Any, run: Pass) -> list:
     return [run.taken(t) for t in values]
 
 
-def pull_with_hooks(plan: Any, node: Node, g: Any, run: Pass, pull: Callable | None = None) -> Any:
+def pull_with_hooks(plan: Any, node: Node, g: Any, run: Pass) -> Any:
     """Pull through a node that has hooks: what ``plan.pull`` returns, with the hooks' changes."""
     hooks: Hooks = node.hooks  # type: ignore[assignment]
-    g = before_node(hooks, on_results(node, g, run), run)
+    g = before_node(hooks, on_results(node, whole(g), run), run)
     single = node.plan.single
     if g is None or (g.__class__ is list and all(x is None for x in g)):
         gs = [None] * len(node.edges)  # a prehook took the gradient away
     else:
-        gs = (pull or plan.pull)(node, g, ~run.level if run.create_graph else run.level)
-        gs = [gs] if single else list(gs)
+        gs = pulled_whole(plan, node, g, ~run.level if run.create_graph else run.level)
+        gs = [gs] if single else gs
     gs = after_node(hooks, gs, g, run)
     return gs[0] if single else gs
 
@@ -256,7 +257,7 @@ def pull_with_hooks(plan: Any, node: Node, g: Any, run: Pass, pull: Callable | N
 def capture_last(paths: Any, node: Node, g: Any, run: Pass) -> None:
     """Keep the cotangent of a target with no other beyond it: after the hooks on its tensor, as in PyTorch."""
     if node.hooks is not None:
-        g = on_results(node, g, run)
+        g = on_results(node, whole(g), run)
     paths.capture(node, g)
     if paths.accumulates and node.hooks is not None:
         after_node(node.hooks, [None] * len(node.edges), before_node(node.hooks, g, run), run)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
+from chainrule.core.record.placed import whole
 from chainrule.core.tensor.tensor import Tensor
 
 
@@ -153,7 +154,7 @@ class Paths:
     def capture(self, node: Node, g: Any) -> None:
         """Keep the cotangent of a node that is a target."""
         for index in self.wanted[node]:
-            self.captured[node, index] = g[index] if g.__class__ is list else g
+            self.captured[node, index] = whole(g[index] if g.__class__ is list else g)
 
 
 _NOTHING: dict[Any, Any] = {}

@@ -17,6 +17,7 @@ from chainrule.core.call.asking import asking, is_silent, silently
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node
 from chainrule.core.mode.grad_mode import enable_grad, modes, set_modes
+from chainrule.core.record.placed import Placed, joined, whole
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hook_calls import RUNNING, Pass, call_back, capture_last, pull_with_hooks
@@ -60,11 +61,10 @@ def run_pass(
         if LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
             return _run(roots, level, False, retain_graph, paths, adds)
         leaves = _sweep(roots, level, False, retain_graph, paths)
-        if adds:
-            if paths is None:
-                accumulate(leaves.values(), level, False)
-            elif paths.accumulates:
-                accumulate(_wanted(leaves, paths), level, False)
+        if adds and (paths is None or paths.accumulates):
+            accumulate(_wanted(leaves, paths), level, False)
+        else:
+            _make_whole(leaves)
         return leaves
     finally:
         unhush(token)
@@ -115,7 +115,16 @@ def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths
     leaves = _sweep(roots, level, create_graph, retain_graph, paths, watch)
     if accumulates:
         accumulate(_wanted(leaves, paths), level, create_graph)
+    else:
+        _make_whole(leaves)
     return leaves
+
+
+def _make_whole(leaves: Leaves) -> None:
+    for entry in leaves.values():
+        if entry[1].__class__ is Placed:
+            entry[1] = g = entry[1].whole()
+            entry[2] = g.__class__ is ndarray
 
 
 def _wanted(leaves: Leaves, paths: Paths | None) -> Iterable[list]:
@@ -157,6 +166,8 @@ def _sweep(
                     paths.capture(node, g)  # type: ignore[union-attr]
                 if node in paths.mixed:  # type: ignore[union-attr]
                     plan = plan.restrict(paths.mask(node))  # type: ignore[union-attr]
+            if g.__class__ is Placed and not own.places:
+                g = g.whole()
             if watch is not None:
                 gs, g = watch.pulled(plan, node, g)
             elif node.hooks is None:
@@ -218,10 +229,13 @@ def _sweep(
                         heappush(heap, -held.id)
                         pending[held.id] = [held, held_g, False]
                         held = None
-                    add_to_port(edge, gi, pending, heap)
+                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and g.__class__ is not list
+                    add_to_port(edge, gi, owned, pending, heap)
                 continue
             if entry[2] and gi.__class__ is ndarray and entry[1].dtype is gi.dtype:
                 add(entry[1], gi, entry[1])
+            elif gi.__class__ is Placed or entry[1].__class__ is Placed:
+                entry[1], entry[2] = joined(entry[1], gi, entry[2])
             else:
                 entry[1] = total = entry[1] + gi
                 entry[2] = total.__class__ is ndarray
@@ -232,19 +246,30 @@ def _sweep(
             held = None
         elif heap:
             node, g, _ = pending.pop(-heappop(heap))
+            if g.__class__ is list:
+                g = [whole(gi) for gi in g]
         else:
             return leaves if watch is None else watch.rest(leaves)
 
 
-def add_to_port(port: Any, g: Any, pending: dict[int, list], heap: list[int]) -> None:
+def add_to_port(port: Any, g: Any, owned: bool, pending: dict[int, list], heap: list[int]) -> None:
     """Add a cotangent to one output of a node that has several."""
-    node = port.node
+    node, i = port.node, port.index
     entry = pending.get(node.id)
     if entry is None:
         heappush(heap, -node.id)
-        entry = pending[node.id] = [node, [None] * node.width, False]
-    slots = entry[1]
-    slots[port.index] = g if slots[port.index] is None else slots[port.index] + g
+        entry = pending[node.id] = [node, [None] * node.width, [False] * node.width]
+    _, slots, ours = entry
+    old = slots[i]
+    if old is None:
+        slots[i], ours[i] = g, owned
+    elif g.__class__ is Placed or old.__class__ is Placed:
+        slots[i], ours[i] = joined(old, g, ours[i])
+    elif ours[i] and g.__class__ is ndarray and old.dtype is g.dtype:
+        np.add(old, g, old)
+    else:
+        slots[i] = total = old + g
+        ours[i] = total.__class__ is ndarray
 
 
 def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bool, retain_graph: bool) -> list:

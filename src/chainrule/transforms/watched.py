@@ -9,6 +9,7 @@ from typing import Any
 
 from chainrule.core.graph.nodes import LEAF_EDGE, Node
 from chainrule.core.mode.grad_mode import modes
+from chainrule.core.record.placed import pulled_whole, whole
 from chainrule.core.record.tensor_hooks import has_hooks
 from chainrule.transforms.hook_calls import Pass, contributions, into_leaf, pull_with_hooks
 
@@ -24,6 +25,7 @@ class Watched:
 
     def pulled(self, plan: Any, node: Node, g: Any) -> tuple[Any, Any]:
         """Return what a node pulls, and its cotangent: an empty list if others hold it, so that the pass owns none of it."""
+        g = whole(g)
         if self.watch is None:
             gs = self._pulled(self.watchers, plan, node, g)
         else:
@@ -35,7 +37,7 @@ class Watched:
             return watchers[-1].pulled(node, lambda: self._pulled(watchers[:-1], plan, node, g))
         if node.hooks is not None:
             return pull_with_hooks(plan, node, g, self.run)
-        return plan.pull(node, g, ~self.run.level if self.run.create_graph else self.run.level)
+        return pulled_whole(plan, node, g, ~self.run.level if self.run.create_graph else self.run.level)
 
     def sent(self, edges: Any, leaves: dict[int, list]) -> None:
         """Count a contribution, though it may be none, for each leaf among the edges; serve the leaves that are complete."""

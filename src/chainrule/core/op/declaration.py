@@ -163,6 +163,10 @@ class Op:
     shares : bool
         The result may lie in the first input's memory without being a view of it; it then has its version counter, so that
         whoever saved one finds writes to the other.
+    selects : str or None
+        What a view shows: "all" elements of the input, each once, in another order or shape; a "part" of them; or "parts", one
+        for each result. Its cotangent need then not be made whole (see ``core.record.placed``). None if an element may stand in
+        several places, or is converted.
     pure : bool
         It gives the same result for the same inputs, and changes nothing: random draws are not pure.
     lowering : Expression, Expansion or OPAQUE
@@ -193,7 +197,7 @@ class Op:
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
         "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure",
-        "real_linear", "rules", "shape", "shares", "stored", "variadic", "view",
+        "real_linear", "rules", "selects", "shape", "shares", "stored", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -212,6 +216,7 @@ class Op:
         bit: Callable | None = None,
         stored: Callable | None = None,
         shares: bool = False,
+        selects: str | None = None,
         pure: bool = True,
         lower: Any = None,
         real_linear: bool = False,
@@ -252,7 +257,7 @@ class Op:
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
         self.view, self.kinds, self.batch = view, kinds, batch
         self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
-        self.shares, self.pure = shares, pure
+        self.shares, self.selects, self.pure = shares, selects, pure
         self.public, self.inplace = (*((self.name,) if public else ()), *aliases), inplace
         if self.public and kind != ELEMENTWISE:
             raise TypeError(f"{self.name}: only elementwise ops are public by an option; write its public function out")
@@ -342,7 +347,7 @@ _BACKEND = frozenset(("calm", "costly"))
 _ABOUT = frozenset(About.__slots__)
 _OPTIONS = frozenset((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public",
-    "pure", "real_linear", "shape", "shares", "stored", "view",
+    "pure", "real_linear", "selects", "shape", "shares", "stored", "view",
 ))  # fmt: skip
 
 

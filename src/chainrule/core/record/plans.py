@@ -17,6 +17,7 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.op.raw import shape_of
 from chainrule.core.op.source import Template, made
+from chainrule.core.record.placed import placing
 from chainrule.core.record.saved import PACKED, pack, pack_constant, pack_output
 from chainrule.core.record.unpacking import REVEALED, Versions, held, held_out, revive
 from chainrule.core.tensor.tensor import Tensor, wrap_at
@@ -64,12 +65,14 @@ class Plan:
         Whether the result is saved; anything at all.
     wants_shapes : NEVER, DIFFERING or ALWAYS
         Whether the shapes of the inputs are saved: by elementwise ops of two inputs only where something was broadcast.
+    places : bool
+        It gives and takes `Placed` cotangents: the op selects elements. Others are given whole ones.
     pull : callable
         ``pull(node, g, level)``: one cotangent per edge, None where there is none. `g` is a list for several results.
     """
 
     __slots__ = (
-        "conjugate", "keeps", "lone", "op", "pair", "pull", "saves", "saves_out", "single", "steps", "wants_shapes",
+        "conjugate", "keeps", "lone", "op", "pair", "places", "pull", "saves", "saves_out", "single", "steps", "wants_shapes",
     )  # fmt: skip
 
     def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
@@ -84,11 +87,12 @@ class Plan:
         self.steps = tuple((i, r) for i, r in enumerate(op.rules) if mask[i] and r is not None)
         self.lone = mask.index(True) if mask.count(True) == 1 and not op.variadic else None
         self.conjugate = conjugate
-        if any(kind is SHAPE for kind, _ in named) or (op.kind == ELEMENTWISE and len(mask) > 2):
+        self.places = op.selects is not None
+        if self.places or any(kind is SHAPE for kind, _ in named) or (op.kind == ELEMENTWISE and len(mask) > 2):
             self.wants_shapes = ALWAYS
         else:
             self.wants_shapes = DIFFERING if op.kind == ELEMENTWISE and self.pair else NEVER
-        self.pull = _pull_of(self)
+        self.pull = placing(op, _pull_of(self)) if self.places else _pull_of(self)
 
     def restrict(self, mask: tuple[bool, ...]) -> Plan:
         """Return the plan that pulls to some of the inputs only; other kinds of node bring plans of their own."""

@@ -19,11 +19,12 @@ from chainrule.core.op.batching import Batch, each, per_example
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.raw import empty_like
 from chainrule.core.op.results import first, like_first
+from chainrule.core.op.samples import Sample
+from chainrule.core.record.placed import Chain, Placed, follow, sent_back, shown
 from chainrule.core.record.plans import UNRECORDED, make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, innermost, keep_gradient, meta_of, root_of, version_of
 
-Chain = tuple[tuple[Any, dict, int | None, tuple], ...]
 AMBIGUOUS = (
     " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
     "view and the inplace either both inside the {0} block (if you don't want the inplace to be tracked) or both outside (if "
@@ -59,23 +60,6 @@ def chain_of(view: Tensor) -> Chain:
     return tuple(reversed(steps))
 
 
-def follow(value: Any, chain: Chain) -> Any:
-    """Apply the steps of a view to a value of the base's shape."""
-    for how, params, index, _ in chain:
-        value = how.call(value, **params)
-        if index is not None:
-            value = value[index]
-    return value
-
-
-def _shown(base: np.ndarray, chain: Chain) -> np.ndarray:
-    """Return what a view shows of an array: the steps on arrays alone."""
-    for how, params, index, _ in chain:
-        base = how.kernel(base, **params)
-        base = base if index is None else base[index]
-    return base
-
-
 def _shape_shown(base: tuple, *, chain: Chain) -> tuple:
     for how, params, index, _ in chain:
         base = how.shape([base], params)
@@ -89,17 +73,6 @@ def _dtype_shown(base: np.dtype, *, chain: Chain) -> np.dtype:
     return base
 
 
-def _sent_back(g: Any, chain: Chain) -> Any:
-    """Return the cotangent of the base for one of a view."""
-    for how, params, index, shape in reversed(chain):
-        if index is not None:
-            gs: list = [None] * len(how.kernel(np.broadcast_to(np.zeros(()), shape), **params))
-            gs[index] = g
-            g = gs
-        g = how.rules[0]((g,), (None,), (shape,), None, None, params)
-    return g
-
-
 def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
     """Return a copy of the base with the view's place taken by `value`.
 
@@ -109,7 +82,7 @@ def _written(base: Any, value: Any, *, chain: Chain) -> np.ndarray:
         out[...] = base
         if _put(out, value, chain):
             return out
-    places = _shown(np.arange(base.size).reshape(base.shape), chain)
+    places = shown(np.arange(base.size).reshape(base.shape), chain)
     out.reshape(-1)[places] = value
     return out
 
@@ -171,9 +144,34 @@ copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, r
     base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
     value=lambda g, *, chain: follow(g, chain))  # fmt: skip
 
-retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: _shown(base, chain), real_linear=True,
+retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: shown(base, chain), real_linear=True,
     node=_retaken_name, shape=_shape_shown, dtype=_dtype_shown, batch=per_example(lambda base, *, chain: follow(base, chain)),
-    base=lambda g, *, chain: _sent_back(g, chain))  # fmt: skip
+    base=lambda g, *, chain: sent_back(g, chain))  # fmt: skip
+
+
+def _assemble_examples(b: Batch, *xs: Any, shape: tuple, chains: tuple) -> Any:
+    each_chain = tuple([
+        tuple([(EachView(b, how), params, index, (b.size, *before)) for how, params, index, before in chain])
+        for chain in chains
+    ])  # fmt: skip
+    return assemble(*b.whole(xs), shape=(b.size, *shape), chains=each_chain)
+
+
+def _parts_of_a_matrix() -> list:
+    """Return the parameters of a sum of a row, a part of a column, all, and an element of a row, for matrices of 3 by 4."""
+    getitem, shape = TABLE["getitem"], (3, 4)
+    row = (getitem, {"index": (1, ...)}, None, shape)
+    column = (getitem, {"index": (slice(0, 2), 3, ...)}, None, shape)
+    element = (getitem, {"index": (2, ...)}, None, (4,))
+    return [Sample((4,), (2,), (3, 4), (), shape=shape, chains=((row,), (column,), (), (row, element)))]
+
+
+# The sum of the cotangents of parts (`core.record.placed`) where they are tensors: it can be differentiated.
+assemble: Callable = linear("assemble(*xs, shape, chains)",
+    lambda *xs, shape, chains: Placed(shape, list(zip(chains, xs, strict=True)), True).whole(),
+    shape=lambda *xs, shape: shape, batch=_assemble_examples,
+    xs=lambda g, *, chains: [follow(g, chain) for chain in chains],
+    samples=_parts_of_a_matrix)  # fmt: skip
 
 
 # -- histories ---------------------------------------------------------------------------------------------------------

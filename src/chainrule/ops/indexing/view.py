@@ -80,7 +80,7 @@ def _part(x: tuple, *, index: tuple) -> tuple:
     return shown(x)[index].shape
 
 
-getitem = linear("getitem(x, *, index)", lambda x, *, index: x[index], view=True,
+getitem = linear("getitem(x, *, index)", lambda x, *, index: x[index], view=True, selects="part",
     shape=_part,
     batch=shift_axes,
     node=lambda node: "Getitem" if node is None else step_of(node.params["index"]),
@@ -147,7 +147,7 @@ def _diagonal_shape(x: tuple, *, offset: int, a: int, b: int) -> tuple:
     return shown(x).diagonal(offset, a, b).shape
 
 
-diagonal = linear("diagonal(x, *, offset, a, b)", _diagonal, view=True,
+diagonal = linear("diagonal(x, *, offset, a, b)", _diagonal, view=True, selects="part",
     shape=_diagonal_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, offset, a, b: place_diagonal(g, shape=x_shape, offset=offset, a=a, b=b),

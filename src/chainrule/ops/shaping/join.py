@@ -81,7 +81,7 @@ def _unbind(x: ndarray, *, axis: int) -> tuple:
     return tuple([x[(*lead, i, ...)] for i in range(x.shape[axis])])
 
 
-unbind = linear("unbind(x, *, axis)", _unbind, view=True,
+unbind = linear("unbind(x, *, axis)", _unbind, view=True, selects="parts",
     shape=_rows,
     batch=shift_axes,
     x=lambda g, x_shape, *, axis: stack(*_filled(g, [x_shape[:axis] + x_shape[axis + 1 :]] * len(g)), axis=axis),
@@ -105,13 +105,13 @@ _SPLITS = [
     Sample((3, 4), sizes=(2, 2), axis=1), Sample((5,), sizes=(2, 2, 1), axis=0), Sample((2, 0), sizes=(1, 1), axis=0),
 ]  # fmt: skip
 
-split = linear("split(x, *, sizes, axis)", _split, view=True,
+split = linear("split(x, *, sizes, axis)", _split, view=True, selects="parts",
     shape=_parts,
     batch=shift_axes,
     x=lambda g, x_shape, *, sizes, axis: _unsplit(g, x_shape, sizes, axis),
     samples=lambda: _SPLITS)  # fmt: skip
 
-split_with_sizes = linear("split_with_sizes(x, *, sizes, axis)", _split, view=True,
+split_with_sizes = linear("split_with_sizes(x, *, sizes, axis)", _split, view=True, selects="parts",
     shape=_parts,
     batch=shift_axes,
     x=lambda g, x_shape, *, sizes, axis: _unsplit(g, x_shape, sizes, axis),

@@ -82,7 +82,7 @@ clone = linear("clone(x)", lambda x: np.array(x, order="C" if 0 in x.strides els
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
 
-alias = linear("alias(x)", lambda x: x[...], view=True,
+alias = linear("alias(x)", lambda x: x[...], view=True, selects="all",
     shape=first,
     batch=same,
     x=lambda g: g,
@@ -187,14 +187,14 @@ reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView", shares=Tru
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 
-view = linear("view(x, *, shape)", _reshape, view=True,
+view = linear("view(x, *, shape)", _reshape, view=True, selects="all",
     shape=into_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
 
 
-reshape_alias = linear("reshape_alias(x, *, shape)", _reshape, view=True,
+reshape_alias = linear("reshape_alias(x, *, shape)", _reshape, view=True, selects="all",
     shape=into_shape,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
@@ -205,7 +205,7 @@ def _squeeze(x: ndarray, *, axis: tuple, form: str) -> ndarray:
     return x.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
-squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True,
+squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True, selects="all",
     shape=lambda x, *, axis: tuple([n for i, n in enumerate(x) if i not in axis]),
     batch=shift_axes,
     node=lambda node: "Squeeze" + ("0" if node is None else node.params["form"]),
@@ -217,7 +217,7 @@ squeeze = linear("squeeze(x, *, axis, form)", _squeeze, view=True,
 
 _INSERT = tuple((*(slice(None),) * axis, None, ...) for axis in range(33))
 
-unsqueeze = linear("unsqueeze(x, *, axis)", lambda x, *, axis: x[_INSERT[axis]], view=True,
+unsqueeze = linear("unsqueeze(x, *, axis)", lambda x, *, axis: x[_INSERT[axis]], view=True, selects="all",
     shape=lambda x, *, axis: (*x[:axis], 1, *x[axis:]),
     batch=shift_axes,
     x=lambda g, x_shape, *, axis: reshape(g, shape=x_shape),
@@ -234,7 +234,7 @@ def inverse(order: tuple) -> tuple:
     return tuple(back)
 
 
-permute = linear("permute(x, *, order)", lambda x, *, order: x.transpose(order), view=True,
+permute = linear("permute(x, *, order)", lambda x, *, order: x.transpose(order), view=True, selects="all",
     shape=lambda x, *, order: tuple([x[i] for i in order]),
     batch=shift_axes,
     x=lambda g, *, order: permute(g, order=inverse(order)),
@@ -248,13 +248,13 @@ def _exchanged(x: tuple, *, a: int, b: int) -> tuple:
     return tuple(order)
 
 
-transpose = linear("transpose(x, *, a, b)", lambda x, *, a, b: x.swapaxes(a, b) if x.ndim else x[...], view=True,
+transpose = linear("transpose(x, *, a, b)", lambda x, *, a, b: x.swapaxes(a, b) if x.ndim else x[...], view=True, selects="all",
     shape=_exchanged,
     batch=_transpose_examples,
     x=lambda g, *, a, b: transpose(g, a=a, b=b),
     samples=lambda: [Sample((2, 3, 4), a=0, b=2), Sample((), a=0, b=0), Sample((0, 2), a=1, b=0)])  # fmt: skip
 
-t = linear("t(x)", lambda x: x.transpose(), view=True,
+t = linear("t(x)", lambda x: x.transpose(), view=True, selects="all",
     shape=lambda x: x[::-1],
     batch=_t_examples,
     x=lambda g: t(g),
