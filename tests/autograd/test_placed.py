@@ -245,3 +245,34 @@ def test_parts_in_half_precision():
         sum([(x[i] * 2.0).sum() for i in range(60)]).backward()
         assert x.grad.dtype is d
         assert x.grad.float().sum() == 6000
+
+
+def test_parts_are_not_added_into_a_cotangent_that_somebody_else_holds():
+    x = cr.zeros(60, 50, requires_grad=True)
+    row = x[1]
+    copy = x.clone()  # later, so that its cotangent comes first
+    w = cr.ones(60, 50)
+    cr.autograd.backward([copy, row], [w, cr.full((50,), 5.0)])
+    assert w.sum() == 3000
+    assert x.grad.sum() == 3250
+
+
+def test_parts_of_a_flat_view_are_added_into_a_buffer_in_another_order():
+    x = cr.zeros(60, 50, requires_grad=True)
+    element = x.view(-1)[57]
+    turned = x.t()
+    w = cr.zeros(50, 60)
+    cr.autograd.backward([turned, element], [w, cr.tensor(5.0)])
+    assert x.grad[1, 7] == 5
+    assert x.grad.sum() == 5
+
+
+def test_parts_added_into_a_gradient_count_as_a_write_to_it():
+    x = cr.zeros(60, 50, requires_grad=True)
+    x.sum().backward()
+    held = x.grad
+    version = held._version
+    x[3].sum().backward()
+    assert held is x.grad
+    assert held._version == version + 1
+    assert held[3].tolist() == [2] * 50
