@@ -1,4 +1,4 @@
-"""Cotangents of parts stay in their places until a buffer takes them: the same gradients as where each is made whole at once."""
+"""Cotangents of parts stay in their places until a buffer takes them: the same gradients as where each is made whole."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ WAYS = {
     "batched cotangents": lambda f, x: cr.autograd.grad(f(x), x, cr.tensor([1.0, 2.0], dtype=cr.float64),
         is_grads_batched=True)[0],
     "hooks": lambda f, x: hooked(f, x),
-    "a trace on shapes alone": lambda f, x: cr.func.trace(cr.func.grad(f))(cr.func.ShapeDtype((4, 4, 3), cr.float64))(x.detach()),
+    "a trace on shapes alone": lambda f, x: cr.func.trace(cr.func.grad(f))(cr.func.ShapeDtype((4, 4, 3), cr.float64))(
+        x.detach()),
     "a trace": lambda f, x: cr.func.trace(cr.func.grad(f))(x.detach())(x.detach()),
 }  # fmt: skip
 
@@ -201,7 +202,7 @@ def test_parts_of_a_result_that_others_use_whole_first_and_last():
 
 def test_parts_of_one_of_several_results():
     x = cr.ones(60, 50, requires_grad=True)
-    a, b = (x * 2).split([40, 20])
+    a, _ = (x * 2).split([40, 20])
     sum([a[i].sum() * (i + 1.0) for i in range(40)]).backward()
     np.testing.assert_array_equal(x.grad.numpy()[:, 0], [2.0 * (i + 1) for i in range(40)] + [0.0] * 20)
 
@@ -276,3 +277,12 @@ def test_parts_added_into_a_gradient_count_as_a_write_to_it():
     assert held is x.grad
     assert held._version == version + 1
     assert held[3].tolist() == [2] * 50
+
+
+def test_a_gradient_that_is_a_lazy_conjugate_takes_another():
+    x = cr.zeros(60, 50, dtype=cr.complex128, requires_grad=True)
+    x.grad = cr.full((60, 50), 1 + 2j, dtype=cr.complex128).conj()
+    (x[3] * 1j).real.sum().backward()
+    (x.clone() * 1j).real.sum().backward()
+    assert x.grad[3].tolist() == [1 - 4j] * 50
+    assert x.grad[4].tolist() == [1 - 3j] * 50
