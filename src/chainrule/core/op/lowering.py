@@ -118,15 +118,14 @@ s = _Primitives()
 
 def _overload() -> None:
     """Give scalars Python's operators."""
-    both = ("add", "sub", "mul", "floordiv", "mod", "pow", "and", "or", "xor", "eq", "ne", "lt", "le", "gt", "ge")
-    for name in both:
-        setattr(Scalar, f"__{name}__", lambda x, y, name=name: Scalar(name, (x, y)))
-        if name in both[:9]:
-            setattr(Scalar, f"__r{name}__", lambda x, y, name=name: Scalar(name, (y, x)))
-    Scalar.__truediv__ = lambda x, y: Scalar("div", (x, y))  # type: ignore[attr-defined]
-    Scalar.__rtruediv__ = lambda x, y: Scalar("div", (y, x))  # type: ignore[attr-defined]
-    Scalar.__neg__ = lambda x: Scalar("neg", (x,))  # type: ignore[attr-defined]
-    Scalar.__abs__ = lambda x: Scalar("abs", (x,))  # type: ignore[attr-defined]
+    reflected = ("add", "sub", "mul", "floordiv", "mod", "pow", "and", "or", "xor", "truediv")
+    for name in (*reflected, "eq", "ne", "lt", "le", "gt", "ge"):
+        means = "div" if name == "truediv" else name
+        setattr(Scalar, f"__{name}__", lambda x, y, means=means: Scalar(means, (x, y)))
+        if name in reflected:
+            setattr(Scalar, f"__r{name}__", lambda x, y, means=means: Scalar(means, (y, x)))
+    for name in ("neg", "abs", "invert"):
+        setattr(Scalar, f"__{name}__", lambda x, name=name: Scalar(name, (x,)))
 
 
 _overload()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
@@ -50,7 +52,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training:
         return x
     d = x.dtype.to_real().numpy
-    mask = drawn(lambda rng, shape: (rng.random(shape) < 1 - p).astype(d), tuple(x.shape), d, None)
+    mask = drawn(lambda rng, shape: np.asarray(rng.random(shape) < 1 - p).astype(d), tuple(x.shape), d, None)
     if 0 < p < 1:
         mask.div_(1 - p)
     return placed(x, lambda x: x * mask, inplace, "dropout")
