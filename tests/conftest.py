@@ -1,6 +1,8 @@
-"""What several test files share: PyTorch, as the oracle where it is installed."""
+"""What several test files share: PyTorch, as the oracle where it is installed; and what a run without it says at its end."""
 
 from __future__ import annotations
+
+import importlib.util
 
 import pytest
 
@@ -10,3 +12,15 @@ collect_ignore = ["programs"]  # scripts, which tests/test_tutorials.py runs
 @pytest.fixture(scope="session")
 def torch():
     return pytest.importorskip("torch")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much of the suite compares with PyTorch, where that is not installed."""
+    if importlib.util.find_spec("torch") is not None:
+        return
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "torch" in str(r.longrepr)]
+    judged = len(terminalreporter.stats.get("passed", []))
+    terminalreporter.write_line(
+        f"PyTorch is not installed: {judged:,} tests judged values and derivatives by laws and references of their own; "
+        f"{len(skipped):,} tests and files compare with PyTorch and were skipped. `bash scripts/test.sh --peers` runs them."
+    )

@@ -1,4 +1,4 @@
-"""The benchmarks run, and every library computes the same in them; no time is judged here."""
+"""The benchmarks run, and every library computes the same in them; no time is judged here. All in the slow set."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks.table import duration, table
 from benchmarks.timing import QUICK, interleaved, ratio
 from benchmarks.transforms import CASES as CASES_OF_TRANSFORMS
 
+pytestmark = pytest.mark.slow
 LARGE = {*kernels.PROGRAMS, "LSTM of 2 layers, 1,024 steps"}
 PARTS = ["chains", "perceptrons", "inputs", "outputs", "imports"]
 
@@ -40,7 +41,6 @@ def test_case_runs_in_chainrule(case, ours):
     assert all(array.dtype == "float32" for array in found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_peers_compute_the_same(case, peer, ours):
@@ -57,7 +57,6 @@ def test_program_runs_in_chainrule(name, ours):
     assert all(np.isfinite(ours.read(value)).all() for value in steps_of(name, [ours])["chainrule"]())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program_gives_the_same_in_torch(name):
     pytest.importorskip("torch")
@@ -110,7 +109,6 @@ def test_transforms_print_a_row_per_case(capsys):
         main(["transforms", "--quick", "--peers", "", "--only", "nonsense"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("peer", ["torch", "jax"])
 def test_transforms_of_peers_give_the_same(peer, capsys):
     pytest.importorskip(peer)

@@ -309,9 +309,11 @@ PROGRAMS = [
 @pytest.fixture(autouse=True)
 def no_collector():
     gc.collect()
+    gc.freeze()  # what thousands of other tests have left is none of this: to look at it takes seconds
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 SLACK = 30_000  # bytes that caches may grow by; a tensor left of each of 200 runs takes 50,000
