@@ -181,7 +181,7 @@ def _explained(x: Tensor, error: IndexError) -> IndexError:
 
 def _getitem(self: Tensor, key: Any) -> Tensor:
     """Return part of the tensor: a view for integers, slices, None and Ellipsis; a copy where arrays or masks take part."""
-    if key.__class__ is int and self.ndim:
+    if (key.__class__ is int or (key.__class__ is slice and key.step is None)) and self.ndim:
         try:
             return getitem(self, index=(key, ...))
         except IndexError as error:

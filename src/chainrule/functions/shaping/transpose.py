@@ -174,7 +174,10 @@ def _reversed_axes(self: Tensor) -> Tensor:
             UserWarning,
             stacklevel=2,
         )
-    return ops.permute(self, order=tuple(range(ndim - 1, -1, -1)))
+    return ops.permute(self, order=_SWAPPED if ndim == 2 else tuple(range(ndim - 1, -1, -1)))
+
+
+_SWAPPED = (1, 0)
 
 
 def _matrix_transpose(self: Tensor) -> Tensor:
