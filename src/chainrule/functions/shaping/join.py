@@ -32,12 +32,10 @@ def _same_dtype(xs: Sequence[Tensor]) -> list[Tensor]:
     return [cast(x, d) for x in xs]
 
 
-def _are_alike(xs: list[Tensor]) -> bool:
-    """Tell whether there are only plain tensors of one shape, not 0-d, and one dtype: most joins need no other check."""
-    if not xs or xs[0].__class__ is not Tensor:
-        return False
-    shape, d = xs[0]._data.shape, xs[0]._data.dtype
-    return shape != () and all([x.__class__ is Tensor and x._data.dtype is d and x._data.shape == shape for x in xs])
+def _share_dtype(xs: list[Tensor]) -> bool:
+    """Tell whether there are only plain tensors of one dtype."""
+    d = xs[0]._data.dtype if xs[0].__class__ is Tensor else None
+    return all([x.__class__ is Tensor and x._data.dtype is d for x in xs])
 
 
 def _tensors(tensors: Any, name: str) -> list[Tensor]:
@@ -74,8 +72,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     [1, 2, 3]
     """
     xs = _tensors(tensors, "cat")
-    if _are_alike(xs):
-        return ops.cat(*xs, axis=axis_index(dim, xs[0].ndim))
+    if xs and _share_dtype(xs) and {x._data.ndim for x in xs} == {ndim := xs[0].ndim} and ndim:
+        axis = axis_index(dim, ndim)
+        if len({(*x._data.shape[:axis], *x._data.shape[axis + 1 :]) for x in xs}) == 1:  # there is no more to check
+            return ops.cat(*xs, axis=axis)
     if not xs:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     shapes: list[tuple] = [x.shape for x in xs]
@@ -124,13 +124,12 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if not xs:
         raise RuntimeError("stack expects a non-empty TensorList")
     first = xs[0].shape
-    if not _are_alike(xs):
-        for i, x in enumerate(xs):
-            if x.shape != first:
-                raise RuntimeError(
-                    f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at "
-                    f"entry {i}"
-                )
+    for i, x in enumerate(xs):
+        if x.shape != first:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at entry {i}"
+            )
+    if not _share_dtype(xs):
         xs = _same_dtype(xs)
     return ops.stack(*xs, axis=axis_index(dim, len(first) + 1))
 

@@ -22,6 +22,7 @@ from chainrule.ops.pointwise.arithmetic import nothing
 from chainrule.ops.pointwise.exponential import exp
 from chainrule.ops.pointwise.extremum import clamp, clamp_max
 from chainrule.ops.reduction.reduce import largest, sum
+from chainrule.ops.reduction.rows import reduced
 
 
 def _refuse(x: Any) -> None:
@@ -131,7 +132,7 @@ def _softmax(x: Any, *, axis: tuple) -> Any:
         return np.exp(x - x)
     w = _below_top(_wide(in_c_order(x)), axis)
     np.exp(w, out=w)
-    w /= np.add.reduce(w, axis=axis, keepdims=True)
+    w /= reduced(np.add, w, axis, True)
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 
 
@@ -139,7 +140,7 @@ def _log_softmax(x: Any, *, axis: tuple) -> Any:
     if not axis:
         return x - x
     w = _below_top(_wide(in_c_order(x)), axis)
-    total = np.add.reduce(np.exp(w), axis=axis, keepdims=True)
+    total = reduced(np.add, np.exp(w), axis, True)
     w -= np.log(total, out=total)
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 

@@ -16,6 +16,7 @@ from chainrule.core.op.samples import Sample
 from chainrule.core.types import shape as shapes
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.reduction.rows import MANY, reduced
 from chainrule.ops.reduction.scan import conj, products_of_others, wide
 from chainrule.ops.shaping.shape import broadcast_to, reshape
 
@@ -60,6 +61,8 @@ _add = np.add.reduce
 def _sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     if x.dtype.itemsize == 2 and x.dtype.kind != "i":  # half precision sums in single, as PyTorch's do
         return _add(x, axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)
+    if x.size >= MANY:
+        return reduced(np.add, x, axis, keepdims)
     if keepdims:
         return _add(x, axis=axis, keepdims=True)
     return _add(x, None if len(axis) == x.ndim else axis)  # a bare None costs half of a tuple and keywords
@@ -181,7 +184,7 @@ def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: st
 
 
 def _reduce(ufunc: np.ufunc) -> Callable:
-    return lambda x, *, axis, keepdims: ufunc.reduce(x, axis=axis, keepdims=keepdims)
+    return lambda x, *, axis, keepdims: reduced(ufunc, x, axis, keepdims)
 
 
 def _in_rows(x: Any, axis: tuple) -> np.ndarray:
@@ -284,7 +287,7 @@ count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce
 def largest(x: Any, axis: tuple) -> Any:
     """Return the largest element over axes that are kept; -inf of none."""
     if x.size:
-        return np.maximum.reduce(x, axis=axis, keepdims=True)
+        return reduced(np.maximum, x, axis, True)
     return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
@@ -297,7 +300,7 @@ def _logsumexp(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     if not axis:
         return narrowed(np.log(np.exp(w - top)) + top, x)
     w = w - top
-    out = np.add.reduce(np.exp(w, out=w), axis=axis, keepdims=True)
+    out = reduced(np.add, np.exp(w, out=w), axis, True)
     out = np.add(np.log(out, out=out), top, out=out)
     return narrowed(out if keepdims else out.reshape(shapes.reduced(x.shape, axis, False))[()], x)
 
