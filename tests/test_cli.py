@@ -50,7 +50,7 @@ def test_a_demo_without_its_packages_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None; from chainrule.__main__ import main; sys.exit(main(['demo']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert 'pip install "chainrule[demo]"' in done.stderr
+    assert 'In a clone of the repository: pip install ".[demo]"' in done.stderr
 
 
 def test_the_module_runs_as_a_program():

@@ -144,4 +144,6 @@ def __getattr__(name: str) -> _Any:
         from chainrule.core.types.dtype import bfloat16
 
         return bfloat16()
-    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    from chainrule.core.missing import missing
+
+    raise missing(__name__, name)

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             from chainrule.demo import run
         except ModuleNotFoundError as error:
-            print(f'The demo needs {error.name}: pip install "chainrule[demo]"', file=sys.stderr)
+            print(f'The demo needs {error.name}. In a clone of the repository: pip install ".[demo]"', file=sys.stderr)
             return 1
         return run(arguments.epochs, arguments.seed, live=not arguments.no_progress)
     parser().print_help()

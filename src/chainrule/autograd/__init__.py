@@ -61,7 +61,9 @@ def __getattr__(name: str) -> Any:
 
         module = importlib.import_module(f"chainrule.autograd.{_LAZY_NAMES.get(name, name)}")
         return module if name in _LAZY else getattr(module, name)
-    raise AttributeError(f"module 'chainrule.autograd' has no attribute {name!r}")
+    from chainrule.core.missing import missing
+
+    raise missing(__name__, name)
 
 
 def __dir__() -> list[str]:

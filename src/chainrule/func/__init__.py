@@ -5,6 +5,7 @@ Forward accumulation, `jvp`; reverse accumulation, `vjp` and `grad`; batches, `v
 
 from __future__ import annotations
 
+from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.func.axes import rearrange
 from chainrule.func.custom_rules import custom_jvp, custom_vjp
 from chainrule.func.hessians import hessian, hvp, laplacian
@@ -48,3 +49,5 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+_tell_of_missing(__name__)

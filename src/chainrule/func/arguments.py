@@ -14,6 +14,12 @@ Argnums = int | tuple[int, ...]
 Argnames = str | tuple[str, ...] | None
 
 
+def expect_function(func: Any, transform: str) -> None:
+    """Raise TypeError, in Python's words for it, if what a transform is given cannot be called."""
+    if not callable(func):
+        raise TypeError(f"{type(func).__name__!r} object is not callable: {transform}() takes a function")
+
+
 def check_places(argnums: Any, argnames: Any) -> None:
     """Raise PyTorch's error for `argnums` that are no places, and one like it for `argnames`.
 

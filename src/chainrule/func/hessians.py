@@ -10,7 +10,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, write_back
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, write_back
 from chainrule.func.basis import Directions
 from chainrule.func.jacobian_plan import chunk_for
 from chainrule.func.jacobians import Jacobian, mapped
@@ -55,6 +55,7 @@ def hessian(
     tensor([[10.,  6.],
             [ 6.,  0.]])
     """
+    expect_function(func, "hessian")
     inner = Jacobian(func, argnums, argnames)
     return Jacobian(
         inner, argnums, argnames, prefer="forward", chunk_size=chunk_size, memory=memory, randomness="error", name="hessian"

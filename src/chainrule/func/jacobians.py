@@ -12,7 +12,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one, write_back
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
 from chainrule.func.jacobian_plan import MODES, Plan, chosen, chunk_for
 from chainrule.func.mapping import vmap
@@ -221,6 +221,7 @@ def jacobian(
     >>> J.plan.mode, J.plan.reason
     ('reverse', 'no more outputs (3) than inputs (3)')
     """
+    expect_function(func, "jacobian")
     return Jacobian(
         func, argnums, argnames, has_aux, mode=mode, chunk_size=chunk_size, memory=memory, randomness=randomness
     )  # fmt: skip
@@ -253,6 +254,7 @@ def jacrev(
     tensor([[1., 0.],
             [0., 1.]])
     """
+    expect_function(func, "jacrev")
     return Jacobian(func, argnums, argnames, has_aux, mode="reverse", chunk_size=chunk_size, name="jacrev")
 
 
@@ -282,6 +284,7 @@ def jacfwd(
     >>> cr.func.jacfwd(lambda t: cr.stack([t**2, 3 * t]))(cr.tensor(2.0))
     tensor([4., 3.])
     """
+    expect_function(func, "jacfwd")
     return Jacobian(
         func, argnums, argnames, has_aux, mode="forward", chunk_size=chunk_size, randomness=randomness, name="jacfwd"
     )  # fmt: skip

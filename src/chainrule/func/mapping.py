@@ -14,6 +14,7 @@ from chainrule.core.op.batching import moved
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.func.arguments import expect_function
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 
 Dims = Any  # an int, None, or a pytree of them
@@ -67,6 +68,7 @@ def vmap(
     tensor([[ 3., 12.],
             [27., 48.]])
     """
+    expect_function(func, "vmap")
     if randomness not in ("error", "same", "different"):
         raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
     if chunk_size is not None and chunk_size < 1:

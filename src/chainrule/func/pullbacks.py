@@ -15,7 +15,7 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, is_one, write_back
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
 from chainrule.transforms.forward import zeros_like
 from chainrule.transforms.gradient import checked_cotangent
 from chainrule.transforms.reverse import run_pass
@@ -155,6 +155,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     >>> pull(cr.ones(2))
     (tensor([2., 4.]),)
     """
+    expect_function(func, "vjp")
     run = Record(func, primals, has_aux)
     check_outputs(run.outs, "vjp(f, *primals)")
 
@@ -216,6 +217,7 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
 
 def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: Argnames, give: Callable) -> Callable:
     """Return the function that computes gradient, value and aux (a tuple, empty without `has_aux`) and gives some of them."""
+    expect_function(func, "grad")
     check_places(argnums, argnames)
     one = is_one(argnums, argnames)
 

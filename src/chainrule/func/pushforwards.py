@@ -13,6 +13,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.func.arguments import expect_function
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
 
@@ -119,6 +120,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     >>> cr.func.jvp(lambda x: x**2, (x,), (cr.ones(2),))
     (tensor([1., 4.]), tensor([2., 4.]))
     """
+    expect_function(func, "jvp")
     flat, spec, dots = checked_pairs(primals, tangents)
     run = Push(func, spec, flat, dots, has_aux)
     run.write_back()
@@ -181,6 +183,7 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     >>> push(cr.tensor(1.0)), push(cr.tensor(3.0))
     (tensor(1.), tensor(3.))
     """
+    expect_function(func, "linearize")
     copies: list = []
 
     def of_copies(*args: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking, asks
 from chainrule.core.call.fast import make_asking
+from chainrule.core.call.misfits import FAILURES, misfit
 from chainrule.core.op.declaration import ELEMENTWISE, PUBLISHERS, TABLE, Op
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
@@ -110,8 +111,13 @@ def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
                 given = kwargs.pop("out")
                 if given is not None:
                     return into(given, name, f, args, kwargs, exact=out == "exact")
-            return f(*args, **kwargs)
-        return f(*args)
+        try:
+            return f(*args, **kwargs) if kwargs else f(*args)
+        except FAILURES as error:
+            wrong = misfit(f, name, args, kwargs)
+            if wrong is None:
+                raise
+            raise wrong from error
 
     return call
 

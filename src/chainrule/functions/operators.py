@@ -9,6 +9,7 @@ from chainrule.core.call.dispatch import NUMBERS, OPERANDS, declined
 from chainrule.core.call.fast import make_operator, make_public, make_reflected
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.dtype import INT
 from chainrule.core.write.inplace import assign_elementwise
 from chainrule.ops.comparison import compare
 from chainrule.ops.pointwise import arithmetic as ops
@@ -46,6 +47,11 @@ Tensor.__neg__ = make_public(ops.neg.op)  # type: ignore[union-attr, attr-define
 
 
 def _invert(self: Tensor) -> Tensor:
+    if self.dtype.category > INT:
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors: the bits of a "
+            f"{self.dtype} are no number's"
+        )
     return TABLE["bitwise_not"].call(self)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.nn import functional as functional
 from chainrule.nn import init as init
 from chainrule.nn import utils as utils
@@ -15,3 +16,5 @@ from chainrule.nn.modules.piecewise import *
 from chainrule.nn.modules.regression import *
 from chainrule.nn.modules.smooth import *
 from chainrule.nn.parameter import *
+
+_tell_of_missing(__name__)

@@ -8,7 +8,19 @@ import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import array_of
-from chainrule.optim.optimizer import Optimizer, Scratch, blocks, check_lr, flat, number, refuse, written, zero_step, zeros_for
+from chainrule.optim.optimizer import (
+    Optimizer,
+    Scratch,
+    blocks,
+    check_lr,
+    check_numbers,
+    flat,
+    number,
+    refuse,
+    written,
+    zero_step,
+    zeros_for,
+)
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
@@ -67,6 +79,9 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        check_numbers(type(self).__name__, lr=lr, eps=eps, weight_decay=weight_decay)
+        if not hasattr(betas, "__getitem__") or isinstance(betas, str):
+            raise TypeError(f"{type(self).__name__}: betas must be two numbers, not {type(betas).__name__} ({betas!r})")
         check_lr(lr)
         if not eps >= 0:
             raise ValueError(f"Invalid epsilon value: {eps}")
@@ -99,6 +114,8 @@ class Adam(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._scratch = Scratch(2)
+
+    _shaped = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def _update(self, group: dict[str, Any]) -> None:
         lr, eps, decay = number(group["lr"]), group["eps"], number(group["weight_decay"])

@@ -49,6 +49,9 @@ class Optimizer:
         If there are no parameters, or some are no tensors, no leaves, or in two groups.
     """
 
+    _loaded = False  # whether state was loaded since the last step
+    _shaped: tuple[str, ...] = ()  # state that has its parameter's shape
+
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
@@ -125,6 +128,8 @@ class Optimizer:
         object
             What the closure returned; None without one.
         """
+        if self._loaded:
+            self._check_loaded()
         loss = None
         if closure is not None:
             with enable_grad():
@@ -207,6 +212,22 @@ class Optimizer:
             if "param_names" in g:
                 s.setdefault("param_names", g["param_names"])
         self.__setstate__({"state": state, "param_groups": saved})
+        self._loaded = True
+
+    def _check_loaded(self) -> None:
+        """Raise for state that was loaded for parameters of other shapes; where they would broadcast, it would go unnoticed."""
+        for i, group in enumerate(self.param_groups):
+            for k, p in enumerate(group["params"]):
+                for key in self._shaped:
+                    value = self.state[p].get(key) if p in self.state else None
+                    if isinstance(value, Tensor) and value.shape != p.shape:
+                        named = f" ({group['param_names'][k]})" if "param_names" in group else ""
+                        raise RuntimeError(
+                            f"{_differing(tuple(value.shape), tuple(p.shape))}: the state that was loaded has the {key!r} of "
+                            f"another parameter for parameter {k}{named} of group {i}. Load the state of an optimizer of these "
+                            "parameters, in their order."
+                        )
+        self._loaded = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -220,6 +241,14 @@ class Optimizer:
             options = "".join(f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
             text += f"\nParameter Group {i}\n{options}"
         return f"{type(self).__name__} ({text})"
+
+
+def _differing(a: tuple, b: tuple) -> str:
+    """Return PyTorch's words for two shapes that should be one."""
+    for axis, (n, m) in enumerate(zip(a, b, strict=False)):
+        if n != m:
+            return f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {axis}"
+    return f"The number of axes of tensor a ({len(a)}) must match that of tensor b ({len(b)})"
 
 
 def _for_param(value: Any, param: Tensor, key: Any = None) -> Any:
@@ -245,6 +274,13 @@ def _typename(value: Any) -> str:
 def number(value: Any) -> float:
     """Return an option that may be a one-element tensor as a Python number."""
     return value.item() if isinstance(value, Tensor) else value
+
+
+def check_numbers(optimizer: str, **options: Any) -> None:
+    """Raise TypeError for an option that is no number; a tensor of one element is one."""
+    for name, value in options.items():
+        if not hasattr(value, "__float__"):
+            raise TypeError(f"{optimizer}: {name} must be a number, not {type(value).__name__} ({value!r})")
 
 
 def check_lr(lr: Any) -> None:

@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import wrap
-from chainrule.optim.optimizer import Optimizer, Scratch, array_of, blocks, check_lr, flat, number, refuse, written
+from chainrule.optim.optimizer import (
+    Optimizer,
+    Scratch,
+    array_of,
+    blocks,
+    check_lr,
+    check_numbers,
+    flat,
+    number,
+    refuse,
+    written,
+)
 
 
 class SGD(Optimizer):
@@ -56,6 +67,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
+        check_numbers(type(self).__name__, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
         check_lr(lr)
         if momentum < 0:
             raise ValueError(f"Invalid momentum value: {momentum}")
@@ -83,6 +95,8 @@ class SGD(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._scratch = Scratch(2)
+
+    _shaped = ("momentum_buffer",)
 
     def _update(self, group: dict[str, Any]) -> None:
         lr, decay = number(group["lr"]), number(group["weight_decay"])

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from chainrule.core.call.misfits import FAILURES, misfit
 from chainrule.core.tensor.subclass import SILENT, STATE, State, overrides
 from chainrule.core.tensor.tensor import Tensor, Tracked
 from chainrule.core.types.dtype import dtype
@@ -190,7 +191,13 @@ def asks(f: _F) -> _F:
             found = asked(call, args, kwargs)
             if found is not UNASKED:
                 return found
-        return f(*args, **kwargs) if kwargs else f(*args)
+        try:
+            return f(*args, **kwargs) if kwargs else f(*args)
+        except FAILURES as error:
+            wrong = misfit(f, f.__name__, args, kwargs)
+            if wrong is None:
+                raise
+            raise wrong from error
 
     return call  # type: ignore[return-value]
 

@@ -110,6 +110,9 @@ def explained(op: Op, args: tuple, error: Exception) -> Exception:
         shapes_.broadcast(*[shape_of(a) for a in args])
     if isinstance(error, OverflowError):
         return OverflowError(f"int too big to convert: {error} (in {op.name})")
+    if isinstance(error, TypeError) and str(error).startswith("ufunc"):  # NumPy's, of a dtype that it does not take
+        named = next((a.dtype.old_name for a in args if isinstance(a, Tensor)), "Float")
+        return NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{named}'")
     given = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, Tensor) else type(a).__name__ for a in args)
     kind = IndexError if isinstance(error, IndexError) else RuntimeError
     return kind(f"{op.name}(): {error} (called with {given})")

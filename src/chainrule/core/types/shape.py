@@ -45,7 +45,12 @@ def sizes(shape: Sequence) -> Shape:
     """Return the shape meant by ``f(2, 3)`` or ``f((2, 3))``, as PyTorch's varargs take it."""
     if len(shape) == 1 and not hasattr(shape[0], "__index__"):
         shape = shape[0]
-    return tuple(map(operator.index, shape))
+    try:
+        return tuple(map(operator.index, shape))
+    except TypeError:
+        parts = shape if isinstance(shape, (tuple, list)) else (shape,)
+        bad = next((part for part in parts if not hasattr(part, "__index__")), shape)
+        raise TypeError(f"sizes, steps and axes must be ints or one tuple of ints, not {type(bad).__name__}") from None
 
 
 def broadcast(*shapes: Shape) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     axis = axis_index(dim, x.ndim)
     if not 0 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError("selected index k out of range")
-    return _topk(*ops.topk(x, k=int(k), axis=axis, largest=bool(largest)))
+    return _topk(*ops.topk(x, k=operator.index(k), axis=axis, largest=bool(largest)))
 
 
 @public(out="exact",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+_MOST = (1 << 59) - 1  # elements, of which 16 bytes each can still be counted
+
 # -- shared ------------------------------------------------------------------------------------------------------------
 
 
@@ -41,6 +44,8 @@ def size_of(name: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
     for n in shape:
         if n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+    if math.prod(shape) > _MOST:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)}")
     return shape
 
 
@@ -335,6 +340,7 @@ def _spaced(start: Any, end: Any, steps: int, dtype: Any, out: Any, name: str) -
                 f"{name} only supports 0-dimensional start and end tensors, but got {which} with {value.ndim} dimension(s)."
             )
     start, end = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end))
+    steps = operator.index(steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     is_complex = isinstance(start, complex) or isinstance(end, complex)

@@ -46,6 +46,15 @@ def _as_array(item: Any) -> Any:
     elif hasattr(item, "__index__") and not isinstance(item, ndarray):
         return operator.index(item)
     else:
+        if isinstance(item, str):
+            raise TypeError(
+                f"new(): invalid data type 'str': {item!r} is no index; take integers, slices, ..., None or tensors"
+            )
+        if isinstance(item, (float, complex, dict, set)):
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
+                f"{type(item).__name__})"
+            )
         if isinstance(item, Sequence):
             item = np.array([int(i) if isinstance(i, Tensor) else i for i in item]) if len(item) else np.zeros(0, np.int64)
         item = np.asarray(item)

@@ -11,7 +11,6 @@ from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
-from chainrule.functions.elementwise import bitwise_not
 from chainrule.functions.pointwise.complex import complex, imag, real
 from chainrule.ops.pointwise import rounding as ops
 from chainrule.ops.shaping.shape import clone
@@ -176,4 +175,3 @@ def _rounded(self: Tensor, ndigits: int | None = None) -> Tensor:
 
 
 Tensor.__round__ = _rounded  # type: ignore[attr-defined]
-Tensor.__invert__ = bitwise_not  # type: ignore[attr-defined, operator]

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chainrule.core.call.dispatch import as_tensor, cast, common_dtype
+from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.shape import axis_index
@@ -39,9 +39,16 @@ def _share_dtype(xs: list[Tensor]) -> bool:
 
 
 def _tensors(tensors: Any, name: str) -> list[Tensor]:
-    if isinstance(tensors, Tensor):
-        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
-    return [t if t.__class__ is Tensor else as_tensor(t, name, i) for i, t in enumerate(tensors)]
+    if isinstance(tensors, Tensor) or not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}")
+    return [t if t.__class__ is Tensor else _element(t, name, i) for i, t in enumerate(tensors)]
+
+
+def _element(value: Any, name: str, i: int) -> Tensor:
+    if value.__class__ in NUMBERS:
+        kind = type(value).__name__
+        raise TypeError(f"expected Tensor as element {i} in argument 0, but got {kind}: make it one with tensor([{value}])")
+    return as_tensor(value, name, i)
 
 
 @public(out=True, method=False, samples=lambda: [

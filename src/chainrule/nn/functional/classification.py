@@ -42,6 +42,8 @@ def _class_weight(weight: Any, classes: int, d: dtypes.dtype) -> Tensor | None:
 
 def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     """Return the targets as indices that fit (N, C, ...) or (C,); raise PyTorch's errors where they do not."""
+    if not hasattr(ignore, "__index__"):
+        raise TypeError(f"'ignore_index' must be int, not {type(ignore).__name__}")
     shape, given = x.shape, tuple(target.shape)
     if target.dtype is not dtypes.int64:
         if target.dtype is not dtypes.uint8:

@@ -1,0 +1,55 @@
+"""What a module says of a name that it does not have: the name that was meant, or that PyTorch has it and chainrule does not.
+
+PyTorch's names are in a file beside this one, which ``scripts/write_torch_names.py`` writes; it is read at the first miss.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+@functools.cache
+def torch_names() -> dict[str, frozenset[str]]:
+    """Return PyTorch's public names by module, ``""`` for the package itself."""
+    lines = Path(__file__).with_name("torch_names.txt").read_text("utf-8").splitlines()
+    return {module: frozenset(names.split()) for module, _, names in (line.partition(":") for line in lines)}
+
+
+def missing(module: str, name: str) -> AttributeError:
+    """Return the error for a name that a module lacks.
+
+    Examples
+    --------
+    >>> str(missing("chainrule.nn", "Lineear"))
+    "module 'chainrule.nn' has no attribute 'Lineear'. Did you mean: 'Linear'?"
+    >>> str(missing("chainrule.nn", "Transformer"))[54:]
+    'PyTorch has it, chainrule not yet; dir(chainrule.nn) lists what there is'
+    """
+    text = f"module {module!r} has no attribute {name!r}"
+    if name[:1] == "_":  # what Python and its tools look for
+        return AttributeError(text)
+    theirs = torch_names().get(module.partition(".")[2], frozenset())
+    if name in theirs:
+        return AttributeError(f"{text}: PyTorch has it, chainrule not yet; dir({module}) lists what there is")
+    from difflib import get_close_matches  # of 8 ms to import, and of use here alone
+
+    ours = [n for n in dir(sys.modules[module]) if n[0] != "_"]
+    close = get_close_matches(name, ours, 1, 0.7)
+    if close:
+        return AttributeError(f"{text}. Did you mean: {close[0]!r}?")
+    close = get_close_matches(name, theirs, 1, 0.7)
+    if close:
+        return AttributeError(f"{text}; PyTorch's {close[0]!r} is not in chainrule yet: dir({module}) lists what there is")
+    return AttributeError(f"{text}, and neither has PyTorch's; dir({module}) lists what there is")
+
+
+def tell_of_missing(module: str) -> None:
+    """Have a module tell of names that it lacks. Set, and not declared, so that type checkers still flag such names."""
+    sys.modules[module].__getattr__ = lambda name: _raise(missing(module, name))  # type: ignore[method-assign]
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
