@@ -121,12 +121,12 @@ def whole(g: Any) -> Any:
 
 def placing(op: Any, pull: Callable) -> Callable:
     """Return the pull of a view: what it selects gets its cotangent in its place; what rearranges all moves the places."""
-    part, several = op.selects == "part", op.selects == "parts"
+    part, several, takes = op.selects == "part", op.selects == "parts", bool(op.params)
 
     def placed(node: Any, g: Any, level: int) -> Any:
         shape = node.shapes[0]
         if g.__class__ is Placed:
-            return g.through(op, node.params, shape)
+            return g.through(op, node.params if takes else {}, shape)
         if (part or several) and prod(shape) > SMALL:
             if part:
                 return Placed(shape, [(((op, node.params, None, shape),), g)], not isinstance(g, Tensor))
