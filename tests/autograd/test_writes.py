@@ -214,3 +214,229 @@ def test_elements_that_lie_in_one_place_are_not_written_one_by_one(same, way, wr
         say(b, e)
 
     same(program)
+
+
+# -- other memory, other shapes ----------------------------------------------------------------------------------------
+
+
+def test_data_and_what_may_be_set_to_it(same):
+    def program(lib, say):
+        x = lib.ones(2, requires_grad=True)
+        for value in (lib.tensor([1, 2]), lib.tensor([True, False])):
+            say.error(lambda value=value: setattr(x, "data", value))
+            say.error(lambda value=value: setattr(x * 2, "data", value))
+        n = lib.ones(2)
+        n.data = lib.tensor([1, 2])
+        say(n)
+        x.data = lib.ones(3)
+        say(x, x.requires_grad)
+        say.error(lambda: delattr(x, "data"))
+        say.error(lambda: setattr(x, "data", [1.0]))
+
+    same(program)
+
+
+def test_resize_shows_memory_from_the_first_element_on(same):
+    def program(lib, say):
+        for kind in ("leaf", "result", "plain", "part"):
+            for grad in (True, False):
+                x = lib.ones(4, requires_grad=kind in ("leaf", "result"))
+                x = x * 2 if kind == "result" else x[1:] if kind == "part" else x
+                with lib.set_grad_enabled(grad):
+                    say.error(lambda x=x: x.resize_(2))
+                    say.error(lambda x=x: x.resize_(x.shape))
+                say(x, x._version, x.requires_grad)
+        x = lib.arange(6.0)
+        part = x[1:3]
+        part.resize_(2, 2)
+        part.add_(1)
+        say(part, x)
+        x.resize_(3)
+        x.resize_(6)
+        say(x)
+        turned = lib.arange(6.0).view(2, 3).t()
+        turned.resize_(2, 2)
+        say(turned, turned.stride())
+        w, s = lib.ones(3, requires_grad=True), lib.ones(3)
+        y = w * s
+        s.resize_(2)
+        say.error(lambda: y.sum().backward(), MODIFIED)
+
+    same(program)
+
+
+def test_set_shows_other_memory(same):
+    def program(lib, say):
+        x, y = lib.zeros(2), lib.ones(3)
+        x.set_(y).add_(1)
+        say(x, y, x._version)
+        say(lib.ones(6).set_(lib.arange(6.0), 1, (2, 2), (2, 1)), lib.ones(6).set_(lib.arange(6.0), 1, (2, 2)))
+        say(tuple(lib.ones(2).set_().shape))
+        p = lib.ones(2, requires_grad=True)
+        say.error(lambda: p.set_(lib.ones(3)))
+        with lib.no_grad():
+            p.set_(lib.ones(3))
+        say(p, p.requires_grad, p._version)
+        say.error(lambda: lib.ones(2).set_(lib.ones(2, dtype=lib.float64)))
+        w, s = lib.ones(3, requires_grad=True), lib.ones(3)
+        product = w * s
+        s.set_(lib.zeros(3))
+        say.error(lambda: product.sum().backward(), MODIFIED)
+
+    same(program)
+
+
+def test_a_write_through_set_is_noticed_by_who_saved_the_source():
+    """PyTorch gives 5 where 1 is right."""
+    w, source, other = cr.ones(3, requires_grad=True), cr.ones(3), cr.ones(3)
+    other.set_(source)
+    product = w * source
+    assert cr.autograd.grad(product.sum(), w, retain_graph=True)[0].tolist() == [1.0] * 3
+    other.mul_(5)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+
+
+SPLITS = {
+    "unsafe_split": lambda x: x.unsafe_split(3),
+    "unsafe_chunk": lambda x: x.unsafe_chunk(2),
+    "unsafe_split_with_sizes": lambda x: x.unsafe_split_with_sizes([2, 4]),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_the_parts_of_an_unsafe_split_are_written_to_one_by_one(same, name):
+    def program(lib, say):
+        x = lib.arange(6.0, requires_grad=True)
+        a, b = SPLITS[name](x * 2)
+        say(a._is_view(), a._version, a.grad_fn.name())
+        a.square_()
+        b.mul_(3)
+        say(a._version, b._version)
+        (a * a).sum().backward(retain_graph=True)
+        (a[0] * b).sum().backward()
+        say(x.grad)
+
+    same(program)
+
+
+def test_a_write_to_a_part_is_noticed_by_who_saved_the_whole():
+    x = cr.arange(6.0, requires_grad=True)
+    y = x * 2
+    square = y * y
+    a, b = y.unsafe_split(3)
+    saved = b * b
+    a.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        square.sum().backward()
+    saved.sum().backward()
+    assert x.grad.tolist() == [0, 0, 0, 24, 32, 40]
+    saved = b * b
+    with cr.no_grad():
+        y.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        saved.sum().backward()
+
+
+def test_as_strided_in_place(same):
+    def program(lib, say):
+        x = lib.arange(6.0)
+        say(x.as_strided_((2, 2), (1, 2), 1), x._version, x._is_view())
+        p = lib.arange(6.0, requires_grad=True)
+        say.error(lambda: p.as_strided_((2,), (1,)))
+        y = p * 2
+        y.as_strided_((2, 2), (1, 2), 1)
+        (y * y).sum().backward()
+        say(p.grad)
+        p.grad = None
+        base = p * 2
+        part = base[1:]
+        part.as_strided_((2,), (2,), 1)
+        part.mul_(3)
+        say(part, base)
+        base.sum().backward()
+        say(p.grad)
+
+    same(program)
+
+
+def test_as_strided_in_place_keeps_the_views_of_what_was_there():
+    """PyTorch's gradient is 0 where the base no longer shows what the view does."""
+    x = cr.arange(6.0, requires_grad=True)
+    base = x * 2
+    part = base[1:]
+    base.as_strided_((2,), (2,))
+    base.mul_(3)
+    assert (part.tolist(), base.tolist()) == ([2, 12, 6, 8, 10], [0, 12])
+    (part.sum() + base.sum()).backward()
+    assert x.grad.tolist() == [6, 2, 12, 2, 2, 2]
+
+
+def test_views_of_a_view_stay_when_it_changes_its_shape(same):
+    def program(lib, say):
+        x = lib.arange(9.0, requires_grad=True)
+        base = (x * 2).view(3, 3)
+        part = base[:, ::2]
+        row = part[0]
+        part.transpose_(0, 1)
+        base.diagonal().mul_(3)
+        say(row, part)
+        (row * row).sum().backward()
+        say(x.grad)
+
+    same(program)
+
+
+INFERENCE_WRITES = {
+    "t_": lambda lib, i: i.t_(),
+    "unsqueeze_": lambda lib, i: i.unsqueeze_(0),
+    "as_strided_": lambda lib, i: i.as_strided_((2,), (1,)),
+    "resize_": lambda lib, i: i.resize_(2),
+    "set_": lambda lib, i: i.set_(lib.ones(2)),
+    "detach_": lambda lib, i: i.detach_(),
+    "add_": lambda lib, i: i.add_(1),
+    "a view": lambda lib, i: i.view(-1)[0].add_(1),
+    "out=": lambda lib, i: lib.add(lib.ones(2, 3), 1, out=i),
+    "requires_grad_": lambda lib, i: i.requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("write", INFERENCE_WRITES)
+@pytest.mark.parametrize("grad", [False, True])
+def test_an_inference_tensor_is_changed_in_inference_mode_alone(same, write, grad):
+    def program(lib, say):
+        with lib.inference_mode():
+            i = lib.ones(2, 3)
+            say.error(lambda: INFERENCE_WRITES[write](lib, lib.ones(2, 3)), 60)
+        with lib.set_grad_enabled(grad):
+            say.error(lambda: INFERENCE_WRITES[write](lib, i), 60)
+        say(i.is_inference())
+
+    same(program)
+
+
+def test_views_of_inference_tensors_are_no_views(same):
+    def program(lib, say):
+        normal = lib.ones(2, 3)
+        with lib.inference_mode():
+            i = lib.ones(2, 3)
+            for view in (i.view(-1), i[0], i.unbind(0)[0], i.expand(2, 2, 3), normal.view(-1), normal[0]):
+                say(view._is_view(), view._base is None, view.is_inference(), view.requires_grad)
+            i[0].add_(1)
+            normal[0].add_(1)
+            say(i, normal, normal._version)
+        view = i[1:]
+        say(view._is_view(), view.is_inference())
+        say.error(lambda: view.add_(1), 60)
+
+    same(program)
+
+
+def test_shape_changes_in_inference_mode_keep_the_gradient():
+    """PyTorch keeps the node of the old shape, and the pass fails, or transposes the gradient of a square matrix."""
+    x = cr.arange(4.0).reshape(2, 2).requires_grad_()
+    y = x * 2
+    with cr.inference_mode():
+        y.t_()
+    (y * cr.arange(4.0).reshape(2, 2)).sum().backward()
+    assert x.grad.tolist() == [[0, 4], [2, 6]]

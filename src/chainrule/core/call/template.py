@@ -153,7 +153,13 @@ def call({signature}):
     t._meta = m.meta
     % if view:
     if x0._meta is not None:
+        % if tracked:
         marked_as(t, x0)
+        % else:
+        if marked_as(t, x0).is_inference():  # nothing of whose writes is recorded
+            t._ver = t._view = t._node = None
+            return t
+        % end
     version = t._ver = x0._ver or version_of(x0)
     t._view = (x0, op, {params}, None)
     version.members.add(ref(t, version.members.discard))

@@ -383,6 +383,59 @@ class Version:
         return self.count - sum(stamp > node_id for stamp in self.history)
 
 
+class Parts:
+    """The memory that several tensors show parts of, each with a version counter of its own: a `Part`.
+
+    Attributes
+    ----------
+    whole : Version
+        Of all the memory.
+    last, direct : int
+        Its stamp when one of the parts was last written to, and when it was last written to otherwise.
+    """
+
+    __slots__ = ("direct", "last", "whole")
+
+    def __init__(self, whole: Version):
+        self.whole, self.last, self.direct = whole, whole.stamp, 0
+
+    def catch_up(self) -> int:
+        """Return the stamp of the last write to the memory that was none to a part."""
+        if self.whole.stamp != self.last:
+            self.direct = self.last = self.whole.stamp
+        return self.direct
+
+
+class Part(Version):
+    """The version counter of a tensor that shows memory that is not its own: who saved the one finds writes to the other.
+
+    A write to one part of the memory is none to the other parts.
+    """
+
+    __slots__ = ("_own", "parts")
+
+    def __init__(self, parts: Parts, stamp: int = 0, count: int = 0):
+        self.parts = parts
+        super().__init__()
+        self._own, self.count, self.history = stamp, count, (stamp,) * bool(stamp)
+
+    @property
+    def stamp(self) -> int:  # type: ignore[override]
+        """The node id current at the last write to this part, or to the memory as a whole."""
+        return max(self._own, self.parts.catch_up())
+
+    @stamp.setter
+    def stamp(self, value: int) -> None:
+        self._own = value
+
+    def bump(self) -> None:
+        """Note a write to this part, and to the whole."""
+        self.parts.catch_up()
+        super().bump()
+        self.parts.whole.bump()
+        self.parts.last = self.parts.whole.stamp
+
+
 def freed_error() -> RuntimeError:
     """Return PyTorch's error for a second backward pass over freed saved values."""
     return RuntimeError(

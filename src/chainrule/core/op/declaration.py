@@ -161,8 +161,7 @@ class Op:
     computes : bool
         Whether it does, so that a view of a tensor is none of an array.
     shares : bool
-        The result may lie in the first input's memory without being a view of it; it then has its version counter, so that
-        whoever saved one finds writes to the other.
+        A result may lie in the first input's memory without being a view of it; whoever saved one finds writes to the other.
     selects : str or None
         What a view shows: "all" elements of the input, each once, in another order or shape; a "part" of them; or "parts", one
         for each result. Its cotangent need then not be made whole (see ``core.record.placed``). None if an element may stand in

@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF, Node, Port, Version, freed_error, new, next_id
+from chainrule.core.graph.nodes import LEAF, Node, Part, Parts, Port, Version, freed_error, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.op.raw import shape_of
@@ -317,7 +317,10 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
         for i, t in enumerate(made):
             link_view(t, args[0], op, params, i if several else None)
     elif op.shares and not level:
-        made[0]._ver = shared_version(outs, args[0])
+        if several:
+            _make_parts(made, args[0])
+        else:
+            made[0]._ver = shared_version(outs, args[0])
     return tuple(made) if several else made[0]
 
 
@@ -329,15 +332,24 @@ def shared_version(out: Any, x: Any) -> Version | None:
     return None
 
 
+def _make_parts(made: list[Tensor], x: Tensor) -> None:
+    """Give the results of an op, which lie in the memory of a plain tensor, version counters as its parts."""
+    if isinstance(x, Tensor):
+        parts = Parts(version_of(x))
+        for t in made:
+            t._ver = Part(parts)
+
+
 UNRECORDED: list[Callable[[Tensor], None]] = []  # told of views made while nothing is recorded: `core.write.views` is
 
 
 def link_view(t: Tensor, parent: Tensor, op: Op, params: dict, index: int | None) -> None:
     """Note that `t` shares its parent's memory through a differentiable op, so that writes to either reach both."""
+    if marked_as(t, parent).is_inference() and not t._level:  # nothing of whose writes is recorded
+        return
     version = t._ver = version_of(parent)
     t._view = (parent, op, params, index)
     version.members.add(ref(t, version.members.discard))
-    marked_as(t, parent)
     if not modes().record:
         for told in UNRECORDED:
             told(t)

@@ -227,9 +227,15 @@ class AutogradState(Layout):
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Value):
-            raise TypeError(f"data expected to be a Tensor, not {type(value).__name__}")
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._node is not None and value.dtype.category < FLOAT:
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         self._data = array_of(value).copy() if value._bit else array_of(value)
         marked_as(self, value)
+
+    @data.deleter
+    def data(self) -> None:
+        raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
 
     @property
     def _version(self) -> int:

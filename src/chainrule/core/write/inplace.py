@@ -155,14 +155,19 @@ def check_writable(target: Tensor, value: Any = None) -> None:
         )
     if modes().inference:
         return
-    if target._meta is not None and target.is_inference():
+    check_known(target)
+    if not modes().record or target._level < modes().floor:
+        return
+    check_unfrozen(target, value)
+
+
+def check_known(target: Tensor) -> None:
+    """Raise PyTorch's error if `target` was made in inference mode, and so has no version, and that is over."""
+    if target._meta is not None and not modes().inference and target.is_inference():
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
             "tensor before doing inplace update."
         )
-    if not modes().record or target._level < modes().floor:
-        return
-    check_unfrozen(target, value)
 
 
 def check_unfrozen(target: Tensor, value: Any = None) -> None:

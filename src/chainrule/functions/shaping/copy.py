@@ -103,7 +103,7 @@ def detach_(self: Tensor) -> Tensor:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
     if self._level:
         take(self, ops.detach(self))
-    elif self._node is not None:
+    elif self._node is not None and not modes().inference:
         self._node = None
         loosen(self)
     return self

@@ -17,8 +17,8 @@ from chainrule.ops.shaping import join as ops
 
 __all__ = [
     "block_diag", "cat", "chunk", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack",
-    "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "unbind", "unsafe_chunk", "unsafe_split", "vsplit",
-    "vstack",
+    "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "unbind", "unsafe_chunk", "unsafe_split",
+    "unsafe_split_with_sizes", "vsplit", "vstack",
 ]  # fmt: skip
 
 # -- joins -------------------------------------------------------------------------------------------------------------
@@ -262,13 +262,17 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     axis = _axis_of(x, dim, "split")
     if not hasattr(split_size_or_sections, "__index__"):
         return split_with_sizes(x, split_size_or_sections, axis)
-    n, size = x.shape[axis], operator.index(split_size_or_sections)
+    return tuple(ops.split(x, sizes=_stretches(x.shape[axis], split_size_or_sections), axis=axis))
+
+
+def _stretches(n: int, split_size: Any) -> tuple[int, ...]:
+    """Return the sizes of stretches of one size of an axis of n elements, the last maybe smaller."""
+    size = operator.index(split_size)
     if size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
     if size == 0 and n:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
-    sizes = (*(size,) * (n // size), *((n % size,) if n % size else ())) if n else (0,)
-    return tuple(ops.split(x, sizes=sizes, axis=axis))
+    return (*(size,) * (n // size), *((n % size,) if n % size else ())) if n else (0,)
 
 
 @public(samples=lambda: [Sample((5, 4), Fixed((1, 0, 4))), Sample((5, 4), Fixed((1, 3)), 1)])
@@ -283,18 +287,21 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     """
     x = as_tensor(input, "split_with_sizes")
     axis = _axis_of(x, dim, "split_with_sizes")
+    return tuple(ops.split_with_sizes(x, sizes=_given_sizes(x.shape[axis], split_sizes, axis), axis=axis))
+
+
+def _given_sizes(n: int, split_sizes: Any, axis: int) -> tuple[int, ...]:
     sizes = tuple(map(operator.index, split_sizes))
-    n = x.shape[axis]
     if sum(sizes) != n:
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got "
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {axis}), but got "
             f"split_sizes={list(sizes)}"
         )
     if min(sizes, default=0) < 0:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(sizes)}"
         )
-    return tuple(ops.split_with_sizes(x, sizes=sizes, axis=axis))
+    return sizes
 
 
 @public(samples=lambda: [Sample((5, 4), 2), Sample((5, 4), 3, 1), Sample((2,), 5), Sample((0, 2), 3)])
@@ -317,8 +324,57 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(x, -(-n // chunks), axis)
 
 
-unsafe_split, unsafe_chunk = split, chunk
-Tensor.unsafe_split, Tensor.unsafe_chunk = split, chunk  # type: ignore[attr-defined]
+@public(samples=lambda: [Sample((5, 4), 2), Sample((5, 4), 2, -1), Sample((0, 2), 0)])
+def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return :func:`split` as tensors that are no views: each may be written to, and has a history of its own.
+
+    A write to one changes the elements of the tensor that was split, but not its history: use that no more.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.ones(4, requires_grad=True)
+    >>> a, b = cr.unsafe_split(x * 2, 2)
+    >>> (a.mul_(3) + b).sum().backward()
+    >>> x.grad.tolist()
+    [6.0, 6.0, 2.0, 2.0]
+    """
+    x = as_tensor(tensor, "unsafe_split")
+    axis = _axis_of(x, dim, "split")
+    return tuple(ops.unsafe_split(x, sizes=_stretches(x.shape[axis], split_size), axis=axis))
+
+
+@public(samples=lambda: [Sample((5, 4), Fixed((1, 0, 4))), Sample((5, 4), Fixed((1, 3)), 1)])
+def unsafe_split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return :func:`split_with_sizes` as tensors that are no views, as :func:`unsafe_split` does.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> [part.tolist() for part in cr.unsafe_split_with_sizes(cr.tensor([1, 2, 3]), (1, 2))]
+    [[1], [2, 3]]
+    """
+    x = as_tensor(input, "unsafe_split_with_sizes")
+    axis = _axis_of(x, dim, "split_with_sizes")
+    return tuple(ops.unsafe_split_with_sizes(x, sizes=_given_sizes(x.shape[axis], split_sizes, axis), axis=axis))
+
+
+@public(samples=lambda: [Sample((5, 4), 2), Sample((5, 4), 3, 1), Sample((0, 2), 3)])
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return :func:`chunk` as tensors that are no views, as :func:`unsafe_split` does.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> [part.tolist() for part in cr.unsafe_chunk(cr.tensor([1, 2, 3]), 2)]
+    [[1, 2], [3]]
+    """
+    x = as_tensor(input, "unsafe_chunk")
+    axis = _axis_of(x, dim, "chunk")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    n = x.shape[axis]
+    return unsafe_split(x, -(-n // chunks), axis) if n else unsafe_split_with_sizes(x, (0,) * chunks, axis)
 
 
 @public(samples=lambda: [

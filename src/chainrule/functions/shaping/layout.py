@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF
-from chainrule.core.mode.grad_mode import ARGUMENT, enable_grad, no_grad
+from chainrule.core.graph.nodes import LEAF, Part, Parts, Refused, next_id
+from chainrule.core.mode.grad_mode import ARGUMENT, enable_grad, inference_mode, modes, no_grad
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.tensor.value import array_of, root_of, version_of
 from chainrule.core.types.shape import sizes
-from chainrule.core.write.inplace import check_unfrozen
+from chainrule.core.write.inplace import check_known, check_unfrozen
 from chainrule.core.write.views import renew, renew_views, views_of
 from chainrule.functions.indexing.part import as_strided
 from chainrule.functions.shaping.copy import fill_
@@ -30,6 +31,7 @@ def _reshaping(f: Callable, name: str) -> Callable:
     """Return the method that has a tensor stand for a view of itself."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_known(self)
         check_unfrozen(self)
         if self._meta is ARGUMENT:
             raise RuntimeError(
@@ -38,22 +40,23 @@ def _reshaping(f: Callable, name: str) -> Callable:
             )
         with no_grad():
             f(self, *args, **kwargs)  # it may raise
-        version_of(self).bump()
-        with enable_grad():  # a result keeps its history
+        if self._level or not self.is_inference():
+            version_of(self).bump()
+        with inference_mode(False), enable_grad():  # a result keeps its history
             seen = f(self, *args, **kwargs)
-        _, op, params, index = seen._view
-        _keep_views(self, op, params)
-        link = self._view
+        if seen is self:
+            return self
+        link, step = self._view, seen._view
+        if step is not None:
+            _keep_views(self, seen, step)
         if link is not None:
-            before = wrap(self._data, type(self))
-            before._view = link
-            self._view = (before, op, params, index)
+            self._view = (_as_it_was(self, link), *step[1:])
         self._data = seen._data
         if self._node is not LEAF:
             renew(self, seen._node)
         if hasattr(self, "_tangent"):
             self._tangent = seen._tangent
-        if link is None and not self._level and self._node is not None:
+        if self._view is None and not self._level and self._node is not None:
             renew_views(self)
         return self
 
@@ -63,30 +66,45 @@ def _reshaping(f: Callable, name: str) -> Callable:
     return method
 
 
-def _keep_views(base: Tensor, op: Op, params: dict) -> None:
-    """Link the views of a tensor that is about to change its shape by `op` to what it was, a view of what it becomes."""
-    if base._view is not None:
-        return
-    children = {}
-    for view in views_of(base):
-        while view._view[0] is not base:  # type: ignore[index]
-            view = view._view[0]  # type: ignore[index]
-        children[id(view)] = view
+def _as_it_was(t: Tensor, link: tuple | None) -> Tensor:
+    """Return another tensor of the memory and shape that a tensor has, with a place of its own among the views."""
+    before = wrap(t._data, type(t))
+    before._ver, before._view = version_of(t), link
+    return before
+
+
+def _keep_views(t: Tensor, seen: Tensor, step: tuple) -> None:
+    """Link the views of a tensor that is about to stand for one of itself, as `step` says, to what it was.
+
+    That is a view of what it becomes where the step can be undone; else the tensor becomes a view of it.
+    """
+    children = [v for v in views_of(root_of(t)) if v is not seen]
+    for n, view in enumerate(children):
+        while view is not None and view._view is not None and view._view[0] is not t:
+            view = view._view[0]
+        children[n] = view
+    children = list({id(v): v for v in children if v._view is not None}.values())
     if not children:
         return
-    before = wrap(base._data, type(base))
-    before._ver = version_of(base)
-    before._view = (base, *_inverse(op, params, tuple(base.shape)), None)
-    for view in children.values():
+    back = None if t._view is not None else _inverse(*step[1:3], tuple(t.shape))
+    if back is not None:
+        before = _as_it_was(t, (t, *back, None))
+    else:
+        before = _as_it_was(t, t._view)
+        before._node = t._node
+        if t._view is None:
+            t._view = (before, *step[1:])
+            members = version_of(t).members
+            members.add(ref(t, members.discard))
+    for view in children:
         view._view = (before, *view._view[1:])  # type: ignore[index]
 
 
-def _inverse(op: Op, params: dict, shape: tuple) -> tuple[Op, dict]:
+def _inverse(op: Op, params: dict, shape: tuple) -> tuple[Op, dict] | None:
+    """Return the step that undoes one; None if there is none."""
     if op.name in ("t", "transpose"):
         return op, params
-    if op.name in ("squeeze", "unsqueeze"):
-        return TABLE["view"], {"shape": shape}
-    raise RuntimeError(f"{op.name}_(): the tensor has views, whose places in it would be lost; use {op.name}() instead")
+    return (TABLE["view"], {"shape": shape}) if op.name in ("squeeze", "unsqueeze") else None
 
 
 for _f in (squeeze, unsqueeze, transpose, t, as_strided):
@@ -105,13 +123,22 @@ def _unrecorded(self: Tensor, name: str) -> None:
         )
 
 
-def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
-    """Have this tensor show the memory of another of its dtype; without one, no memory.
+def set_(
+    self: Tensor, source: Tensor | None = None, storage_offset: int | None = None, size: Any = None, stride: Any = None
+) -> Tensor:
+    """Have this tensor show the memory of another of its dtype, or part of it; without one, no memory.
+
+    Parameters
+    ----------
+    source : Tensor, optional
+        Whose memory to show.
+    storage_offset, size, stride : int, tuple of int, tuple of int, optional
+        The part of it, as of :func:`chainrule.as_strided`; all of it if not given.
 
     Raises
     ------
     RuntimeError
-        If it requires grad, or the dtypes differ.
+        If it is a leaf that requires grad, or the dtypes differ; where the tensor is used, if it or the source had a history.
 
     Examples
     --------
@@ -120,22 +147,35 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
     >>> x.set_(y).add_(1).tolist(), y.tolist()
     ([2.0, 2.0, 2.0], [2.0, 2.0, 2.0])
     """
+    check_known(self)
     check_unfrozen(self)
-    if self.requires_grad or self._level:
-        raise RuntimeError("derivative for aten::set_ is not implemented: it has none; use copy_()")
     if source is None:
         source = wrap(np.empty(0, self.dtype.numpy))
+    if not isinstance(source, Tensor):
+        raise TypeError(f"set_() takes a Tensor, not {type(source).__name__}")
+    if self._level or source._level:
+        raise RuntimeError("set_() of a value of a transform would lose its derivative; use copy_()")
     if source.dtype is not self.dtype:
-        raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
-    self._data = array_of(source)
-    version_of(self).bump()
+        names = [t.dtype.old_name.lower() for t in (source, self)]
+        raise RuntimeError(f"Could not set tensor of type {names[0]} to a tensor of type {names[1]}")
+    shown = source.detach()  # type: ignore[attr-defined]
+    if size is not None:
+        steps = stride if stride is not None else wrap(np.empty(tuple(size), np.bool_)).stride()
+        shown = as_strided(shown, tuple(size), tuple(steps), storage_offset or 0)
+    self._data = array_of(shown)
+    # Whoever saved this tensor finds it changed; whoever saved the source, only once one of them is written to.
+    self._ver = Part(Parts(version_of(source)), next_id(), version_of(self).count + 1)
+    self._view = None
+    if modes().record and (source.requires_grad or (self.requires_grad and not self.is_leaf)):
+        self._node = Refused("derivative for aten::set_ is not implemented")
     return self
 
 
 def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
-    """Change the sizes, keeping the elements in their order; new elements, if there are more, are whatever is in memory.
+    """Change the sizes: the tensor shows as many elements, in C order, of the memory from its first element on.
 
-    More elements than the memory holds move to new memory: views of the old one do not follow.
+    More elements than the memory holds move to new memory, where those added are unspecified: views of the old one do
+    not follow.
 
     Raises
     ------
@@ -148,19 +188,32 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     >>> cr.tensor([1, 2, 3, 4]).resize_(2).tolist()
     [1, 2]
     """
-    _unrecorded(self, "resize_")
+    check_known(self)
+    if not modes().inference or self._level:
+        _unrecorded(self, "resize_")
     shape, array = sizes(size), array_of(self)
     if shape == array.shape:
         return self
-    flat = array if array.ndim == 1 and array.flags.c_contiguous else np.ascontiguousarray(array).reshape(-1)
-    count = prod(shape)
-    if count > flat.size:
-        grown = np.empty(count, flat.dtype)
-        grown[: flat.size] = flat
-        flat = grown
-    self._data = flat[:count].reshape(shape)
-    version_of(self).bump()
+    memory, count = _from_first(array), prod(shape)
+    if count > memory.size:
+        grown = np.empty(count, memory.dtype)
+        grown[: memory.size] = memory
+        memory = grown
+    self._data = memory[:count].reshape(shape)
+    if not self.is_inference():
+        version_of(self).bump()
     return self
+
+
+def _from_first(array: np.ndarray) -> np.ndarray:
+    """Return the memory of an array from its first element on, as far as it belongs to it, as one axis."""
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if owner.dtype != array.dtype or not (owner.flags.c_contiguous or owner.flags.f_contiguous):
+        return array.reshape(-1)
+    start = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return owner.ravel(order="K")[start // array.itemsize :]
 
 
 def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:

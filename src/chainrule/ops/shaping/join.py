@@ -118,6 +118,20 @@ split_with_sizes = linear("split_with_sizes(x, *, sizes, axis)", _split, view=Tr
     samples=lambda: _SPLITS)  # fmt: skip
 
 
+# The parts are no views: each may be written to without the others, or the whole, taking part in its history.
+unsafe_split = linear("unsafe_split(x, *, sizes, axis)", _split, shares=True,
+    shape=_parts,
+    batch=shift_axes,
+    x=lambda g, x_shape, *, sizes, axis: _unsplit(g, x_shape, sizes, axis),
+    samples=lambda: _SPLITS)  # fmt: skip
+
+unsafe_split_with_sizes = linear("unsafe_split_with_sizes(x, *, sizes, axis)", _split, shares=True,
+    shape=_parts,
+    batch=shift_axes,
+    x=lambda g, x_shape, *, sizes, axis: _unsplit(g, x_shape, sizes, axis),
+    samples=lambda: _SPLITS)  # fmt: skip
+
+
 def _block_diag(*xs: ndarray) -> ndarray:
     out = np.zeros(np.add.reduce([x.shape for x in xs], axis=0), xs[0].dtype)
     row = column = 0
