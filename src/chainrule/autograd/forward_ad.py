@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from chainrule.core.mode.grad_mode import modes, switch
 from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import Meta, meta_of
+from chainrule.core.tensor.value import meta_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import demote
 from chainrule.transforms.forward import Dual, dual
@@ -98,11 +99,26 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
         )
     check_tangent(tensor, tangent)
-    if tensor._level >= level or tangent._level >= level:
-        raise RuntimeError("Cannot make_dual() a Tensor that already has a tangent at this level: it is from an inner scope")
-    made = dual(level, lowered(tensor), lowered(tangent))
-    meta_of(made).tangent = tangent
+    if tensor._level >= level:
+        raise RuntimeError(
+            "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
+            f"{_depth(level)} is not supported."
+        )
+    if tangent._level >= level:
+        raise RuntimeError(
+            f"Setting a forward grad that itself has a forward gradient at the same level{_depth(level)} is not supported."
+        )
+    if tangent.stride() != tensor.stride() and tensor.numel():
+        tangent = TABLE["copy"].call(tensor, tangent, form="CopyBackwards!")
+    primal = tensor if tensor._node is None else tensor.view_as(tensor)
+    made = dual(level, primal, tangent)  # tensors, for whoever saves their memory is to notice writes to it
+    meta_of(made).given = (primal, tangent)
     return made
+
+
+def _depth(level: int) -> int:
+    """Return how many open levels are outside of one."""
+    return list(modes().open).index(level) if level in modes().open else 0
 
 
 def check_tangent(primal: Tensor, tangent: Tensor) -> None:
@@ -130,14 +146,23 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
 
     The tangent is None if the tensor has none there.
     """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"_unpack_dual(): argument 'dual' (position 1) must be Tensor, not {type(tensor).__name__}")
     level = _open_level(level)
     if level is None or tensor.__class__ is not Dual or tensor._level != level:
         return UnpackedDualTensor(tensor, None)
-    tangent = tensor._tangent
-    given = tensor._meta.tangent if tensor._meta.__class__ is Meta else None
-    if given is not None and (given is tangent or given._data is tangent):
-        tangent = given  # the tensor itself that make_dual got, as in PyTorch
-    return UnpackedDualTensor(raised(tensor._data), None if tangent is None else raised(tangent))
+    meta, tangent = meta_of(tensor), tensor._tangent
+    if not meta.given and tensor._view is None:
+        tensor._data, tensor._tangent = meta.given = (_handed_out(tensor._data), _handed_out(tangent))
+    if not meta.given:
+        return UnpackedDualTensor(raised(tensor._data), None if tangent is None else raised(tangent))
+    primal, tangent = meta.given
+    return UnpackedDualTensor(primal.view_as(primal), tangent)
+
+
+def _handed_out(payload: Any) -> Any:
+    """Return a payload as a tensor to hand out, whose memory no node has saved without its version counter."""
+    return payload if payload is None or isinstance(payload, Tensor) else wrap(payload.copy())
 
 
 def raised(value: Any) -> Tensor:

@@ -41,7 +41,7 @@ class Push:
     aux : object
         What the function returned beside its result, its tensors without their tangents.
     written : list of tuple
-        The primals that the function wrote to in place, as its arguments, with their new values.
+        The primals that the function wrote to in place, as its arguments, and their tangents, with their new values.
     """
 
     __slots__ = ("aux", "dots", "level", "out_spec", "values", "written")
@@ -53,11 +53,10 @@ class Push:
         ]  # fmt: skip
         with scope(level):
             result = func(*tree_unflatten(moving, spec))
-        self.written = [
-            (p, raised(m._data))
-            for p, m in zip(primals, moving, strict=True)
-            if m is not p and m._ver is not None and m._ver.count
-        ]
+        self.written = []
+        for p, t, m in zip(primals, tangents, moving, strict=True):
+            if m is not p and m._version:
+                self.written += [(p, raised(m._data)), (t, 0 if m._tangent is None else raised(m._tangent))]
         self.aux = None
         if has_aux:
             result, aux = pair_of(result, _NAME)

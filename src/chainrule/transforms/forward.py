@@ -16,6 +16,7 @@ from chainrule.core.call.dispatch import compute, run
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import LEAF_EDGE
 from chainrule.core.mode.grad_mode import enable_grad
+from chainrule.core.mode.state import modes
 from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view
@@ -26,7 +27,7 @@ from chainrule.core.write.inplace import adopt
 from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, written_inputs
 from chainrule.transforms.custom.call import run as run_custom
 from chainrule.transforms.custom.context import lowered, mapped, raised
-from chainrule.transforms.custom.tangents import checked_tangents, with_zeros
+from chainrule.transforms.custom.tangents import check_memory, checked_tangents, with_zeros
 from chainrule.transforms.gradient import as_tensor, checked_cotangent, one_of, pulled_back
 from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
 from chainrule.transforms.paths import edge_of
@@ -55,7 +56,10 @@ class Dual(Level):
         try:
             out = compute(op, primals, params, args) if raw else run(op, tuple(primals), params)
             if op.kind is ELEMENTWISE and op.jvp is None:
-                return dual(level, out, _elementwise_jvp(op, primals, tangents, out, params, raw))
+                out_dot = _elementwise_jvp(op, primals, tangents, out, params, raw)
+                return (
+                    dual(level, out, out_dot) if raw else dual(level, _lower(out), None if out_dot is None else _lower(out_dot))
+                )
             out_dot = jvp_of(op, primals, tangents, out, params, raw)
         finally:
             unhush(token)
@@ -96,7 +100,9 @@ class Dual(Level):
         written = written_inputs(ctx.dirty_tensors, lower, inner.raw)
         dots: Any = [None] * len(inner.outs)
         if any(t is not None for t in tangents):
-            dots = checked_tangents(inner, ctx, rules.jvp(ctx, with_zeros(ctx, lower, tangents)))
+            given = with_zeros(ctx, lower, tangents)
+            dots = checked_tangents(inner, ctx, rules.jvp(ctx, given))
+            check_memory(inner, lower, written, given, dots, viewed=level in modes().open)
         outs = []
         for o, i, dot in zip(inner.outs, inner.same, dots, strict=True):
             if not isinstance(o, Tensor):
@@ -174,6 +180,10 @@ class Dual(Level):
     def _rebuilt(self, f: Callable) -> Tensor:
         """Return the dual of what `f` makes of primal and tangent."""
         return dual(self._level, f(self._data), None if self._tangent is None else f(self._tangent))
+
+
+def _lower(value: Any) -> Any:
+    return lowered(value) if isinstance(value, Tensor) else value
 
 
 def dual(level: int, primal: Any, tangent: Any) -> Dual:

@@ -34,7 +34,7 @@ class Meta:
     made = 0  # the level of the transform inside which the tensor was made
     frozen: str | None = None  # why this view may not be written to in place, if so
     name: str | None = None
-    tangent: Any = None  # on a dual that make_dual made: the tensor that it was given
+    given: tuple = ()  # on a dual: the (primal, tangent) that the user holds, whose memory it shares
     hooks: OrderedDict | None = None  # on a leaf: called with the gradient that arrives
     after: OrderedDict | None = None  # on a leaf: called with the leaf when its gradient is accumulated
     accumulator: Any = None  # a weak reference to the leaf's `AccumulateGrad`
@@ -104,6 +104,11 @@ def meta_of(t: Any) -> Meta:
         if mark.__class__ is Mark:
             t._meta.inference, t._meta.made = mark.inference, mark.made
     return t._meta
+
+
+def given_to(t: Any) -> tuple:
+    """Return the (primal, tangent) whose memory a dual shares with the user; nothing for other tensors."""
+    return t._meta.given if t._meta.__class__ is Meta else ()
 
 
 def has_views(t: Any) -> bool:

@@ -22,7 +22,7 @@ from chainrule.core.mode.grad_mode import modes, set_modes, switch
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.record.plans import pack_node
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, as_stored, memory_of, root_of, take, version_of
+from chainrule.core.tensor.value import array_of, as_stored, given_to, memory_of, root_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.views import chain_of, follow, forbidden, rewire, views_of
 
@@ -61,7 +61,7 @@ def _keep_old_values(target: Tensor, value: Tensor, start: int) -> list:
     Only an op that saves its input costs that copy; nodes made earlier keep the memory, and find it modified. Return
     the new nodes and their levels.
     """
-    version = target._ver
+    written = [t for t in (target, *given_to(root_of(target))) if t is not None]
     stack = _histories(value)
     seen = {}
     while stack:
@@ -74,7 +74,7 @@ def _keep_old_values(target: Tensor, value: Tensor, start: int) -> list:
         seen[node.id] = (node, level)
         stack += [(e, level) for e in node.edges]
         if node.plan.keeps:
-            node.kept = [_old(t) if _shares(t, target, version) else t for t in node.kept]
+            node.kept = [_old(t) if any([_shares(t, w, w._ver) for w in written]) else t for t in node.kept]
     return list(seen.values())
 
 
@@ -274,7 +274,24 @@ def adopt(target: Tensor, value: Tensor, name: str) -> None:
 def _become(target: Tensor, value: Tensor) -> None:
     if value._level != target._level:
         value = target._lift(value)  # type: ignore[attr-defined]
+    given = given_to(target)
+    if given:
+        value = _poured(value, *given)
     take(target, value)
+
+
+def _poured(value: Tensor, primal: Tensor, tangent: Tensor | None) -> Tensor:
+    """Write a dual into the memory of the tensors that another was made of; return it as one of these."""
+    copy = TABLE["copy"].call
+    for whole, part in ((primal, value._data), (tangent, value._tangent)):
+        if whole is None:
+            continue
+        if part is None:
+            part = np.zeros(tuple(whole.shape), whole.dtype.numpy)
+        part = part if isinstance(part, Tensor) else wrap(part)
+        assign(whole, lambda whole=whole, part=part: copy(whole, part, form="CopyBackwards!"), "copy_")
+    value._data, value._tangent = primal, value._tangent if tangent is None else tangent
+    return value
 
 
 def _promote(target: Tensor, value: Tensor, name: str) -> None:

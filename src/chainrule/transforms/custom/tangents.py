@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact
+from chainrule.core.tensor.value import is_inexact, root_of
 from chainrule.transforms.custom.call import Outcome
 from chainrule.transforms.custom.context import raised
 
@@ -49,3 +49,36 @@ def checked_tangents(inner: Outcome, ctx: Any, dots: Any) -> tuple:
                 f"supported. Tensor is of size {list(o.shape)} while the given forward gradient is of size {list(dot.shape)}."
             )
     return dots
+
+
+def check_memory(inner: Outcome, lower: tuple, written: list, given: tuple, dots: tuple, viewed: bool) -> None:
+    """Raise PyTorch's error unless tangents lie in memory as the results do: written in place, or views of what was given.
+
+    Views are checked in `forward_ad`'s own levels alone, where the user holds the tensors whose memory is shared.
+    """
+    for o, i, dot in zip(inner.raw, inner.same, dots, strict=True):
+        if i in written and given[i] is not None:
+            if dot is not given[i]:
+                raise RuntimeError(
+                    "An inplace custom Function is not modifying the forward mode gradients inplace. If the forward is "
+                    "modifying an input inplace, then the jvp function must modify the corresponding gradient inplace."
+                )
+            continue
+        source = _source(o, i, lower) if viewed and isinstance(o, Tensor) else None
+        if source is None or given[source] is None or dot is None:
+            continue
+        if dot is given[source] or not dot._is_view():
+            raise RuntimeError(
+                "A custom Function's forward is returning a view (or an input as-is) but the jvp is not returning a view."
+            )
+        if root_of(dot) is not root_of(given[source]):
+            raise RuntimeError(
+                "A custom Function is returning a view but the jvp is not returning a view of the given grad input."
+            )
+
+
+def _source(o: Tensor, same: int | None, lower: tuple) -> int | None:
+    """Return which argument a result is or is a view of; None if it is none."""
+    if same is not None or o._view is None:
+        return same
+    return next((k for k, a in enumerate(lower) if isinstance(a, Tensor) and root_of(o) is root_of(a)), None)
