@@ -31,7 +31,7 @@ def put_along(g: Any, index: Any, axis: int, size: int, distinct: bool) -> Any:
     """Return zeros of `size` along an axis with `g` added at the index; `distinct` promises that no index occurs twice."""
     shape = list(g.shape)
     shape[axis] = size
-    if g.__class__ is ndarray and g.ndim and distinct:
+    if distinct and g.__class__ is ndarray and index.__class__ is ndarray:
         out = np.zeros(shape, g.dtype)
         out[along(index, axis)] = g
         return out
