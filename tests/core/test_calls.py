@@ -92,6 +92,11 @@ VALUES = [
     ("a = t.ones(2, requires_grad=True); n = (a * 2).grad_fn.next_functions[0][0]; [n(t.ones(2)), n(t.ones(2)), a.grad]",
      [[], [], [2.0, 2.0]]),
     ("f = t.ones(4, requires_grad=True).split(2)[0].grad_fn; f(t.ones(2), None)", [1.0, 1.0, 0.0, 0.0]),
+    ("func.vmap(func.grad(lambda x: (t.as_strided(x, (2, 2), (1, 1)) ** 2).sum()))(t.arange(6.0).reshape(2, 3))",
+     [[0.0, 4.0, 4.0], [6.0, 16.0, 10.0]]),
+    ("func.vmap(lambda x: func.jvp(lambda x: t.as_strided(x, (2,), (2,)), (x,), (x,))[1])(t.arange(6.0).reshape(2, 3))",
+     [[0.0, 2.0], [3.0, 5.0]]),
+    ("func.vmap(lambda x: t.as_strided_copy(x, (2,), (1,)))(t.arange(6.0).reshape(2, 3))", [[0.0, 1.0], [3.0, 4.0]]),
     ("[n for n in dir(t.ones(2)) if n in ('_data', '_meta', '_node', '_ver', '_view', '_lv', '_tangent')]", []),
     ("n = dir(t.ones(2)); ['sum' in n, 'grad_fn' in n, '_version' in n, '__add__' in n]", [True] * 4),
 ]  # fmt: skip

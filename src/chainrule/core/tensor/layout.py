@@ -104,6 +104,8 @@ class Layout(Value):
 
     def storage_offset(self) -> int:
         """Return the elements between the start of the memory and this tensor's first element."""
+        if isinstance(self._data, Value):
+            return self._data.storage_offset()  # type: ignore[attr-defined]
         data = innermost(self) if not self._bit else self._memory
         root = data
         while isinstance(root.base, ndarray):
