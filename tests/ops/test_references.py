@@ -1,0 +1,34 @@
+"""Every op computes what its reference says, a second text of what it is: see `references`."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from tests.ops.references import BY_LAWS, reference_of
+
+from chainrule.testing import cases
+from chainrule.testing.case import load_table
+from chainrule.testing.compare import first_gap
+from chainrule.testing.values import results
+
+OPS = list(load_table().values())
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_an_op_has_a_reference(op):
+    assert (reference_of(op) is None) == (op.name in BY_LAWS)
+
+
+CASES = [case for case in cases(OPS, dtypes=("float64", "complex128")) if case.op.name not in BY_LAWS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=repr)
+def test_value_is_the_reference(case):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found, expected = results(case.call(case.args)), results(reference_of(case.op)(*case.args, **case.params))
+    assert len(found) == len(expected)
+    different = first_gap(found, expected, 1e-9)
+    assert different is None, different
