@@ -145,12 +145,35 @@ def test_a_shape_changes_in_place_only_of_what_is_made_inside():
         vmap(lambda a: a.t_())(x)
 
 
-def test_the_identity_gives_another_tensor_of_the_same_memory():
-    x = cr.tensor(X)
-    y = vmap(lambda a: a)(x)
-    assert y is not x
-    y.mul_(2)
-    same(x, 2 * X)
+IDENTITIES = {
+    "the argument": (lambda a: a, 0, 0, True),
+    "written in place": (lambda a: a.mul_(2), 0, 0, True),
+    "along another axis": (lambda a: a.add_(1), 1, 1, True),
+    "moved": (lambda a: a, 0, 1, False),
+    "a copy": (lambda a: a.clone(), 0, 0, False),
+}
+
+
+@pytest.mark.parametrize("name", list(IDENTITIES))
+@pytest.mark.parametrize("peer", [False, True])
+def test_an_argument_that_is_returned_is_the_tensor_of_the_caller(name, peer, request):
+    lib = request.getfixturevalue("torch") if peer else cr
+    f, in_dim, out_dim, itself = IDENTITIES[name]
+    x = lib.tensor(X)
+    assert (lib.func.vmap(f, in_dim, out_dim)(x) is x) is itself
+
+
+@pytest.mark.parametrize("peer", [False, True])
+def test_a_view_of_an_argument_is_a_view_of_the_tensor_of_the_caller(peer, request):
+    lib = request.getfixturevalue("torch") if peer else cr
+    for f, in_dim in ((lambda a: a[1:], 0), (lambda a: a.view(3, 1), 1), (lambda a: a.unsqueeze(0)[0], 0)):
+        x = lib.tensor(X)
+        r = lib.func.vmap(f, in_dim)(x)
+        assert r._is_view()
+        assert r._base is x
+        r.mul_(2)
+        assert x._version == 1
+        same(x, np.where(np.isin(X, X[:, :1]) & (r.numel() < X.size), 1, 2) * X)
 
 
 def test_a_saved_argument_that_is_written_to_later_is_found():

@@ -65,8 +65,8 @@ class Batched(Level):
             if isinstance(a, Tensor):
                 if a._level == level:
                     a, batched = a._data, True
-                if isinstance(a, Tensor) and (a._level or traced or (recorded and a._node is not None)):
-                    raw = False
+                if isinstance(a, Tensor) and (a._level or traced or op.view or (recorded and a._node is not None)):
+                    raw = False  # a view of a tensor of the caller's is to share its version counter
             payloads.append(a)
             on.append(batched)
         if raw:
