@@ -440,3 +440,59 @@ def test_shape_changes_in_inference_mode_keep_the_gradient():
         y.t_()
     (y * cr.arange(4.0).reshape(2, 2)).sum().backward()
     assert x.grad.tolist() == [[0, 4], [2, 6]]
+
+
+def test_hooks_of_a_view_are_those_of_its_old_values(same):
+    def program(lib, say):
+        x = lib.ones(4, requires_grad=True)
+        base = x * 2
+        view = base[1:]
+        view.register_hook(lambda g: g * 10)
+        before = view * 1
+        view.mul_(3)
+        seen = []
+        view.register_hook(lambda g: seen.append(g.tolist()))
+        (view * view).sum().backward(retain_graph=True)
+        say(seen, x.grad)
+        before.sum().backward()
+        say(x.grad)
+
+    same(program)
+
+
+KEYS = {
+    "numbers": lambda lib: [0, 1],
+    "lists": lambda lib: [[0, 1], [1, 0]],
+    "columns": lambda lib: [[0], [1]],
+    "one list": lambda lib: [[0, 1]],
+    "slice and number": lambda lib: [slice(0, 1), 0],
+    "None": lambda lib: [None, 0],
+    "Ellipsis": lambda lib: [Ellipsis, 0],
+    "tensors": lambda lib: [lib.tensor([0, 1]), lib.tensor([1, 2])],
+    "0-d tensors": lambda lib: [lib.tensor(0), lib.tensor(1)],
+    "nothing": lambda lib: [],
+    "an empty list": lambda lib: [[]],
+    "list and slice": lambda lib: [[0, 1], slice(None)],
+    "number and list": lambda lib: [1, [0, 1]],
+    "tuples": lambda lib: [(0, 1), (1, 0)],
+    "a range": lambda lib: [range(2)],
+    "fractions": lambda lib: [0.5],
+    "bools": lambda lib: [True, False],
+    "nested tuple": lambda lib: ((0, 1),),
+    "two nested": lambda lib: ([[0, 1]], [[1, 2]]),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_list_is_an_index_as_pytorch_reads_it(same, key):
+    def program(lib, say):
+        x = lib.arange(24.0).view(2, 3, 4).requires_grad_()
+        index = KEYS[key](lib)
+        y = x[index]
+        say(y)
+        (y * y).sum().backward()
+        z = x.detach().clone()
+        z[index] = 5.0
+        say(x.grad, z)
+
+    same(program)

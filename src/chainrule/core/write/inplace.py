@@ -24,7 +24,7 @@ from chainrule.core.record.plans import pack_node
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, as_stored, given_to, memory_of, root_of, take, version_of
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.write.views import chain_of, follow, forbidden, rewire, views_of
+from chainrule.core.write.views import chain_of, follow, forbidden, rewire, unhook, views_of
 
 ndarray = np.ndarray
 
@@ -39,6 +39,7 @@ def assign(target: Tensor, compute: Callable[[], Tensor], name: str) -> Tensor:
         under `no_grad`, a result of another shape or of a dtype that does not fit.
     """
     check_writable(target)
+    unhook(target)
     start = next_id()
     mode = modes()
     if mode.saving is None:

@@ -210,6 +210,17 @@ def rewire(target: Tensor, value: Tensor, name: str) -> None:
     renew_views(base)
 
 
+def unhook(view: Tensor) -> None:
+    """Have what is about to be computed of a view, and written there, pass by its hooks: they are those of its old values."""
+    node = view._node
+    if view._view is None or view._level or node is None or node is LEAF or node.__class__ is Refused:
+        return
+    if node._kind == NODE and node.hooks is not None and node.hooks.outputs and kind_of(view) is None:
+        found = retaken_node(view)
+        if found is not None:
+            renew(view, found)
+
+
 def renew_views(base: Tensor) -> None:
     """Have the views of a base whose history changed follow from it as it now is."""
     for t in views_of(base):

@@ -57,6 +57,7 @@ def _as_array(item: Any) -> Any:
             )
         if isinstance(item, Sequence):
             item = np.array([int(i) if isinstance(i, Tensor) else i for i in item]) if len(item) else np.zeros(0, np.int64)
+            item = item.astype(np.int64) if item.dtype.kind == "f" else item  # as PyTorch reads a list
         item = np.asarray(item)
         if not item.ndim and item.dtype.kind in "iu":
             return int(item)
@@ -69,13 +70,29 @@ def _as_array(item: Any) -> Any:
     return item
 
 
+def _is_spelled_out(key: Any) -> bool:
+    """Tell whether a sequence that is no tuple means a tuple of indices, by PyTorch's rule: it holds more than numbers."""
+    if not isinstance(key, Sequence) or len(key) >= 32:
+        return False
+    if not any([item is None or item is Ellipsis or isinstance(item, (slice, Tensor, ndarray, Sequence)) for item in key]):
+        return False
+    warnings.warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
+        "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[chainrule.tensor(seq)], "
+        "which will result either in an error or a different result",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
+
+
 def _is_mask(item: Any) -> bool:
     return (item.dtype is dtypes.bool_) if isinstance(item, Tensor) else item.dtype.kind == "b"
 
 
 def _parsed(x: Tensor, key: Any) -> tuple[tuple, list]:
     """Return a key's basic index and, for the view that it gives, the (axis, array) pairs still to apply."""
-    items = list(key) if key.__class__ is tuple else [key]
+    items = list(key) if key.__class__ is tuple or _is_spelled_out(key) else [key]
     ndim = x.ndim
     used, ellipses = 0, 0
     for k, item in enumerate(items):
