@@ -147,3 +147,8 @@ def __getattr__(name: str) -> _Any:
     from chainrule.core.missing import missing
 
     raise missing(__name__, name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those that are made at first use too."""
+    return sorted({*globals(), *_LAZY, "bfloat16", "vmap"} - {"annotations", "core", "functions", "ops", "transforms"})

@@ -366,7 +366,7 @@ def _rows(out: Tensor, inputs: tuple, create_graph: bool, vectorize: bool) -> li
         return [None] * len(inputs)
     options = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True}
     if vectorize:
-        columns = grad(out, inputs, basis, is_grads_batched=True, **options)
+        columns: Any = grad(out, inputs, basis, is_grads_batched=True, **options)
     else:
         columns = [_stacked(c) for c in zip(*[grad(out, inputs, e, **options) for e in basis], strict=True)]
     shaped = zip(columns, inputs, strict=True)

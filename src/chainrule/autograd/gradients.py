@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -102,6 +102,13 @@ def backward(
     run_pass(cotangents, level, create_graph, retain, paths)
 
 
+@overload
+def grad(outputs: Tensors, inputs: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> dict[str, Tensor]: ...
+@overload
+def grad(
+    outputs: Tensors, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+    only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False,
+) -> tuple[Tensor, ...]: ...  # fmt: skip
 def grad(
     outputs: Tensors,
     inputs: Any,

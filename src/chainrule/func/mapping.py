@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from chainrule.autograd.forward_ad import raised
 from chainrule.core.generator import default_generator
@@ -17,17 +17,20 @@ from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import expect_function
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
 Dims = Any  # an int, None, or a pytree of them
 
 
 def vmap(
-    func: Callable,
+    func: Callable[_P, _R],
     in_dims: Dims = 0,
     out_dims: Dims = 0,
     randomness: str = "error",
     *,
     chunk_size: int | None = None,
-) -> Callable:
+) -> Callable[_P, _R]:
     """Return a function that maps `func` over an axis of its arguments, with one operation for all examples.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from chainrule.func.arguments import Argnames, Argnums, check_places, choose, ex
 from chainrule.transforms.forward import zeros_like
 from chainrule.transforms.gradient import checked_cotangent
 from chainrule.transforms.reverse import run_pass
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 __all__ = ["grad", "grad_and_value", "value_and_grad", "vjp"]
 
@@ -123,6 +126,12 @@ def check_outputs(outs: list, name: str) -> None:
             raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(out)}")
 
 
+@overload
+def vjp(
+    func: Callable[..., _R], *primals: Any, has_aux: Literal[False] = False
+) -> tuple[_R, Callable[..., tuple[Tensor, ...]]]: ...
+@overload
+def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool) -> tuple[Any, ...]: ...
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """Return the value of `func` and the function that pulls cotangents back to its inputs.
 
@@ -178,6 +187,14 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 _NAME = "grad_and_value(f)(*args)"
 
 
+@overload
+def grad_and_value(
+    func: Callable[_P, Any], argnums: int = 0, has_aux: Literal[False] = False
+) -> Callable[_P, tuple[Tensor, Tensor]]: ...
+@overload
+def grad_and_value(
+    func: Callable[_P, Any], argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None
+) -> Callable[_P, tuple[Any, Any]]: ...
 def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
     """Return a function that computes the gradient of a scalar function, and its value.
 
@@ -249,6 +266,12 @@ def _one(run: Record) -> Any:
     return d.numpy.type(1)
 
 
+@overload
+def grad(func: Callable[_P, Any], argnums: int = 0, has_aux: Literal[False] = False) -> Callable[_P, Tensor]: ...
+@overload
+def grad(
+    func: Callable[_P, Any], argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None
+) -> Callable[_P, Any]: ...
 def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
     """Return a function that computes the gradient of a scalar function; see :func:`grad_and_value`.
 
@@ -268,6 +291,14 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argname
     )
 
 
+@overload
+def value_and_grad(
+    func: Callable[_P, Any], argnums: int = 0, has_aux: Literal[False] = False
+) -> Callable[_P, tuple[Tensor, Tensor]]: ...
+@overload
+def value_and_grad(
+    func: Callable[_P, Any], argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None
+) -> Callable[_P, tuple[Any, Any]]: ...
 def value_and_grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argnames: Argnames = None) -> Callable:
     """Return a function that computes the value of a scalar function, and its gradient, in JAX's order.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 from chainrule.autograd.forward_ad import check_tangent, lowered, raised
 from chainrule.core.call.dispatch import cast
@@ -16,6 +16,8 @@ from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unf
 from chainrule.func.arguments import expect_function
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
+
+_R = TypeVar("_R")
 
 __all__ = ["jvp", "linearize"]
 
@@ -88,6 +90,14 @@ def or_zeros(values: list, dots: list) -> list:
 _NAME = "jvp(f, primals, tangents)"
 
 
+@overload
+def jvp(
+    func: Callable[..., _R], primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: Literal[False] = False
+) -> tuple[_R, _R]: ...
+@overload
+def jvp(
+    func: Callable[..., Any], primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool
+) -> tuple[Any, ...]: ...
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
     """Return the value of `func` and its directional derivative, by forward accumulation.
 
@@ -157,7 +167,7 @@ def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list
     return flat, spec, dots
 
 
-def linearize(func: Callable, *primals: Any) -> tuple:
+def linearize(func: Callable[..., _R], *primals: Any) -> tuple[_R, Callable[..., _R]]:
     """Return the value of `func`, and its derivative there as a function of the tangents that can be called again and again.
 
     The function runs once. What reverse mode records of it is the transposed derivative Jᵀ, which is linear; transposing

@@ -6,10 +6,8 @@ Nothing is written here: a name, its method and in-place method, its place in `_
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.ops.comparison import compare
 from chainrule.ops.pointwise import (
@@ -38,4 +36,4 @@ globals().update(_DECLARED)
 
 if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Callable[..., Tensor]: ...
+    def __getattr__(name: str) -> Any: ...  # what `globals` got; the types that users see are in chainrule.__init__.pyi

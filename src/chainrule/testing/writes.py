@@ -8,6 +8,7 @@ without the write, or PyTorch's error; never another number.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -189,7 +190,7 @@ def _has_written(t: Tensor, way: Callable) -> bool:
     return True
 
 
-def _passed(run: Callable[[], tuple]) -> list | None:
+def _passed(run: Callable[[], Any]) -> list | None:
     """Return the gradients that a pass gives as arrays; None if it refuses for a write."""
     try:
         return [None if g is None else np.array(innermost(g)) for g in run()]
@@ -223,7 +224,7 @@ def _after_two_passes(recorded: Recorded, place: int | None, way: Callable | Non
         return [], []
     # The pass to the cotangents alone does not come by the nodes of the first, which would find the write as well.
     found = [
-        _passed(lambda targets=targets: autograd.grad(first, targets, along, allow_unused=True, retain_graph=True))
+        _passed(partial(autograd.grad, first, targets, along, allow_unused=True, retain_graph=True))
         for targets in (recorded.weights, recorded.leaves)
     ]
     return found, [name for name, _ in parts]

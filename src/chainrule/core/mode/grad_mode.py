@@ -9,7 +9,7 @@ import functools
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Token
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from chainrule.core.mode.state import ARGUMENT, Mapped, Mark, Mode, back, modes, recording, scope, set_modes, switch
 
@@ -159,6 +159,10 @@ class _DecoratorMode(_Mode):
 
     __slots__ = ()
 
+    @overload
+    def __new__(cls, f: None = None) -> Self: ...
+    @overload
+    def __new__(cls, f: _F) -> _F: ...  # type: ignore[misc]
     def __new__(cls, f: Callable | None = None) -> Any:
         mode = object.__new__(cls)
         if f is None:
@@ -267,6 +271,10 @@ class inference_mode(_Mode):  # noqa: N801 - PyTorch's public name
 
     __slots__ = ("mode",)
 
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: _F) -> _F: ...  # type: ignore[misc]
     def __new__(cls, mode: bool | Callable = True) -> Any:  # noqa: D102
         made = object.__new__(cls)
         if callable(mode):

@@ -16,7 +16,7 @@ Reverse mode takes gradients of such values by `_gradients`, which a transform t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -84,7 +84,7 @@ class Level(Tensor):
     def requires_grad(self, flag: bool) -> None:
         self.requires_grad_(flag)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Any:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Have the payload require grad."""
         if not isinstance(self._data, Tensor):
             self._data = wrap(self._data)

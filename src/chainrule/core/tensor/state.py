@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, Port, dress, next_id
@@ -62,7 +62,7 @@ class AutogradState(Layout):
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(flag)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Any:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start or stop recording operations on this leaf, in place; return it.
 
         Raises

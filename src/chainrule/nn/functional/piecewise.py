@@ -57,7 +57,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """
     if asking.on and (found := asked_here(relu, locals())) is not UNASKED:
         return found
-    return input.relu_() if inplace else _relu(input)  # type: ignore[attr-defined]
+    return input.relu_() if inplace else _relu(input)  # type: ignore[attr-defined, misc]
 
 
 @asks

@@ -279,5 +279,5 @@ def kl_div(
             stacklevel=3,
         )
     x, y = as_tensor(input, "kl_div"), as_tensor(target, "kl_div", 1)
-    out = reduced(exp(y) * (y - x) if log_target else xlogy(y, y) - y * x, reduction)
+    out = reduced(exp(y) * (y - x) if log_target else xlogy(y, y) - y * x, reduction)  # type: ignore[misc]
     return out / x.shape[0] if batch and x.ndim else out

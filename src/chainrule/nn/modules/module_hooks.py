@@ -9,12 +9,15 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from chainrule.autograd.function import Function
 from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R", covariant=True)
 
 
 class Hooks:
@@ -29,17 +32,25 @@ class Hooks:
         self.backward: OrderedDict = OrderedDict()
 
 
+class _Forward(Protocol[_P, _R]):
+    """What type checkers read of a module: its call takes and gives what its own `forward` does."""
+
+    _hooks: Hooks | None
+
+    def forward(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+
+
 class Hooked:
     """What :class:`Module` has of hooks: calling, and registering them."""
 
     _hooks: Hooks | None = None
     forward: Callable
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: _Forward[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Return what `forward` does, hooks called."""
         if self._hooks is None:
             return self.forward(*args, **kwargs)
-        return _call(self, self._hooks, args, kwargs)
+        return _call(self, self._hooks, args, kwargs)  # type: ignore[arg-type]
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Call a hook before `forward`.
