@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from benchmarks import kernels, modes
+from benchmarks import kernels, modes, passes
 from benchmarks.__main__ import main
 from benchmarks.cases import CASES, SMALL
 from benchmarks.compare import assert_equal
@@ -17,7 +17,7 @@ from benchmarks.timing import QUICK, interleaved, ratio
 from benchmarks.transforms import CASES as CASES_OF_TRANSFORMS
 
 pytestmark = pytest.mark.slow
-LARGE = {*kernels.PROGRAMS, "LSTM of 2 layers, 1,024 steps"}
+LARGE = {*kernels.PROGRAMS, *passes.LARGE, "LSTM of 2 layers, 1,024 steps"}
 PARTS = ["chains", "perceptrons", "inputs", "outputs", "imports"]
 
 
