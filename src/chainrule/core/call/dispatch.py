@@ -6,6 +6,7 @@ in a third of the time, and leave all else (mixed dtypes, other levels, errors) 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from sys import modules
@@ -33,6 +34,9 @@ KERNEL_ERRORS = (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionE
 OPERANDS = (Tensor, ndarray, np.generic, int, float, complex)
 
 
+GENERAL: Counter[str] = Counter()  # how often an op came to `run`: a test's proof that a hot path was taken, or was not
+
+
 def run(op: Op, args: tuple, params: dict) -> Any:
     """Run an op at the highest level among its arguments; on raw values alone, just its kernel."""
     level, top = -1, None
@@ -41,6 +45,7 @@ def run(op: Op, args: tuple, params: dict) -> Any:
             level, top = a._level, a
     if level < 0:
         return op.backend.kernel(*args, **params)
+    GENERAL[op.name] += 1
     tracer = modes().tracer
     if tracer is not None and level <= tracer.level and tracer.takes(args):
         return tracer.process(op, args, params)
@@ -94,10 +99,13 @@ def process_tracked(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
     """Run an op at a reverse-mode level above 0: on the payloads one level down, then record."""
     level = self._level
     payloads = [a._data if isinstance(a, Tensor) and a._level == level else a for a in args]
-    if any([isinstance(p, Tensor) for p in payloads]):
+    raw = payloads
+    if modes().clear:  # nothing looks at what is done with captured tensors; those that are recorded themselves stay
+        raw = [p._data if isinstance(p, Tensor) and p._plain and p._node is None else p for p in payloads]
+    if any([isinstance(p, Tensor) for p in raw]):
         outs = run(op, tuple(payloads), params)
     else:
-        outs = compute(op, payloads, params, args)
+        outs = compute(op, raw, params, args)
     return finish(op, args, params, level, outs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.graph.nodes import NOTHING, Node, Port, Version, freed_error
-from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.record.saved import PACKED, modified_error, unpack
 from chainrule.core.tensor.tensor import Tensor, wrap_at
 
@@ -20,7 +20,9 @@ def held(value: Any, node: Node, level: int) -> Any:
         version = value._ver
         if version is not None and version.stamp > node.id:
             unpack(value, node)  # raises
-        return value._data if value._level == level else value
+        if value._level == level or (level > 0 and value._node is None and value._plain and modes().clear):
+            return value._data  # also of what a transform captured, where neither a node nor a trace needs to know of it
+        return value
     if value.__class__ in PACKED:
         return _opened(value, node, level)
     return None if value is NOTHING else value

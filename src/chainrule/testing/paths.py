@@ -1,0 +1,286 @@
+"""Laws of the hot path: whatever it takes on itself, its result and node are those of `dispatch.run`, field by field.
+
+Inputs are dressed in all that the hot path tells apart: payloads that are NumPy scalars, Parameters, results of other ops,
+tensors that hold a gradient, that were made in inference mode; and they are called in every mode.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from chainrule.autograd.anomaly_mode import set_detect_anomaly
+from chainrule.autograd.saved_tensors import saved_tensors_hooks
+from chainrule.core.call.dispatch import GENERAL, promoted, run
+from chainrule.core.graph.nodes import LEAF, Node, Port
+from chainrule.core.mode.grad_mode import inference_mode, no_grad, recording
+from chainrule.core.mode.levels import fresh_level
+from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
+from chainrule.core.record.saved import PACKED
+from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
+from chainrule.core.tensor.value import meta_of
+from chainrule.nn.parameter import Parameter
+from chainrule.testing.case import Case, is_floating
+from chainrule.testing.law import law
+
+# -- inputs ------------------------------------------------------------------------------------------------------------
+
+
+def _plain(array: Any, grad: bool) -> Tensor:
+    t = wrap(np.array(array))
+    return t.requires_grad_() if grad else t
+
+
+def _scalar(array: Any, grad: bool) -> Tensor:
+    t = _plain(array, grad)
+    t._data = t._data[()]
+    return t
+
+
+def _parameter(array: Any, grad: bool) -> Tensor:
+    t = wrap(np.array(array), Parameter)
+    return t.requires_grad_(grad)
+
+
+def _result(array: Any, grad: bool) -> Tensor:
+    return TABLE["clone"].call(_plain(array, grad))
+
+
+def _with_gradient(array: Any, grad: bool) -> Tensor:
+    t = _plain(array, grad)
+    meta_of(t).grad = wrap(np.array(array))
+    return t
+
+
+def _of_inference(array: Any, grad: bool) -> Tensor:
+    if grad:
+        return _plain(array, grad)
+    with inference_mode():
+        return wrap(np.array(array))
+
+
+def _of_another_dtype(array: Any, grad: bool) -> Tensor:
+    narrow = {"d": "float32", "D": "complex64"}.get(array.dtype.char)
+    return _plain(array if grad or narrow is None else array.astype(narrow), grad)
+
+
+def _number(array: Any, grad: bool) -> Any:
+    return _plain(array, grad) if grad or array.dtype.kind not in "fc" else array.dtype.type(2).item()
+
+
+DRESSES: dict[str, Callable[[Any, bool], Tensor]] = {
+    "tensors": _plain, "scalars": _scalar, "parameters": _parameter, "results": _result, "holding a gradient": _with_gradient,
+    "made in inference mode": _of_inference, "of another dtype": _of_another_dtype, "numbers": _number,
+}  # fmt: skip
+MODES: dict[str, Callable[[], AbstractContextManager]] = {
+    "plain": nullcontext,
+    "no_grad": no_grad,
+    "inference_mode": inference_mode,
+    "anomaly mode": lambda: set_detect_anomaly(True, check_nan=False),
+    "saved-tensor hooks": lambda: saved_tensors_hooks(lambda t: t, lambda t: t),
+}
+
+
+class Scene:
+    """One way to call an op: what its inputs are, which of them require grad, and in which mode.
+
+    Parameters
+    ----------
+    name : str
+        As errors tell it.
+    dress : callable
+        (array, whether it requires grad) → the input.
+    mode : callable
+        Returns the context of the call.
+    level : int
+        That of a transform; its values are the inputs at `on`, and all others are captured. 0 for none.
+    """
+
+    def __init__(self, name: str, dress: Callable, mode: Callable, on: Sequence[int], level: int = 0, nested: bool = False):
+        self.name, self.dress, self.mode, self.on, self.level, self.nested = name, dress, mode, on, level, nested
+
+    def inputs(self, case: Case) -> list:
+        """Return fresh inputs."""
+        made = []
+        for i, a in enumerate(case.args):
+            if not isinstance(a, (np.ndarray, np.generic)):
+                made.append(a)
+            elif self.level and i in self.on:
+                payload = np.array(a)
+                t = wrap_at(self.level, _plain(payload, True) if self.nested else payload)
+                t._node = LEAF
+                made.append(t)
+            else:
+                made.append(self.dress(a, i in self.on and not self.level))
+        return made
+
+
+@contextmanager
+def _nested(outer: AbstractContextManager, inner: AbstractContextManager) -> Iterator[None]:
+    with outer, inner:
+        yield
+
+
+def scenes(case: Case) -> Iterator[Scene]:
+    """Return the ways to call a case's op."""
+    for on in itertools.chain.from_iterable(itertools.combinations(case.moving, n) for n in range(len(case.moving) + 1)):
+        for (dressed, dress), (mode, context) in itertools.product(DRESSES.items(), MODES.items()):
+            if dressed == "tensors" or mode in ("plain", "no_grad"):
+                yield Scene(f"{dressed}, {mode}, {on} require grad", dress, context, on)
+        if on:
+            for dressed, dress in DRESSES.items():
+                level = fresh_level()
+                yield Scene(
+                    f"{dressed} captured in a gradient with respect to {on}", dress, lambda at=level: recording(at), on, level
+                )
+            for mode, context in MODES.items():
+                level = fresh_level()
+                inside = lambda at=level, context=context: _nested(recording(at), context())
+                outside = lambda at=level, context=context: _nested(context(), recording(at))
+                yield Scene(f"{mode} inside a gradient with respect to {on}", _plain, inside, on, level)
+                yield Scene(f"{mode} around a gradient with respect to {on}", _plain, outside, on, level)
+            level = fresh_level()
+            below = lambda at=level: _nested(recording(at), _nested(no_grad(), recording(at + 1)))
+            yield Scene(f"below a gradient that no_grad keeps from being recorded, {on} tracked", _plain, below, on, level)
+            level = fresh_level()
+            recorded = lambda a, _: _plain(a, is_floating(a))
+            yield Scene("captured, and recorded outside", recorded, lambda at=level: recording(at), on, level)
+            yield Scene("nested gradients", _plain, lambda at=level: recording(at), on, level, nested=True)
+
+
+# -- what is compared --------------------------------------------------------------------------------------------------
+
+
+def _array(value: Any) -> tuple:
+    """Return what tells an array, NumPy scalar or tensor from another."""
+    if isinstance(value, Tensor):
+        return (value.__class__, value._level, _array(value._data), _edge(value._node, ()))
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return (value.__class__, repr(value))
+    return (value.__class__ is np.ndarray, value.dtype, value.shape, value.tobytes())
+
+
+def _edge(edge: Any, args: Sequence[Any]) -> Any:
+    for i, a in enumerate(args):
+        if edge is a or (isinstance(a, Tensor) and edge is a._node and edge is not None and edge is not LEAF):
+            return ("input", i)
+    if edge is None or edge is LEAF:
+        return edge
+    if isinstance(edge, Tensor):
+        return "another leaf"
+    return (edge.node.plan, edge.index) if edge.__class__ is Port else edge.plan
+
+
+def _saved(value: Any, node: Node, args: Sequence[Any]) -> Any:
+    for i, a in enumerate(args):
+        if value is a:
+            return ("input", i)
+    if value.__class__ in PACKED:
+        return ("packed", _array(value.tensor(node)))
+    return None if value is None else _array(value)
+
+
+def _version(version: Any, args: Sequence[Any], made: Sequence[Tensor]) -> Any:
+    if version is None:
+        return None
+    owners = [("input", i) for i, a in enumerate(args) if isinstance(a, Tensor) and a._ver is version]
+    owners += [("result", i) for i, t in enumerate(made) if t._ver is version]
+    return owners or type(version)
+
+
+def _fields_of_node(node: Any, args: Sequence[Any], made: Sequence[Tensor]) -> dict[str, Any]:
+    plan = node.plan
+    found = {"class": node.__class__, "plan": plan, "edges": [_edge(e, args) for e in node.edges], "hooks": node.hooks}
+    found["noted"] = hasattr(node, "_trace")
+    if plan.op.params:
+        found["params"] = {k: _array(v) for k, v in node.params.items()}
+    if plan.wants_shapes:
+        found["shapes"] = node.shapes
+    if plan.keeps:
+        found["saved"] = [_saved(v, node, args) for v in node.kept]
+    if plan.saves_out:
+        outs = node.out if node.out.__class__ is tuple else (node.out,)
+        found["out"] = [next((i for i, t in enumerate(made) if t._data is o), _saved(o, node, args)) for o in outs]
+        found["version"] = _version(node.version, args, made)
+    return found
+
+
+def fields(result: Any, args: Sequence[Any]) -> dict[str, Any]:
+    """Return all that an op's result and its node consist of, by name; what is an input, by its place."""
+    made = result if isinstance(result, tuple) else (result,)
+    found: dict[str, Any] = {"results": len(made)}
+    for i, t in enumerate(made):
+        if not isinstance(t, Tensor):
+            found[f"result {i}"] = _array(t)
+            continue
+        edge = t._node
+        node = edge.node if edge.__class__ is Port else edge
+        meta = t._meta
+        found |= {
+            f"class of result {i}": t.__class__,
+            f"level of result {i}": t._level,
+            f"payload of result {i}": _array(t._data),
+            f"marks of result {i}": None if meta is None else (meta.inference, meta.made, getattr(meta, "frozen", None)),
+            f"version of result {i}": _version(t._ver, args, ()),
+            f"view of result {i}": t._view and (_edge(t._view[0], args), t._view[1], t._view[3]),
+        }
+        if isinstance(node, Node):
+            found[f"port of result {i}"] = edge.__class__ is Port and edge.index
+            found |= {f"{name} of the node of result {i}": v for name, v in _fields_of_node(node, args, made).items()}
+        else:
+            found[f"node of result {i}"] = _edge(node, args)
+    return found
+
+
+def _outcome(call: Callable, scene: Scene, case: Case) -> dict[str, Any]:
+    args = scene.inputs(case)
+    if not any(isinstance(a, Tensor) for a in args):
+        return {}  # raw values alone have no path
+    try:
+        with scene.mode(), np.errstate(all="ignore"):
+            result = call(*args, **case.params)
+    except Exception as error:
+        return {"error": (type(error), str(error))}
+    return fields(result, args)
+
+
+def generally(op: Op, args: tuple, params: dict) -> Any:
+    """Run an op by the general path alone."""
+    return run(op, promoted(op, args) if op.kind == ELEMENTWISE else args, params)
+
+
+@law("the hot path gives what the general path gives")
+def hot_path_is_the_general_path(case: Case) -> str | None:
+    """Compare result, node and error of both paths for all inputs and modes."""
+    op = case.op
+    for scene in scenes(case):
+        wanted = _outcome(lambda *args, **params: generally(op, args, params), scene, case)
+        found = _outcome(op.call, scene, case)
+        for name in {**wanted, **found}:
+            if wanted.get(name) != found.get(name):
+                return f"{scene.name}: {name} is {found.get(name)!r}, by the general path {wanted.get(name)!r}"
+    return None
+
+
+@law("the hot path is taken")
+def hot_path_is_taken(case: Case) -> str | None:
+    """Check by a counter, not by a clock, that ordinary calls are not left to the general path: all tensors, of one dtype."""
+    op = case.op
+    dtypes = [getattr(a, "dtype", None) for a in case.args]
+    if None in dtypes or (op.kind == ELEMENTWISE and len(set(dtypes)) > 1):
+        return None
+    for scene in scenes(case):
+        ordinary = scene.name.startswith(("tensors, plain", "parameters, plain", "tensors captured"))
+        if not ordinary:
+            continue
+        args = scene.inputs(case)
+        before = GENERAL[op.name]
+        with scene.mode(), np.errstate(all="ignore"):
+            op.call(*args, **case.params)
+        if GENERAL[op.name] != before:
+            return f"{scene.name}: left to the general path"
+    return None
