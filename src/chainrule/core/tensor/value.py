@@ -86,7 +86,7 @@ class Value:
     _wrap: Callable  # makes a tensor of a payload: `core.tensor.tensor.wrap`
 
 
-Value._memory = Value._data  # the same slot under another name
+Value._memory = Value._data  # type: ignore[misc]  # the same slot under another name
 
 
 def marked_as(t: Any, source: Any) -> Any:

@@ -10,6 +10,7 @@ write to their base, operands that overlap in memory, a second pass through a wr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -290,7 +291,7 @@ def _poured(value: Tensor, primal: Tensor, tangent: Tensor | None) -> Tensor:
         if part is None:
             part = np.zeros(tuple(whole.shape), whole.dtype.numpy)
         part = part if isinstance(part, Tensor) else wrap(part)
-        assign(whole, lambda whole=whole, part=part: copy(whole, part, form="CopyBackwards!"), "copy_")
+        assign(whole, partial(copy, whole, part, form="CopyBackwards!"), "copy_")
     value._data, value._tangent = primal, value._tangent if tangent is None else tangent
     return value
 
