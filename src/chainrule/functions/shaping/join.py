@@ -32,10 +32,11 @@ def _same_dtype(xs: Sequence[Tensor]) -> list[Tensor]:
     return [cast(x, d) for x in xs]
 
 
-def _share_dtype(xs: list[Tensor]) -> bool:
-    """Tell whether there are only plain tensors of one dtype."""
+def _plain_shapes(xs: list[Tensor]) -> list[tuple] | None:
+    """Return the shapes of plain tensors of one dtype; None where there are others."""
     d = xs[0]._data.dtype if xs[0].__class__ is Tensor else None
-    return all([x.__class__ is Tensor and x._data.dtype is d for x in xs])
+    shapes = [x._data.shape for x in xs if x.__class__ is Tensor and x._data.dtype is d]
+    return shapes if len(shapes) == len(xs) else None
 
 
 def _tensors(tensors: Any, name: str) -> list[Tensor]:
@@ -79,9 +80,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     [1, 2, 3]
     """
     xs = _tensors(tensors, "cat")
-    if xs and _share_dtype(xs) and {x._data.ndim for x in xs} == {ndim := xs[0].ndim} and ndim:
-        axis = axis_index(dim, ndim)
-        if len({(*x._data.shape[:axis], *x._data.shape[axis + 1 :]) for x in xs}) == 1:  # there is no more to check
+    plain = _plain_shapes(xs) if xs else None
+    if plain is not None and len({len(s) for s in plain}) == 1 and plain[0]:
+        axis = axis_index(dim, len(plain[0]))
+        if len({(*s[:axis], *s[axis + 1 :]) for s in plain}) == 1:  # there is no more to check
             return ops.cat(*xs, axis=axis)
     if not xs:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
@@ -136,7 +138,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at entry {i}"
             )
-    if not _share_dtype(xs):
+    if _plain_shapes(xs) is None:
         xs = _same_dtype(xs)
     return ops.stack(*xs, axis=axis_index(dim, len(first) + 1))
 

@@ -86,7 +86,7 @@ def _keep_views(t: Tensor, seen: Tensor, step: tuple) -> None:
     children = list({id(v): v for v in children if v._view is not None}.values())
     if not children:
         return
-    back = None if t._view is not None else _inverse(*step[1:3], tuple(t.shape))
+    back = None if t._view is not None else _inverse(step[1], step[2], tuple(t.shape))
     if back is not None:
         before = _as_it_was(t, (t, *back, None))
     else:
