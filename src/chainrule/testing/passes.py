@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -58,7 +59,7 @@ class Twice:
     def gradients_hooked(self) -> tuple[Found, Found]:
         """Return the leaves' gradients where hooks look at everything, and what the leaves' hooks saw, once each."""
         seen: dict[int, list] = {id(t): [] for t in self.targets}
-        handles = [t.register_hook(lambda g, t=t: seen[id(t)].append(np.array(g._data))) for t in self.targets]
+        handles = [t.register_hook(_keeping(seen[id(t)])) for t in self.targets]
         try:
             found = self.gradients(self.leaves)
         finally:
@@ -66,6 +67,11 @@ class Twice:
                 handle.remove()
         whole = [seen[id(t)] for t in self.leaves]
         return found, [None if not gs else gs[0] if len(gs) == 1 else np.array(gs) for gs in whole]
+
+
+def _keeping(seen: list) -> Callable[[Tensor], None]:
+    """Return a hook that keeps a copy of each gradient that it sees."""
+    return lambda g: seen.append(np.array(g._data))
 
 
 @law("watched = unwatched")
