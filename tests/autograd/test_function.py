@@ -672,7 +672,7 @@ def test_setup_context_runs_once_a_level_and_forward_once():
             return 2 * g
 
     func.grad(func.grad(lambda x: F.apply(x) * x))(cr.tensor(1.0))
-    assert log == ["forward", "Tracked", "Tracked"]
+    assert log == ["forward", "GradTracking", "GradTracking"]
 
 
 @pytest.mark.parametrize("function", [OldCubic, NewCubic])

@@ -15,8 +15,7 @@ from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.transforms.custom.call import Outcome
-from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.call import Outcome, run_rules
 
 
 class Counted(Level):
@@ -41,7 +40,7 @@ class Counted(Level):
 
     def _custom(self, rules, args, above):
         lower = tuple([a._data if isinstance(a, Tensor) and a._level == self._level else a for a in args])
-        inner = run_custom(rules, tuple([wrap(a) if not isinstance(a, (Tensor, float, int)) else a for a in lower]), above)
+        inner = run_rules(rules, tuple([wrap(a) if not isinstance(a, (Tensor, float, int)) else a for a in lower]), above)
         outs = tuple([counted(self._level, o, self._tangent) for o in inner.outs])
         return Outcome(outs, inner.single, outs, inner.same, inner.requests)
 

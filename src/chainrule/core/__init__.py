@@ -3,4 +3,4 @@
 Nothing here knows a particular op; the rule book in ``chainrule.ops`` is written on top of it.
 """
 
-import chainrule.core.call.fast  # noqa: F401 - ops, wherever they are declared, are made functions
+import chainrule.core.call.functions  # noqa: F401 - ops, wherever they are declared, are made functions

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes
-from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
+from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.pullbacks import vjp
 from chainrule.transforms.custom import Rules, call
@@ -361,7 +361,7 @@ def _moves(t: Any) -> bool:
     while isinstance(t, Tensor):
         if t._level == 0:
             return t._node is not None and is_grad_enabled()
-        if t.__class__ is Tracked:
+        if t.__class__ is GradTracking:
             if t._node is not None:
                 return True
         elif t.__class__ in (Dual, Series) and t._tangent is not None:

@@ -1,4 +1,4 @@
-"""Plan: how a Jacobian is taken, and why: forward or reverse from the sizes, how many directions at once from the memory."""
+"""How a Jacobian is taken, and why: forward or reverse from the sizes, how many directions at once from the memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIVE = 5  # values of the widest size that a sweep holds at once: what comes in,
 
 
 @dataclass(frozen=True)
-class Plan:
+class JacobianPlan:
     """How a Jacobian was taken.
 
     Attributes
@@ -31,7 +31,7 @@ class Plan:
         How many columns or rows one sweep carries at once.
     reason : str
         Why this mode.
-    inner : Plan or None
+    inner : JacobianPlan or None
         Where the function was itself a Jacobian, as in a Hessian, how that was taken.
     """
 
@@ -40,7 +40,7 @@ class Plan:
     outputs: int
     chunk: int
     reason: str
-    inner: Plan | None = None
+    inner: JacobianPlan | None = None
 
     @property
     def sweeps(self) -> int:

@@ -14,7 +14,7 @@ from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
-from chainrule.func.jacobian_plan import MODES, Plan, chosen, chunk_for
+from chainrule.func.jacobian_plan import MODES, JacobianPlan, chosen, chunk_for
 from chainrule.func.mapping import vmap
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors
 from chainrule.func.pushforwards import Push, or_zeros
@@ -52,7 +52,7 @@ class Jacobian:
         self._mode, self._chunk_size, self._memory, self._randomness = mode, chunk_size, memory, randomness
         self._name, self._prefer = name, prefer
         self._one = is_one(argnums, argnames)
-        self.plan: Plan | None = None
+        self.plan: JacobianPlan | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the Jacobian, or with `has_aux` a pair of it and aux."""
@@ -78,7 +78,7 @@ class Jacobian:
                     raise
                 mode, reason = "reverse", f"forward mode cannot: {error}"
         entries, outs, out_spec, aux, chunk = found or self._by_rows(run or self._record(call, primals), flat)
-        self.plan = Plan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
+        self.plan = JacobianPlan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
         in_spec = spec.children[0] if self._one else spec
         tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
         write_back(call)
@@ -200,7 +200,8 @@ def jacobian(
     Jacobian
         Returns a tree of the output's structure, whose leaves are trees of the input's structure, a tuple if `argnums` is;
         an entry for an output of shape (a, …) and an input of shape (b, …) has the shape (a, …, b, …). With `has_aux`, a pair
-        of that and aux. Its attribute `plan`, a :class:`~chainrule.func.jacobian_plan.Plan`, says how the last call was done.
+        of that and aux. Its attribute `plan`, a :class:`~chainrule.func.jacobian_plan.JacobianPlan`, says how the last call was
+        done.
 
         A complex entry is, for a complex input and output, that of a holomorphic function; for a real output the gradient
         ∂/∂x + i ∂/∂y, as `grad` gives it; for a real input the derivative of real and imaginary part.

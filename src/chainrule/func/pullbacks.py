@@ -12,7 +12,7 @@ from chainrule.autograd.forward_ad import lowered, raised
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import recording
 from chainrule.core.mode.levels import fresh_level
-from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
+from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap, wrap_at
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
@@ -57,7 +57,7 @@ class Record:
 
     def lower(self, value: Any) -> Any:
         """Return a value of this level as one of the level below; others as they are."""
-        return raised(value._data) if value.__class__ is Tracked and value._level == self.level else value
+        return raised(value._data) if value.__class__ is GradTracking and value._level == self.level else value
 
     def value(self) -> Any:
         """Return the result, lowered."""
@@ -65,7 +65,7 @@ class Record:
 
     def depends(self, out: Tensor) -> bool:
         """Tell whether a result depends on the inputs."""
-        return out.__class__ is Tracked and out._level == self.level and out._node is not None
+        return out.__class__ is GradTracking and out._level == self.level and out._node is not None
 
     def pull(self, gs: list, retain: bool = True) -> list:
         """Return the cotangents of the leaves for payloads of cotangents of the results, None for none."""

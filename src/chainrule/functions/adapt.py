@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking, asks
-from chainrule.core.call.fast import make_asking
+from chainrule.core.call.functions import make_asking
 from chainrule.core.call.misfits import FAILURES, misfit
 from chainrule.core.op.declaration import ELEMENTWISE, PUBLISHERS, TABLE, Op
 from chainrule.core.op.samples import Sample, samples_of

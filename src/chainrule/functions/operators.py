@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.call.dispatch import NUMBERS, OPERANDS, declined
-from chainrule.core.call.fast import make_operator, make_public, make_reflected
+from chainrule.core.call.functions import make_operator, make_public, make_reflected
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import INT

@@ -24,8 +24,7 @@ from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_inexact, version_of
 from chainrule.core.write.inplace import adopt
-from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, written_inputs
-from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, run_rules, written_inputs
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.custom.tangents import check_memory, checked_tangents, with_zeros
 from chainrule.transforms.gradient import as_tensor, checked_cotangent, one_of, pulled_back
@@ -90,7 +89,7 @@ class Dual(Level):
             a._tangent if isinstance(a, Tensor) and a._level == level else None
             for a in args
         ]  # fmt: skip
-        inner = run_custom(rules, lower, max(above, ABOVE))
+        inner = run_rules(rules, lower, max(above, ABOVE))
         ctx = rules.face()
         ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in lower])
         if rules.separate:

@@ -25,8 +25,7 @@ from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_inexact
-from chainrule.transforms.custom.call import ABOVE, Outcome, Rules
-from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.call import ABOVE, Outcome, Rules, run_rules
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.custom.tangents import checked_tangents, with_zeros
 from chainrule.transforms.forward import jvp_of, zeros_like
@@ -148,7 +147,7 @@ class Series(Level):
         here = [isinstance(a, Tensor) and a._level == level for a in args]
         lower = tuple([raised(a._data) if on else a for a, on in zip(args, here, strict=True)])
         moving = [a._tangent if on else None for a, on in zip(args, here, strict=True)]
-        inner = run_custom(rules, lower, max(above, ABOVE))
+        inner = run_rules(rules, lower, max(above, ABOVE))
         if any(i is not None and o is lower[i] for o, i in zip(inner.outs, inner.same, strict=True)):
             raise RuntimeError(
                 f"{rules.name}: a function that writes to its arguments in place has no Taylor series; return new tensors"

@@ -25,8 +25,7 @@ from chainrule.core.types.absent import Absent
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.core.write.inplace import root_of
 from chainrule.transforms.blame import TraceError, at, frozen, no_pass
-from chainrule.transforms.custom.call import Outcome, Rules
-from chainrule.transforms.custom.call import run as run_custom
+from chainrule.transforms.custom.call import Outcome, Rules, run_rules
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
 from chainrule.transforms.inference import INFERRING, ShapeDtype, absent
@@ -185,7 +184,7 @@ class Tracer:
         mode = modes()
         set_modes(self._below(mode))
         try:
-            inner = run_custom(rules, lower, above)
+            inner = run_rules(rules, lower, above)
         finally:
             set_modes(mode)
         if any(i is not None and o is lower[i] for o, i in zip(inner.outs, inner.same, strict=True)):
@@ -307,7 +306,7 @@ class CallEquation(Equation):
     def evaluate(self, operands: tuple) -> tuple:
         """Run the function again."""
         op: Any = self.op
-        inner = run_custom(op.rules, operands, self.params["above"])
+        inner = run_rules(op.rules, operands, self.params["above"])
         return (*_tensors(inner), *(_kept(operands, inner) if self.params["above"] else ()))
 
 

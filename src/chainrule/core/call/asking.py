@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule.core.call.misfits import FAILURES, misfit
 from chainrule.core.tensor.subclass import SILENT, STATE, State, overrides
-from chainrule.core.tensor.tensor import Tensor, Tracked
+from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.types.dtype import dtype
 from chainrule.core.types.shape import Size
 
@@ -39,7 +39,7 @@ UNASKED: Any = object()  # what `asked` returns where nobody overrides
 NAMES: dict[Any, str] = {}  # the public names of functions that ask, for errors and ``overrides.resolve_name``
 
 # Classes whose instances never override: those that are passed most.
-_PLAIN: set[type] = {Tensor, Tracked, int, float, bool, complex, type(None), str, slice, dtype, np.ndarray, Size}
+_PLAIN: set[type] = {Tensor, GradTracking, int, float, bool, complex, type(None), str, slice, dtype, np.ndarray, Size}
 
 
 def overriding(values: Iterable[Any], exact: bool = False) -> list:

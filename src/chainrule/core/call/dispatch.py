@@ -1,7 +1,7 @@
 """How an op is called: one look at the arguments' classes, the kernel, and a node if something requires grad.
 
-`run` handles every op at every level. The closures of `make_call` do the same for elementwise ops on plain tensors
-in a third of the time, and leave all else (mixed dtypes, other levels, errors) to the slow path.
+`run` handles every op at every level. The hot paths of ``call.template`` do the same for plain tensors in a third of the
+time, and leave all else (mixed dtypes, other levels, errors) to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides
-from chainrule.core.tensor.tensor import Tensor, Tracked, wrap
+from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.tensor.unresolved import with_bit
 from chainrule.core.tensor.value import array_of, memory_of, numpy_dtype
 from chainrule.core.types import dtype as dtypes
@@ -95,7 +95,7 @@ def _compute(op: Op, payloads: list, params: dict, args: tuple, kernel: Callable
         unhush(token)
 
 
-def process_tracked(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
+def process_recorded(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
     """Run an op at a reverse-mode level above 0: on the payloads one level down, then record."""
     level = self._level
     payloads = [a._data if isinstance(a, Tensor) and a._level == level else a for a in args]
@@ -109,7 +109,7 @@ def process_tracked(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
     return finish(op, args, params, level, outs)
 
 
-Tracked._process = process_tracked  # type: ignore[attr-defined]
+GradTracking._process = process_recorded  # type: ignore[attr-defined]
 
 
 def explained(op: Op, args: tuple, error: Exception) -> Exception:

@@ -1,7 +1,7 @@
 """The hot path: what runs and records an op in a third of the time of `dispatch.run`, made for each op from one template.
 
 Read `HOT_PATH`: look once at the arguments, call the kernel, wrap the result, make the node. It is filled in for each form of
-op, for plain tensors and for values inside ``func.grad`` whose payloads are raw arrays (`Tracked`). Whatever is out of the
+op, for plain tensors and for values inside ``func.grad`` whose payloads are raw arrays (`GradTracking`). Whatever is out of the
 ordinary (other levels, mixed dtypes, modes, foreign operands) is left to `slow`: from the path of plain tensors to that of
 tracked ones, from there to `dispatch.run`, which does the same for everything. A law (``testing.paths``) holds results and
 nodes of all paths equal, field by field.
@@ -26,7 +26,7 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.op.source import Template, made
 from chainrule.core.record.plans import Plan, finish, plan_for, refuse_inference, shared_version
-from chainrule.core.tensor.tensor import Tensor, Tracked
+from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
 # Of argument number 0: a0 is its payload, n0 what recorded it (None, LEAF, a node or a port), s0 whether a rule needs it.
@@ -42,7 +42,7 @@ def call({signature}):
     % end
     % for i, x in inputs:
     % if tracked:
-    if {x}.__class__ is Tracked and (not level or {x}._lv == level):
+    if {x}.__class__ is GradTracking and (not level or {x}._lv == level):
         level = {x}._lv
     % else:
     if {x}.__class__ is Tensor:
@@ -144,7 +144,7 @@ def call({signature}):
     % end
 
     % if tracked:
-    t = new(Tracked)
+    t = new(GradTracking)
     t._lv = level
     % else:
     t = new(Tensor)
@@ -336,7 +336,8 @@ def first_plan(op: Op, plans: list[Plan | None], code: int) -> Plan:
 
 SPACE = {
     "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LARGE": LARGE, "LEAF": LEAF, "NOTHING": NOTHING, "Node": Node,
-    "Tensor": Tensor, "Tracked": Tracked, "array_of": array_of, "double": np.float64, "explained": explained, "finish": finish,
+    "GradTracking": GradTracking, "Tensor": Tensor, "array_of": array_of, "double": np.float64, "explained": explained,
+    "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
     "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,
     "refuse_inference": refuse_inference, "shared_version": shared_version, "single": np.float32, "spread": spread,

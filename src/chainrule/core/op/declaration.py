@@ -20,7 +20,7 @@ from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joine
 
 ELEMENTWISE, LINEAR, BILINEAR, GENERAL = "elementwise", "linear", "bilinear", "op"
 TABLE: dict[str, Op] = {}
-MAKERS: list[Callable[[Op], Callable]] = []  # what makes an op's function of it: `core.call.fast` puts it here
+MAKERS: list[Callable[[Op], Callable]] = []  # what makes an op's function of it: `core.call.functions` puts it here
 PUBLISHERS: list[Callable[[Op], None]] = []  # told of each op that is declared: `functions.adapt` makes the public ones so
 
 _SIGNATURE = re.compile(r"(\w+)\(([^)]*)\)")

@@ -19,7 +19,7 @@ from chainrule.core.op.raw import shape_of
 from chainrule.core.op.source import Template, made
 from chainrule.core.record.placed import placing
 from chainrule.core.record.saved import PACKED, pack, pack_constant, pack_output
-from chainrule.core.record.unpacking import REVEALED, Versions, held, held_out, revive
+from chainrule.core.record.unpacking import REVEALED, Versions, revive, unpacked, unpacked_out
 from chainrule.core.tensor.tensor import Tensor, wrap_at
 from chainrule.core.tensor.value import is_complex, is_inexact, marked_as, version_of
 
@@ -123,10 +123,10 @@ def call(node, g, level):
     % end
     % for x, place in saved:
     % if x == 'out':
-    out = held_out(node, level)
+    out = unpacked_out(node, level)
     % else:
     {x} = {place}
-    {x} = {x}._data if level == 0 and {x}.__class__ is Tensor and {x}._ver is None else held({x}, node, level)
+    {x} = {x}._data if level == 0 and {x}.__class__ is Tensor and {x}._ver is None else unpacked({x}, node, level)
     % end
     % end
     % if conjugate:
@@ -154,7 +154,7 @@ def call(node, g, level):
 
 _SPACE = {
     "__name__": __name__,
-    "Tensor": Tensor, "conjugated": conjugated, "freed_error": freed_error, "held": held, "held_out": held_out,
+    "Tensor": Tensor, "conjugated": conjugated, "freed_error": freed_error, "unpacked": unpacked, "unpacked_out": unpacked_out,
     "unbroadcast": unbroadcast,
 }  # fmt: skip
 
@@ -194,7 +194,7 @@ def _arguments(op: Op, rule: Rule) -> list[str]:
         elif kind is SHAPE:
             found.append("node.shapes" if op.variadic else f"node.shapes[{i}]")
         else:
-            found.append("[held(x, node, level) for x in node.saved]" if op.variadic else f"x{i}")
+            found.append("[unpacked(x, node, level) for x in node.saved]" if op.variadic else f"x{i}")
     if rule.params is None:
         return [*found, "**node.params"] if op.params else found
     return [*found, *[f"{name}=node.params[{name!r}]" for name in rule.params]]
@@ -273,7 +273,7 @@ def reveal_output(node: Node, level: int) -> Any:
 
 def unpacked_output(node: Node, level: int) -> Any:
     """Return the saved results as tensors with their history."""
-    return held_out(node, ~level)
+    return unpacked_out(node, ~level)
 
 
 def refuse_inference(saved: Iterable) -> None:

@@ -10,7 +10,7 @@ from chainrule.core.record.saved import PACKED, modified_error, unpack
 from chainrule.core.tensor.tensor import Tensor, wrap_at
 
 
-def held(value: Any, node: Node, level: int) -> Any:
+def unpacked(value: Any, node: Node, level: int) -> Any:
     """Return a saved input as a pass sees it; raise if it was written to since it was saved.
 
     `level` is the graph's for a plain pass, which works on payloads; a pass that is itself recorded (`create_graph`)
@@ -28,7 +28,7 @@ def held(value: Any, node: Node, level: int) -> Any:
     return None if value is NOTHING else value
 
 
-def held_out(node: Node, level: int) -> Any:
+def unpacked_out(node: Node, level: int) -> Any:
     """Return the saved result as a pass sees it; raise if it was written to since."""
     out, version = node.out, node.version
     if out is None:
@@ -113,15 +113,15 @@ def revive(level: int, payload: Any, edge: Any, version: Version | None = None) 
     return t
 
 
-def all_held(node: Node, level: int) -> tuple[tuple, Any]:
+def all_unpacked(node: Node, level: int) -> tuple[tuple, Any]:
     """Return the saved inputs, None where there is none, and the saved result, as a pass sees them."""
     plan = node.plan
-    inputs = tuple([None if v is None else held(v, node, level) for v in (node.kept if plan.keeps else ())])
-    return inputs, held_out(node, level) if plan.saves_out else None
+    inputs = tuple([None if v is None else unpacked(v, node, level) for v in (node.kept if plan.keeps else ())])
+    return inputs, unpacked_out(node, level) if plan.saves_out else None
 
 
 def values_of(node: Node) -> tuple[tuple, Any]:
     """Return what a node saved, inputs and result, None where it did not; for whoever looks, not for rules."""
     level = next((about.level for about in getattr(node, "_results", {}).values()), 0)
-    inputs, out = all_held(node, level)
+    inputs, out = all_unpacked(node, level)
     return tuple([None if x.__class__ is tuple else x for x in inputs]), out

@@ -27,7 +27,7 @@ _PROFILES: dict[str, dict[str, Any]] = {
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
 }
 _PLAIN = ("Tensor", "Parameter", "Conjugated", "Negated")  # subclasses that print as "tensor(…)"; others print their own name
-_WRAPPERS = {"Tracked": "GradTrackingTensor", "Batched": "BatchedTensor"}
+_WRAPPERS = {"GradTracking": "GradTrackingTensor", "Batched": "BatchedTensor"}
 _BOTTOM_OF_SCI, _TOP_OF_SCI, _SCI_RATIO = 1.0e-4, 1.0e8, 1000.0
 
 

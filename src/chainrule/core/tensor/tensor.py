@@ -70,7 +70,7 @@ class Tensor(Conversions, Methods):
         """Make a plain leaf that was made inside a reverse-mode transform a leaf of that transform, which records its use."""
         level = modes().recorder
         if level and self._meta.made >= level and self.__class__ is Tensor and not has_views(self):
-            self.__class__ = Tracked  # type: ignore[assignment]
+            self.__class__ = GradTracking  # type: ignore[assignment]
             self._lv = level
 
 
@@ -86,7 +86,7 @@ def wrap(data: Any, cls: type = Tensor) -> Tensor:
 Value._wrap = staticmethod(wrap)  # type: ignore[assignment]
 
 
-class Tracked(Tensor):
+class GradTracking(Tensor):
     """A tensor of a reverse-mode level above 0; its payload is a value of any lower level."""
 
     __slots__ = ()
@@ -102,6 +102,6 @@ def wrap_at(level: int, data: Any, cls: type = Tensor) -> Tensor:
     """Return a fresh reverse-mode tensor of the given level around a payload."""
     if not level:
         return wrap(data, cls)
-    t = wrap(data, Tracked)
+    t = wrap(data, GradTracking)
     t._level = level
     return t

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainrule.core.call.dispatch import as_tensor
-from chainrule.core.call.fast import make_public
+from chainrule.core.call.functions import make_public
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost

@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked_here, asking
 from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
-from chainrule.core.call.fast import make_public
+from chainrule.core.call.functions import make_public
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes

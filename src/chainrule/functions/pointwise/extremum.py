@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.call.fast import make_public
+from chainrule.core.call.functions import make_public
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import public

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.core.call.fast import make_public
+from chainrule.core.call.functions import make_public
 from chainrule.core.op.samples import Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import public

@@ -13,7 +13,7 @@ from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.record.plans import edge_of, refuse_inference
 from chainrule.core.record.saved import pack, pack_output
-from chainrule.core.tensor.tensor import Tensor, Tracked, wrap, wrap_at
+from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap, wrap_at
 from chainrule.core.tensor.value import is_inexact, take, version_of
 from chainrule.core.write.inplace import adopt
 from chainrule.core.write.views import cut_off
@@ -110,13 +110,13 @@ class Outcome(NamedTuple):
 
 def call(rules: Rules, *args: Any) -> Any:
     """Call a function with rules of its own; tensors among the arguments are differentiated in."""
-    return run(rules, args, ALONE).result
+    return run_rules(rules, args, ALONE).result
 
 
 ALONE, ABOVE, REVERSE = range(3)  # who has handed a call down: nobody, some level that wants `requests`, a reverse level
 
 
-def run(rules: Rules, args: tuple, above: int) -> Outcome:
+def run_rules(rules: Rules, args: tuple, above: int) -> Outcome:
     """Run a call at the highest level among its arguments."""
     level, top = 0, None
     for a in args:
@@ -176,11 +176,11 @@ def _node(rules: Rules, ctx: Any, args: tuple, level: int) -> Any:
     return open_node(rules, ctx, args, level, tuple([edge_of(a, level) for a in args]), PULL_ALL)
 
 
-def on_tracked(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
+def on_grad_tracking(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
     """Run a call at a reverse level above 0."""
     level = self._level
     lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
-    inner = run(rules, lower, REVERSE)
+    inner = run_rules(rules, lower, REVERSE)
     raw = []
     for o, i in zip(inner.outs, inner.same, strict=True):
         if i is not None:
@@ -197,7 +197,7 @@ def on_tracked(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
     return Outcome(outs, inner.single, tuple(raw), inner.same, requests)
 
 
-Tracked._custom = on_tracked  # type: ignore[attr-defined]
+GradTracking._custom = on_grad_tracking  # type: ignore[attr-defined]
 
 
 def _set_up(rules: Rules, ctx: Any, inner: Outcome, lower: tuple, args: tuple, raw: tuple) -> dict | None:

@@ -10,7 +10,7 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_inexact
-from chainrule.transforms.custom.call import Examples, Outcome, Rules, run
+from chainrule.transforms.custom.call import Examples, Outcome, Rules, run_rules
 from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
 from chainrule.transforms.custom.pull import summed
 
@@ -20,7 +20,7 @@ def run_batched(
 ) -> Outcome:
     """Run the batched form of a function on payloads, and make batched values of what it gave, by ``at(level, payload)``."""
     form, on = BatchedForm(rules, level, examples, at), examples.on
-    inner = run(form, lower, above)
+    inner = run_rules(form, lower, above)
     known = {id(b): a for b, a, batched in zip(lower, args, on, strict=True) if batched}
     outs = []
     for o, i, batched in zip(inner.outs, inner.same, form.out_on, strict=True):
