@@ -92,7 +92,7 @@ class Placed:
                 view = how.kernel(buffer, **params)
             else:
                 view = shown(buffer, chain)
-                if not np.may_share_memory(view, buffer):  # a reshape that had to copy
+                if buffer.size and not np.may_share_memory(view, buffer):  # a reshape that had to copy
                     view, g = buffer, sent_back(g, chain)
             if g.__class__ is list:
                 for v, gi in zip(view, g, strict=True):
