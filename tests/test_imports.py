@@ -6,6 +6,8 @@ Which room may import which is import-linter's contract, in pyproject.toml.
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import chainrule
@@ -91,3 +93,12 @@ def test_a_circle_is_found():
 def test_no_file_is_long():
     long = {p.relative_to(ROOT).as_posix(): n for p in ROOT.rglob("*.py") if (n := len(p.read_text().splitlines())) > 500}
     assert long == {}
+
+
+def test_import_loads_only_the_library_and_a_little_of_python():
+    code = (
+        "import sys, numpy; before = {*sys.modules}; import chainrule; found = {*sys.modules} - before; "
+        "print(*[m for m in found if m.partition('.')[0] not in {'chainrule', *sys.stdlib_module_names}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []  # `numpy.random` was among them

@@ -119,6 +119,9 @@ try:
     from chainrule import autograd, return_types
 finally:
     if _collects:
+        if not _gc.get_freeze_count():  # and so grows old at once: the first collection would look for it yet
+            _gc.freeze()
+            _gc.unfreeze()
         _gc.enable()
 
 __version__ = "0.1.0"

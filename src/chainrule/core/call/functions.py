@@ -25,12 +25,10 @@ def make_call(op: Op) -> Callable:
 
         return hot_path(op, slow) if op.is_differentiable and not (op.variadic or op.computes) else slow
 
-    fast = make_public(op)
-
     def call(*args: Any, **params: Any) -> Any:
         for a in args:
             if isinstance(a, Tensor):
-                return fast(*args, **params)
+                return make_public(op)(*args, **params)
         return op.backend.kernel(*args, **params)
 
     return call

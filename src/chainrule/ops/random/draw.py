@@ -25,7 +25,7 @@ from chainrule.core.tensor.value import innermost, is_batched_at
 from chainrule.core.types import dtype as dtypes
 from chainrule.ops.shaping.shape import detach
 
-Draw = Callable[[np.random.Generator, Any], Any]
+Draw = Callable[["np.random.Generator", Any], Any]
 
 # -- draws -------------------------------------------------------------------------------------------------------------
 
