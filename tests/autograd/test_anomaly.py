@@ -331,3 +331,35 @@ def test_gradients_are_the_same_in_the_mode():
 def test_mode_warns_that_it_is_slow():
     with pytest.warns(UserWarning, match="Anomaly Detection has been enabled. This mode will increase the runtime"):
         detect_anomaly()
+
+
+class Failing(cr.autograd.Function):
+    """Has a backward that raises."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        raise ValueError("its own error")
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["forward pass seen", "not seen"])
+@pytest.mark.parametrize(
+    ("f", "kind", "words"),
+    [(Failing.apply, ValueError, "its own error"), (cr.sqrt, RuntimeError, "'SqrtBackward0' returned nan values")],
+    ids=["function", "nan"],
+)
+def test_warnings_that_are_errors_do_not_hide_the_backwards_own(f, kind, words, seen):
+    x = leaf(cr, -1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with set_detect_anomaly(seen):
+            y = f(x)
+        with set_detect_anomaly(True), pytest.raises(kind, match=words) as caught:
+            y.backward()
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    told = "\n".join(caught.value.__notes__)
+    assert ("y = f(x)" in told) is seen
+    assert ("No forward pass information" in told) is not seen

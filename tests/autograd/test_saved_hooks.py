@@ -10,6 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.autograd.graph import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
+from chainrule.core.mode.grad_mode import modes
 
 
 def leaf(lib, *values):
@@ -270,3 +271,54 @@ def test_other_threads_are_not_hooked():
         thread.start()
         thread.join()
     assert len(done) == 2
+
+
+class Entering(cr.autograd.Function):
+    """Calls what it was given when its gradient is asked for."""
+
+    @staticmethod
+    def forward(ctx, x, enter):
+        ctx.enter = enter
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        ctx.enter()
+        return g * 2, None
+
+
+PLACES = {
+    "unpack hook": lambda x, y, enter: None,
+    "tensor hook": lambda x, y, enter: y.register_hook(lambda g: enter()),
+    "prehook": lambda x, y, enter: y.grad_fn.register_prehook(lambda g: enter()),
+    "posthook": lambda x, y, enter: y.grad_fn.register_hook(lambda gi, go: enter()),
+    "leaf hook": lambda x, y, enter: x.register_post_accumulate_grad_hook(lambda x: enter()),
+}
+MODES = {
+    "saved_tensors_hooks": lambda: cr.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t).__enter__(),
+    "disable_saved_tensors_hooks": lambda: cr.autograd.graph.disable_saved_tensors_hooks("no").__enter__(),
+    "grad mode": lambda: cr.set_grad_enabled(False),
+    "multithreading": lambda: cr.autograd.set_multithreading_enabled(False),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("place", [*PLACES, "function"])
+def test_what_a_pass_enters_ends_with_it(place, mode):
+    before, calls = modes(), []
+
+    def enter():
+        calls.append(mode)
+        MODES[mode]()
+
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    if place == "function":
+        y = Entering.apply(x, enter)
+    else:
+        with cr.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: (place == "unpack hook" and enter(), t)[1]):
+            y = x * x
+        PLACES[place](x, y, enter)
+    y.sum().backward()
+    assert calls
+    assert modes() is before
+    assert x.grad.tolist() == ([2.0, 2.0] if place == "function" else [2.0, 4.0])

@@ -452,7 +452,7 @@ def test_functional_call():
 
 
 class ExpTimes(cr.autograd.Function):
-    """Reads what it saved twice, as PyTorch's checkpoints refuse."""
+    """Reads what it saved twice, as checkpoints outside of transforms refuse."""
 
     @staticmethod
     def forward(ctx, x):
@@ -771,3 +771,37 @@ def test_group_is_left_behind():
         pass
     with GraphExecGroup(), warnings.catch_warnings():
         pass
+
+
+class Reading(cr.autograd.Function):
+    """The square; its backward reads what was saved as often as it is told."""
+
+    @staticmethod
+    def forward(ctx, x, times):
+        ctx.save_for_backward(x)
+        ctx.times = times
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        for _ in range(ctx.times):
+            (x,) = ctx.saved_tensors
+        return 2 * x * g, None
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_pass_reads_a_saved_value_once(retain):
+    x = cr.tensor([0.5, 2.0], requires_grad=True)
+    y = checkpoint(lambda x: Reading.apply(x + 1, 2), x, use_reentrant=False).sum()
+    with pytest.raises(CheckpointError, match=r"already unpacked once\. If you are calling ctx\.saved_tensors in backward"):
+        y.backward(retain_graph=retain)
+    y = checkpoint(lambda x: Reading.apply(x + 1, 1), x, use_reentrant=False).sum()
+    y.backward(retain_graph=True)
+    y.backward()  # another pass may read it again
+    assert x.grad.tolist() == [6.0, 12.0]
+
+
+def test_a_saved_value_may_be_looked_at_outside_of_passes():
+    x = cr.tensor([0.5, 2.0], requires_grad=True)
+    y = checkpoint(lambda x: x.sin().exp(), x, use_reentrant=False)
+    assert y.grad_fn._saved_result.tolist() == y.grad_fn._saved_result.tolist() == y.tolist()

@@ -110,8 +110,8 @@ class Watch:
             if self.detector.explain:
                 self.came[node.id] = g
             self._check(node, g, [gs] if node.plan.single else list(gs))
-        except Exception:
-            warn_of(node)
+        except Exception as error:
+            warn_of(node, error)
             raise
         finally:
             _EVALUATING.reset(token)
@@ -137,27 +137,33 @@ class Watch:
                 raise error
 
 
-def warn_of(node: Node) -> None:
-    """Warn of where a node was made, and of the nodes for whose derivatives it was."""
+def warn_of(node: Node, error: Exception) -> None:
+    """Warn of where a node was made in which an error was raised, and of the nodes for whose derivatives it was.
+
+    Where warnings are errors, notes on the error say so: it is the error that its user is to see.
+    """
     trace = getattr(node, "_trace", None)
     heading = f"Error detected in {node.name()}. "
     caused = "Traceback of forward call that caused the error:\n"
     while True:
         if trace is None:
-            warnings.warn(
-                f"{heading}No forward pass information available. Enable detect anomaly during forward pass for more "
-                "information.",
-                UserWarning,
-                stacklevel=2,
-            )
+            none = "No forward pass information available. Enable detect anomaly during forward pass for more information."
+            _warn(heading + none, error)
             return
-        warnings.warn(heading + caused + "".join(trace.lines()), UserWarning, stacklevel=2)
+        _warn(heading + caused + "".join(trace.lines()), error)
         parent = trace.parent
         if parent is None:
             return
         trace = getattr(parent, "_trace", None)
         heading = f"\n\nPrevious calculation was induced by {parent.name()}. "
         caused = "Traceback of forward call that induced the previous calculation:\n"
+
+
+def _warn(text: str, error: Exception) -> None:
+    try:
+        warnings.warn(text, UserWarning, stacklevel=3)
+    except Warning:
+        error.add_note(text)
 
 
 class ForwardCheck(Watcher):

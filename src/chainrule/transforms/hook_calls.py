@@ -20,7 +20,8 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import OWN, Meta
 from chainrule.transforms.accumulate import accumulate, in_dtype
 
-RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)  # [roots, paths, callbacks, depth, notes] of the innermost
+# Of the innermost pass: [roots, paths, callbacks, depth, notes, number].
+RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)
 
 
 def queue_callback(f: Callable) -> None:
@@ -45,6 +46,12 @@ def notes_of_pass() -> dict:
     if this[4] is None:
         this[4] = {}
     return this[4]
+
+
+def number_of_pass() -> int | None:
+    """Return a number that the pass that is running has to itself; None outside of passes."""
+    this = RUNNING.get()
+    return None if this is None else this[5]
 
 
 def call_back(this: list) -> None:

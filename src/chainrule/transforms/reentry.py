@@ -22,7 +22,7 @@ def on_fresh_stack(run: Callable, *args: Any) -> Any:
 
     def work() -> None:
         this = RUNNING.get()
-        RUNNING.set([*this[:3], 0, this[4]])
+        RUNNING.set([*this[:3], 0, *this[4:]])
         try:
             done["result"] = run(*args)
         except BaseException as error:

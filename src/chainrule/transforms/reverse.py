@@ -15,8 +15,8 @@ import numpy as np
 
 from chainrule.core.call.asking import asking, is_silent, silently
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.graph.nodes import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node
-from chainrule.core.mode.grad_mode import enable_grad, modes, set_modes
+from chainrule.core.graph.nodes import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node, next_id
+from chainrule.core.mode.grad_mode import back, enable_grad, modes, set_modes
 from chainrule.core.record.placed import Placed, joined, whole
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
@@ -71,13 +71,16 @@ def run_pass(
 
 
 def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
-    """Run a pass that the user's code may ask about (``transforms.hook_calls.RUNNING``), and start others from."""
+    """Run a pass that the user's code may ask about (``transforms.hook_calls.RUNNING``), and start others from.
+
+    Modes that belong to a thread in PyTorch end with the pass, if that code has set them and not set them back.
+    """
     outer = RUNNING.get()
     depth = 0 if outer is None else outer[3] + 1
     if depth == DEEP and modes().multithreading:
         return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths, adds)
-    this = [roots, paths, None, depth, None]
-    token = RUNNING.set(this)
+    this = [roots, paths, None, depth, None, next_id()]
+    token, before = RUNNING.set(this), modes()
     try:
         leaves = run_pass(roots, level, create_graph, retain_graph, paths, adds, known=True)
         if this[2] is not None:
@@ -85,6 +88,8 @@ def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool
         return leaves
     finally:
         RUNNING.reset(token)
+        if modes() is not before:
+            back(None, before, "grad", "inference", "saving", "no_saving", "multithreading")
 
 
 def _is_above(roots: Roots) -> bool:

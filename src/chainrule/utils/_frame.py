@@ -18,6 +18,7 @@ from chainrule.core.graph.nodes import next_id
 from chainrule.core.mode.grad_mode import modes, set_modes
 from chainrule.core.record.saved import pack, unpack
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.transforms.hook_calls import number_of_pass
 
 TIP = (
     "\n\nTip: To see a more detailed error message, either pass `debug=True` to `chainrule.utils.checkpoint.checkpoint(...)` "
@@ -46,7 +47,7 @@ class Holder:
     def __init__(self) -> None:
         self.value: Tensor | None = None
         self.version = 0
-        self.group: Any = None  # the group in which the value was used
+        self.group: Any = None  # the group, or the pass, in which the value was used
 
 
 class Frame:
@@ -91,20 +92,18 @@ class Frame:
         Raises
         ------
         CheckpointError
-            If that run saved other values than the first.
+            If that run saved other values than the first, or the pass has had the value already.
         RuntimeError
             If an argument, or the value itself, was written to.
         """
         with self.lock:
+            # PyTorch refuses a second reading, and has no checkpoints inside transforms, where it may be of another level.
+            used = group.get() or (None if self.modes.scope else number_of_pass())
+            if used is not None and holder.group == used:
+                raise _unpacked_before(used)
             if holder.value is None:
-                if holder.group is not None and holder.group is group.get():
-                    raise CheckpointError(
-                        "chainrule.utils.checkpoint: Unpack is being triggered for a tensor that was already unpacked once. "
-                        "Performing two backward calls that overlap (i.e. require the same saved activation in order to "
-                        "compute gradients) is not allowed while under the chainrule.utils.checkpoint.GraphExecGroup context."
-                    )
                 self._run_again()
-            value, holder.value, holder.group = holder.value, None, group.get()
+            value, holder.value, holder.group = holder.value, None, used
         if value is None:
             raise self._miscounted(len(self.holders) - 1)
         if value._version != holder.version:
@@ -186,6 +185,19 @@ class Run:
         if frame.early_stop and self.count == len(frame.holders):
             raise Stop(self)
         return value
+
+
+def _unpacked_before(used: Any) -> CheckpointError:
+    why = (
+        "If you are calling ctx.saved_tensors in backward, make sure to do so only once. Otherwise please open an issue with "
+        "details on your use case."
+        if used.__class__ is int
+        else "Performing two backward calls that overlap (i.e. require the same saved activation in order to compute "
+        "gradients) is not allowed while under the chainrule.utils.checkpoint.GraphExecGroup context."
+    )
+    return CheckpointError(
+        f"chainrule.utils.checkpoint: Unpack is being triggered for a tensor that was already unpacked once. {why}"
+    )
 
 
 def _itself(t: Tensor) -> Tensor:

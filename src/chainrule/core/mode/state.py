@@ -167,7 +167,7 @@ def switch(**flags: Any) -> None:
     set_modes(modes().having(**flags))
 
 
-def back(entered: Mode, before: Mode, *flags: str, token: Token | None = None) -> None:
+def back(entered: Mode | None, before: Mode, *flags: str, token: Token | None = None) -> None:
     """Set flags back to what they were before a block, which may have set others that are to last.
 
     With the token of :data:`set_modes` a context that held no modes holds none again: setting any context variable, such as
