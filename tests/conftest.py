@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 
 import pytest
@@ -12,6 +13,15 @@ collect_ignore = ["programs"]  # scripts, which tests/test_tutorials.py runs
 @pytest.fixture(scope="session")
 def torch():
     return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def small_heap():
+    """Have the collector look at what a module's tests make alone: what thousands of others have left takes it seconds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter):

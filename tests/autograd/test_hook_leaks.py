@@ -18,6 +18,8 @@ from chainrule.autograd.graph import (
 )
 from chainrule.core.graph.nodes import LEAF_HOOKS, Node
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 
 def hooks(x):
     y = x * 2
@@ -111,15 +113,6 @@ ROUNDS = [
     hooks, leaf_hooks, fresh_leaf, multi_grad, saved, saved_as_they_are, on_cpu, seen, edges, mutated, recorded, anomaly,
     anomaly_found,
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def others_are_set_aside():
-    """Have the collector look at what a test makes alone: what thousands of tests have left takes it seconds."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def nodes():

@@ -13,6 +13,8 @@ import chainrule as cr
 from chainrule.autograd.graph import register_multi_grad_hook
 from chainrule.core.graph.nodes import LEAF_HOOKS
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 
 def leaf(lib, *values):
     return lib.tensor(list(values), dtype=lib.float64, requires_grad=True)

@@ -84,6 +84,7 @@ ERRORS = [
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")  # PyTorch warns as well
 @pytest.mark.parametrize(("program", "kind", "words"), ERRORS, ids=[p for p, _, _ in ERRORS])
 def test_error(program, kind, words):
     with pytest.raises(kind) as caught:

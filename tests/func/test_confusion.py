@@ -19,6 +19,8 @@ import chainrule as cr
 from chainrule.autograd import forward_ad
 from chainrule.func import grad, jacfwd, jacrev, jvp, linearize, vjp, vmap
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 
 def number(x):
     return cr.tensor(float(x), dtype=cr.float64)

@@ -17,6 +17,8 @@ from chainrule.transforms.equations import Equation
 from chainrule.transforms.trace import TraceError, captured
 from chainrule.utils.checkpoint import checkpoint
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 F64 = cr.float64
 
 

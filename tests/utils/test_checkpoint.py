@@ -26,6 +26,8 @@ from chainrule.utils.checkpoint import (
     set_checkpoint_early_stop,
 )
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 
 class Counted:
     """A function that counts its calls."""

@@ -13,6 +13,7 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.batching import moved
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import is_written
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import expect_function
 from chainrule.transforms.batch import Batched, batched_at, unbatched
@@ -187,7 +188,7 @@ def _map(
     with scope(level, mapped=(*modes().mapped, call)):
         result = func(*tree_unflatten(inputs, spec), **kwargs)
     for t, x, dim in zip(flat, inputs, dims, strict=True):
-        if dim is not None and x._version:  # written in place: so is the caller's tensor, as in PyTorch
+        if dim is not None and is_written(x):  # written in place: so is the caller's tensor, as in PyTorch
             t.copy_(moved(raised(x._data), 0, dim))
     outs, out_spec = tree_flatten(result)
     places = _places(name, out_dims, out_spec)

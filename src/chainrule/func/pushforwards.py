@@ -11,6 +11,7 @@ from chainrule.core.mode.grad_mode import scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import is_written
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import expect_function
@@ -57,7 +58,7 @@ class Push:
             result = func(*tree_unflatten(moving, spec))
         self.written = []
         for p, t, m in zip(primals, tangents, moving, strict=True):
-            if m is not p and m._version:
+            if m is not p and is_written(m):
                 self.written += [(p, raised(m._data)), (t, 0 if m._tangent is None else raised(m._tangent))]
         self.aux = None
         if has_aux:
@@ -203,7 +204,7 @@ def linearize(func: Callable[..., _R], *primals: Any) -> tuple[_R, Callable[...,
 
     run = Record(of_copies, primals)
     for p, copy in zip(tree_flatten(primals)[0], copies, strict=True):
-        if copy._version:
+        if is_written(copy):
             p.copy_(run.lower(copy))
     if run.outs:
         check_outputs(run.outs, "linearize(f, *primals)")

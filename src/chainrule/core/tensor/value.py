@@ -111,6 +111,11 @@ def given_to(t: Any) -> tuple:
     return t._meta.given if t._meta.__class__ is Meta else ()
 
 
+def is_written(t: Any) -> bool:
+    """Tell whether a tensor's memory was written to since its version counter was made, inference tensors' too."""
+    return t._ver is not None and t._ver.count > 0
+
+
 def has_views(t: Any) -> bool:
     """Tell whether a tensor is a view, or has views that are alive."""
     return t._view is not None or (t._ver is not None and bool(t._ver.members))

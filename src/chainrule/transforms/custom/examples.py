@@ -9,7 +9,7 @@ from chainrule.core.mode.grad_mode import Mapped, modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import is_inexact
+from chainrule.core.tensor.value import is_inexact, is_written
 from chainrule.transforms.custom.call import Examples, Outcome, Rules, run_rules
 from chainrule.transforms.custom.context import Boxed, ContextView, lowered, mapped, raised
 from chainrule.transforms.custom.pull import summed
@@ -84,7 +84,7 @@ class BatchedForm(Rules):
         with self._under(level):
             out = forward(self._view(ctx, level, known), values)
         for a, v, batched in zip(args, values, self.on, strict=True):
-            if batched and v._version:
+            if batched and is_written(v):
                 a.copy_(raised(v._data))
         single = not isinstance(out, tuple)
         outs = (out,) if single else out
@@ -95,7 +95,7 @@ class BatchedForm(Rules):
             here = isinstance(o, Tensor) and o._level == level
             if here:
                 o = _lower(o, known)
-            elif isinstance(o, Tensor) and is_inexact(o) and not any(o is a and a._version for a in args):
+            elif isinstance(o, Tensor) and is_inexact(o) and not any(o is a and is_written(a) for a in args):
                 o, here = _spread(o, self.size), True
             made.append(o)
             on.append(here)
