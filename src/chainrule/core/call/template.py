@@ -13,6 +13,7 @@ import functools
 import re
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -24,7 +25,7 @@ from chainrule.core.call.threads import LARGE, spread
 from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
-from chainrule.core.op.source import Template, made
+from chainrule.core.op.source import Template, Written, compiled, copied
 from chainrule.core.record.plans import Plan, finish, plan_for, refuse_inference, shared_version
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.tensor.value import array_of, marked_as, version_of
@@ -291,6 +292,30 @@ def source_of(form: Form) -> str:
     )  # fmt: skip
 
 
+# The forms that ops are given at import: to compile them takes 6 ms. Others are compiled when an op first needs one.
+_FIRST = [Form(False, True, False, n, params, out) for n in (1, 2) for params in (False, True) for out in (False, True)] + [
+    Form(False, False, view, n, params, False) for view, most in ((True, 1), (False, 3)) for n in range(1, most + 1)
+    for params in (False, True)
+]  # fmt: skip
+
+
+def _text_of_first() -> str:
+    return "\n\n\n".join([source_of(form).replace("def call", f"def path{i}", 1) for i, form in enumerate(_FIRST)])
+
+
+_defined = Written("hot paths of tensors", (__file__,), _text_of_first).names()
+_FUNCTIONS: dict[Form, FunctionType] = {form: _defined[f"path{i}"] for i, form in enumerate(_FIRST)}
+
+
+def _of_form(form: Form, name: str, space: dict[str, Any]) -> FunctionType:
+    """Return the hot path of a form with the name and globals of an op."""
+    function = _FUNCTIONS.get(form)
+    if function is None:
+        kind = "tracked values" if form.tracked else "tensors"
+        function = _FUNCTIONS[form] = compiled(source_of(form), f"hot path of {kind}")
+    return copied(function, name, space)
+
+
 def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
     """Return the hot path of an op, which leaves to `general` what is out of the ordinary, and ``out=`` if it takes that."""
     numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path
@@ -313,7 +338,7 @@ def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
     }
     if op.is_differentiable:
         space["slow"] = _tracked_path(form._replace(tracked=True, takes_out=False), op.name, space)
-    return made(source_of(form), "hot path of tensors", op.name, space)
+    return _of_form(form, op.name, space)
 
 
 def _tracked_path(form: Form, name: str, plain: dict[str, Any]) -> Callable:
@@ -321,7 +346,7 @@ def _tracked_path(form: Form, name: str, plain: dict[str, Any]) -> Callable:
 
     def first(*args: Any, **params: Any) -> Any:
         space = {**plain, "slow": plain["general"]}
-        plain["slow"] = path = made(source_of(form), "hot path of tracked values", name, space)
+        plain["slow"] = path = _of_form(form, name, space)
         return path(*args, **params)
 
     return first

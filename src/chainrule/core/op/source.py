@@ -2,7 +2,8 @@
 
 A template is the text of a function with lines of two more kinds. What stands between ``% if …:``, ``% else:``, ``% for …:``
 and ``% end`` is taken or left, or taken for each, when the function is made and not when it runs; and ``{x}`` stands for the
-value of an expression. Each text is compiled once, whatever number of functions have it.
+value of an expression. Each text is compiled once, whatever number of functions have it; those that every import needs are
+written as one module, whose bytecode Python keeps.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import builtins
 import functools
 import linecache
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.machinery import SourceFileLoader
 from itertools import count
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
+from zlib import crc32
 
 _HERE = f"{os.path.dirname(__file__)}{os.sep}"  # what looks for the user's own frames skips those of files in this package
 _numbers = count(1)
@@ -76,19 +79,55 @@ def made(source: str, title: str, name: str, space: dict[str, Any]) -> FunctionT
     space : dict
         Its globals, which are its own.
     """
-    code, defaults = _compiled(source, title)
+    return copied(compiled(source, title), name, space)
+
+
+def copied(function: FunctionType, name: str, space: dict[str, Any]) -> FunctionType:
+    """Return a function of the same text, with a name and globals of its own."""
     space.setdefault("__builtins__", builtins)
     # Code of its own: CPython adapts code to what it meets, and would go back and forth if all ops shared it.
-    function = FunctionType(code.replace(co_name=name, co_qualname=name), space, name)
-    function.__kwdefaults__ = defaults
-    return function
+    copy = FunctionType(function.__code__.replace(co_name=name, co_qualname=name), space, name)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 @functools.cache
-def _compiled(source: str, title: str) -> tuple[CodeType, dict | None]:
-    """Return the code of the function that a source defines, and its keywords' defaults."""
-    function = _executed(source, title)["call"]
-    return function.__code__, function.__kwdefaults__
+def compiled(source: str, title: str) -> FunctionType:
+    """Return the function that a source defines as `call`, to be copied."""
+    return _executed(source, title)["call"]
+
+
+class Written(SourceFileLoader):
+    """The loader of a module that is no file: Python keeps its bytecode as that of files, for as long as they are the same.
+
+    Parameters
+    ----------
+    title : str
+        What debuggers and tracebacks call its file.
+    origins : sequence of str
+        The files that decide its text, and this one.
+    write : callable
+        Returns the text; called if there is no bytecode, and by what shows the text.
+    """
+
+    def __init__(self, title: str, origins: Sequence[str], write: Callable[[], str]):
+        super().__init__(title, f"{_HERE}{title}.py")
+        self._origins, self._write = (__file__, *origins), write
+
+    def path_stats(self, path: Any) -> dict[str, Any]:
+        """Return what tells whether bytecode is of this text, in place of a time: packages of two versions may share those."""
+        return {"mtime": crc32(b"".join([self.get_data(origin) for origin in self._origins])), "size": None}
+
+    def get_data(self, path: Any) -> bytes:
+        """Return the text, or what is in a file."""
+        return self._write().encode() if path == self.path else super().get_data(path)
+
+    def names(self) -> dict[str, Any]:
+        """Return what the module defines."""
+        linecache.lazycache(self.path, {"__name__": self.name, "__loader__": self})
+        space: dict[str, Any] = {"__name__": self.name}
+        exec(self.get_code(self.name), space)  # type: ignore[arg-type]
+        return space
 
 
 def _executed(source: str, title: str) -> dict[str, Any]:
