@@ -139,7 +139,7 @@ def grad(
     is_grads_batched : bool
         The cotangents carry a leading batch axis, and so do the gradients.
     materialize_grads : bool
-        Return zeros instead of None.
+        Return zeros instead of None; they require grad if `create_graph`.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def grad(
     Raises
     ------
     RuntimeError
-        If an input does not require grad or is not used, or as in :func:`backward`.
+        If an input does not require grad or is not used, or as in :func:`backward`; if zeros are wanted for an unused edge.
     ValueError
         If `materialize_grads` is given with ``allow_unused=False``.
 
@@ -187,10 +187,9 @@ def grad(
             is_grads_batched, materialize_grads,
         )  # fmt: skip
         return dict(zip(keys, found, strict=True))
-    if materialize_grads and any(isinstance(t, GradientEdge) for t in _listed(inputs)):
-        raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
+    asked = _listed(inputs)
     roots = [t if t.__class__ is Tensor else settled(t) for t in _sequence(outputs)]
-    wanted = _sequence(inputs)
+    wanted = _sequence(asked)
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if modes().tracer is not None:
@@ -203,7 +202,9 @@ def grad(
         if g is None and not allow:
             raise _unused(i)
         if g is None and materialize_grads:
-            results[i] = wrap(np.zeros(tuple(t.shape), t.dtype.numpy))
+            if isinstance(asked[i], GradientEdge):
+                raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
+            results[i] = wrap(np.zeros(tuple(t.shape), t.dtype.numpy)).requires_grad_(create_graph)
     return tuple(results)
 
 
@@ -238,7 +239,7 @@ def _of_plain(root: Tensor, inputs: Any, retain_graph: bool | None, allow_unused
 
 
 def _listed(tensors: Any) -> list:
-    return [tensors] if isinstance(tensors, (Tensor, GradientEdge)) else list(tensors)
+    return [] if tensors is None else [tensors] if isinstance(tensors, (Tensor, GradientEdge)) else list(tensors)
 
 
 def _sequence(tensors: Any) -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -61,6 +62,21 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                     _add_to_gradient(meta, old, g)
                 finally:
                     unhush(token)
+
+
+def is_alone(box: list) -> bool:
+    """Tell whether an array lies in this box and nowhere else, so that it may become a pass's own buffer.
+
+    A view of it, a tensor on it, a buffer taken of it would each hold a reference.
+    """
+    return _count(box) == _ALONE and box[0].base is None and box[0].flags.owndata and box[0].flags.writeable
+
+
+def _count(box: list) -> int:
+    return sys.getrefcount(box[0])
+
+
+_ALONE = _count([np.empty(1)])  # how Python counts its own references while it calls differs by version
 
 
 def _placed_into(meta: Meta, old: Any, g: Placed, tensor: Tensor) -> bool:

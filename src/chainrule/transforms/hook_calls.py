@@ -18,7 +18,7 @@ from chainrule.core.record.placed import pulled_whole, whole
 from chainrule.core.record.tensor_hooks import node_hooks
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import OWN, Meta
-from chainrule.transforms.accumulate import accumulate, in_dtype
+from chainrule.transforms.accumulate import accumulate, in_dtype, is_alone
 
 # Of the innermost pass: [roots, paths, callbacks, depth, notes, number].
 RUNNING: ContextVar = ContextVar("chainrule.pass", default=None)
@@ -280,7 +280,10 @@ def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -
     if meta.grad_dtype is not OWN:
         g, owned = in_dtype(g, leaf), False
     if meta.hooks:
-        g, owned = through_tensor_hooks(meta.hooks, g, run), False
+        box = [through_tensor_hooks(meta.hooks, g, run)]
+        g = None
+        owned = box[0].__class__ is np.ndarray and is_alone(box)  # a hook's own result, say
+        g = box[0]
     if not accumulates:
         return g
     hooks = node_hooks(meta)
@@ -288,7 +291,9 @@ def into_leaf(leaf: Tensor, g: Any, owned: bool, run: Pass, accumulates: bool) -
         g = before_node(hooks, g, run)
         owned = owned and not hooks.before
     if g is not None:
-        accumulate([(leaf, g, owned and not (hooks and hooks.after))], run.level, run.create_graph)
+        accumulate([(leaf, g, owned)], run.level, run.create_graph)
+        if hooks and hooks.after and meta.grad is g and not isinstance(g, Tensor):
+            g = leaf.grad.detach()  # type: ignore[union-attr]  # posthooks see the memory that `.grad` has taken over
         accumulated(leaf, run)
     if hooks:
         after_node(hooks, [], g, run)

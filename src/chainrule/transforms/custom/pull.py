@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.transforms.accumulate import is_alone
 from chainrule.transforms.custom.context import ContextView, lowered, lowering, raised
 
 
@@ -47,15 +48,15 @@ def pull(node: Any, g: Any, view: int, mask: tuple | None) -> list:
             found = node.rules.backward(ctx, grads)
     else:
         found = node.rules.backward(ctx if recorded else ContextView(ctx, lowering(level)), grads)
-    found = _counted(node, found)
+    found = list(_counted(node, found))
     made: list = []
     for k, (i, edge) in enumerate(zip(node.positions, node.edge, strict=True)):
-        r = found[i]
-        if r is None or edge is None or (mask is not None and not mask[k]):
+        if found[i] is None or edge is None or (mask is not None and not mask[k]):
             made.append(None)
             continue
-        r = _fitted(node, k, r)
-        made.append(r if recorded else _payload(r, level))
+        box = [_fitted(node, k, found[i])]
+        found[i] = None
+        made.append(box[0] if recorded else _payload(box, level))
     return made
 
 
@@ -116,7 +117,12 @@ def summed(name: str, k: int, r: Tensor, shape: tuple) -> Tensor:
     return TABLE["sum_to"].call(r, shape=shape)
 
 
-def _payload(r: Tensor, level: int) -> Any:
-    """Return a gradient one level down; an array as a view, for the pass must not take it for a buffer of its own."""
-    value = r._data if r._level == level else lowered(r)
-    return value.view() if value.__class__ is np.ndarray else value
+def _payload(box: list, level: int) -> Any:
+    """Return the gradient in a box one level down.
+
+    An array that somebody else may hold is returned as a view, which the pass does not take for a buffer of its own.
+    """
+    box[0] = box[0]._data if box[0]._level == level else lowered(box[0])
+    if box[0].__class__ is not np.ndarray or is_alone(box):
+        return box[0]
+    return box[0].view()
