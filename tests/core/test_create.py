@@ -289,3 +289,71 @@ def test_result_type_equals_torch():
     torch = pytest.importorskip("torch")
     for text in ("(L.tensor([1]), 1.0)", "(1, 2.5)", "(L.tensor([1.0]), L.tensor(1.0, dtype=L.float64))", "(L.tensor(1), 2j)"):
         assert str(run(f"L.result_type{text}", cr))[10:] == str(run(f"L.result_type{text}", torch))[6:]
+
+
+def nested(depth, kind=list):
+    value = 1.0
+    for _ in range(depth):
+        value = kind((value,))
+    return value
+
+
+@pytest.mark.parametrize("depth", [65, 900, 3_000, 100_000])
+@pytest.mark.parametrize("dtype", [None, cr.float64])
+def test_lists_nested_too_deep(depth, dtype):
+    data = nested(depth)
+    for make in (cr.tensor, cr.as_tensor, cr.asarray):
+        with pytest.raises(ValueError, match="too many dimensions 'list'"):
+            make(data, dtype=dtype)
+    with pytest.raises(ValueError, match="too many dimensions 'tuple'"):
+        cr.tensor(nested(depth, kind=tuple))
+
+
+def test_a_list_of_as_many_dims_as_there_may_be():
+    assert cr.tensor(nested(64)).shape == (1,) * 64
+
+
+def test_a_list_that_holds_itself():
+    data = []
+    data.append(data)
+    with pytest.raises(ValueError, match="too many dimensions 'list'"):
+        cr.tensor(data)
+
+
+FLAGGED = {
+    "tensor": lambda flag: cr.tensor([1.0], requires_grad=flag),
+    "a number's": lambda flag: cr.tensor(1.0, requires_grad=flag),
+    "asarray": lambda flag: cr.asarray([1.0], requires_grad=flag),
+    "ones": lambda flag: cr.ones(2, requires_grad=flag),
+    "full": lambda flag: cr.full((2,), 1.0, requires_grad=flag),
+    "eye": lambda flag: cr.eye(2, requires_grad=flag),
+    "arange": lambda flag: cr.arange(2.0, requires_grad=flag),
+    "linspace": lambda flag: cr.linspace(0, 1, 3, requires_grad=flag),
+    "empty_strided": lambda flag: cr.empty_strided((2,), (1,), requires_grad=flag),
+    "zeros_like": lambda flag: cr.zeros_like(cr.ones(2), requires_grad=flag),
+    "new_ones": lambda flag: cr.ones(1).new_ones(2, requires_grad=flag),
+    "new_tensor": lambda flag: cr.ones(1).new_tensor([2.0], requires_grad=flag),
+    "rand": lambda flag: cr.rand(2, requires_grad=flag),
+    "randn_like": lambda flag: cr.randn_like(cr.ones(2), requires_grad=flag),
+    "normal": lambda flag: cr.normal(0.0, 1.0, (2,), requires_grad=flag),
+    "requires_grad_": lambda flag: cr.ones(2).requires_grad_(flag),
+    "Parameter": lambda flag: cr.nn.Parameter(cr.ones(2), requires_grad=flag),
+    "Module": lambda flag: cr.nn.Linear(1, 1).requires_grad_(flag).weight,
+}
+
+
+@pytest.mark.parametrize("name", FLAGGED)
+def test_requires_grad_is_a_bool(name):
+    for wrong in ("a", "", 1, 0, np.True_, [True]):
+        with pytest.raises(TypeError, match=rf"must be bool, not {type(wrong).__name__}"):
+            FLAGGED[name](wrong)
+    for flag in (True, False):
+        assert FLAGGED[name](flag).requires_grad is flag
+
+
+def test_the_attribute_requires_grad_is_a_bool():
+    x = cr.ones(2)
+    for wrong in ("a", 1, None):
+        with pytest.raises(RuntimeError, match="requires_grad must be a bool"):
+            x.requires_grad = wrong
+    assert x.requires_grad is False

@@ -411,3 +411,34 @@ def test_a_norm_that_is_not_finite_raises_if_asked():
     p.grad = cr.tensor([float("inf")])
     with pytest.raises(RuntimeError, match="non-finite, so it cannot be clipped"):
         nn.utils.clip_grad_norm_(p, 1.0, error_if_nonfinite=True)
+
+
+def test_to_refuses_what_pytorch_refuses():
+    layer = cr.nn.Linear(2, 2)
+    for args, kwargs in (
+        ([[1]], {}), [[()], {}], [[], {"a": 1}], [[], {"dtype": 3}], [[], {"device": 3.5}], [["cpu", 3], {}],
+        [["cpu", cr.float64, "a"], {}], [["cpu"], {"device": "cpu"}], [[cr.float64], {"device": "cpu"}], [[True], {}],
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"to\(\) received an invalid combination of arguments"):
+            layer.to(*args, **kwargs)
+    for place in (3, "a", "cuda"):
+        with pytest.raises(RuntimeError, match="computes on the CPU only"):
+            layer.to(place)
+        with pytest.raises(RuntimeError, match="computes on the CPU only"):
+            layer.to(device=place)
+    assert layer.weight.dtype is cr.float32
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ([cr.float64], {}), (["cpu", cr.float64], {}), ([None, cr.float64, True], {}), ([cr.float64, True, False], {}),
+        ([cr.zeros(1, dtype=cr.float64)], {"non_blocking": True}), ([], {"tensor": cr.zeros(1, dtype=cr.float64)}),
+        ([], {"dtype": cr.float64, "device": "cpu"}), ([cr.device("cpu")], {"dtype": cr.float64, "memory_format": None}),
+    ],
+)  # fmt: skip
+def test_to_takes_pytorchs_three_forms(args, kwargs):
+    assert cr.nn.Linear(2, 2).to(*args, **kwargs).weight.dtype is cr.float64
+    plain = cr.nn.Linear(2, 2)
+    assert plain.to() is plain.to(None) is plain.to("cpu") is plain
+    assert plain.weight.dtype is cr.float32

@@ -204,7 +204,7 @@ def grad(
         if g is None and materialize_grads:
             if isinstance(asked[i], GradientEdge):
                 raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
-            results[i] = wrap(np.zeros(tuple(t.shape), t.dtype.numpy)).requires_grad_(create_graph)
+            results[i] = wrap(np.zeros(tuple(t.shape), t.dtype.numpy)).requires_grad_(bool(create_graph))
     return tuple(results)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, check_differentiable, disabled_torch_function, marked_as
+from chainrule.core.tensor.value import array_of, check_differentiable, disabled_torch_function, marked_as, not_a_flag
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -46,6 +46,8 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         """Return a parameter that shares the memory of `data`."""
+        if requires_grad.__class__ is not bool:
+            raise not_a_flag(requires_grad, "Parameter(): argument 'requires_grad' (position 2)")
         made = _shared(data, cls)
         if requires_grad:
             check_differentiable(made.dtype)

@@ -18,6 +18,7 @@ from chainrule.core.tensor.value import (
     keep_gradient,
     marked_as,
     meta_of,
+    not_a_flag,
     root_of,
 )
 from chainrule.core.types import dtype as dtypes
@@ -58,6 +59,8 @@ class AutogradState(Layout):
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
+        if flag.__class__ is not bool:
+            raise RuntimeError("requires_grad must be a bool")
         if flag and self.dtype.category < FLOAT:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(flag)
@@ -69,7 +72,11 @@ class AutogradState(Layout):
         ------
         RuntimeError
             If the dtype is not floating point or complex, or the tensor is the result of a recorded operation.
+        TypeError
+            If `requires_grad` is no bool.
         """
+        if requires_grad.__class__ is not bool:
+            raise not_a_flag(requires_grad, "requires_grad_(): argument 'requires_grad' (position 1)")
         if not self.is_leaf:
             if not requires_grad:
                 raise RuntimeError(

@@ -249,6 +249,11 @@ def is_inexact(value: Any) -> bool:
     return d.category >= 2 if isinstance(value, Value) else d.kind in "fcV"
 
 
+def not_a_flag(value: Any, argument: str) -> TypeError:
+    """Return PyTorch's error for an argument that is no bool."""
+    return TypeError(f"{argument} must be bool, not {type(value).__name__}")
+
+
 def check_differentiable(d: dtype) -> None:
     """Raise PyTorch's error for a dtype that cannot require gradients."""
     if d.category < FLOAT:

@@ -18,13 +18,14 @@ from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import new
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import check_differentiable
+from chainrule.core.tensor.value import check_differentiable, not_a_flag
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU
 from chainrule.core.types.device import device as as_device
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
 
+_MOST_DIMS = 64  # NumPy's limit
 _SURELY_FINITE = 6.0e4  # a Python float below this is finite in every dtype, float16 included
 _SAFE_COPY = (
     "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -78,7 +79,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         t._ver = t._view = None
         t._meta = modes().meta
         t._node = None
-        return t.requires_grad_() if requires_grad else t
+        return t if requires_grad is False else leaf(t, requires_grad)
     check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(data, Tensor):
@@ -155,7 +156,7 @@ def asarray(
     if made is None:
         if copy is False:
             raise ValueError("can't alias arbitrary sequence into a tensor.")
-        return leaf(wrap(array_from(obj, wanted)), bool(requires_grad))
+        return leaf(wrap(array_from(obj, wanted)), requires_grad)
     if requires_grad is False:
         made = made.detach()  # type: ignore[attr-defined]
     if wanted is not None and made.dtype is not wanted:
@@ -164,7 +165,7 @@ def asarray(
         made = cast(made, wanted)
     elif copy:
         made = made.clone()  # type: ignore[attr-defined, union-attr]
-    return leaf(made, True) if requires_grad and not made.requires_grad else made
+    return leaf(made, requires_grad) if requires_grad and not made.requires_grad else made
 
 
 def _shared(obj: Any, wanted: dtypes.dtype | None) -> Tensor | None:
@@ -251,8 +252,10 @@ def check_device(device: Any) -> None:
         as_device(device)
 
 
-def leaf(t: Tensor, requires_grad: bool) -> Tensor:
+def leaf(t: Tensor, requires_grad: bool | None) -> Tensor:
     """Return a fresh tensor, requiring grad if told."""
+    if requires_grad.__class__ is not bool and requires_grad is not None:
+        raise not_a_flag(requires_grad, "argument 'requires_grad'")
     if requires_grad:
         check_differentiable(t.dtype)
         return t.requires_grad_()
@@ -312,7 +315,7 @@ def _checked(numpy: np.dtype) -> dtypes.dtype:
         raise TypeError(str(error).replace(f"type {numpy}.", f"type numpy.{numpy.type.__name__}.")) from None
 
 
-def inferred(data: Any, wanted: dtypes.dtype | None = None) -> dtypes.dtype:
+def inferred(data: Any, wanted: dtypes.dtype | None = None, depth: int = 0) -> dtypes.dtype:
     """Return the dtype PyTorch gives to a number or nested sequence, or `wanted`; raise if it holds anything else."""
     cls = data.__class__
     if cls in NUMBERS:
@@ -329,6 +332,8 @@ def inferred(data: Any, wanted: dtypes.dtype | None = None) -> dtypes.dtype:
         if wanted is not None:
             raise TypeError(f"must be real number, not {cls.__name__}")
         raise RuntimeError(f"Could not infer dtype of {cls.__name__}")
+    if depth == _MOST_DIMS:
+        raise ValueError(f"too many dimensions '{cls.__name__}'")
     found = None
     classes = set(map(type, data))
     if classes <= NUMBERS:  # the common case, at C speed
@@ -336,11 +341,9 @@ def inferred(data: Any, wanted: dtypes.dtype | None = None) -> dtypes.dtype:
             found = _higher(found, dtypes.of_number(kind()))
     else:
         for item in data:
-            if item is data:
-                raise TypeError("new(): self-referential lists are incompatible")
             if isinstance(item, (str, bytes)):
                 raise ValueError(f"too many dimensions '{type(item).__name__}'")
-            found = _higher(found, inferred(item, wanted))
+            found = _higher(found, inferred(item, wanted, depth + 1))
     return wanted or found or dtypes.get_default_dtype()
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
+from types import NoneType
 from typing import Any, TypeVar
+
+import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import device
+from chainrule.core.types.memory_format import memory_format
 from chainrule.nn.modules.module_hooks import Hooked
 from chainrule.nn.modules.state import Stateful
 from chainrule.nn.parameter import Buffer, Parameter
@@ -30,6 +34,37 @@ def typename(value: Any) -> str:
         return f"chainrule.{value.dtype.old_name}Tensor"
     cls = type(value)
     return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+_DEVICE = (str, int, device, NoneType)
+_DTYPE = (dtypes.dtype, type, np.dtype, NoneType)
+_REST = {"non_blocking": (bool,), "copy": (bool,), "memory_format": (memory_format, NoneType)}
+
+
+def _dtype_asked(args: tuple, kwargs: dict) -> dtypes.dtype | None:
+    """Return the dtype that the arguments of `Module.to` name; raise PyTorch's error unless they fit."""
+    first = args[0] if args else kwargs.get("tensor")
+    form: dict[str, tuple] = {"device": _DEVICE, "dtype": _DTYPE, **_REST}
+    if isinstance(first, Tensor):
+        form = {"tensor": (Tensor,), **_REST}
+    elif args and first is not None and isinstance(first, _DTYPE):
+        del form["device"]
+    names = list(form)[:-1]  # the memory format is given by keyword alone
+    given = dict(zip(names, args, strict=False))
+    fits = len(args) <= len(names) and not given.keys() & kwargs.keys() and kwargs.keys() <= form.keys()
+    given |= kwargs
+    if not fits or not all(
+        isinstance(a, form[name]) and (a.__class__ is bool) <= (bool in form[name]) for name, a in given.items()
+    ):
+        got = ", ".join([typename(a) for a in args] + [f"{name}={typename(a)}" for name, a in kwargs.items()])
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got ({got}), but expected one of: (device, dtype, "
+            "non_blocking, copy), (dtype, non_blocking, copy), (tensor, non_blocking, copy), and memory_format by keyword"
+        )
+    if given.get("device") is not None:
+        device(given["device"])
+    asked = given.get("dtype", first if isinstance(first, Tensor) else None)
+    return asked.dtype if isinstance(asked, Tensor) else None if asked is None else dtypes.as_dtype(asked)
 
 
 class Module(Hooked, Stateful):
@@ -360,16 +395,12 @@ class Module(Hooked, Stateful):
         Raises
         ------
         TypeError
-            If the dtype is neither floating point nor complex.
+            If the dtype is neither floating point nor complex, or the arguments fit none of PyTorch's three forms:
+            ``to(device, dtype, non_blocking)``, ``to(dtype, non_blocking)``, ``to(tensor, non_blocking)``.
+        RuntimeError
+            For a device other than the CPU.
         """
-        found = None
-        for a in (*args, *kwargs.values()):
-            if isinstance(a, Tensor):
-                found = a.dtype
-            elif isinstance(a, (dtypes.dtype, type)):
-                found = dtypes.as_dtype(a)
-            elif isinstance(a, (str, device)):
-                device(a)
+        found = _dtype_asked(args, kwargs)
         if found is None:
             return self
         if found.category < dtypes.FLOAT:
