@@ -11,8 +11,9 @@ import pytest
 import chainrule as cr
 from chainrule.core.call import template, threads
 from chainrule.core.call.dispatch import GENERAL
+from chainrule.core.call.functions import make_public
 from chainrule.core.graph.nodes import Node
-from chainrule.core.op.declaration import ELEMENTWISE, TABLE
+from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Backend, Op
 from chainrule.testing import paths
 from chainrule.testing.case import cases
 
@@ -126,3 +127,11 @@ def test_numpy_scalars_meet_the_hot_path_too():
     y = cr.sin(s)
     assert isinstance(y._data, np.floating)
     assert left_to_the_general_path(lambda: cr.sin(y) * y) == 0
+
+
+def test_elementwise_results_in_the_memory_of_the_input_share_its_version():
+    op = Op(ELEMENTWISE, "same(x)", Backend(lambda x: x), nondiff=True, shares=True)
+    z = cr.ones(3)
+    y = make_public(op)(z)
+    z.add_(1)
+    assert (y._version, y.tolist()) == (1, [2.0, 2.0, 2.0])

@@ -26,7 +26,7 @@ from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.op.source import Template, Written, compiled, copied
-from chainrule.core.record.plans import Plan, finish, plan_for, refuse_inference, shared_version
+from chainrule.core.record.plans import Plan, finish, needs_of, plan_for, refuse_inference, shared_version
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
@@ -99,7 +99,11 @@ def call({signature}):
     % end
     % end
     % if elementwise:
+    % if single:
+    code = 1
+    % else:
     is_complex = False
+    % end
     % if mixed:
     if d is not float32 and d is not float64:
     % else:
@@ -109,7 +113,12 @@ def call({signature}):
     % end
         if d.kind in refused:
             return {slow}
+        % if single:
+        if d.kind == "c":
+            code = 3
+        % else:
         is_complex = d.kind == "c"
+        % end
     % end
 
     % if not view:
@@ -164,7 +173,7 @@ def call({signature}):
     version = t._ver = x0._ver or version_of(x0)
     t._view = (x0, op, {params}, None)
     version.members.add(ref(t, version.members.discard))
-    % elif tracked or mixed:
+    % elif tracked or elementwise:
     t._ver = t._view = None
     % else:
     t._ver = shared_version(out, {inputs[0][1]}) if shares else None
@@ -177,7 +186,6 @@ def call({signature}):
         return t
     if n0 is LEAF:
         n0 = {inputs[0][1]}
-    code = 1
     % else:
     code = 0
     % for i, x in inputs:
@@ -198,10 +206,16 @@ def call({signature}):
     if kind not in "fcV":
         t._node = None
         return t
+    % if single:
+    code = 3 if kind == "c" else 1
+    % else:
     is_complex = kind == "c"
     % end
+    % end
+    % if not single:
     if is_complex:
         code += {1 << len(inputs)}
+    % end
     plan = plans[code] or first_plan(op, plans, code)
     node = new(Node)
     node.id = next_id()
@@ -213,6 +227,22 @@ def call({signature}):
     % for place, edge in edges:
     node.{place} = {edge}
     % end
+    % if single:
+    if saves:  # all its plans save the same
+        node.saved = {inputs[0][1]}
+        % if not tracked:
+        if {inputs[0][1]}._meta is not None and {inputs[0][1]}._meta.inference:
+            refuse_inference(({inputs[0][1]},))
+        % end
+    if saves_more:
+        if saves_out:
+            node.out = out
+            node.version = version_of(t) if out.__class__ is ndarray else None
+            if not saves:
+                node.saved = NOTHING
+        if wants_shapes:
+            node.shapes = (a0.shape,)
+    % else:
     if plan.keeps:
         {needs} = plan.saves
         % for place, value in saved:
@@ -227,12 +257,13 @@ def call({signature}):
         if plan.saves_out:
             node.out = out
             node.version = version_of(t) if out.__class__ is ndarray else None
+    % end
     % if mixed:
     if out.__class__ is not ndarray or a0 is input or a1 is other or a0.shape == a1.shape:
         node.shapes = None
     else:
         node.shapes = (a0.shape, a1.shape)
-    % else:
+    % elif not single:
     if plan.wants_shapes:
         node.shapes = ({shapes},)
     % end
@@ -287,7 +318,7 @@ def source_of(form: Form) -> str:
         ", ".join([f"a{i}.shape" for i in range(count)]),
         f"slow({args}{given})",
         list(zip(("edge", "edge2"), edges, strict=False)),
-        ", ".join([f"s{i}" for i in range(count)]) + ("" if count > 1 else ","),
+        ", ".join([f"s{i}" for i in range(count)]),
         list(zip(("saved", "saved2"), kept, strict=False)),
     )  # fmt: skip
 
@@ -336,6 +367,9 @@ def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
         "general": general,
         "slow": general,
     }
+    if len(op.inputs) == 1:
+        (space["saves"],), space["saves_out"], space["wants_shapes"] = needs = needs_of(op, (True,))
+        space["saves_more"] = any(needs[1:])
     if op.is_differentiable:
         space["slow"] = _tracked_path(form._replace(tracked=True, takes_out=False), op.name, space)
     return _of_form(form, op.name, space)

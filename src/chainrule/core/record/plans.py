@@ -47,6 +47,16 @@ def conjugated(g: Any) -> Any:
 NEVER, DIFFERING, ALWAYS = range(3)
 
 
+def needs_of(op: Op, mask: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool, int]:
+    """Return a plan's `saves`, `saves_out` and `wants_shapes`: what the rules of the differentiated inputs name."""
+    used = [rule for rule, on in zip(op.rules, mask, strict=True) if on and rule is not None]
+    named = [source for rule in used for source in rule.sources]
+    wants = DIFFERING if op.kind == ELEMENTWISE and len(mask) == 2 and not op.variadic else NEVER
+    if op.selects is not None or SHAPE in [kind for kind, _ in named] or (op.kind == ELEMENTWISE and len(mask) > 2):
+        wants = ALWAYS
+    return tuple([(IN, i) in named for i in range(len(mask))]), (OUT, 0) in named, wants
+
+
 class Plan:
     """For one op and one set of differentiated inputs: what to save, and how to pull.
 
@@ -76,22 +86,15 @@ class Plan:
     )  # fmt: skip
 
     def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
-        used = [rule for rule, on in zip(op.rules, mask, strict=True) if on and rule is not None]
-        named = [source for rule in used for source in rule.sources]
         self.op = op
         self.single = len(mask) == 1 and not op.variadic
         self.pair = len(mask) == 2 and not op.variadic
-        self.saves = tuple((IN, i) in named for i in range(len(mask)))
-        self.saves_out = (OUT, 0) in named
+        self.saves, self.saves_out, self.wants_shapes = needs_of(op, mask)
         self.keeps = self.saves_out or any(self.saves)
         self.steps = tuple((i, r) for i, r in enumerate(op.rules) if mask[i] and r is not None)
         self.lone = mask.index(True) if mask.count(True) == 1 and not op.variadic else None
         self.conjugate = conjugate
         self.places = op.selects is not None
-        if self.places or any(kind is SHAPE for kind, _ in named) or (op.kind == ELEMENTWISE and len(mask) > 2):
-            self.wants_shapes = ALWAYS
-        else:
-            self.wants_shapes = DIFFERING if op.kind == ELEMENTWISE and self.pair else NEVER
         self.pull = placing(op, _pull_of(self)) if self.places else _pull_of(self)
 
     def restrict(self, mask: tuple[bool, ...]) -> Plan:
