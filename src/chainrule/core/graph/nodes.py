@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import count
 from typing import Any
 from weakref import ref
@@ -306,7 +307,9 @@ class Dressed(Node):
     __slots__ = ()
 
 
-_dressed: dict[str, type[Node]] = {}
+@lru_cache(1024)  # more than the ops there are; a user may declare others
+def _dressed(name: str) -> type[Node]:
+    return type(name, (Dressed,), {"__slots__": (), "__module__": "chainrule.autograd.graph"})
 
 
 def dress(node: Node) -> Node:
@@ -316,11 +319,7 @@ def dress(node: Node) -> Node:
     attribute stores of the hot path (one class per op cost 20 ns a store).
     """
     if node.__class__ is Node:
-        name = node.name()
-        cls = _dressed.get(name)
-        if cls is None:
-            cls = _dressed[name] = type(name, (Dressed,), {"__slots__": (), "__module__": "chainrule.autograd.graph"})
-        node.__class__ = cls
+        node.__class__ = _dressed(node.name())
     return node._public()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -71,7 +71,7 @@ class Rules:
         return None
 
 
-@cache
+@lru_cache(1024)  # names are the user's, who may make functions without end
 def named_face(name: str) -> type[BackwardCFunction]:
     """Return the class of `ctx` for functions of a name."""
     return type(f"{name}Backward", (BackwardCFunction,), {"_function_name": name, "__module__": "chainrule.autograd.function"})
