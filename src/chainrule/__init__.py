@@ -154,4 +154,6 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     """Return the public names, those that are made at first use too."""
-    return sorted({*globals(), *_LAZY, "bfloat16", "vmap"} - {"annotations", "core", "functions", "ops", "transforms"})
+    inner = {"annotations", "core", "demo", "functions", "info", "ops", "transforms"}
+    shown = {name for name in globals() if name[0] != "_" or name[:2] == "__"}
+    return sorted({*shown, *_LAZY, "bfloat16", "vmap"} - inner)
