@@ -181,7 +181,9 @@ def _sweep(
                 gs = pull_with_hooks(plan, node, g, Pass(level, create_graph))
                 g = []  # hooks may hold what they saw: the pass owns none of it
             if own.keeps and not retain_graph:
-                node.saved = node.saved2 = node.out = None
+                node.saved = None
+                if own.keeps_more:
+                    node.saved2 = node.out = None
             edges = node.edge
             if own.pair:
                 lone = own.lone

@@ -71,8 +71,8 @@ class Plan:
         The one differentiated input, if there is just one.
     saves : tuple of bool
         Which inputs are saved; of a variadic op's, which have one plan for any number of them, whether all are.
-    saves_out, keeps : bool
-        Whether the result is saved; anything at all.
+    saves_out, keeps, keeps_more : bool
+        Whether the result is saved; anything at all; anything in other slots than `saved`.
     wants_shapes : NEVER, DIFFERING or ALWAYS
         Whether the shapes of the inputs are saved: by elementwise ops of two inputs only where something was broadcast.
     places : bool
@@ -82,7 +82,8 @@ class Plan:
     """
 
     __slots__ = (
-        "conjugate", "keeps", "lone", "op", "pair", "places", "pull", "saves", "saves_out", "single", "steps", "wants_shapes",
+        "conjugate", "keeps", "keeps_more", "lone", "op", "pair", "places", "pull", "saves", "saves_out", "single", "steps",
+        "wants_shapes",
     )  # fmt: skip
 
     def __init__(self, op: Op, mask: tuple[bool, ...], conjugate: bool):
@@ -91,6 +92,7 @@ class Plan:
         self.pair = len(mask) == 2 and not op.variadic
         self.saves, self.saves_out, self.wants_shapes = needs_of(op, mask)
         self.keeps = self.saves_out or any(self.saves)
+        self.keeps_more = self.saves_out or self.pair
         self.steps = tuple((i, r) for i, r in enumerate(op.rules) if mask[i] and r is not None)
         self.lone = mask.index(True) if mask.count(True) == 1 and not op.variadic else None
         self.conjugate = conjugate
@@ -121,14 +123,17 @@ _PULL = Template(
     """
 def call(node, g, level):
     % if plan.keeps:
-    if node.saved is None:
+    {kept} = node.saved
+    if {kept} is None:
         raise freed_error()
     % end
     % for x, place in saved:
     % if x == 'out':
     out = unpacked_out(node, level)
     % else:
+    % if x != kept:
     {x} = {place}
+    % end
     {x} = {x}._data if level == 0 and {x}.__class__ is Tensor and {x}._ver is None else unpacked({x}, node, level)
     % end
     % end
@@ -151,7 +156,7 @@ def call(node, g, level):
     % end
     return {result}
 """,
-    "plan, saved, conjugate, calls, broadcasts, result",
+    "plan, kept, saved, conjugate, calls, broadcasts, result",
 )
 
 
@@ -183,8 +188,11 @@ def _pull_of(plan: Plan) -> Callable:
     width = len(plan.saves)
     gs = [f"g{i}" if any(i == k for k, _ in steps) else "None" for i in range(width)]
     result = "gs" if op.variadic else gs[0] if plan.single else f"({', '.join(gs)},)"
-    source = _PULL(plan, saved, plan.conjugate and op.kind != GENERAL and not op.real_linear, calls,
-                   op.kind == ELEMENTWISE and width > 1, result)  # fmt: skip
+    kept = next((x for x, place in saved if place == "node.saved"), "kept")
+    conjugate = plan.conjugate and op.kind != GENERAL and not op.real_linear
+    if plan.single and not conjugate:
+        calls, result = [], calls[0][1]
+    source = _PULL(plan, kept, saved, conjugate, calls, op.kind == ELEMENTWISE and width > 1, result)
     return made(source, "pull", f"pull_{op.name}", {**_SPACE, **bound})
 
 

@@ -17,7 +17,7 @@ class Pull:
     """The plan (``core.record.Plan``) of a custom function's node: which of its edges a pass wants."""
 
     __slots__ = ("mask",)
-    single = pair = places = saves_out = wants_shapes = conjugate = False
+    single = pair = places = saves_out = keeps_more = wants_shapes = conjugate = False
     keeps = True
     lone = op = None
     saves: tuple = ()
