@@ -68,7 +68,7 @@ class Node:
     id : int
         Position in the order of creation, over all threads.
     plan : Plan
-        Its op, what it saved and how it pulls cotangents back (``core.record``).
+        Its op, what it saved and how it pulls cotangents back (``core.record.plans``).
     edge, edge2 : edge
         Where the cotangents go: a `Node`, a `Port`, a leaf `Tensor`, or None where no gradient flows. The first is the
         only one where ``plan.single``, the second there where ``plan.pair``; in all other nodes `edge` is a tuple of them.

@@ -181,7 +181,7 @@ class Op:
         What becomes of an elementwise op's operands: they are brought to one dtype ("same", "bool"), that is to be floating
         ("float": integers become the default dtype), or left as they are ("free").
     batch : callable or None
-        How the op runs with a batch axis in front (see ``core.batching``); an elementwise op needs none.
+        How the op runs with a batch axis in front (see ``core.op.batching``); an elementwise op needs none.
     check : callable or None
         Called with the arguments of an elementwise op before promotion; raises for dtypes that PyTorch refuses. Not on
         the fast path: the kernel must refuse those dtypes itself, or give another dtype than it was given.

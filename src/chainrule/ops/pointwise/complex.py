@@ -1,7 +1,7 @@
 """Complex numbers: parts, conjugates, real views; magnitude, phase and sign, which real numbers have too.
 
 Maps between real and complex values are linear over the reals only; their rules are adjoints over the reals (module
-``core.record`` uses them without conjugation), so that a gradient is ``dL/dRe + i dL/dIm``.
+``core.record.plans`` uses them without conjugation), so that a gradient is ``dL/dRe + i dL/dIm``.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def _broadcast(x: Any, *, shape: tuple) -> Any:
                 return ndarray(shape, x.dtype, x, 0, strides)
     out = np.broadcast_to(x, shape)
     if x.flags.writeable:
-        out.flags.writeable = True  # NumPy guards broadcasts against writes; `core.inplace` refuses those that repeat
+        out.flags.writeable = True  # NumPy guards broadcasts against writes; `core.write.inplace` refuses those that repeat
     return out
 
 

@@ -14,7 +14,7 @@ from chainrule.transforms.custom.context import ContextView, lowered, lowering, 
 
 
 class Pull:
-    """The plan (``core.record.Plan``) of a custom function's node: which of its edges a pass wants."""
+    """The plan (``core.record.plans.Plan``) of a custom function's node: which of its edges a pass wants."""
 
     __slots__ = ("mask",)
     single = pair = places = saves_out = keeps_more = wants_shapes = conjugate = False
