@@ -80,14 +80,15 @@ def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool
     if depth == DEEP and modes().multithreading:
         return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths, adds)
     this = [roots, paths, None, depth, None, next_id()]
-    token, before = RUNNING.set(this), modes()
-    try:
+    before = modes()
+    try:  # an interrupt may come as soon as `set` has returned
+        RUNNING.set(this)
         leaves = run_pass(roots, level, create_graph, retain_graph, paths, adds, known=True)
         if this[2] is not None:
             call_back(this)
         return leaves
     finally:
-        RUNNING.reset(token)
+        RUNNING.set(outer)
         if modes() is not before:
             back(None, before, "grad", "inference", "saving", "no_saving", "multithreading")
 
