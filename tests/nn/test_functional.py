@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+from tests.nn.comparison import both, check, close, given
 
 import chainrule as cr
 from chainrule.func import jvp
@@ -42,79 +43,6 @@ SOFT = [
 
 def ids(entry):
     return entry if isinstance(entry, str) else None
-
-
-def both(name, arrays, params, wrt=(0,)):
-    """Return ((value, gradients, cotangent) of chainrule, the same of PyTorch); integer arrays stay as they are."""
-    xs = [cr.tensor(a, requires_grad=i in wrt) for i, a in enumerate(arrays)]
-    ts = [torch.tensor(a, requires_grad=i in wrt) for i, a in enumerate(arrays)]
-    y = getattr(F, name)(*xs, **given(params, cr.tensor))
-    z = getattr(TF, name)(*ts, **given(params, torch.tensor))
-    g = RNG.normal(size=tuple(y.shape)).astype(y.detach().numpy().dtype)
-    gs = cr.autograd.grad(y, [xs[i] for i in wrt], cr.tensor(g), create_graph=True)
-    hs = torch.autograd.grad(z, [ts[i] for i in wrt], torch.tensor(g), create_graph=True)
-    return xs, y, gs, ts, z, hs
-
-
-def given(params, tensor):
-    return {k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in params.items()}
-
-
-def close(ours, theirs, tol):
-    assert str(ours.dtype).split(".")[1] == str(theirs.dtype).split(".")[1]
-    assert tuple(ours.shape) == tuple(theirs.shape)
-    np.testing.assert_allclose(ours.detach().numpy(), theirs.numpy(force=True), rtol=tol, atol=tol)
-
-
-# PyTorch has these with constants (1/6, 1e-12) in single precision, also in double.
-ROUGH = {"hardsigmoid": 1e-7, "hardswish": 1e-7, "binary_cross_entropy": 1e-7}
-
-
-def check(name, arrays, params, wrt=(0,), second=True):
-    for dtype, tol in ((np.float64, ROUGH.get(name, 1e-12)), (np.float32, 2e-5)):
-        cast = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
-        some = {k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in params.items()}
-        xs, y, gs, ts, z, hs = both(name, cast, some, wrt)
-        close(y, z, tol)
-        for g, h in zip(gs, hs, strict=True):
-            close(g, h, tol)
-        if not second or dtype is np.float32:
-            continue
-        seconds(xs, gs, ts, hs, wrt, max(100 * tol, 1e-10))
-        forward(name, cast, some, wrt)
-
-
-def seconds(xs, gs, ts, hs, wrt, tol):
-    """The gradient of the squared gradient; zeros where it does not depend on an input."""
-    found = []
-    for leaves, firsts, autograd, zeros in ((xs, gs, cr.autograd, cr.zeros_like), (ts, hs, torch.autograd, torch.zeros_like)):
-        leaves = [leaves[i] for i in wrt]
-        live = [(g * g).sum() for g in firsts if g.requires_grad]
-        second = autograd.grad(sum(live), leaves, allow_unused=True) if live else [None] * len(leaves)
-        found.append([zeros(x) if g is None else g for g, x in zip(second, leaves, strict=True)])
-    for a, b in zip(*found, strict=True):
-        close(a, b, tol)
-
-
-def forward(name, arrays, params, wrt):
-    """jvp agrees with the gradient: <g, J t> = <Jᵀ g, t>."""
-    xs = [cr.tensor(a) for a in arrays]
-    t = [cr.tensor(RNG.normal(size=arrays[i].shape)) for i in wrt]
-    some = given(params, cr.tensor)
-
-    def f(*moved):
-        full = list(xs)
-        for i, m in zip(wrt, moved, strict=True):
-            full[i] = m
-        return getattr(F, name)(*full, **some)
-
-    out, out_dot = jvp(f, tuple(xs[i] for i in wrt), tuple(t))
-    g = cr.tensor(RNG.normal(size=tuple(out.shape)))
-    leaves = [xs[i].detach().clone().requires_grad_() for i in wrt]
-    gs = cr.autograd.grad(f(*leaves), leaves, g)
-    left = float((g * out_dot).sum())
-    right = sum(float((a * b).sum()) for a, b in zip(gs, t, strict=True))
-    assert left == pytest.approx(right, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("name", "params"), ACTIVATIONS, ids=ids)

@@ -5,17 +5,29 @@ from __future__ import annotations
 from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.nn.functional.classification import *  # noqa: F403
 from chainrule.nn.functional.classification import __all__ as _classification
+from chainrule.nn.functional.ctc import *  # noqa: F403
+from chainrule.nn.functional.ctc import __all__ as _ctc
+from chainrule.nn.functional.distance import *  # noqa: F403
+from chainrule.nn.functional.distance import __all__ as _distance
 from chainrule.nn.functional.dropout import *  # noqa: F403
 from chainrule.nn.functional.dropout import __all__ as _dropout
+from chainrule.nn.functional.likelihood import *  # noqa: F403
+from chainrule.nn.functional.likelihood import __all__ as _likelihood
 from chainrule.nn.functional.linear import *  # noqa: F403
 from chainrule.nn.functional.linear import __all__ as _linear
+from chainrule.nn.functional.margin import *  # noqa: F403
+from chainrule.nn.functional.margin import __all__ as _margin
 from chainrule.nn.functional.piecewise import *  # noqa: F403
 from chainrule.nn.functional.piecewise import __all__ as _piecewise
+from chainrule.nn.functional.ranking import *  # noqa: F403
+from chainrule.nn.functional.ranking import __all__ as _ranking
 from chainrule.nn.functional.regression import *  # noqa: F403
 from chainrule.nn.functional.regression import __all__ as _regression
 from chainrule.nn.functional.smooth import *  # noqa: F403
 from chainrule.nn.functional.smooth import __all__ as _smooth
 
-__all__ = sorted([*_classification, *_dropout, *_linear, *_piecewise, *_regression, *_smooth])
+__all__ = sorted([
+    *_classification, *_ctc, *_distance, *_dropout, *_likelihood, *_linear, *_margin, *_piecewise, *_ranking, *_regression, *_smooth,
+])  # fmt: skip
 
 _tell_of_missing(__name__)

@@ -1,4 +1,4 @@
-"""The affine map: a part of `chainrule.nn.functional`."""
+"""The affine map and the bilinear one: a part of `chainrule.nn.functional`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.write.out import into
 from chainrule.functions.linalg.contract import check_vectors, same_c_dtype
+from chainrule.functions.linalg.einsum import einsum
 from chainrule.ops.nn.loss import linear_map
 from chainrule.ops.pointwise.arithmetic import add
 from chainrule.ops.shaping.shape import reshape
 
-__all__ = ["linear"]
+__all__ = ["bilinear", "linear"]
 
 
 @asks
@@ -75,3 +76,54 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: An
     else:
         out = linear_map(x, w)
     return out if bias is None else add(out, bias)
+
+
+@asks
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``input1 @ weight[k] @ input2`` for each k, plus a bias.
+
+    Parameters
+    ----------
+    input1, input2 : Tensor
+        Of shapes (..., in1) and (..., in2), the leading axes alike.
+    weight : Tensor
+        Of shape (out, in1, in2).
+    bias : Tensor, optional
+        Of shape (out,).
+
+    Returns
+    -------
+    Tensor
+        Of shape (..., out).
+
+    Raises
+    ------
+    RuntimeError
+        If shapes do not match.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x, y, w = cr.tensor([[1.0, 2.0]]), cr.tensor([[3.0]]), cr.ones(2, 2, 1)
+    >>> cr.nn.functional.bilinear(x, y, w)
+    tensor([[9., 9.]])
+    """
+    x, y, w = (as_tensor(z, "bilinear", i) for i, z in enumerate((input1, input2, weight)))
+    if x.ndim != y.ndim:
+        raise RuntimeError(f"bilinear(): input dimensions do not match: got {x.ndim} and {y.ndim}")
+    if w.ndim != 3 or not x.ndim:
+        raise RuntimeError(f"bilinear(): expected inputs of at least 1 axis and a weight of 3, not {x.ndim} and {w.ndim}")
+    for axis, (n, m) in enumerate(zip(x.shape[:-1], y.shape[:-1], strict=True)):
+        if n != m:
+            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {axis}: got {n} and {m}")
+    for k, z in ((1, x), (2, y)):
+        if z.shape[-1] != w.shape[k]:
+            raise RuntimeError(
+                f"bilinear(): input{k} size does not match weight size: got {z.shape[-1]} but expected {w.shape[k]}"
+            )
+    b = None if bias is None else as_tensor(bias, "bilinear", 3)
+    if b is not None and b.shape[0] != w.shape[0]:
+        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {b.shape[0]} but expected {w.shape[0]}")
+    # The larger product first, as one of matrices: (..., in1) by (in1, out * in2).
+    out = einsum("...oj,...j->...o", einsum("...i,oij->...oj", x, w), y)
+    return out if b is None else add(out, b)

@@ -26,8 +26,9 @@ from chainrule.ops.pointwise import activation as ops
 from chainrule.ops.random.draw import draw_uniform, drawn
 
 __all__ = [
-    "celu", "elu", "elu_", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_",
-    "prelu", "relu", "relu6", "relu_", "rrelu", "rrelu_", "selu", "softshrink", "threshold",
+    "celu", "celu_", "elu", "elu_", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu",
+    "leaky_relu_", "prelu", "relu", "relu6", "relu_", "rrelu", "rrelu_", "selu", "selu_", "softshrink", "threshold",
+    "threshold_",
 ]  # fmt: skip
 
 
@@ -300,3 +301,48 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([-0.0000,  1.1250,  4.0000])
     """
     return placed(floating(input, "hardswish"), ops.hardswish, inplace, "hardswish")
+
+
+# -- in place ----------------------------------------------------------------------------------------------------------
+
+
+@asks
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return :func:`celu` of the input, written into it.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.celu_(cr.tensor([1.0]))
+    tensor([1.])
+    """
+    return celu(input, alpha, True)
+
+
+@asks
+def selu_(input: Tensor) -> Tensor:
+    """Return :func:`selu` of the input, written into it.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.selu_(cr.tensor([1.0]))
+    tensor([1.0507])
+    """
+    return selu(input, True)
+
+
+@asks
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """Return :func:`threshold` of the input, written into it.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.threshold_(cr.tensor([1.0, 3.0]), 2.0, 0.0)
+    tensor([0., 3.])
+    """
+    return _threshold(input, threshold, value, True)
+
+
+_threshold = threshold

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
+
+import numpy as np
 
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.shape import axis_index
 from chainrule.core.write.out import into
+from chainrule.functions.creation.like import zeros_like
+from chainrule.functions.indexing.scatter import scatter
 from chainrule.functions.pointwise.activation import along, floating, placed
+from chainrule.functions.reduction.extrema import argmax
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise import activation as ops
 from chainrule.ops.pointwise.arithmetic import logaddexp
@@ -18,11 +24,13 @@ from chainrule.ops.pointwise.complex import abs
 from chainrule.ops.pointwise.exponential import sigmoid as _sigmoid
 from chainrule.ops.pointwise.special import erfc
 from chainrule.ops.pointwise.trigonometric import tanh as _tanh
+from chainrule.ops.random.draw import drawn
 from chainrule.ops.shaping.join import split
+from chainrule.ops.shaping.shape import detach
 
 __all__ = [
-    "gelu", "glu", "log_softmax", "logsigmoid", "mish", "sigmoid", "silu", "softmax", "softmin", "softplus", "softsign", "tanh",
-    "tanhshrink",
+    "gelu", "glu", "gumbel_softmax", "log_softmax", "logsigmoid", "mish", "sigmoid", "silu", "softmax", "softmin", "softplus",
+    "softsign", "tanh", "tanhshrink",
 ]  # fmt: skip
 
 
@@ -312,3 +320,45 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     """
     x, axis = along(input, dim, dtype, "log_softmax")
     return ops.log_softmax(x, axis=axis)
+
+
+@asks
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """Draw from the Gumbel-softmax distribution (arXiv 1611.00712, 1611.01144).
+
+    Parameters
+    ----------
+    logits : Tensor
+        Unnormalised log probabilities, floating point.
+    tau : float
+        Temperature, not negative.
+    hard : bool
+        Return one-hot vectors, with the derivative of the soft ones.
+    eps : float
+        Has no effect, as in PyTorch, which warns if it is given.
+    dim : int
+        The axis along which the probabilities lie.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `logits`; sums to 1 along the axis.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.gumbel_softmax(cr.zeros(2, 3), hard=True).sum(1)
+    tensor([1., 1.])
+    """
+    if eps != 1e-10:
+        warnings.warn("`eps` parameter is deprecated and has no effect.", UserWarning, stacklevel=3)
+    x = floating(logits, "softmax")
+    d = x.dtype.numpy
+    noise = drawn(lambda rng, shape: np.asarray(rng.gumbel(size=shape)).astype(d), tuple(x.shape), d, None)
+    axis = axis_index(dim, x.ndim)
+    soft = ops.softmax((x + noise) / tau, axis=(axis,) if x.ndim else ())
+    if not hard:
+        return soft
+    best = argmax(soft, axis, True)
+    one = scatter(zeros_like(soft), axis, best, 1.0)
+    return one - detach(soft) + soft
