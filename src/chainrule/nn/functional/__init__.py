@@ -26,8 +26,20 @@ from chainrule.nn.functional.regression import __all__ as _regression
 from chainrule.nn.functional.smooth import *  # noqa: F403
 from chainrule.nn.functional.smooth import __all__ as _smooth
 
-__all__ = sorted([
-    *_classification, *_ctc, *_distance, *_dropout, *_likelihood, *_linear, *_margin, *_piecewise, *_ranking, *_regression, *_smooth,
-])  # fmt: skip
+__all__ = sorted(
+    [
+        *_classification,
+        *_ctc,
+        *_distance,
+        *_dropout,
+        *_likelihood,
+        *_linear,
+        *_margin,
+        *_piecewise,
+        *_ranking,
+        *_regression,
+        *_smooth,
+    ]
+)
 
 _tell_of_missing(__name__)
