@@ -210,11 +210,13 @@ def definitions(name: str, function: Any, first: str | None = None, indent: str 
         known = FUNCTIONS.get(name.removesuffix("_copy"))
         function = known.call if known else getattr(Tensor, name.removesuffix("_copy"), function)
         first = first or "input: _Like"
-    elif name.endswith("_") and name[:-1] in FUNCTIONS and "kwargs" in inspect.signature(function).parameters:
-        function = FUNCTIONS[name[:-1]].call
+    elif name.endswith("_") and "kwargs" in inspect.signature(function).parameters:
+        known = FUNCTIONS.get(name[:-1])
+        function = known.call if known else getattr(Tensor, name)
+        first = first or "input: Tensor"
     result = returned(function)
     given = adapted(name, function, parameters(function, first))
-    if first == "self":  # PyTorch's methods take no `out=`
+    if first in ("self", "input: Tensor"):  # PyTorch's methods take no `out=`
         given = re.sub(r"(, \*)?, out: _Out = \.\.\.$", "", given).replace("out: _Out = ..., ", "")
         result = "Tensor" if name.endswith("_") else result
     yield f"{indent}def {name}({given}) -> {result}: ..."
@@ -276,6 +278,8 @@ def names() -> str:
             values.append("bfloat16: Final[dtype]")
         elif isinstance(value, ModuleType):
             modules.append(f"from chainrule import {name} as {name}")
+        elif isinstance(value, type) and value.__module__ == "chainrule":  # stands for tensors of one dtype
+            values.append(f"{name}: Final[type[Tensor]]")
         elif isinstance(value, type) and f" as {name}\n" not in HEAD:
             classes.append(f"from {value.__module__} import {value.__name__} as {name}")
         elif isinstance(value, FunctionType):

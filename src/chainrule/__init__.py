@@ -88,6 +88,7 @@ try:
     from chainrule.functions.interop.info import *
     from chainrule.functions.interop.numpy import *
     from chainrule.functions.creation.like import *
+    from chainrule.functions.creation.legacy import *
     from chainrule.functions.linalg.product import *
     from chainrule.functions.random.tensors import *
     from chainrule.functions.random import inplace as _random_inplace
@@ -116,6 +117,7 @@ try:
     from chainrule.functions.shaping import cast as _cast
     from chainrule.functions.shaping import layout as _layout
     from chainrule.functions import operators as _operators
+    from chainrule.functions.in_place import *
     from chainrule import autograd, return_types
 finally:
     if _collects:
@@ -126,11 +128,21 @@ finally:
 
 __version__ = "0.1.0"
 
-e, inf, nan, pi = _math.e, _math.inf, _math.nan, _math.pi
+e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
+_LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
+    (
+        "are_deterministic_algorithms_enabled", "get_default_device", "get_deterministic_debug_mode",
+        "get_float32_matmul_precision", "get_num_interop_threads", "is_deterministic_algorithms_warn_only_enabled",
+        "set_default_device", "set_default_tensor_type", "set_deterministic_debug_mode", "set_float32_matmul_precision",
+        "set_flush_denormal", "set_num_interop_threads", "use_deterministic_algorithms",
+    ),
+    "chainrule.settings",
+)  # fmt: skip
+"""Public names whose modules are imported at their first use."""
 _LAZY = frozenset(("cuda", "func", "library", "nn", "optim", "overrides", "random", "testing", "utils"))
 
 
@@ -139,10 +151,10 @@ def __getattr__(name: str) -> _Any:
         import importlib
 
         return importlib.import_module(f"chainrule.{name}")
-    if name == "vmap":
-        from chainrule.func import vmap
+    if name in _LATE:
+        import importlib
 
-        return vmap
+        return getattr(importlib.import_module(_LATE[name]), name)
     if name == "bfloat16":
         from chainrule.core.types.dtype import bfloat16
 
@@ -154,6 +166,6 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     """Return the public names, those that are made at first use too."""
-    inner = {"annotations", "core", "demo", "functions", "info", "ops", "transforms"}
+    inner = {"annotations", "core", "demo", "functions", "info", "ops", "settings", "transforms"}
     shown = {name for name in globals() if name[0] != "_" or name[:2] == "__"}
-    return sorted({*shown, *_LAZY, "bfloat16", "vmap"} - inner)
+    return sorted({*shown, *_LAZY, *_LATE, "bfloat16"} - inner)

@@ -17,6 +17,8 @@ from chainrule.core.mode.state import modes
 from chainrule.core.tensor.conversion import Conversions
 from chainrule.core.tensor.value import Value, disabled_torch_function, has_views
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.device import CPU, device
+from chainrule.core.types.shape import Size
 
 if TYPE_CHECKING:
     from chainrule.core.tensor.methods import Methods
@@ -53,18 +55,7 @@ class Tensor(Conversions, Methods):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
         """Build a tensor of the default dtype from data, or an uninitialised one from sizes, as ``torch.Tensor`` does."""
-        if kwargs:
-            raise TypeError("Tensor() takes data or sizes; use chainrule.tensor for dtype= and requires_grad=")
-        numpy = dtypes.get_default_dtype().numpy
-        if not args:
-            return wrap(np.empty(0, numpy), cls)
-        if all(hasattr(a, "__index__") and not isinstance(a, (Tensor, ndarray)) for a in args):
-            return wrap(np.empty(args, numpy), cls)
-        (data,) = args
-        if isinstance(data, Tensor):
-            made = data.detach()  # type: ignore[attr-defined]
-            return made if made.__class__ is cls else made.as_subclass(cls)
-        return wrap(np.array(data, numpy), cls)
+        return legacy(dtypes.get_default_dtype(), "Tensor", args, kwargs, cls)
 
     def _join_transform(self) -> None:
         """Make a plain leaf that was made inside a reverse-mode transform a leaf of that transform, which records its use."""
@@ -84,6 +75,41 @@ def wrap(data: Any, cls: type = Tensor) -> Tensor:
 
 
 Value._wrap = staticmethod(wrap)  # type: ignore[assignment]
+
+
+def legacy(dtype: dtypes.dtype, name: str, args: tuple, kwargs: dict, cls: type = Tensor) -> Tensor:
+    """Return what PyTorch's older constructors make: of sizes a tensor of unspecified values, else of the data.
+
+    Raises
+    ------
+    TypeError
+        For a number that is no size, a tensor of another dtype (:class:`Tensor` takes any), or further arguments.
+    """
+    device(kwargs.pop("device", None) or CPU)
+    if kwargs or (len(args) > 1 and not all(_is_size(a) for a in args)):
+        raise TypeError(
+            f"{name}() takes sizes, or data, and device=; use chainrule.tensor for dtype= and requires_grad=. Got "
+            f"{', '.join([type(a).__name__ for a in args] + list(kwargs))}"
+        )
+    if not args:
+        return wrap(np.empty(0, dtype.numpy), cls)
+    data = args[0]
+    if _is_size(data):
+        return wrap(np.empty(args, dtype.numpy), cls)
+    if data.__class__ is Size:
+        return wrap(np.empty(data, dtype.numpy), cls)
+    if isinstance(data, Tensor):
+        if data.dtype is not dtype and name != "Tensor":
+            raise TypeError(f"{name}() expected a tensor of {dtype}, got one of {data.dtype}; use to() to convert it")
+        made = data.detach()  # type: ignore[attr-defined]
+        return made if made.__class__ is cls else made.as_subclass(cls)
+    if not hasattr(data, "__len__"):
+        raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
+    return wrap(np.array(data, dtype.numpy), cls)
+
+
+def _is_size(arg: Any) -> bool:
+    return hasattr(arg, "__index__") and not isinstance(arg, (Tensor, ndarray))
 
 
 class GradTracking(Tensor):

@@ -51,6 +51,13 @@ class device:  # noqa: N801 - PyTorch's public name
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        """Make what factories make live here, as it does anyway."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End it."""
+
     def __reduce__(self) -> tuple:
         return (device, (self.type, self.index))
 

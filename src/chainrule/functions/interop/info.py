@@ -11,7 +11,10 @@ from chainrule.core.call.dispatch import common_dtype, lift
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 
-__all__ = ["finfo", "iinfo", "is_complex", "is_floating_point", "is_inference", "is_tensor", "numel", "result_type"]
+__all__ = [
+    "finfo", "get_device", "iinfo", "is_complex", "is_distributed", "is_floating_point", "is_inference", "is_nonzero",
+    "is_same_size", "is_signed", "is_storage", "is_tensor", "numel", "result_type", "typename",
+]  # fmt: skip
 
 
 @asks
@@ -84,6 +87,110 @@ def numel(input: Tensor) -> int:
     6
     """
     return _tensor(input, "numel").numel()
+
+
+@asks
+def is_signed(input: Tensor) -> bool:
+    """Tell whether the dtype has negative values.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.is_signed(cr.tensor([1], dtype=cr.uint8))
+    False
+    """
+    return _tensor(input, "is_signed").is_signed()
+
+
+@asks
+def is_nonzero(input: Tensor) -> bool:
+    """Tell whether the one element is not zero.
+
+    Raises
+    ------
+    RuntimeError
+        If there is not exactly one element.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.is_nonzero(cr.tensor([[2.0]]))
+    True
+    """
+    return bool(_tensor(input, "is_nonzero"))
+
+
+@asks
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors have the same shape.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.is_same_size(cr.ones(2), cr.ones(3))
+    False
+    """
+    return _tensor(input, "is_same_size").shape == _tensor(other, "is_same_size").shape
+
+
+@asks
+def get_device(input: Tensor) -> int:
+    """Return -1, the number of the CPU.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.get_device(cr.ones(1))
+    -1
+    """
+    _tensor(input, "get_device")
+    return -1
+
+
+@asks
+def is_distributed(input: Tensor) -> bool:
+    """Tell whether a tensor lies in several processes: none does.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.is_distributed(cr.ones(1))
+    False
+    """
+    _tensor(input, "is_distributed")
+    return False
+
+
+def is_storage(obj: Any) -> bool:
+    """Tell whether an object is one of PyTorch's storages: there are none, memory is a NumPy array's.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.is_storage(cr.ones(1))
+    False
+    """
+    return False
+
+
+def typename(obj: Any) -> str:
+    """Return the name of an object's type: of a tensor its older name, of others that of the class with its module.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.typename(cr.ones(1)), cr.typename(3), cr.typename(cr.float32)
+    ('chainrule.FloatTensor', 'int', 'chainrule.dtype')
+    """
+    if isinstance(obj, Tensor):
+        return obj.type()
+    named = obj if hasattr(obj, "__qualname__") else type(obj)
+    module = getattr(named, "__module__", None) or ""
+    if module == "builtins":
+        module = ""
+    elif module.startswith(("chainrule.core.", "chainrule.functions")):
+        module = "chainrule"
+    return f"{module}.{named.__qualname__}" if module else named.__qualname__
 
 
 @asks
@@ -191,3 +298,7 @@ class iinfo:  # noqa: N801 - PyTorch's public name
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"  # rounded as PyTorch rounds them
+
+
+for _predicate in (is_nonzero, is_same_size, get_device, is_distributed):
+    setattr(Tensor, _predicate.__name__, _predicate)

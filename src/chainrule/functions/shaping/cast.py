@@ -86,6 +86,7 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """
     if dtype is None:
         return f"chainrule.{self.dtype.old_name}Tensor"
+    dtype = getattr(dtype, "dtype", dtype)  # of a class such as FloatTensor
     if isinstance(dtype, str):
         dtype = next((d for d in dtypes._BY_NUMPY.values() if dtype.endswith(f".{d.old_name}Tensor")), dtype)
     return to(self, dtype)
