@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_silent
 from chainrule.core.call.dispatch import NUMBERS, cast
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.graph.nodes import new
+from chainrule.core.graph.nodes import LEAF, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable, not_a_flag
@@ -76,9 +76,12 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if data.__class__ is float and dtype is None and device is None and -_SURELY_FINITE < data < _SURELY_FINITE:
         t = new(Tensor)
         t._data = dtypes.get_default_dtype().numpy.type(data)
-        t._ver = t._view = None
-        t._meta = modes().meta
-        t._node = None
+        t._node = t._ver = t._view = None
+        t._meta = meta = modes().meta
+        if requires_grad is True and meta is None:  # all that `requires_grad_` does then
+            t._node = LEAF
+            t._born = next_id()
+            return t
         return t if requires_grad is False else leaf(t, requires_grad)
     check_device(device)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
