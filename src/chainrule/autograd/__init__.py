@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chainrule.autograd import forward_ad, graph
 from chainrule.autograd.grad_mode import (
     enable_grad,
     enforce_grad_layout_policy,
@@ -19,7 +18,7 @@ from chainrule.autograd.gradients import backward, grad
 from chainrule.autograd.variable import Variable
 
 if TYPE_CHECKING:
-    from chainrule.autograd import anomaly_mode, function, functional, profiler
+    from chainrule.autograd import anomaly_mode, forward_ad, function, functional, graph, profiler
     from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
     from chainrule.autograd.function import Function, NestedIOFunction
 
@@ -48,7 +47,7 @@ __all__ = [
     "set_multithreading_enabled",
 ]
 
-_LAZY = frozenset(("anomaly_mode", "function", "functional", "profiler"))
+_LAZY = frozenset(("anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"))
 _LAZY_NAMES = {
     "Function": "function", "NestedIOFunction": "function", "detect_anomaly": "anomaly_mode",
     "set_detect_anomaly": "anomaly_mode",

@@ -8,15 +8,16 @@ from typing import Any, overload
 
 import numpy as np
 
+import chainrule.core.record.inspection  # nodes that a user looks at show what they saved
+import chainrule.transforms.node_calls  # noqa: F401 - makes nodes callable
+from chainrule import transforms
 from chainrule.autograd.edge import GradientEdge, tensor_at
 from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_silent
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import Meta
-from chainrule.transforms import node_calls  # noqa: F401 - makes nodes callable
 from chainrule.transforms.accumulate import in_dtype
-from chainrule.transforms.batch import gradients_of_batch
 from chainrule.transforms.gradient import check_wanted, cotangents_of, gradients_of, one_of, settled
 from chainrule.transforms.paths import Paths, edge_of
 from chainrule.transforms.reverse import gradients, run_pass
@@ -197,7 +198,8 @@ def grad(
     retain = create_graph if retain_graph is None else retain_graph
     given = None if grad_outputs is None else _sequence(grad_outputs)
     check_wanted(wanted)
-    results = (gradients_of_batch if is_grads_batched else gradients_of)(roots, wanted, given, retain, create_graph)
+    take = transforms.batch.gradients_of_batch if is_grads_batched else gradients_of
+    results = take(roots, wanted, given, retain, create_graph)
     for i, (g, t) in enumerate(zip(results, wanted, strict=True)):
         if g is None and not allow:
             raise _unused(i)

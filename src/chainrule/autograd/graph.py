@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterable
 
-import chainrule.core.record.inspection  # noqa: F401 - nodes that a user looks at show what they saved
 from chainrule.autograd.edge import GradientEdge, get_gradient_edge
 from chainrule.autograd.multi_grad import register_multi_grad_hook
 from chainrule.autograd.mutation import allow_mutation_on_saved_tensors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+from _thread import allocate_lock  # what `threading` calls Lock, without the millisecond that it takes to read
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +17,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
 from chainrule.core.tensor.value import OWN, Meta, allowed_grad_dtype, as_stored, memory_of, meta_of, version_of
 
 ndarray = np.ndarray
-_accumulating = threading.Lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf
+_accumulating = allocate_lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf
 
 
 def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> None:

@@ -13,8 +13,6 @@ from typing import Any
 
 from chainrule.transforms.hook_calls import RUNNING
 
-DEEP = 10
-
 
 def on_fresh_stack(run: Callable, *args: Any) -> Any:
     """Call a function in another thread, in a copy of this one's context, and wait for it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule import transforms
 from chainrule.core.call.asking import asking, is_silent, silently
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import LEAF_EDGE, LEAF_HOOKS, NODE, PORT, USER_CODE, Node, next_id
@@ -22,7 +23,6 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hook_calls import RUNNING, Pass, call_back, capture_last, pull_with_hooks
 from chainrule.transforms.paths import Paths
-from chainrule.transforms.reentry import DEEP, on_fresh_stack
 
 if TYPE_CHECKING:
     from chainrule.transforms.watched import Watched
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ndarray = np.ndarray
 Roots = Sequence[tuple[Any, Any]]  # (edge, cotangent)
 Leaves = dict[int, list]  # id(leaf) -> [leaf, cotangent, whether the pass made that buffer itself]
+_DEEP = 10  # passes inside others that share a stack
 
 
 def run_pass(
@@ -77,8 +78,8 @@ def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool
     """
     outer = RUNNING.get()
     depth = 0 if outer is None else outer[3] + 1
-    if depth == DEEP and modes().multithreading:
-        return on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths, adds)
+    if depth == _DEEP and modes().multithreading:
+        return transforms.reentry.on_fresh_stack(run_pass, roots, level, create_graph, retain_graph, paths, adds)
     this = [roots, paths, None, depth, None, next_id()]
     before = modes()
     try:  # an interrupt may come as soon as `set` has returned
@@ -115,9 +116,7 @@ def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths
     accumulates = adds and (paths is None or paths.accumulates)
     watch = None
     if LEAF_HOOKS or modes().anomaly is not None or modes().watchers:
-        from chainrule.transforms.watched import Watched
-
-        watch = Watched(roots, level, create_graph, paths, accumulates)
+        watch = transforms.watched.Watched(roots, level, create_graph, paths, accumulates)
     leaves = _sweep(roots, level, create_graph, retain_graph, paths, watch)
     if accumulates:
         accumulate(_wanted(leaves, paths), level, create_graph)

@@ -349,30 +349,41 @@ def _of_form(form: Form, name: str, space: dict[str, Any]) -> FunctionType:
 
 def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
     """Return the hot path of an op, which leaves to `general` what is out of the ordinary, and ``out=`` if it takes that."""
-    numbers = NUMBERS if op.check is None else NUMBERS - {bool}  # checks are for bools, and off this path
-    complex_too = "c" in op.kinds
+    complex_too, checked = "c" in op.kinds, op.check is not None
     form = Form(False, op.kind == ELEMENTWISE, op.view, len(op.inputs), bool(op.params), takes_out)
-    space = {
+    space: dict[str, Any] = {
         **SPACE,
-        **{f"slope{i}": rule is not None for i, rule in enumerate(op.rules)},
         "op": op,
         "kernel": op.backend.kernel,
         "calm": op.backend.calm,
         "costly": op.backend.costly,
         "shares": op.shares,
         "keeps_dtype": op.promotion != "bool",
-        "refused": "biu" * (op.promotion == "float") + "c" * (not complex_too),  # kinds of dtypes that promotion is for
-        "numbers": numbers if complex_too else numbers - {complex},
+        "refused": _REFUSED[op.promotion == "float", complex_too],
+        "numbers": _NUMBERS[checked, complex_too],
         "plans": [None] * (2 << len(op.inputs)),
         "general": general,
         "slow": general,
     }
+    for i, rule in enumerate(op.rules):
+        space[f"slope{i}"] = rule is not None
     if len(op.inputs) == 1:
-        (space["saves"],), space["saves_out"], space["wants_shapes"] = needs = needs_of(op, (True,))
-        space["saves_more"] = any(needs[1:])
+        (saves,), saves_out, wants_shapes = needs_of(op, (True,))
+        space["saves"], space["saves_out"], space["wants_shapes"] = saves, saves_out, wants_shapes
+        space["saves_more"] = saves_out or wants_shapes
     if op.is_differentiable:
-        space["slow"] = _tracked_path(form._replace(tracked=True, takes_out=False), op.name, space)
+        space["slow"] = _tracked_path(form, op.name, space)
     return _of_form(form, op.name, space)
+
+
+# By whether integers become floating, and whether the op takes complex numbers: the kinds of dtypes that promotion is for.
+_REFUSED = {(up, takes): "biu" * up + "c" * (not takes) for up in (False, True) for takes in (False, True)}
+# By whether an op checks its operands, which is for bools and off the hot path, and whether it takes complex numbers.
+_NUMBERS = {
+    (checked, takes): NUMBERS - {bool if checked else None, None if takes else complex}
+    for checked in (False, True)
+    for takes in (False, True)
+}
 
 
 def _tracked_path(form: Form, name: str, plain: dict[str, Any]) -> Callable:
@@ -380,7 +391,7 @@ def _tracked_path(form: Form, name: str, plain: dict[str, Any]) -> Callable:
 
     def first(*args: Any, **params: Any) -> Any:
         space = {**plain, "slow": plain["general"]}
-        plain["slow"] = path = _of_form(form, name, space)
+        plain["slow"] = path = _of_form(form._replace(tracked=True, takes_out=False), name, space)
         return path(*args, **params)
 
     return first

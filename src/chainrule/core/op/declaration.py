@@ -10,7 +10,6 @@ arrays and on tensors.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ TABLE: dict[str, Op] = {}
 MAKERS: list[Callable[[Op], Callable]] = []  # what makes an op's function of it: `core.call.functions` puts it here
 PUBLISHERS: list[Callable[[Op], None]] = []  # told of each op that is declared: `functions.adapt` makes the public ones so
 
-_SIGNATURE = re.compile(r"(\w+)\(([^)]*)\)")
 IN, SHAPE, OUT, DOT = "in", "shape", "out", "dot"
 
 
@@ -46,12 +44,12 @@ class Rule:
         code = f.__code__
         names = code.co_varnames[leading : code.co_argcount]
         keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-        sources = []
+        sources: list[tuple[str, int]] = []
         for name in names:
-            if name == "out":
-                sources.append((OUT, 0))
-            elif name in op.inputs:
+            if name in op.inputs:
                 sources.append((IN, op.inputs.index(name)))
+            elif name == "out":
+                sources.append((OUT, 0))
             elif name.endswith("_shape") and name[:-6] in op.inputs:
                 sources.append((SHAPE, op.inputs.index(name[:-6])))
             elif name.endswith("_dot") and name[:-4] in op.inputs:
@@ -62,13 +60,12 @@ class Rule:
                     "shape as '<input>_shape' (in a jvp, an input's tangent as '<input>_dot'), and keyword-only "
                     f"{op.params}"
                 )
-        unknown = [k for k in keywords if k not in op.params]
-        if unknown:
+        if keywords and (unknown := [k for k in keywords if k not in op.params]):
             raise TypeError(f"{op.name}: a rule asks for parameters {unknown}; the op has {op.params}")
         self.f = f
         self._raw: Callable | None = None
         self.sources = tuple(sources)
-        self.params = None if tuple(keywords) == op.params else tuple(keywords)
+        self.params = None if keywords == op.params else keywords
 
     @property
     def raw(self) -> Callable:
@@ -229,30 +226,13 @@ class Op:
         inplace: bool = False,
         aliases: tuple[str, ...] = (),
     ):
-        match = _SIGNATURE.fullmatch(signature)
-        if match is None:
-            raise TypeError(f"an op's signature reads 'name(x, y, *, param)', not {signature!r}")
-        self.name = match[1]
-        inputs: list[str] = []
-        params: list[str] = []
-        names = inputs
-        self.variadic = False
-        for part in filter(None, re.split(r",\s*", match[2])):
-            if part == "*":
-                names = params
-            elif part[0] == "*":
-                self.variadic = True
-                inputs.append(part[1:])
-                names = params
-            else:
-                names.append(part)
+        self.name, self.inputs, self.params, self.variadic = _parts(signature)
         self.kind, self.backend, self.about = kind, backend, about or About()
-        self.inputs, self.params = tuple(inputs), tuple(params)
         rules = rules or {}
         unknown = [name for name in rules if name not in self.inputs]
         if unknown:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
-        self.rules = tuple(Rule(self, rules[name], 1) if name in rules else None for name in self.inputs)
+        self.rules = tuple([Rule(self, rules[name], 1) if name in rules else None for name in self.inputs])
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
         self.view, self.kinds, self.batch = view, kinds, batch
         self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
@@ -266,8 +246,7 @@ class Op:
         self.nondiff, self.check = nondiff, check
         if nondiff and (rules or jvp):
             raise TypeError(f"{self.name} is declared nondiff and has rules")
-        camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
-        self._node_name = node or (camel + "0" if camel[-1:].isdigit() else camel)
+        self._node_name = node
         self.plans: dict[tuple, Any] = {}
 
     @property
@@ -326,6 +305,9 @@ class Op:
     def node_name(self, node: Any) -> str:
         """Return the name of a recorded node, PyTorch's where PyTorch has the op."""
         name = self._node_name
+        if name is None:
+            camel = "".join(word.capitalize() for word in self.name.strip("_").split("_"))
+            name = self._node_name = camel + "0" if camel[-1:].isdigit() else camel
         base = name(node) if callable(name) else name
         if base[-1] == "!":  # the whole name: PyTorch's few that do not end in Backward and a digit
             return base[:-1]
@@ -335,6 +317,26 @@ class Op:
         return f"<{self.kind} {self.name}({', '.join(self.inputs)}{', *, ' if self.params else ''}{', '.join(self.params)})>"
 
 
+def _parts(signature: str) -> tuple[str, tuple[str, ...], tuple[str, ...], bool]:
+    """Return the name, the inputs, the static parameters that a signature names, and whether it takes any number of inputs."""
+    name, bracket, rest = signature.partition("(")
+    if not (name.isidentifier() and bracket and rest.find(")") == len(rest) - 1):
+        raise TypeError(f"an op's signature reads 'name(x, y, *, param)', not {signature!r}")
+    inputs: list[str] = []
+    params: list[str] = []
+    names, variadic = inputs, False
+    for part in rest[:-1].split(","):
+        part = part.strip()
+        if part[:1] == "*":
+            if len(part) > 1:
+                variadic = True
+                inputs.append(part[1:])
+            names = params
+        elif part:
+            names.append(part)
+    return name, tuple(inputs), tuple(params), variadic
+
+
 def _joining(places: list[int] | None) -> Callable:
     """Return the dtype rule of a map that is linear in the inputs at some places: NumPy's dtype of them together."""
     if places is None:
@@ -342,17 +344,20 @@ def _joining(places: list[int] | None) -> Callable:
     return lambda *given: joined(*[given[i] for i in places])
 
 
-_BACKEND = frozenset(("calm", "costly"))
-_ABOUT = frozenset(About.__slots__)
-_OPTIONS = frozenset((
+# What of a declaration is told by which name; all others are inputs, whose rules they give.
+_PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public",
     "pure", "real_linear", "selects", "shape", "shares", "stored", "view",
-))  # fmt: skip
+), "option")  # fmt: skip
 
 
 def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, given: dict[str, Any]) -> Callable:
-    backend, about, options = ({k: given.pop(k) for k in list(given) if k in names} for names in (_BACKEND, _ABOUT, _OPTIONS))
-    made = Op(kind, signature, Backend(kernel, **backend), given, About(**about), jvp=jvp, **options)
+    parts: dict[str, dict[str, Any]] = {"backend": {}, "about": {}, "option": {}, "rule": {}}
+    for name, value in given.items():
+        parts[_PART.get(name, "rule")][name] = value
+    made = Op(
+        kind, signature, Backend(kernel, **parts["backend"]), parts["rule"], About(**parts["about"]), jvp=jvp, **parts["option"]
+    )
     if made.name in TABLE:
         raise TypeError(f"the op {made.name} is declared twice")
     TABLE[made.name] = made

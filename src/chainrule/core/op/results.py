@@ -26,9 +26,11 @@ class Inference:
     __slots__ = ("f", "params")
 
     def __init__(self, f: Callable, params: tuple[str, ...]):
-        code = f.__code__
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        self.f, self.params = f, tuple([name for name in params if name in names])
+        self.f, self.params = f, params
+        if params:
+            code = f.__code__
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            self.params = tuple([name for name in params if name in names])
 
     def __call__(self, given: list, params: dict) -> Any:
         """Return what the rule says for the inputs' shapes or dtypes."""

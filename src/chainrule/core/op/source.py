@@ -8,6 +8,7 @@ written as one module, whose bytecode Python keeps.
 
 from __future__ import annotations
 
+import _imp  # its hash is the one in Python's bytecode; `zlib` would be another library to load
 import builtins
 import functools
 import linecache
@@ -17,7 +18,6 @@ from importlib.machinery import SourceFileLoader
 from itertools import count
 from types import FunctionType
 from typing import Any
-from zlib import crc32
 
 _HERE = f"{os.path.dirname(__file__)}{os.sep}"  # what looks for the user's own frames skips those of files in this package
 _numbers = count(1)
@@ -116,7 +116,8 @@ class Written(SourceFileLoader):
 
     def path_stats(self, path: Any) -> dict[str, Any]:
         """Return what tells whether bytecode is of this text, in place of a time: packages of two versions may share those."""
-        return {"mtime": crc32(b"".join([self.get_data(origin) for origin in self._origins])), "size": None}
+        text = b"".join([self.get_data(origin) for origin in self._origins])
+        return {"mtime": int.from_bytes(_imp.source_hash(1, text)[:4], "little"), "size": None}
 
     def get_data(self, path: Any) -> bytes:
         """Return the text, or what is in a file."""

@@ -49,10 +49,9 @@ NEVER, DIFFERING, ALWAYS = range(3)
 
 def needs_of(op: Op, mask: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool, int]:
     """Return a plan's `saves`, `saves_out` and `wants_shapes`: what the rules of the differentiated inputs name."""
-    used = [rule for rule, on in zip(op.rules, mask, strict=True) if on and rule is not None]
-    named = [source for rule in used for source in rule.sources]
+    named = [source for rule, on in zip(op.rules, mask, strict=True) if on and rule is not None for source in rule.sources]
     wants = DIFFERING if op.kind == ELEMENTWISE and len(mask) == 2 and not op.variadic else NEVER
-    if op.selects is not None or SHAPE in [kind for kind, _ in named] or (op.kind == ELEMENTWISE and len(mask) > 2):
+    if op.selects is not None or (op.kind == ELEMENTWISE and len(mask) > 2) or SHAPE in [kind for kind, _ in named]:
         wants = ALWAYS
     return tuple([(IN, i) in named for i in range(len(mask))]), (OUT, 0) in named, wants
 

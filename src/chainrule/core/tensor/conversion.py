@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -170,6 +169,8 @@ class Conversions(AutogradState):
         if self._bit:
             made._data = array_of(self).copy()
         memo[id(self)] = made
+        from copy import deepcopy  # which whoever copies has read; import is half a millisecond shorter
+
         for name, value in getattr(self, "__dict__", {}).items():  # a subclass's
             setattr(made, name, deepcopy(value, memo))
         if self.grad is not None:

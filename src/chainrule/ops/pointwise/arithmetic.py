@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cmath
 import math
 import operator
 from typing import Any
@@ -166,7 +165,7 @@ def _log_of(x: Any, y: Any) -> Any:
     if x == 0:
         return -math.inf
     if is_complex(x) or is_complex(y):
-        return cmath.log(x)
+        return np.log(complex(x)).item()
     return math.log(x) if x > 0 else math.nan
 
 
