@@ -13,7 +13,7 @@ from chainrule.functions.adapt import FUNCTIONS
 from chainrule.testing import cases
 from chainrule.testing.case import load_modules
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:There is a performance drop")]
 
 CASES = cases(differentiable=True)
 SMALL = 40  # the elements up to which whole Jacobians of second derivatives are taken, instead of a projection
@@ -94,7 +94,6 @@ def calls():
 
 
 CALLS = calls()
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 
 
 def defined(call):
