@@ -1,13 +1,16 @@
 """Write the stubs that type checkers and editors read of what chainrule makes as it is imported.
 
 ``chainrule/__init__.pyi`` has the public names, ``core/tensor/methods.pyi`` what is attached to Tensor, ``return_types.pyi``
-the named tuples. All is read from the running library: its functions' signatures and annotations, and the op table for those
-that an op makes. What an annotation leaves open (Any) the parameter's name decides: PyTorch's names mean the same everywhere.
-A test sees that the stubs are up to date. Run it after adding a public function: ``python scripts/write_stubs.py``.
+the named tuples, ``fft/__init__.pyi`` and its like the functions of a namespace that are made. All is read from the running
+library: its functions' signatures and annotations, and the op table for those that an op makes. What an annotation leaves open
+(Any) the parameter's name decides: PyTorch's names mean the same everywhere. A test sees that the stubs are up to date. Run it
+after adding a public function: ``python scripts/write_stubs.py``.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -120,6 +123,7 @@ CONVERSIONS = {
     "__trunc__": "_int",
 }  # fmt: skip
 COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+MADE = ("fft",)  # namespaces whose functions are made
 UNSTUBBED = ("__annotations__", "__slots__", "__module__", "_level", "_kind", "_plain", "__array_priority__")
 
 
@@ -222,7 +226,7 @@ def definitions(name: str, function: Any, first: str | None = None, indent: str 
     yield f"{indent}def {name}({given}) -> {result}: ..."
 
 
-# -- the three stubs ---------------------------------------------------------------------------------------------------
+# -- the stubs ---------------------------------------------------------------------------------------------------------
 
 
 def attached() -> dict[str, Any]:
@@ -295,6 +299,13 @@ def names() -> str:
     return head + "\n" + "\n".join(lines) + "\n"
 
 
+def namespace(name: str) -> str:
+    """Return the stub of a lazy module of functions that are made of ops and tables."""
+    module = importlib.import_module(f"chainrule.{name}")
+    lines = [line for public in module.__all__ for line in definitions(public, getattr(module, public))]
+    return HEAD.format(text=f"The public functions of chainrule.{name}.") + "\n" + "\n".join(lines) + "\n"
+
+
 def results() -> str:
     """Return the stub of the named tuples that functions with several results return."""
     lines = ['"""Named tuples that functions with several results return. Written by scripts/write_stubs.py."""', ""]
@@ -309,6 +320,7 @@ STUBS: dict[Path, Callable[[], str]] = {
     ROOT / "__init__.pyi": names,
     ROOT / "core" / "tensor" / "methods.pyi": methods,
     ROOT / "return_types.pyi": results,
+    **{ROOT / name / "__init__.pyi": functools.partial(namespace, name) for name in MADE},
 }
 
 if __name__ == "__main__":

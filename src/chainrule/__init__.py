@@ -103,6 +103,7 @@ try:
     from chainrule.functions.reduction.scan import *
     from chainrule.functions.pointwise.rounding import *
     from chainrule.functions.pointwise.special import *
+    from chainrule.functions.spectral.short_time import *
     from chainrule.functions.shaping.copy import *
     from chainrule.functions.indexing.index import *
     from chainrule.functions.shaping.join import *
@@ -141,9 +142,12 @@ _LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
         "set_flush_denormal", "set_num_interop_threads", "use_deterministic_algorithms",
     ),
     "chainrule.settings",
+) | dict.fromkeys(
+    ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"),
+    "chainrule.functions.creation.window",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
-_LAZY = frozenset(("cuda", "func", "library", "nn", "optim", "overrides", "random", "testing", "utils"))
+_LAZY = frozenset(("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "testing", "utils"))
 
 
 def __getattr__(name: str) -> _Any:

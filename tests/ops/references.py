@@ -798,7 +798,36 @@ def shifted(x, *, axis, by):
     return out
 
 
+def dft(x, axis, norm, sign):
+    """Sum x[j] exp(sign 2πi jk / n) along axes, as it is written."""
+    points = math.prod([x.shape[k] for k in axis])
+    for k in axis:
+        n = x.shape[k]
+        turns = np.array([[cmath.exp(sign * 2j * math.pi * a * b / n) for b in range(n)] for a in range(n)])
+        x = np.moveaxis(np.tensordot(turns, x, (1, k)), 0, k)
+    return x / {"none": 1, "root": math.sqrt(points), "n": points}[norm]
+
+
+def half_dft(x, *, axis, norm, half):
+    out = dft(x, axis, norm, -1)
+    return np.take(out, range(x.shape[axis[-1]] // 2 + 1), axis[-1]) if half else out
+
+
+def real_dft(x, *, axis, norm, n):
+    """The other frequencies of the last axis are the conjugates of those given, at the opposite place of all axes."""
+    other, last = axis[:-1], axis[-1]
+    x = dft(x, other, "none", 1)
+    x = np.moveaxis(x, last, 0)
+    whole = np.stack([x[k].real if 2 * k % n == 0 else x[k] if 2 * k < n else x[n - k].conj() for k in range(n)])
+    whole = np.moveaxis(whole, 0, last)
+    out = dft(whole, (last,), "none", 1).real
+    points = math.prod([out.shape[k] for k in axis])
+    return out / {"none": 1, "root": math.sqrt(points), "n": points}[norm]
+
+
 ARRAYS = {
+    "fft_c2c": lambda x, axis, norm, forward: dft(x, axis, norm, -1 if forward else 1), "fft_r2c": half_dft,
+    "fft_c2r": real_dft,
     "true_indices": lambda condition: tuple([np.array([p[k] for p in np.ndindex(condition.shape) if condition[p]], int)
                                              for k in range(condition.ndim)]),
     "getitem": lambda x, index: x[index], "place": place, "overwrite": overwrite,

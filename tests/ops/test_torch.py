@@ -28,6 +28,7 @@ COMPOSED = {
     "one bound alone is clamp_min or clamp_max": ("clamp", "clip"),
     "one op for each way of reducing": ("index_reduce", "scatter_reduce"),
     "copies and views in another order": ("diff", "fill", "index_select", "meshgrid", "repeat_interleave", "roll"),
+    "windows and frames without the views around them": ("istft", "stft"),
     "products and sums in another order": ("cumulative_trapezoid", "ldexp", "mvlgamma", "polar", "renorm", "rsub", "trapezoid",
                                            "trapz"),
 }  # fmt: skip

@@ -213,6 +213,18 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return _call("linalg.norm", "numpy.linalg.norm", x, ord, axis, keepdims)
 
 
+def _over_axes(name: str) -> Callable:
+    def transform(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
+        given = {} if axes is None else {"dim": axes}
+        return _call(name, f"numpy.{name}", a, s, norm=norm, **given)
+
+    return transform
+
+
+def _shift(name: str) -> Callable:
+    return lambda x, axes=None: _call(name, f"numpy.{name}", x, axes)
+
+
 def _flat(x: Any) -> Tensor:
     return (x if isinstance(x, Tensor) else wrap(np.asarray(x))).reshape(-1)  # type: ignore[attr-defined]
 
@@ -246,6 +258,9 @@ FUNCTIONS: dict[str, Callable] = {
     "take_along_axis": lambda arr, indices, axis=-1: _call("take_along_dim", "numpy.take_along_axis", arr, indices, axis),
     "copy": lambda a: a.clone(), "round": lambda a, decimals=0: _call("round", "numpy.round", a, decimals=decimals),
     "linalg.norm": _norm,
+    **{f"fft.{name}": _over_axes(f"fft.{name}") for name in (
+        "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")},
+    "fft.fftshift": _shift("fft.fftshift"), "fft.ifftshift": _shift("fft.ifftshift"),
     "array_equal": lambda a1, a2: _call("equal", "numpy.array_equal", a1, a2),
     "shape": lambda a: tuple(a.shape), "ndim": lambda a: a.ndim, "size": lambda a: a.numel(),
     "iscomplexobj": lambda x: x.is_complex(), "isrealobj": lambda x: not x.is_complex(),
@@ -257,9 +272,7 @@ SAME = frozenset((
     "zeros_like", "ones_like", "empty_like", "full_like", "atleast_1d", "atleast_2d", "atleast_3d", "fliplr", "flipud",
     "rot90", "isreal", "isneginf", "isposinf", "linalg.inv", "linalg.det", "linalg.slogdet", "linalg.solve",
     "linalg.cholesky", "linalg.eigh", "linalg.eigvalsh", "linalg.eig", "linalg.eigvals", "linalg.matrix_power",
-    "linalg.pinv", "linalg.svdvals", "fft.fft", "fft.ifft", "fft.rfft", "fft.irfft", "fft.fft2", "fft.ifft2", "fft.fftn",
-    "fft.ifftn", "fft.rfft2", "fft.irfft2", "fft.rfftn", "fft.irfftn", "fft.hfft", "fft.ihfft", "fft.fftshift",
-    "fft.ifftshift",
+    "linalg.pinv", "linalg.svdvals", "fft.fft", "fft.ifft", "fft.rfft", "fft.irfft", "fft.hfft", "fft.ihfft",
 ))  # fmt: skip
 
 

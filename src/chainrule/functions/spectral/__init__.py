@@ -1,0 +1,1 @@
+"""Public functions: discrete Fourier transforms."""

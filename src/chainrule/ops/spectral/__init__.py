@@ -1,0 +1,1 @@
+"""The rule book: discrete Fourier transforms."""
