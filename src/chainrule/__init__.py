@@ -145,6 +145,11 @@ _LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
 ) | dict.fromkeys(
     ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"),
     "chainrule.functions.creation.window",
+) | dict.fromkeys(
+    (
+        "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+    ),
+    "chainrule.functions.nn.convolution",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset(("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "testing", "utils"))

@@ -12,6 +12,7 @@ import operator
 
 import mpmath as mp
 import numpy as np
+from tests.ops.nn_references import WINDOWED
 
 INF = math.inf
 
@@ -947,4 +948,4 @@ def reference_of(op):
     """Return the reference of an op: a function of arrays, or None."""
     if op.name in NUMBERS:
         return elementwise(NUMBERS[op.name])
-    return ARRAYS.get(op.name) or op.about.reference
+    return ARRAYS.get(op.name) or WINDOWED.get(op.name) or op.about.reference

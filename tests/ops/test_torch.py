@@ -32,6 +32,9 @@ COMPOSED = {
     "products and sums in another order": ("cumulative_trapezoid", "ldexp", "mvlgamma", "polar", "renorm", "rsub", "trapezoid",
                                            "trapz"),
 }  # fmt: skip
+COMPOSED["a bias is added apart, and an axis of one example is left out by another view"] = (
+    "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+)  # fmt: skip
 OTHER_NODE = {name for names in COMPOSED.values() for name in names}
 # PyTorch raises in the backward pass of these; so do ours, but for bincount, which is linear in its weights.
 UNDERIVED = {"bincount", "floor_divide", "heaviside", "unique", "unique_consecutive"}

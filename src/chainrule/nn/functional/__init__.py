@@ -1,10 +1,12 @@
-"""PyTorch's ``nn.functional``: activations, losses and the affine map, as functions."""
+"""PyTorch's ``nn.functional``: activations, losses, convolutions and the affine map, as functions."""
 
 from __future__ import annotations
 
 from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.nn.functional.classification import *  # noqa: F403
 from chainrule.nn.functional.classification import __all__ as _classification
+from chainrule.nn.functional.convolution import *  # noqa: F403
+from chainrule.nn.functional.convolution import __all__ as _convolution
 from chainrule.nn.functional.ctc import *  # noqa: F403
 from chainrule.nn.functional.ctc import __all__ as _ctc
 from chainrule.nn.functional.distance import *  # noqa: F403
@@ -29,6 +31,7 @@ from chainrule.nn.functional.smooth import __all__ as _smooth
 __all__ = sorted(
     [
         *_classification,
+        *_convolution,
         *_ctc,
         *_distance,
         *_dropout,
