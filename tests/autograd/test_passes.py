@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.core.mode.watch import Watcher
-from chainrule.transforms.paths import Paths, edge_of
+from chainrule.transforms.paths import Paths, edge_of, lead_on
 
 # -- whose buffers -----------------------------------------------------------------------------------------------------
 
@@ -258,6 +258,36 @@ def test_paths_are_what_looking_at_everything_finds(seed):
             assert (node in paths.ends) == ends
             assert (node in paths.mixed) == (not ends and mask != tuple(alive))
             assert ends or paths.mask(node) == mask
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_short_graphs_have_no_paths_to_seek_where_all_of_them_leads_to_targets(seed):
+    rng = np.random.default_rng(seed)
+    leaves = [cr.ones((), requires_grad=True) for _ in range(3)]
+    y = leaves[0]
+    for _ in range(rng.integers(0, 10)):
+        other = [*leaves, cr.ones(()), y][rng.integers(5)]
+        y = [y * other, other * y, y.sin(), cr.stack([y, other]).sum()][rng.choice(4, p=[0.3, 0.3, 0.3, 0.1])]
+    targets = [*[t for t in leaves if rng.random() < 0.7], *([edge_of(y)] if rng.random() < 0.2 else [])]
+    if lead_on(edge_of(y), targets):
+        assert all(t._kind == cr.core.graph.nodes.LEAF_EDGE for t in targets)
+        assert Paths([edge_of(y)], targets).needed is None
+
+
+def test_paths_of_short_chains_are_not_sought(monkeypatch):
+    x, w = cr.ones((), requires_grad=True), cr.ones((), requires_grad=True)
+    y = (x.sin() * w).exp()
+    monkeypatch.setattr("chainrule.transforms.reverse.Paths", None)
+    monkeypatch.setattr("chainrule.transforms.reverse.USER_CODE", [])
+    assert [g.shape for g in cr.autograd.grad(y, (w, x))] == [(), ()]
+
+
+def test_paths_are_sought_where_a_target_is_no_leaf():
+    x = cr.tensor(0.5, requires_grad=True)
+    y = x.sin()
+    assert [g.item() for g in cr.autograd.grad(y.exp(), (x, y))] == pytest.approx(
+        [np.exp(np.sin(0.5)) * np.cos(0.5), np.exp(np.sin(0.5))]
+    )
 
 
 def simulated(lib, steps, potential):

@@ -16,7 +16,7 @@ from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import Meta
+from chainrule.core.tensor.value import OWN, Meta
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.gradient import check_wanted, cotangents_of, gradients_of, one_of, settled
 from chainrule.transforms.paths import Paths, edge_of
@@ -224,17 +224,22 @@ def _of_plain(root: Tensor, inputs: Any, retain_graph: bool | None, allow_unused
     """
     wanted = (inputs,) if isinstance(inputs, Tensor) else inputs
     one = _ONES.get(root._data.__class__)
-    if one is None or root._node is None or modes().tracer is not None or wanted.__class__ not in (tuple, list) or not wanted:
+    edge = root._node
+    if one is None or edge is None or modes().tracer is not None or not (wanted.__class__ is tuple or wanted.__class__ is list):
         return None
     targets = []
     for t in wanted:
         if not isinstance(t, Tensor) or t._level or t._node is None:
             return None
         targets.append(t if t._node is LEAF else edge_of(t))
-    found = gradients(((root if root._node is LEAF else root._node, one),), targets, 0, False, bool(retain_graph))
-    for i, (g, t) in enumerate(zip(found, wanted, strict=True)):
+    if not targets:
+        return None
+    found = gradients(((root if edge is LEAF else edge, one),), targets, 0, False, bool(retain_graph))
+    for i, g in enumerate(found):
         if g is not None:
-            found[i] = wrap(g if g.dtype is t._data.dtype and t._meta.__class__ is not Meta else in_dtype(g, t))
+            t = wanted[i]
+            own = g.dtype is t._data.dtype and (t._meta is None or t._meta.__class__ is not Meta or t._meta.grad_dtype is OWN)
+            found[i] = wrap(g if own else in_dtype(g, t))
         elif not allow_unused:
             raise _unused(i)
     return tuple(found)

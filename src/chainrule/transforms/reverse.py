@@ -22,7 +22,7 @@ from chainrule.core.record.placed import Placed, joined, whole
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hook_calls import RUNNING, Pass, call_back, capture_last, pull_with_hooks
-from chainrule.transforms.paths import Paths
+from chainrule.transforms.paths import Paths, lead_on
 
 if TYPE_CHECKING:
     from chainrule.transforms.watched import Watched
@@ -284,14 +284,17 @@ def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bo
 
     Payloads that nobody else holds, or tensors when `create_graph`.
     """
-    paths = Paths([edge for edge, _ in roots], targets)
-    leaves = run_pass(roots, level, create_graph, retain_graph, paths)
+    if len(roots) == 1 and not USER_CODE and lead_on(roots[0][0], targets):  # the user's code may ask about paths
+        paths = None
+    else:
+        paths = Paths([edge for edge, _ in roots], targets)
+    leaves = run_pass(roots, level, create_graph, retain_graph, paths, False)
     found = []
     for t in targets:
         if t._kind == LEAF_EDGE:
             _, g, owned = leaves.get(id(t), (None, None, True))
         else:
             key = (t.node, t.index) if t._kind == PORT else (t, 0)
-            g, owned = paths.captured.get(key), False
+            g, owned = paths.captured.get(key), False  # type: ignore[union-attr]
         found.append(g if owned or g.__class__ is not ndarray else g.copy())
     return found
