@@ -826,6 +826,21 @@ def real_dft(x, *, axis, norm, n):
     return out / {"none": 1, "root": math.sqrt(points), "n": points}[norm]
 
 
+def along_axes(f, x, axis):
+    """Return a function of the lists of elements along axes, these kept with size 1."""
+    rest = [range(1) if k in axis else range(n) for k, n in enumerate(x.shape)]
+    out = np.zeros([len(r) for r in rest])
+    for p in itertools.product(*rest):
+        out[p] = f(list(x[tuple(slice(None) if k in axis else i for k, i in enumerate(p))].flat))
+    return out
+
+
+def standardize(x, axis, eps):
+    average = along_axes(mean, x, axis)
+    scale = 1 / np.sqrt(along_axes(mean, (x - average) ** 2, axis) + eps)
+    return (x - average) * scale, average, scale
+
+
 ARRAYS = {
     "fft_c2c": lambda x, axis, norm, forward: dft(x, axis, norm, -1 if forward else 1), "fft_r2c": half_dft,
     "fft_c2r": real_dft,
@@ -916,6 +931,8 @@ ARRAYS = {
                                                  *[0] * (math.prod(shape) - int(mask.sum()))], x.dtype).reshape(shape),
     "nonzero": lambda x: np.array([p for p in np.ndindex(x.shape) if x[p]], int).reshape(sum(map(bool, x.flat)), x.ndim),
     "nll_loss": nll_loss, "nll_spread": nll_spread,
+    "standardize": standardize,
+    "standardized": lambda t, y, scale, axis: scale * (t - along_axes(mean, t, axis) - y * along_axes(mean, t * y, axis)),
 }  # fmt: skip
 ARRAYS["conj_view"] = lambda x: np.array([v.conjugate() for v in x.flat], x.dtype).reshape(x.shape)
 

@@ -19,6 +19,8 @@ from chainrule.nn.functional.linear import *  # noqa: F403
 from chainrule.nn.functional.linear import __all__ as _linear
 from chainrule.nn.functional.margin import *  # noqa: F403
 from chainrule.nn.functional.margin import __all__ as _margin
+from chainrule.nn.functional.normalization import *  # noqa: F403
+from chainrule.nn.functional.normalization import __all__ as _normalization
 from chainrule.nn.functional.piecewise import *  # noqa: F403
 from chainrule.nn.functional.piecewise import __all__ as _piecewise
 from chainrule.nn.functional.ranking import *  # noqa: F403
@@ -38,6 +40,7 @@ __all__ = sorted(
         *_likelihood,
         *_linear,
         *_margin,
+        *_normalization,
         *_piecewise,
         *_ranking,
         *_regression,

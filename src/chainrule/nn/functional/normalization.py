@@ -1,0 +1,489 @@
+"""Normalisation layers as functions: a part of `chainrule.nn.functional`.
+
+Layer, batch, group and instance normalisation differ in the axes over which they standardise; the op is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.call.asking import asks
+from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.functions.shaping.join import cat
+from chainrule.ops.indexing.view import unfold, zeros
+from chainrule.ops.nn.norm import standardize
+from chainrule.ops.pointwise.complex import abs
+from chainrule.ops.reduction.reduce import mean
+from chainrule.ops.shaping.shape import detach, reshape
+
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _real(input: Any, name: str, kernel: str) -> Tensor:
+    x = as_tensor(input, name)
+    if x.dtype.category != dtypes.FLOAT:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{x.dtype.old_name}'")
+    return x
+
+
+def _same_dtype(x: Tensor, *parameters: Tensor | None) -> None:
+    """Raise PyTorch's error unless parameters have the input's dtype, or single precision beside half."""
+    for p in parameters:
+        if p is not None and p.dtype is not x.dtype:
+            if x.dtype.numpy.itemsize == 2 and p.dtype is dtypes.float32:
+                continue
+            if p.dtype is dtypes.float64 and x.dtype is dtypes.float32:
+                raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
+            raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+
+
+def _given(*values: Any) -> list:
+    return [None if v is None else as_tensor(v) for v in values]
+
+
+def _scaled(y: Tensor, weight: Any, bias: Any, shape: tuple | None = None) -> Tensor:
+    """Return ``y * weight + bias``, both in a shape that broadcasts, in the dtype of `y`."""
+    d = y.dtype
+    if weight is not None:
+        y = y * (weight if shape is None else reshape(weight, shape=shape))
+    if bias is not None:
+        y = y + (bias if shape is None else reshape(bias, shape=shape))
+    return cast(y, d)
+
+
+def _over_last(x: Tensor, normalized_shape: Any, name: str, star: str, **parameters: Tensor | None) -> tuple:
+    """Return the axes that `normalized_shape` names, the last; raise PyTorch's errors if it does not fit."""
+    if not isinstance(normalized_shape, Sequence):
+        raise TypeError(
+            f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(normalized_shape).__name__}"
+        )
+    shape = tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "normalized_shape = []"
+        )
+    for kind, p in parameters.items():
+        if p is not None and tuple(p.shape) != shape:
+            raise RuntimeError(
+                f"Expected {kind} to be of same shape as normalized_shape, but got {kind} of shape {list(p.shape)} and "
+                f"normalized_shape = {list(shape)}"
+            )
+    n = len(shape)
+    if tuple(x.shape[-n:]) != shape or x.ndim < n:
+        sizes = ", ".join(map(str, shape))
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*{star}{sizes}], but got input of "
+            f"size{list(x.shape)}"
+        )
+    return tuple(range(x.ndim - n, x.ndim))
+
+
+# -- over the last axes ------------------------------------------------------------------------------------------------
+
+
+@asks
+def layer_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Return ``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes (arXiv 1607.06450).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, of shape (..., *normalized_shape).
+    normalized_shape : sequence of int
+        The sizes of the axes over which mean and variance are taken.
+    weight, bias : Tensor, optional
+        Of that shape.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `input`.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes or dtypes do not fit.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.layer_norm(cr.tensor([[1.0, 3.0]]), (2,))
+    tensor([[-1.0000,  1.0000]])
+    """
+    x = _real(input, "layer_norm", "LayerNormKernelImpl")
+    w, b = _given(weight, bias)
+    axis = _over_last(x, normalized_shape, "layer_norm", ", ", weight=w, bias=b)
+    _same_dtype(x, w, b)
+    return _scaled(standardize(x, axis=axis, eps=float(eps))[0], w, b)
+
+
+@asks
+def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """Return ``x / sqrt(mean(|x|²) + eps) * weight`` over the last axes (arXiv 1910.07467).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point or complex, of shape (..., *normalized_shape).
+    normalized_shape : sequence of int
+        The sizes of the axes over which the mean is taken.
+    weight : Tensor, optional
+        Of that shape.
+    eps : float, optional
+        Added to the mean square; the spacing of the dtype's numbers at 1 if not given.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `input`.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.rms_norm(cr.tensor([[3.0, 3.0]]), (2,))
+    tensor([[1., 1.]])
+    """
+    x = as_tensor(input, "rms_norm")
+    if x.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(f"\"rms_norm\" not implemented for '{x.dtype.old_name}'")
+    (w,) = _given(weight)
+    axis = _over_last(x, normalized_shape, "rms_norm", "", weight=w)
+    half = x.dtype.numpy.itemsize == 2
+    inner = cast(x, dtypes.float32) if half else x
+    eps = float(np.finfo(inner.dtype.to_real().numpy).eps) if eps is None else eps
+    size = abs(inner) if x.dtype.category == dtypes.COMPLEX else inner
+    y = inner / (mean(size * size, axis=axis, keepdims=True) + eps) ** 0.5
+    return cast(y if w is None else y * w, x.dtype if w is None or half else (y * w).dtype)
+
+
+# -- over the batch ----------------------------------------------------------------------------------------------------
+
+
+def _sizes(channels: int, **given: Tensor | None) -> None:
+    for name, p in given.items():
+        if p is not None and prod(p.shape) != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {prod(p.shape)}")
+
+
+def _refuse_derivative(**running: Tensor | None) -> None:
+    for name, p in running.items():
+        if p is not None and p.requires_grad:
+            raise RuntimeError(
+                f"The function 'native_batch_norm' is not differentiable with respect to argument '{name}'. This input cannot "
+                "have requires_grad True."
+            )
+
+
+def _unbiased(scale: Tensor, eps: float, n: int) -> Tensor:
+    """Return the variance of n - 1 degrees of freedom, from ``1 / sqrt(var + eps)``."""
+    return (1 / (scale * scale) - eps) * (n / (n - 1) if n > 1 else np.nan)
+
+
+def _moved(running: Any, value: Tensor, momentum: float) -> None:
+    with no_grad():
+        running.mul_(1 - momentum).add_(cast(detach(reshape(value, shape=tuple(running.shape))), running.dtype) * momentum)
+
+
+def _both_or_neither(running_mean: Any, running_var: Any) -> None:
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
+
+
+@asks
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return each channel standardised over the batch, times weight, plus bias (arXiv 1502.03167).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, of shape (N, C) or (N, C, ...).
+    running_mean, running_var : Tensor or None
+        Of shape (C,): what evaluation standardises with. Training moves them, in place, towards the batch's mean and its
+        variance of one degree of freedom less.
+    weight, bias : Tensor, optional
+        Of shape (C,).
+    training : bool
+        Take mean and variance from the batch.
+    momentum : float
+        How far the running statistics move.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `input`.
+
+    Raises
+    ------
+    ValueError
+        If a channel has one value only while training, or one running statistic is None.
+    RuntimeError
+        If shapes or dtypes do not fit.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x, m, v = cr.tensor([[1.0], [3.0]]), cr.zeros(1), cr.ones(1)
+    >>> cr.nn.functional.batch_norm(x, m, v, training=True).flatten(), m
+    (tensor([-1.0000,  1.0000]), tensor([0.2000]))
+    """
+    x = as_tensor(input, "batch_norm")
+    if training:
+        _check_batch(x)
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if eps < 0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    if x.dtype.category != dtypes.FLOAT:
+        raise NotImplementedError(f"\"batch_norm\" not implemented for '{x.dtype.old_name}'")
+    if x.ndim < 2:
+        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
+    m, v, w, b = _given(running_mean, running_var, weight, bias)
+    if not training:
+        for name, p in (("running_mean", m), ("running_var", v)):
+            if p is None:
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+    _both_or_neither(m, v)
+    channels = x.shape[1]
+    _sizes(channels, running_mean=m, running_var=v, weight=w, bias=b)
+    _refuse_derivative(running_mean=m, running_var=v)
+    _same_dtype(x, m, v, w, b)
+    shape = (1, channels, *(1,) * (x.ndim - 2))
+    if not training:
+        return _standardized_with(x, m, v, w, b, shape, eps)
+    axis = (0, *range(2, x.ndim))
+    y, average, scale = standardize(x, axis=axis, eps=float(eps))
+    if m is not None:
+        n = prod([x.shape[k] for k in axis])
+        if n:
+            _moved(m, average, momentum)
+            _moved(v, _unbiased(scale, eps, n), momentum)
+    return _scaled(y, w, b, None if x.ndim == 2 else shape)
+
+
+def _standardized_with(x: Tensor, m: Any, v: Any, w: Any, b: Any, shape: tuple, eps: float) -> Tensor:
+    """Return each channel standardised with given mean and variance: one product and one sum of the input's size."""
+    d = x.dtype
+    scale = (v + eps) ** -0.5
+    if w is not None:
+        scale = scale * w
+    shift = -m * scale if b is None else b - m * scale
+    return cast(x * reshape(scale, shape=shape) + reshape(shift, shape=shape), d)
+
+
+def _check_batch(x: Tensor) -> None:
+    shape = x.shape
+    if not shape:
+        raise IndexError("tuple index out of range")
+    if shape[0] * prod(shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+
+
+@asks
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return each channel of each sample standardised over its elements, times weight, plus bias (arXiv 1607.08022).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, of shape (N, C, ...).
+    running_mean, running_var : Tensor, optional
+        Of shape (C,): moved, in place, towards the means over the samples of their means and variances.
+    weight, bias : Tensor, optional
+        Of shape (C,).
+    use_input_stats : bool
+        Take mean and variance from the input; otherwise the running ones.
+    momentum, eps : float
+        As :func:`batch_norm` takes them.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `input`.
+
+    Raises
+    ------
+    ValueError
+        If a channel has one element only.
+    RuntimeError
+        If shapes do not fit, or statistics that are asked for are missing.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.instance_norm(cr.tensor([[[1.0, 3.0], [5.0, 9.0]]]))
+    tensor([[[-1.0000,  1.0000],
+             [-1.0000,  1.0000]]])
+    """
+    x = _real(input, "instance_norm", "batch_norm")
+    if use_input_stats and prod(x.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {x.shape}")
+    m, v, w, b = _given(running_mean, running_var, weight, bias)
+    if not use_input_stats and (m is None or v is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    _both_or_neither(m, v)
+    count, channels = x.shape[:2]
+    for name, p in (("running_mean", m), ("running_var", v), ("weight", w), ("bias", b)):
+        if p is not None and prod(p.shape) != channels:  # PyTorch takes the channels of all samples as one batch's
+            raise RuntimeError(f"{name} should contain {count * channels} elements not {count * prod(p.shape)}")
+    _refuse_derivative(running_mean=m, running_var=v)
+    _same_dtype(x, m, v, w, b)
+    shape = (1, channels, *(1,) * (x.ndim - 2))
+    if not use_input_stats:
+        return _standardized_with(x, m, v, w, b, shape, eps)
+    y, average, scale = standardize(x, axis=tuple(range(2, x.ndim)), eps=float(eps))
+    if m is not None and count:
+        _moved(m, mean(average, axis=(0,), keepdims=False), momentum)
+        _moved(v, mean(_unbiased(scale, eps, prod(x.shape[2:])), axis=(0,), keepdims=False), momentum)
+    return _scaled(y, w, b, shape)
+
+
+# -- over groups of channels -------------------------------------------------------------------------------------------
+
+
+@asks
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Return each group of channels of each sample standardised, times weight, plus bias (arXiv 1803.08494).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, of shape (N, C, ...).
+    num_groups : int
+        Into how many groups the channels are divided.
+    weight, bias : Tensor, optional
+        Of shape (C,).
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `input`.
+
+    Raises
+    ------
+    RuntimeError
+        If the channels cannot be divided, or shapes or dtypes do not fit.
+    ValueError
+        If a group has one element only.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.group_norm(cr.tensor([[1.0, 3.0, 5.0, 9.0], [0.0, 1.0, 2.0, 1.0]]), 2)
+    tensor([[-1.0000,  1.0000, -1.0000,  1.0000],
+            [-1.0000,  1.0000,  1.0000, -1.0000]])
+    """
+    x = as_tensor(input, "group_norm")
+    if x.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
+    shape = tuple(x.shape)
+    count, channels = shape[:2]
+    lead = [count * channels // num_groups, num_groups, *shape[2:]]
+    if lead[0] * prod(shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {lead}")
+    if channels % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(shape)} and num_groups={num_groups}"
+        )
+    w, b = _given(weight, bias)
+    for name, p in (("weight", w), ("bias", b)):
+        if p is not None and tuple(p.shape) != (channels,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape "
+                f"{list(p.shape)} and input of shape {list(shape)}"
+            )
+    if x.dtype.category != dtypes.FLOAT:
+        raise NotImplementedError(f"\"GroupNormKernelImpl\" not implemented for '{x.dtype.old_name}'")
+    _same_dtype(x, w, b)
+    grouped = reshape(x, shape=(count, num_groups, channels // num_groups * prod(shape[2:])))
+    y = reshape(standardize(grouped, axis=(2,), eps=float(eps))[0], shape=shape)
+    return _scaled(y, w, b, (1, channels, *(1,) * (x.ndim - 2)))
+
+
+@asks
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Return ``x / (k + alpha * mean of x² over neighbouring channels)**beta`` (Krizhevsky et al., NeurIPS 2012).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point, of shape (N, C, ...), of at least 3 axes.
+    size : int
+        How many channels are neighbours, ``size // 2`` of them before each; those outside count as 0.
+    alpha, beta, k : float
+        The formula's factor, exponent and constant.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `input`.
+
+    Raises
+    ------
+    ValueError
+        If the input has fewer axes.
+    RuntimeError
+        If `size` is not positive.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.functional.local_response_norm(cr.ones(1, 2, 1), 2, alpha=2.0, beta=1.0)
+    tensor([[[0.5000],
+             [0.3333]]])
+    """
+    x = as_tensor(input, "local_response_norm")
+    if x.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {x.ndim} dimensions)")
+    if size <= 0:
+        raise RuntimeError(f"kernel size should be greater than zero, but got kH: {size} kW: 1")
+    if not prod(x.shape):
+        return x
+    outside = lambda n: zeros((x.shape[0], n, *x.shape[2:]), x)
+    padded = cat((outside(size // 2), x * x, outside((size - 1) // 2)), 1)
+    near = mean(unfold(padded, axis=1, size=size, step=1), axis=(x.ndim,), keepdims=False)
+    return x / (near * alpha + k) ** beta
