@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.record import placed
@@ -114,7 +115,7 @@ def test_placed_cotangents_give_the_same_gradient(seed, way, monkeypatch):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_laws_hold_where_all_parts_are_placed(case, monkeypatch):
     if case.op.selects is None and case.op.name not in ("clone", "add", "stack", "cat", "assemble"):
         return

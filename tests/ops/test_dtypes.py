@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, values
 
 NARROW = [c for c in cases(dtypes=("float16", "float32", "complex64"), differentiable=True) if c.is_supported()]
 
 
-@pytest.mark.parametrize("case", NARROW, ids=repr)
+@by_name("case", NARROW)
 def test_precision_is_kept(case):
     values.precision_is_kept(case)

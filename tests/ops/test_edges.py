@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, interface, values
 
 
-@pytest.mark.parametrize("case", cases(kinds="fc"), ids=repr)
+@by_name("case", cases(kinds="fc"))
 def test_layout_does_not_matter(case):
     values.layout_does_not_matter(case)
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_broadcast_cotangent_gives_the_same(case):
     interface.broadcast_cotangent_gives_the_same(case)
 
 
-@pytest.mark.parametrize("case", [c for c in cases(kinds="f") if c.op.kind == "elementwise"], ids=repr)
+@by_name("case", [c for c in cases(kinds="f") if c.op.kind == "elementwise"])
 def test_strange_values_stay_where_they_are(case):
     values.strange_values_stay_where_they_are(case)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, values
 
 
-@pytest.mark.parametrize("case", cases(kinds="f", errors=True), ids=repr)
+@by_name("case", cases(kinds="f", errors=True))
 def test_declared_error_is_raised(case):
     values.declared_error_is_raised(case)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, values
 
 
-@pytest.mark.parametrize("case", cases(kinds="bifc"), ids=repr)
+@by_name("case", cases(kinds="bifc"))
 def test_tensors_give_what_arrays_give(case):
     values.tensors_give_what_arrays_give(case)
 

@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+from tests.each import by_name, of_function
 
 from chainrule.autograd import gradcheck, gradgradcheck
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -25,12 +26,12 @@ def inputs_of(case):
     return [wrap(np.array(case.args[i])).requires_grad_() for i in case.moving]
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@by_name("case", CASES)
 def test_first_derivatives_of_an_op(case):
     assert gradcheck(case.function(case.moving), inputs_of(case), **FIRST)
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@by_name("case", CASES)
 def test_second_derivatives_of_an_op(case):
     inputs = inputs_of(case)
     fast = sum(x.numel() for x in inputs) > SMALL
@@ -104,13 +105,13 @@ def defined(call):
     return inputs
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@by_name("call", CALLS, of_function)
 def test_first_derivatives_of_a_function(call):
     inputs = defined(call)
     assert gradcheck(call, inputs, **FIRST)
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@by_name("call", CALLS, of_function)
 def test_second_derivatives_of_a_function(call):
     inputs = defined(call)
     assert gradgradcheck(call, inputs, fast_mode=True, **SECOND)

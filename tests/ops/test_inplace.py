@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.each import by_name, of_function
 from tests.ops.test_torch import UNDERIVED, Call, array, on_kwargs, on_leaves, translated
 
 import chainrule as cr
@@ -36,7 +37,7 @@ def written(make, call, translate):
     return x, leaves
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@by_name("call", CALLS, of_function)
 def test_in_place_method_is_pytorchs(torch, call):
     if not hasattr(torch.Tensor, call.function.name + "_"):
         pytest.skip("PyTorch has no such method")

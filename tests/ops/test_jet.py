@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
-import pytest
+from tests.each import by_name
 
 from chainrule.core.tensor.tensor import wrap
 from chainrule.func import jet, jvp, trace
@@ -15,16 +15,6 @@ from chainrule.testing.derive import at_of, payload, wrapped
 
 ORDER = 4
 DIFFERENTIABLE = cases(differentiable=True)
-
-
-def sampled(items):
-    """Split cases: the first of each op for the fast set, the rest for the slow one."""
-    seen, parameters = set(), []
-    for case in items:
-        marks = [pytest.mark.slow] if case.op.name in seen else []
-        seen.add(case.op.name)
-        parameters.append(pytest.param(case, marks=marks, id=repr(case)))
-    return parameters
 
 
 def curve(case, order=ORDER):
@@ -54,7 +44,7 @@ def nested(f, primals, series):
     return found
 
 
-@pytest.mark.parametrize("case", sampled(DIFFERENTIABLE))
+@by_name("case", DIFFERENTIABLE, fast=1)
 def test_jet_is_nested_forward_mode(case):
     primals, series = curve(case)
     f = case.function(case.moving)
@@ -69,14 +59,14 @@ def test_jet_is_nested_forward_mode(case):
 NARROW = [c for c in cases(dtypes=("float16", "float32", "complex64"), differentiable=True) if c.is_supported() and not c.index]
 
 
-@pytest.mark.parametrize("case", sampled(NARROW))
+@by_name("case", NARROW, fast=1)
 def test_dtypes_are_kept(case):
     primals, series = curve(case, 2)
     values, derivatives = jet(case.function(case.moving), primals, series)
     assert [[d.dtype for d in terms] for terms in derivatives] == [[v.dtype] * 2 for v in values]
 
 
-@pytest.mark.parametrize("case", [c for c in cases(kinds="f", differentiable=True) if c.index == 0], ids=repr)
+@by_name("case", [c for c in cases(kinds="f", differentiable=True) if c.index == 0])
 def test_cost_grows_with_a_small_power_of_the_order(case):
     """Order 8 takes at most 8 times the ops of order 4 (K³); nested forward mode takes some 80 times."""
 

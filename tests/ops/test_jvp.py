@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, derivatives
 
 
-@pytest.mark.parametrize("case", cases(kinds="f", differentiable=True), ids=repr)
+@by_name("case", cases(kinds="f", differentiable=True))
 def test_dual_numbers_give_the_jvp(case):
     derivatives.dual_numbers_give_the_jvp(case)

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.each import by_name
 from tests.ops.references import BY_LAWS, reference_of
 
 from chainrule.testing import cases
@@ -24,7 +25,7 @@ def test_an_op_has_a_reference(op):
 CASES = [case for case in cases(OPS, dtypes=("float64", "complex128")) if case.op.name not in BY_LAWS]
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@by_name("case", CASES)
 def test_value_is_the_reference(case):
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

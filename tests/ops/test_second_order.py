@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, derivatives
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_second_order_agrees_in_all_orders(case):
     derivatives.second_order_agrees_in_all_orders(case)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.tensor.tensor import wrap
@@ -28,12 +29,12 @@ def tried(dtypes):
     return list(found.values())
 
 
-@pytest.mark.parametrize("case", tried([*REAL, "complex128"]), ids=repr)
+@by_name("case", tried([*REAL, "complex128"]))
 def test_one_derivative(case):
     extremes.one_derivative_at_special_values(case)
 
 
-@pytest.mark.parametrize("case", tried(REAL), ids=repr)
+@by_name("case", tried(REAL))
 def test_value_is_the_reference(case):
     extremes.value_is_the_reference_at_special_values(case)
 

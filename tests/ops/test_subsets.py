@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, derivatives
 
 
-@pytest.mark.parametrize("case", cases(inputs=2), ids=repr)
+@by_name("case", cases(inputs=2))
 def test_every_subset_of_inputs_agrees(case):
     derivatives.every_subset_of_inputs_agrees(case)

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.each import by_name, of_function
 
 import chainrule as cr
 from chainrule.core.tensor.tensor import wrap
@@ -140,7 +141,7 @@ def array(t):
     return np.asarray(innermost(t)) if isinstance(t, cr.Tensor) else t.numpy(force=True)
 
 
-@pytest.mark.parametrize("call", calls(), ids=repr)
+@by_name("call", calls(), of_function)
 def test_values_shapes_and_dtypes_are_pytorchs(torch, call):
     (found, _), (expected, _) = both(torch, call)
     assert len(found) == len(expected)
@@ -162,7 +163,7 @@ def is_determined(call):
 WITH_GRADIENTS = [c for c in calls() if c.name in ("float64", "complex128") and is_determined(c)]
 
 
-@pytest.mark.parametrize("call", WITH_GRADIENTS, ids=repr)
+@by_name("call", WITH_GRADIENTS, of_function)
 def test_gradients_are_pytorchs(torch, call):
     (found, leaves), (expected, their_leaves) = both(torch, call)
     pairs = [(a, b) for a, b in zip(found, expected, strict=True) if isinstance(b, torch.Tensor) and b.requires_grad]
@@ -193,7 +194,7 @@ def test_gradients_are_pytorchs(torch, call):
 NAMED = [c for c in calls() if c.name == "float64" and is_determined(c) and c.function.name not in OTHER_NODE]
 
 
-@pytest.mark.parametrize("call", NAMED, ids=repr)
+@by_name("call", NAMED, of_function)
 def test_grad_fn_bears_pytorchs_name(torch, call):
     (found, _), (expected, _) = both(torch, call)
     for a, b in zip(found, expected, strict=True):
@@ -201,7 +202,7 @@ def test_grad_fn_bears_pytorchs_name(torch, call):
             assert a.grad_fn.name() == b.grad_fn.name()
 
 
-@pytest.mark.parametrize("call", calls(errors=True), ids=repr)
+@by_name("call", calls(errors=True), of_function)
 def test_errors_are_pytorchs(torch, call):
     kind, words = call.sample.error
     for run in (lambda: ours(call, []), lambda: pytorchs(torch, call, [])):

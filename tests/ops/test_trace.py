@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 from chainrule.core.tensor.tensor import wrap
 from chainrule.func import trace, vmap
@@ -18,17 +19,7 @@ EVERY = cases(kinds="bifc")
 DIFFERENTIABLE = cases(differentiable=True)
 
 
-def sampled(items):
-    """Split cases: the first of each op for the fast set, the rest for the slow one."""
-    seen, parameters = set(), []
-    for case in items:
-        marks = [pytest.mark.slow] if case.op.name in seen else []
-        seen.add(case.op.name)
-        parameters.append(pytest.param(case, marks=marks, id=repr(case)))
-    return parameters
-
-
-@pytest.mark.parametrize("case", sampled(EVERY))
+@by_name("case", EVERY, fast=1)
 def test_the_graph_equals_the_op(case):
     arrays = [i for i, a in enumerate(case.args) if isinstance(a, np.ndarray)]
     f = lambda *values: case.op.call(*filled(case.tensors(), values, arrays), **case.params)
@@ -47,7 +38,7 @@ def test_the_graph_equals_the_op(case):
     assert str(graph).count("\n") == len(graph.equations) + len(graph.constants) + 1
 
 
-@pytest.mark.parametrize("case", sampled(DIFFERENTIABLE))
+@by_name("case", DIFFERENTIABLE, fast=1)
 def test_derivatives_of_the_graph_and_graphs_of_derivatives(case):
     at, xs, weights, along = case.moving, at_of(case, case.moving), case.weights(), case.directions(case.moving)
     f = case.function(at)
@@ -64,7 +55,7 @@ def test_derivatives_of_the_graph_and_graphs_of_derivatives(case):
         assert first_gap([payload(v) for v in values], expected, TOLERANCE) is None, how
 
 
-@pytest.mark.parametrize("case", sampled(cases(kinds="f", differentiable=True)))
+@by_name("case", cases(kinds="f", differentiable=True), fast=1)
 def test_gradients_reach_leaves_through_the_graph(case):
     leaves = [x.requires_grad_() for x in wrapped(at_of(case, case.moving))]
     f = case.function(case.moving)
@@ -82,7 +73,7 @@ def test_gradients_reach_leaves_through_the_graph(case):
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # of the ops that loop
-@pytest.mark.parametrize("case", sampled(cases(kinds="f", differentiable=True)))
+@by_name("case", cases(kinds="f", differentiable=True), fast=1)
 def test_the_graph_is_batched_as_the_op(case):
     f, xs = case.function(case.moving), at_of(case, case.moving)
     graph = trace(f)(*wrapped(xs))

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.testing import cases, derivatives, interface
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_vjp_is_the_transpose_of_jvp(case):
     derivatives.vjp_is_the_transpose_of_jvp(case)
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_backward_gives_the_vjp(case):
     interface.backward_gives_the_vjp(case)
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_rules_return_fresh_arrays(case):
     interface.rules_return_fresh_arrays(case)
 
 
-@pytest.mark.parametrize("case", cases(differentiable=True), ids=repr)
+@by_name("case", cases(differentiable=True))
 def test_rules_write_nowhere(case):
     interface.rules_write_nowhere(case)
 
 
-@pytest.mark.parametrize("case", cases(kinds="f", differentiable=True), ids=repr)
+@by_name("case", cases(kinds="f", differentiable=True))
 def test_second_backward_raises(case):
     interface.second_backward_raises(case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.each import by_name
 
 from chainrule.core.op.declaration import ELEMENTWISE
 from chainrule.testing import batched, cases
@@ -11,18 +11,12 @@ from chainrule.testing.case import load_table
 CASES = cases(kinds="f") + [c for c in cases(kinds="bic") if c.op.kinds[-1] == c.dtype.kind != "f"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@by_name("case", CASES)
 def test_vmap_is_a_loop(case):
     batched.vmap_is_a_loop(case)
 
 
-# All of them take half a minute; the fast set has every third.
-COMPOSED = [
-    pytest.param(c, id=repr(c), marks=() if i % 3 == 0 else pytest.mark.slow) for i, c in enumerate(cases(differentiable=True))
-]
-
-
-@pytest.mark.parametrize("case", COMPOSED)
+@by_name("case", cases(differentiable=True), fast=2)  # all of them take half a minute
 def test_vmap_composes_with_derivatives(case):
     batched.vmap_composes(case)
 
