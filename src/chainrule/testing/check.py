@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, passes, values
+from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, passes, planted, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -42,6 +42,8 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     values.layout_does_not_matter,
     values.strange_values_stay_where_they_are,
     extremes.one_derivative_at_special_values,
+    planted.one_gradient_at_special_values,
+    planted.one_jacobian_at_special_values,
 )
 NARROW = ("float16", "float32", "complex64")
 
@@ -59,7 +61,8 @@ def check_op(
     Declaration: shape, dtype, shared memory, purity and lowering are what it says; one that says nothing of its result fails.
     Values: on tensors as on arrays, as the reference gives, in any memory layout. Derivatives: jvp is
     the numeric derivative, vjp its transpose, for every subset of inputs, of the primal's shape and dtype; second order
-    agrees in all four orders of modes, third order in forward mode. Batching: under `vmap`, alone and with derivatives of
+    agrees in all four orders of modes, third order in forward mode; at NaN, infinities, zeros and subnormals all ways to
+    ask give one answer. Batching: under `vmap`, alone and with derivatives of
     first and second order, the same as for one example after the other, for every subset of inputs. Contracts: rules give
     back fresh arrays, write nowhere, take broadcast cotangents, and free what they saved; a pass gives the same whatever looks
     on, and writes into its own buffers. Samples with an error raise it.

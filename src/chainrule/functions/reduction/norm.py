@@ -15,6 +15,7 @@ from chainrule.core.types.shape import axes_tuple, axis_index, broadcast
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.select import where
 from chainrule.ops.reduction import statistics as ops
+from chainrule.ops.shaping.shape import detach
 
 __all__ = ["dist", "norm", "renorm"]
 
@@ -161,5 +162,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     if x.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions")
     axis = axis_index(dim, x.ndim)
-    size = vector_norm(x, float(p), tuple(i for i in range(x.ndim) if i != axis), True)
-    return x * cast(where(size > maxnorm, maxnorm / (size + 1e-7), 1.0), size.dtype)
+    rest = tuple(i for i in range(x.ndim) if i != axis)
+    large = vector_norm(detach(x), float(p), rest, True) > maxnorm
+    size = vector_norm(where(large, x, 1.0), float(p), rest, True)  # the others' may be NaN, and so may its derivative
+    return where(large, x * cast(maxnorm / (size + 1e-7), size.dtype), x)

@@ -17,6 +17,7 @@ from chainrule.functions.reduction.reduce import NAN
 from chainrule.ops.comparison import order as ops
 from chainrule.ops.indexing.scatter import gather
 from chainrule.ops.indexing.select import where
+from chainrule.ops.pointwise.arithmetic import lerp
 from chainrule.ops.pointwise.rounding import ceil, floor, isnan, round
 from chainrule.ops.reduction.reduce import any, sum
 from chainrule.ops.shaping.shape import detach, permute, reshape, squeeze, to
@@ -77,21 +78,18 @@ def _at_levels(rows: Tensor, q: Tensor, interpolation: str, skip_nan: bool) -> T
     missing = isnan(values)
     if skip_nan:
         present = sum(_in_dtype(~missing, numpy), axis=(axis,), keepdims=True)
-        top = where(present < 1, 0, present - 1)
-    else:
-        top = wrap(np.full((*lead, 1), size - 1, numpy))
-    ranks = q * top
+        ranks = where(present < 1, 0, q * (present - 1))
+    else:  # NaNs are last: the result is NaN, of any level
+        last = wrap(np.full((*lead, 1), size - 1, numpy))
+        ranks = where(any(missing, axis=(axis,), keepdims=True), last, q * last)
     at = detach(ranks)
-    if not skip_nan:
-        at = where(any(missing, axis=(axis,), keepdims=True), numpy.type(size - 1), at)  # NaNs are last: the result is NaN
     if interpolation in ("lower", "higher", "nearest"):
         chosen = {"lower": floor, "higher": ceil, "nearest": round}[interpolation](at)
         return gather(values, _in_dtype(chosen, np.dtype(np.int64)), axis=axis)
     below = floor(at)
     low = gather(values, _in_dtype(below, np.dtype(np.int64)), axis=axis)
     high = gather(values, _in_dtype(ceil(at), np.dtype(np.int64)), axis=axis)
-    weight = numpy.type(0.5) if interpolation == "midpoint" else ranks - below
-    return low + (high - low) * weight
+    return lerp(low, high, numpy.type(0.5) if interpolation == "midpoint" else ranks - below)
 
 
 def _in_dtype(x: Tensor, numpy: np.dtype) -> Tensor:

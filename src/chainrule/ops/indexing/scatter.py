@@ -115,14 +115,19 @@ def _extreme(x: ndarray, index: ndarray, y: ndarray, *, axis: int, largest: bool
 
 
 def _hits(x: Any, index: Any, y: Any, out: Any, axis: int, include_self: bool) -> tuple:
-    """Return which elements of the input and the source attain the extreme, and how many do at each place."""
-    mine = x == out
+    """Return which elements of the input and the source attain the extreme, and how many do at each place.
+
+    Of a NaN all do, and their number is NaN, so that the derivative is, as that of `amax`.
+    """
+    lost = out != out
+    mine = (x == out) | lost
     if not include_self:
         mine = scatter(mine, index, zeros((), mine), axis=axis, form="1")
-    theirs = y == gather(out, index, axis=axis)
+    chosen = gather(out, index, axis=axis)
+    theirs = (y == chosen) | (chosen != chosen)
     d, to = zeros((), out).dtype, TABLE["to"].call
     count = scatter_add(to(mine, dtype=d, source=np.dtype(bool)), index, to(theirs, dtype=d, source=np.dtype(bool)), axis=axis)
-    return mine, theirs, where(count == 0, 1, count)
+    return mine, theirs, where(lost, np.nan, where(count == 0, 1, count))
 
 
 def _extreme_x(g: Any, x: Any, index: Any, y: Any, out: Any, *, axis: int, include_self: bool) -> Any:
@@ -137,10 +142,10 @@ def _extreme_y(g: Any, x: Any, index: Any, y: Any, out: Any, *, axis: int, inclu
 
 def _extreme_jvp(x_dot: Any, y_dot: Any, x: Any, index: Any, y: Any, out: Any, *, axis: int, include_self: bool) -> Any:
     mine, theirs, count = _hits(x, index, y, out, axis, include_self)
-    total = zeros(tuple(out.shape), out) if x_dot is None else where(mine, x_dot, 0)
+    total = zeros(tuple(out.shape), out) if x_dot is None else where(mine, x_dot / count, 0)
     if y_dot is not None:
-        total = scatter_add(total, index, where(theirs, y_dot, 0), axis=axis)
-    return total / count
+        total = scatter_add(total, index, where(theirs, y_dot / gather(count, index, axis=axis), 0), axis=axis)
+    return total
 
 
 scatter_extreme = op("scatter_extreme(x, index, y, *, axis, largest, include_self)", _extreme, node="ScatterReduce",

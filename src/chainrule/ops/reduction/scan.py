@@ -22,7 +22,7 @@ from chainrule.core.tensor.value import is_complex
 from chainrule.ops.comparison.order import put_along
 from chainrule.ops.indexing.scatter import gather
 from chainrule.ops.indexing.select import where
-from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.pointwise.exponential import sigmoid
 
 SCANS = [
     Sample((4,), axis=0, reverse=False), Sample((3, 4), axis=1, reverse=False), Sample((2, 3, 2), axis=1, reverse=True),
@@ -293,21 +293,31 @@ def _joined_logs(x: Any, y: Any) -> Any:
     return np.where(equal, np.where(low.real < 0, low, np.log(np.exp(low) + np.exp(top))), out)
 
 
-def _decay(out: Any, axis: int) -> Any:
-    """Return ``exp(out[i] - out[i+1])``, at most 1 in size, by which a later cotangent is scaled; 1 at the end."""
-    return exp(where(edge(out.shape, axis, True), 0, out - shift(out, axis=axis, by=-1)))
+def _kept_and_added(x: Any, out: Any, axis: int) -> tuple:
+    """Return the derivatives of each sum by the sum before it, and by its own element; of no use and 1 at the start.
+
+    They are the logistic functions of the gap between the two, so that they add up to 1 whatever is rounded in the sums, and
+    are halves where both are one infinity.
+    """
+    before = shift(out, axis=axis, by=1)
+    gap = where(x == before, 0, x - before)
+    return sigmoid(-gap), where(edge(out.shape, axis, False), 1, sigmoid(gap))
 
 
-def _share(x: Any, out: Any) -> Any:
-    return exp(x - out)
+def _logcumsumexp_jvp(x_dot: Any, x: Any, out: Any, *, axis: int) -> Any:
+    kept, added = _kept_and_added(x, out, axis)
+    return recurrence(kept, added * x_dot, axis=axis, reverse=False)
+
+
+def _logcumsumexp_pull(g: Any, x: Any, out: Any, *, axis: int) -> Any:
+    kept, added = _kept_and_added(x, out, axis)
+    return conj(added) * pulled_back(g, kept, axis, False)
 
 
 logcumsumexp = op("logcumsumexp(x, *, axis)", _logcumsumexp,
     shape=first, dtype=like_first,
     batch=along_axis,
-    jvp=lambda x_dot, x, out, *, axis: recurrence(
-        shift(_decay(out, axis), axis=axis, by=1), _share(x, out) * x_dot, axis=axis, reverse=False),
-    x=lambda g, x, out, *, axis: (
-        conj(_share(x, out)) * recurrence(conj(_decay(out, axis)), g, axis=axis, reverse=True)),
-    doc="Running ``log(sum(exp(x)))``; the cotangent ``sum_{i>=j} g[i] exp(x[j] - out[i])`` is a decaying recurrence.",
+    jvp=_logcumsumexp_jvp,
+    x=_logcumsumexp_pull,
+    doc="Running ``log(sum(exp(x)))``; its derivative is the recurrence that each step's ``logaddexp`` has.",
     samples=lambda: [Sample((4,), axis=0), Sample((3, 4), axis=1), Sample((), axis=0), Sample((0, 3), axis=0)])  # fmt: skip
