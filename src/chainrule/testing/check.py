@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, passes, planted, values
+from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, passes, paths, planted, values
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -23,6 +23,7 @@ VALUE_LAWS: tuple[Law, ...] = (
     declared.lowering_is_the_kernel,
     declared.shapes_alone_give_the_same_graph,
     batched.vmap_is_a_loop,
+    paths.hot_path_is_the_general_path,
 )
 DERIVATIVE_LAWS: tuple[Law, ...] = (
     derivatives.jvp_is_the_numeric_derivative,
@@ -59,13 +60,13 @@ def check_op(
     """Check that an op obeys every law that chainrule's own ops obey.
 
     Declaration: shape, dtype, shared memory, purity and lowering are what it says; one that says nothing of its result fails.
-    Values: on tensors as on arrays, as the reference gives, in any memory layout. Derivatives: jvp is
-    the numeric derivative, vjp its transpose, for every subset of inputs, of the primal's shape and dtype; second order
-    agrees in all four orders of modes, third order in forward mode; at NaN, infinities, zeros and subnormals all ways to
-    ask give one answer. Batching: under `vmap`, alone and with derivatives of
-    first and second order, the same as for one example after the other, for every subset of inputs. Contracts: rules give
-    back fresh arrays, write nowhere, take broadcast cotangents, and free what they saved; a pass gives the same whatever looks
-    on, and writes into its own buffers. Samples with an error raise it.
+    Values: on tensors as on arrays, as the reference gives, in any memory layout; result and node by the hot path as by the
+    general one, field by field, in every mode. Derivatives: jvp is the numeric derivative, vjp its transpose, for every subset
+    of inputs, of the primal's shape and dtype; second order agrees in all four orders of modes, third order in forward mode; at
+    NaN, infinities, zeros and subnormals all ways to ask give one answer. Batching: under `vmap`, alone and with derivatives of
+    first and second order, the same as for one example after the other, for every subset of inputs. Contracts: rules give back
+    fresh arrays, write nowhere, take broadcast cotangents, and free what they saved; a pass gives the same whatever looks on,
+    and writes into its own buffers. Samples with an error raise it.
 
     Parameters
     ----------
