@@ -23,6 +23,7 @@ from chainrule import return_types
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import dtype
 from chainrule.functions.adapt import FUNCTIONS
+from chainrule.functions.shaping import shape
 
 ROOT = Path(__file__).parents[1] / "src" / "chainrule"
 assert Path(chainrule.__file__).parent == ROOT, f"{chainrule.__file__} is of another tree"
@@ -210,6 +211,8 @@ def definitions(name: str, function: Any, first: str | None = None, indent: str 
         return
     if name == "alias_copy":
         function = FUNCTIONS["clone"].call
+    elif name == "slice_copy":  # whose view is written with brackets
+        function, first = shape.part_along, "input: _Like"
     elif name.endswith("_copy"):  # takes what the view takes
         known = FUNCTIONS.get(name.removesuffix("_copy"))
         function = known.call if known else getattr(Tensor, name.removesuffix("_copy"), function)

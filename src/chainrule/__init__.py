@@ -89,6 +89,7 @@ try:
     from chainrule.functions.interop.numpy import *
     from chainrule.functions.creation.like import *
     from chainrule.functions.creation.legacy import *
+    from chainrule.functions.creation.memory import *
     from chainrule.functions.linalg.product import *
     from chainrule.functions.random.tensors import *
     from chainrule.functions.random import inplace as _random_inplace
@@ -100,6 +101,7 @@ try:
     from chainrule.functions.reduction.reduce import *
     from chainrule.functions.reduction.statistics import *
     from chainrule.functions.comparison.search import *
+    from chainrule.functions.comparison.histogram import *
     from chainrule.functions.reduction.scan import *
     from chainrule.functions.pointwise.rounding import *
     from chainrule.functions.pointwise.special import *
@@ -116,6 +118,7 @@ try:
     from chainrule.functions.indexing.select_index import *
     from chainrule.functions.indexing.part import *
     from chainrule.functions.shaping import cast as _cast
+    from chainrule.functions.shaping import foreign as _foreign
     from chainrule.functions.shaping import layout as _layout
     from chainrule.functions import operators as _operators
     from chainrule.functions.in_place import *

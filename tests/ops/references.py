@@ -9,6 +9,8 @@ import cmath
 import itertools
 import math
 import operator
+import struct
+from functools import reduce
 
 import mpmath as mp
 import numpy as np
@@ -187,6 +189,10 @@ def lines(x, axis):
     moved = np.moveaxis(x, axis, -1)
     for place in np.ndindex(moved.shape[:-1]):
         yield place, list(moved[place])
+
+
+def bits(x):
+    return struct.unpack("<Q", struct.pack("<d", x))[0] if isinstance(x, float) else int(x) % 2**64
 
 
 def along(f, results=1):
@@ -899,6 +905,8 @@ ARRAYS = {
                                                 for e in (smallest, largest)]),
     "argmax": along(lambda v: largest(v)[1]), "argmin": along(lambda v: smallest(v)[1]),
     "all": along(lambda v: all(map(bool, v))), "any": along(lambda v: any(map(bool, v))),
+    "xor_sum": along(lambda v: reduce(operator.xor, map(bits, v), 0)),
+    "counted_of": lambda y, x, name: y,
     "count_nonzero": along(lambda v: sum(x != 0 for x in v)),
     "logsumexp": along(logsumexp), "softmax": each_line(softmax),
     "log_softmax": each_line(lambda v: [x - logsumexp(v) for x in v]),
@@ -929,6 +937,9 @@ ARRAYS = {
     "masked_scatter": lambda x, mask, y: masked_put(x, mask, y.reshape(-1)[: int(mask.sum())], lead=0, accumulate=False),
     "unmasked": lambda x, mask, shape: np.array([*[v for v, m in zip(x.flat, mask.flat, strict=True) if m],
                                                  *[0] * (math.prod(shape) - int(mask.sum()))], x.dtype).reshape(shape),
+    "nonzero_static": lambda x, size, fill_value: np.array(
+        ([p for p in np.ndindex(x.shape) if x[p]] + [(fill_value,) * x.ndim] * size)[:size], int
+    ).reshape(size, x.ndim),
     "nonzero": lambda x: np.array([p for p in np.ndindex(x.shape) if x[p]], int).reshape(sum(map(bool, x.flat)), x.ndim),
     "nll_loss": nll_loss, "nll_spread": nll_spread,
     "standardize": standardize,

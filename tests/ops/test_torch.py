@@ -38,7 +38,7 @@ COMPOSED["a bias is added apart, and an axis of one example is left out by anoth
 )  # fmt: skip
 OTHER_NODE = {name for names in COMPOSED.values() for name in names}
 # PyTorch raises in the backward pass of these; so do ours, but for bincount, which is linear in its weights.
-UNDERIVED = {"bincount", "floor_divide", "heaviside", "unique", "unique_consecutive"}
+UNDERIVED = {"bincount", "floor_divide", "heaviside", "histogram", "histogramdd", "unique", "unique_consecutive"}
 # Results of which only a part is determined: the linalg tests compare the rest, up to that freedom.
 UNDETERMINED: dict[str, str] = {}
 

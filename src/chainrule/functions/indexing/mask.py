@@ -13,7 +13,7 @@ from chainrule.functions.shaping.join import unbind
 from chainrule.functions.shaping.view import broadcast_tensors
 from chainrule.ops.indexing import mask as ops
 
-__all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
+__all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero", "nonzero_static"]
 
 
 def _mask_of(x: Tensor, mask: Any, name: str) -> tuple[Tensor, Tensor]:
@@ -80,6 +80,41 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """
     found = ops.nonzero(as_tensor(input, "nonzero"))
     return unbind(found, 1) if as_tuple else found
+
+
+@public(
+    kinds="bifc", out=True,
+    samples=lambda: [
+        Sample(Bools((3, 4)), size=5), Sample((2, 3), size=2), Sample((3,), size=4, fill_value=7), Sample((), size=2),
+        Sample((3,), size=-1, error=(RuntimeError, "nonzero_static: 'size' must be an non-negative integer")),
+    ],
+)  # fmt: skip
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """Return the positions of the first elements that are not zero, in a tensor of a known size.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any dtype.
+    size : int
+        How many rows the result has.
+    fill_value : int
+        What rows hold for which there is no such element.
+
+    Returns
+    -------
+    Tensor of int64 (size, ndim)
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nonzero_static(cr.tensor([0, 3, 4]), size=3).tolist()
+    [[1], [2], [-1]]
+    """
+    x = as_tensor(input, "nonzero_static")
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    return ops.nonzero_static(x, size=int(size), fill_value=int(fill_value))
 
 
 @public(kinds="bifc", samples=lambda: [Sample((3, 4)), Sample(Bools((2, 3)))])

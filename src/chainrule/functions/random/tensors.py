@@ -21,14 +21,16 @@ from chainrule.core.write.out import into
 from chainrule.functions.creation.create import check_device, leaf
 from chainrule.functions.creation.fill import numpy_dtype, size_of
 from chainrule.functions.shaping.copy import laid_out
+from chainrule.functions.shaping.join import stack
+from chainrule.functions.shaping.view import broadcast_tensors
 from chainrule.ops.comparison.compare import lt
 from chainrule.ops.pointwise.arithmetic import add, mul
 from chainrule.ops.random.draw import Draw, draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse
 from chainrule.ops.shaping.shape import detach
 
 __all__ = [
-    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
-    "randperm",
+    "bernoulli", "binomial", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm",
 ]  # fmt: skip
 
 
@@ -370,6 +372,42 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     numpy = x.dtype.numpy
     draw = lambda rng, rates: np.asarray(rng.poisson(rates.astype(np.float64))).astype(numpy)
     return drawn_with(x, draw, tuple(x.shape), numpy, generator)
+
+
+@asks
+def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Tensor:
+    """Return binomial random numbers: successes among `count` trials of probability `prob`; no gradient flows.
+
+    Parameters
+    ----------
+    count, prob : Tensor
+        Floating point, of one dtype, broadcast against each other. A probability beyond 0 or 1 counts as that; where it is NaN,
+        so is the result.
+    generator : Generator, optional
+        The default generator if not given.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.binomial(cr.tensor([10.0, 20.0]), cr.tensor([0.0, 1.0])).tolist()
+    [0.0, 20.0]
+    """
+    n, p = as_tensor(count, "binomial"), as_tensor(prob, "binomial", 1)
+    for x, name in ((n, "count"), (p, "prob")):
+        if x.dtype.category != dtypes.FLOAT:
+            raise ValueError(f"binomial only supports floating-point dtypes for {name}, got: {x.dtype.old_name}")
+    if n.dtype is not p.dtype:
+        raise TypeError(f"binomial: count and prob must have one dtype, got {n.dtype} and {p.dtype}")
+    numpy = n.dtype.numpy
+
+    def draw(rng: np.random.Generator, both: np.ndarray) -> np.ndarray:
+        trials, chance = np.asarray(both[..., 0], np.float64), np.asarray(both[..., 1], np.float64)
+        known = np.nan_to_num(np.clip(chance, 0, 1))
+        drawn = rng.binomial(np.maximum(np.nan_to_num(trials), 0).astype(np.int64), known)
+        return np.where(np.isnan(chance) | np.isnan(trials), np.nan, drawn).astype(numpy)
+
+    n, p = broadcast_tensors(n, p)
+    return drawn_with(stack((n, p), -1), draw, tuple(n.shape), numpy, generator)
 
 
 @asks

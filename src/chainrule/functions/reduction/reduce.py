@@ -14,7 +14,7 @@ from chainrule.core.types.shape import axes_tuple, axis_index
 from chainrule.functions.adapt import public
 from chainrule.ops.reduction import reduce as ops
 
-__all__ = ["all", "any", "count_nonzero", "logsumexp", "mean", "nanmean", "nansum", "prod", "sum"]
+__all__ = ["all", "any", "count_nonzero", "hash_tensor", "logsumexp", "mean", "nanmean", "nansum", "prod", "sum"]
 
 OUT_OF_RANGE = (IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 2)")
 TWICE = (RuntimeError, "dim 0 appears multiple times in the list of dims")
@@ -336,3 +336,53 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     """
     x = as_tensor(input, "count_nonzero")
     return ops.count_nonzero(x, axis=axes_tuple(dim, x.ndim))
+
+
+@public(
+    kinds="bif", out=True,
+    samples=lambda: [
+        Sample((3, 4)), Sample((3, 4), 1), Sample((2, 3, 4), dim=(0, 2), keepdim=True), Sample(()), Sample((0, 2), 1),
+        Sample((0,), error=(RuntimeError, "hash_tensor: Expected reduction dim to be specified for input.numel() == 0")),
+    ],
+)  # fmt: skip
+def hash_tensor(input: Tensor, dim: Any = (), *, keepdim: bool = False, mode: int = 0) -> Tensor:
+    """Return the exclusive or of the bits of the elements, each as a double or a 64-bit integer: equal tensors hash equally.
+
+    Parameters
+    ----------
+    input : Tensor
+        Real.
+    dim : int or tuple of int
+        The axes to reduce; none means all.
+    keepdim : bool
+        Keep reduced axes at size 1.
+    mode : int
+        0, the only one there is.
+
+    Returns
+    -------
+    Tensor of uint64
+
+    Raises
+    ------
+    RuntimeError
+        For another mode, or no elements and no axes.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.hash_tensor(cr.tensor([1, 2, 4])).item()
+    7
+    """
+    x = as_tensor(input, "hash_tensor")
+    if mode != 0:
+        raise RuntimeError(f"hash_tensor: unsupported mode {mode}; 0 is the only one")
+    if x.dtype.category > dtypes.FLOAT:
+        raise NotImplementedError(f"\"xor_sum_cpu\" not implemented for '{x.dtype.old_name}'")
+    axes = axes_tuple(dim, x.ndim)
+    if not x.numel() and not (hasattr(dim, "__index__") or dim):
+        raise RuntimeError(
+            "hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
+            "'dim' argument."
+        )
+    return ops.xor_sum(x, axis=axes, keepdims=keepdim)

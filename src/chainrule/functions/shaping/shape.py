@@ -20,19 +20,21 @@ from chainrule.core.write.out import into
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing import part
 from chainrule.functions.indexing.select_index import index_select
+from chainrule.functions.pointwise.complex import view_as_complex, view_as_real
 from chainrule.functions.shaping import transpose, view
-from chainrule.functions.shaping.copy import clone
-from chainrule.functions.shaping.join import split_with_sizes, stack, unbind
+from chainrule.functions.shaping.copy import clone, detach
+from chainrule.functions.shaping.join import split, split_with_sizes, stack, unbind
 from chainrule.functions.shaping.view import expand, reshape, unsqueeze
 from chainrule.ops.indexing import view as parts
 from chainrule.ops.pointwise.arithmetic import floor_divide, remainder
 from chainrule.ops.shaping import shape as ops
 
 __all__ = [
-    "alias_copy", "as_strided_copy", "cartesian_prod", "combinations", "constant_pad_nd", "diag", "diag_embed", "diagflat",
-    "diagonal_copy", "expand_copy", "meshgrid", "narrow_copy", "permute_copy", "repeat_interleave", "select_copy",
-    "split_with_sizes_copy", "squeeze_copy", "t_copy", "tile", "trace", "transpose_copy", "tril", "triu", "unbind_copy",
-    "unfold_copy", "unravel_index", "unsqueeze_copy", "view_copy",
+    "alias_copy", "as_strided_copy", "cartesian_prod", "combinations", "constant_pad_nd", "detach_copy", "diag",
+    "diag_embed", "diagflat", "diagonal_copy", "expand_copy", "meshgrid", "narrow_copy", "permute_copy",
+    "repeat_interleave", "select_copy", "slice_copy", "split_copy", "split_with_sizes_copy", "squeeze_copy", "t_copy",
+    "tile", "trace", "transpose_copy", "tril", "triu", "unbind_copy", "unfold_copy", "unravel_index", "unsqueeze_copy",
+    "view_as_complex_copy", "view_as_real_copy", "view_copy",
 ]  # fmt: skip
 
 # -- repetition --------------------------------------------------------------------------------------------------------
@@ -402,6 +404,12 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 # -- copies of views ---------------------------------------------------------------------------------------------------
 
 
+def part_along(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    """Return every `step`-th part along an axis from `start` to before `end`: a slice, as a function."""
+    axis = axis_index(dim, input.ndim)
+    return input[(slice(None),) * axis + (slice(start, end, step),)]  # type: ignore[index]
+
+
 def _copying(f: Callable, name: str) -> Callable:
     """Return the version of a view function that copies its result."""
 
@@ -421,12 +429,15 @@ def _copying(f: Callable, name: str) -> Callable:
 
 
 alias_copy = _copying(lambda x: x, "alias_copy")
+detach_copy = _copying(detach, "detach_copy")
 as_strided_copy = _copying(part.as_strided, "as_strided_copy")
 diagonal_copy = _copying(part.diagonal, "diagonal_copy")
 expand_copy = _copying(view.expand, "expand_copy")
 narrow_copy = _copying(part.narrow, "narrow_copy")
 permute_copy = _copying(transpose.permute, "permute_copy")
 select_copy = _copying(part.select, "select_copy")
+slice_copy = _copying(part_along, "slice_copy")
+split_copy = _copying(split, "split_copy")
 split_with_sizes_copy = _copying(split_with_sizes, "split_with_sizes_copy")
 squeeze_copy = _copying(view.squeeze, "squeeze_copy")
 t_copy = _copying(transpose.t, "t_copy")
@@ -434,4 +445,7 @@ transpose_copy = _copying(transpose.transpose, "transpose_copy")
 unbind_copy = _copying(unbind, "unbind_copy")
 unfold_copy = _copying(part.unfold, "unfold_copy")
 unsqueeze_copy = _copying(view.unsqueeze, "unsqueeze_copy")
+view_as_complex_copy = _copying(view_as_complex, "view_as_complex_copy")
+view_as_real_copy = _copying(view_as_real, "view_as_real_copy")
 view_copy = _copying(view.view, "view_copy")
+Tensor.narrow_copy = narrow_copy  # type: ignore[attr-defined]

@@ -15,9 +15,9 @@ import numpy as np
 from chainrule.core.op.batching import Batch, along_axis, dynamic, looped, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
 from chainrule.core.op.results import DYNAMIC, INT64, boolean, by_values, first, int64, one_or_all, second, several, with_index
-from chainrule.core.op.samples import Ints, Sample
+from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.types.shape import kept
-from chainrule.ops.describe import no_tangent
+from chainrule.ops.describe import no_derivative, no_tangent
 from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.places import along
 from chainrule.ops.indexing.scatter import gather, scatter, scatter_add
@@ -357,3 +357,18 @@ bincount = linear("bincount(x, weights, *, minlength)", _bincount, kinds="f",
     batch=looped,
     doc="How often each non-negative integer occurs, or the sum of its weights.",
     samples=lambda: [Sample(Ints((6,), 0, 4), None, minlength=0), Sample(Ints((6,), 0, 4), (6,), minlength=6)])  # fmt: skip
+
+
+def _raised_of(y_dot: Any, x_dot: Any, *, name: str) -> Any:
+    if x_dot is not None:
+        no_tangent(name)
+    return y_dot
+
+
+counted_of = op("counted_of(y, x, *, name)", lambda y, x, *, name: np.array(y),
+    shape=first, dtype=lambda y: y, jvp=_raised_of,
+    y=lambda g: g,
+    x=lambda g, *, name: no_derivative(name),
+    batch=lambda b, y, x, *, name: counted_of(*b.whole((y, x)), name=name),
+    doc="A result that was counted from `x`, of which it has no derivative: one asked for raises.",
+    samples=lambda: [Sample((3,), Fixed(np.arange(2.0)), name="histogram")])  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.op.batching import Batch, dynamic, per_example, reshaped
+from chainrule.core.op.batching import Batch, dynamic, looped, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
 from chainrule.core.op.results import by_values, first, given, int64, like_first
 from chainrule.core.op.samples import Fixed, Sample
@@ -206,3 +206,19 @@ nonzero = op("nonzero(x)", lambda x: np.argwhere(x), nondiff=True, kinds="bifc",
     shape=by_values, dtype=int64,
     batch=dynamic(),
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
+
+
+def _nonzero_static(x: ndarray, *, size: int, fill_value: int) -> ndarray:
+    found = np.argwhere(x)[:size]
+    out = np.full((size, found.shape[1]), fill_value, np.int64)
+    out[: len(found)] = found
+    return out
+
+
+nonzero_static = op("nonzero_static(x, *, size, fill_value)", _nonzero_static, nondiff=True, kinds="bifc",
+    shape=lambda x, *, size: (size, len(x)), dtype=int64,
+    batch=looped,
+    doc="The positions of the first elements that are not zero, and `fill_value` where there are fewer.",
+    samples=lambda: [
+        Sample(Fixed(_MASK), size=3, fill_value=-1), Sample((2, 3), size=9, fill_value=7), Sample((), size=1, fill_value=0)
+    ])  # fmt: skip

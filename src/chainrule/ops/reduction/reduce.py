@@ -281,6 +281,20 @@ count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce
     samples=lambda: [Sample((3, 4), axis=(0, 1)), Sample((3, 4), axis=(1,)), Sample((), axis=())])  # fmt: skip
 
 
+def _xor_sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    """Return the exclusive or of the bits of the elements as 64-bit integers, or doubles."""
+    x = np.asarray(x)
+    bits = x.astype(np.float64).view(np.uint64) if x.dtype.kind in "fV" else x.astype(np.uint64)
+    return np.bitwise_xor.reduce(bits, axis=axis, keepdims=keepdims)
+
+
+xor_sum = op("xor_sum(x, *, axis, keepdims)", _xor_sum,
+    shape=shapes.reduced, dtype=lambda x: np.dtype(np.uint64),
+    batch=shift_axes,
+    nondiff=True, kinds="bif", doc="The exclusive or of the bits of all elements, each as a double or a 64-bit integer.",
+    samples=lambda: AXES)  # fmt: skip
+
+
 # -- logsumexp ---------------------------------------------------------------------------------------------------------
 
 
