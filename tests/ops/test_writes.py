@@ -105,6 +105,12 @@ def test_a_write_between_two_passes_is_noticed(cases):
         writes.a_write_between_passes_is_noticed(case)
 
 
+@pytest.mark.parametrize("cases", by_op(kinds="f", differentiable=True))
+def test_a_write_between_vjp_and_its_pull_is_noticed(cases):
+    for case in cases:
+        writes.a_write_before_the_pull_is_noticed(case)
+
+
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("cases", by_op(kinds="f", differentiable=True))
 def test_a_write_under_vmap_is_noticed(cases):
@@ -130,6 +136,7 @@ def test_every_write_is_noticed(calls):
     for call in calls:
         assert writes.wrong_after_a_write(call, call.args, call.kwargs, thorough=True) is None, call
         assert writes.wrong_after_a_write_between_passes(call, call.args, call.kwargs, thorough=True) is None, call
+        assert writes.wrong_after_a_write_before_the_pull(call, call.args, call.kwargs, thorough=True) is None, call
 
 
 # -- planted faults ----------------------------------------------------------------------------------------------------

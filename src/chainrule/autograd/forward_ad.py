@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from chainrule.core.mode.grad_mode import modes, switch
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
@@ -139,6 +141,12 @@ def check_tangent(primal: Tensor, tangent: Tensor) -> None:
 def lowered(t: Tensor) -> Any:
     """Return a plain tensor that reverse mode does not watch as its payload, which is cheaper; others as they are."""
     return t._data if t.__class__ is Tensor and t._node is None and modes().tracer is None else t
+
+
+def kept(t: Tensor) -> Any:
+    """Return what `lowered` does, an array copied: nodes that save it would not notice a write to the tensor."""
+    payload = lowered(t)
+    return payload.copy() if payload.__class__ is np.ndarray and modes().record else payload
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

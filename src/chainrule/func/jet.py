@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import factorial
 from typing import Any
 
-from chainrule.autograd.forward_ad import check_tangent, lowered, raised
+from chainrule.autograd.forward_ad import check_tangent, kept, raised
 from chainrule.core.mode.grad_mode import scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -92,7 +92,7 @@ def _input(expansion: Expansion, primal: Any, terms: Any) -> Series:
     """Return a primal and its derivatives as a series."""
     if not isinstance(primal, Tensor):
         raise RuntimeError(f"jet(f, primals, series): Expected primals to contain only tensors, got {type(primal).__name__}")
-    known = [lowered(primal)]
+    known = [kept(primal)]
     for k, term in enumerate(terms, 1):
         if term is None:
             known.append(None)
@@ -100,7 +100,7 @@ def _input(expansion: Expansion, primal: Any, terms: Any) -> Series:
         if not isinstance(term, Tensor):
             raise RuntimeError(f"jet(f, primals, series): Expected derivatives to be tensors, got {type(term).__name__}")
         check_tangent(primal, term)
-        known.append(lowered(term if k < 2 else term / factorial(k)))
+        known.append(kept(term if k < 2 else term / factorial(k)))
     return _jet_series(expansion.level, known[0], Coefficients(expansion, known))
 
 

@@ -8,11 +8,12 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from chainrule.autograd.forward_ad import lowered, raised
+from chainrule.autograd.forward_ad import kept, lowered
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import recording
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap, wrap_at
+from chainrule.core.tensor.value import carried, version_of
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
@@ -56,8 +57,8 @@ class Record:
         self.outs, self.out_spec = tree_flatten(result)
 
     def lower(self, value: Any) -> Any:
-        """Return a value of this level as one of the level below; others as they are."""
-        return raised(value._data) if value.__class__ is GradTracking and value._level == self.level else value
+        """Return a value of this level as one of the level below, of the same version counter; others as they are."""
+        return carried(value) if value.__class__ is GradTracking and value._level == self.level else value
 
     def value(self) -> Any:
         """Return the result, lowered."""
@@ -85,8 +86,10 @@ def _leaf(level: int, t: Any) -> Tensor:
         raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
     if t.dtype.category < FLOAT:
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
-    made = wrap_at(level, lowered(t))
+    made = wrap_at(level, payload := lowered(t))
     made._node = LEAF
+    if payload.__class__ is np.ndarray:
+        made._ver = version_of(t)
     return made
 
 
@@ -178,7 +181,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         for g in gs:
             if not isinstance(g, Tensor):
                 raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
-        lows = [lowered(checked_cotangent(g, out, i)) for i, (g, out) in enumerate(zip(gs, run.outs, strict=True))]
+        lows = [kept(checked_cotangent(g, out, i)) for i, (g, out) in enumerate(zip(gs, run.outs, strict=True))]
         return tree_unflatten(run.pull(lows, retain_graph), run.spec)
 
     return (run.value(), vjp_fn, only_tensors(run.aux)) if has_aux else (run.value(), vjp_fn)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, overload
 
-from chainrule.autograd.forward_ad import check_tangent, lowered, raised
+import numpy as np
+
+from chainrule.autograd.forward_ad import check_tangent, kept, lowered, raised
 from chainrule.core.call.dispatch import cast
+from chainrule.core.graph.nodes import Inner
 from chainrule.core.mode.grad_mode import scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_written
+from chainrule.core.tensor.value import carried, is_written, version_of
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import expect_function
@@ -51,14 +54,13 @@ class Push:
 
     def __init__(self, func: Callable, spec: TreeSpec, primals: list, tangents: list, has_aux: bool = False):
         self.level = level = fresh_level()
-        moving = [
-            p if t is None else dual(level, lowered(p), lowered(t)) for p, t in zip(primals, tangents, strict=True)
-        ]  # fmt: skip
+        moving = [p if t is None else _moving(level, p, t) for p, t in zip(primals, tangents, strict=True)]
+        before = [(m._data, getattr(m, "_tangent", None)) for m in moving]
         with scope(level):
             result = func(*tree_unflatten(moving, spec))
         self.written = []
-        for p, t, m in zip(primals, tangents, moving, strict=True):
-            if m is not p and is_written(m):
+        for p, t, m, (value, dot) in zip(primals, tangents, moving, before, strict=True):
+            if m is not p and (m._data is not value or m._tangent is not dot):
                 self.written += [(p, raised(m._data)), (t, 0 if m._tangent is None else raised(m._tangent))]
         self.aux = None
         if has_aux:
@@ -77,10 +79,20 @@ class Push:
 
     def _split(self, out: Any) -> tuple[Any, Tensor | None]:
         if out.__class__ is Dual and out._level == self.level:
-            value, dot = raised(out._data), None if out._tangent is None else raised(out._tangent)
+            value, dot = carried(out), None if out._tangent is None else raised(out._tangent)
+            if out._ver is not None and dot is not None and not isinstance(out._tangent, Tensor):
+                dot._ver = out._ver  # for nodes of captured tensors, which may have saved it
             # bfloat16 widens where a rule meets a Python number
             return value, dot if dot is None else cast(dot, value.dtype)
         return out, None
+
+
+def _moving(level: int, primal: Tensor, tangent: Tensor) -> Dual:
+    """Return the dual of an input, whose version counter knows of writes to the primal's memory."""
+    made = dual(level, payload := lowered(primal), kept(tangent))
+    if payload.__class__ is np.ndarray:
+        made._ver = Inner(version_of(primal))
+    return made
 
 
 def or_zeros(values: list, dots: list) -> list:
@@ -231,7 +243,7 @@ def linearize(func: Callable[..., _R], *primals: Any) -> tuple[_R, Callable[...,
                         "corresponding primal."
                     )
         found = [wrap(zeros_like(out)) for out in run.outs]
-        for i, dot in zip(moving, transposed.pull([lowered(t) for t in dots]), strict=True):
+        for i, dot in zip(moving, transposed.pull([kept(t) for t in dots]), strict=True):
             found[i] = dot
         return tree_unflatten(found, run.out_spec)
 

@@ -17,7 +17,7 @@ import numpy as np
 import chainrule as cr
 from chainrule import autograd, func
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import innermost
+from chainrule.core.tensor.value import bottom, innermost
 from chainrule.testing.batched import refuses
 from chainrule.testing.case import Case, is_floating, like
 from chainrule.testing.compare import gap
@@ -46,6 +46,8 @@ WAYS: dict[str, Callable[[Tensor, Tensor], Any]] = {
 
 class Recorded:
     """A call recorded on fresh tensors, and what a pass is asked of it.
+
+    ``roots`` are the results that have gradients, ``weights`` their cotangents.
 
     Parameters
     ----------
@@ -93,6 +95,50 @@ class Recorded:
         return autograd.grad(self.roots, self.leaves, self.weights, allow_unused=True, **flags)
 
 
+class Pulled(Recorded):
+    """The same of a call whose derivative `func.vjp` takes (or `func.linearize`), of copies where operands are computed.
+
+    The operands that it is not taken in are captured.
+    """
+
+    def __init__(
+        self, call: Callable, args: Sequence, kwargs: dict, at: int | None, computed: bool, transform: Callable = func.vjp
+    ):
+        self.operands, self.leaves = [], []
+        self._at, self._computed, self._number = at, False, count()
+        given = self._tensors(list(args)), self._tensors(kwargs)
+        places = {id(t): k for k, t in enumerate(self.leaves)}
+        moving = [t.detach() for t in self.leaves]
+        self.operands = [moving[places[id(t)]] if id(t) in places else t for t in self.operands]
+
+        def of_leaves(*leaves: Tensor) -> tuple:
+            leaves = tuple([t * 1 for t in leaves]) if computed else leaves
+
+            def chosen(value: Any) -> Any:
+                if isinstance(value, (list, tuple)):
+                    return type(value)([chosen(v) for v in value])
+                if isinstance(value, dict):
+                    return {k: chosen(v) for k, v in value.items()}
+                return leaves[places[id(value)]] if id(value) in places else value
+
+            with np.errstate(all="ignore"):
+                return tuple([r for r in tensors_in(call(*chosen(given[0]), **chosen(given[1]))) if is_floating(bottom(r))])
+
+        self.results, self.roots, self.leaves = [], [], moving
+        if not moving or not of_leaves(*moving):
+            return
+        found, self._pull = transform(of_leaves, *moving)
+        self.results = self.roots = list(found)
+        rng = np.random.default_rng(0)
+        along = moving if transform is func.linearize else self.roots
+        self.weights = [wrap(like(rng, innermost(t))) for t in along]
+        self._splat = transform is func.linearize
+
+    def gradients(self, **flags: Any) -> tuple:
+        """Return what the map that the transform returned makes of its weights."""
+        return self._pull(*self.weights) if self._splat else self._pull(tuple(self.weights))
+
+
 def tensors_in(out: Any) -> Iterator[Tensor]:
     """Go through the tensors in a result."""
     if isinstance(out, Tensor):
@@ -131,27 +177,37 @@ def wrong_after_a_write(call: Callable, args: Sequence, kwargs: dict, thorough: 
     str or None
         The part and the way of the write, and both numbers.
     """
-    return _search(call, args, kwargs, thorough, _after_one_pass)
+    return _search(Recorded, call, args, kwargs, thorough, _after_one_pass)
 
 
 def wrong_after_a_write_between_passes(call: Callable, args: Sequence, kwargs: dict, thorough: bool = False) -> str | None:
     """Return what a write between a first pass and one through it makes of a second derivative, as `wrong_after_a_write`."""
-    return _search(call, args, kwargs, thorough, _after_two_passes)
+    return _search(Recorded, call, args, kwargs, thorough, _after_two_passes)
 
 
-def _search(call: Callable, args: Sequence, kwargs: dict, thorough: bool, attempt: Callable) -> str | None:
+def wrong_after_a_write_before_the_pull(call: Callable, args: Sequence, kwargs: dict, thorough: bool = False) -> str | None:
+    """Return what a write makes of the maps that `func.vjp` and `func.linearize` made before, as `wrong_after_a_write`."""
+    for transform in (func.vjp, func.linearize):
+        wrong = _search(partial(Pulled, transform=transform), call, args, kwargs, thorough, _after_one_pass)
+        if wrong is not None:
+            return f"func.{transform.__name__}: {wrong}"
+    return None
+
+
+def _search(record: Callable, call: Callable, args: Sequence, kwargs: dict, thorough: bool, attempt: Callable) -> str | None:
     turn = count()
     width = len([t for t in Recorded(call, args, kwargs, -1, False).operands if is_floating(t)])
     for at in (None, *(range(width) if width > 1 else ())):
-        for computed in (False, True) if thorough else (next(turn) % 2 == 0,):
+        for computed in (False, True) if thorough else (record is Recorded and next(turn) % 2 == 0,):
 
             def again(at: int | None = at, computed: bool = computed) -> Recorded:
-                return Recorded(call, args, kwargs, at, computed)
+                return record(call, args, kwargs, at, computed)
 
-            if not again().roots:
-                continue
             try:
-                expected, names = attempt(again(), None, None)
+                recorded = again()
+                if not recorded.roots:
+                    continue
+                expected, names = attempt(recorded, None, None)
             except RuntimeError as error:
                 if not str(error).startswith(("the derivative for", "derivative for")):  # there is none
                     raise
@@ -176,7 +232,7 @@ def _first_gap(found: Sequence, expected: Sequence) -> str | None:
     return None
 
 
-def _has_written(t: Tensor, way: Callable) -> bool:
+def has_written(t: Tensor, way: Callable) -> bool:
     """Write other values to a tensor; tell whether that was allowed and there are any."""
     new = other_values(t)
     if new is None:
@@ -202,7 +258,7 @@ def _passed(run: Callable[[], Any]) -> list | None:
 
 def _after_one_pass(recorded: Recorded, place: int | None, way: Callable | None) -> tuple[list, list[str]]:
     parts = recorded.parts()
-    if place is not None and not _has_written(parts[place][1], way):  # type: ignore[arg-type]
+    if place is not None and not has_written(parts[place][1], way):  # type: ignore[arg-type]
         return [], []
     return [_passed(recorded.gradients)], [name for name, _ in parts]
 
@@ -220,7 +276,7 @@ def _after_two_passes(recorded: Recorded, place: int | None, way: Callable | Non
     ]
     rng = np.random.default_rng(1)
     along = [wrap(like(rng, innermost(g))) for g in first]
-    if place is not None and not _has_written(parts[place][1], way):  # type: ignore[arg-type]
+    if place is not None and not has_written(parts[place][1], way):  # type: ignore[arg-type]
         return [], []
     # The pass to the cotangents alone does not come by the nodes of the first, which would find the write as well.
     found = [
@@ -261,6 +317,12 @@ def a_write_is_noticed_under_vmap(case: Case) -> str | None:
         if refuses(case, arrays, error):
             return None
         raise
+
+
+@law("a write between func.vjp and its pull is noticed")
+def a_write_before_the_pull_is_noticed(case: Case) -> str | None:
+    """Check that what `func.vjp` and `func.linearize` returned is right or refuses, whatever is written to after the call."""
+    return wrong_after_a_write_before_the_pull(case.op.call, case.args, case.params)
 
 
 @law("results lie in declared memory")

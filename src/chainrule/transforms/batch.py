@@ -20,10 +20,10 @@ from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.batching import Batch, looped, reshaped
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
 from chainrule.core.op.raw import shape_of
-from chainrule.core.record.plans import link_view
+from chainrule.core.record.plans import link_view, shared_version
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import root_of
+from chainrule.core.tensor.value import carried, root_of
 from chainrule.core.types.shape import Size, axis_index
 from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.custom.call import Examples, Outcome, Rules
@@ -71,6 +71,8 @@ class Batched(Level):
             on.append(batched)
         if raw:
             payloads = [a._data if isinstance(a, Tensor) else a for a in payloads]
+        else:  # what is below may be recorded, and is to notice writes to what it saves
+            payloads = [carried(a) if batched else p for a, p, batched in zip(args, payloads, on, strict=True)]
         if op.kind is ELEMENTWISE:
             if len(args) > 1:
                 _align(payloads, on)
@@ -96,6 +98,8 @@ class Batched(Level):
             made = batched_at(level, out)
             if op.view:
                 link_view(made, args[0], op, params, None)
+            elif op.shares and made.__class__ is Batched:
+                made._ver = shared_version(made._data, args[0])
             return made
         several = tuple([batched_at(level, o) for o in out])
         if op.view:
@@ -107,7 +111,7 @@ class Batched(Level):
         """Run a call: by the function's own rule for a batch, or in its batched form."""
         level, size = self._level, self._data.shape[0]
         on = tuple([isinstance(a, Tensor) and a._level == level for a in args])
-        lower = tuple([raised(a._data) if batched else a for a, batched in zip(args, on, strict=True)])
+        lower = tuple([carried(a) if batched else a for a, batched in zip(args, on, strict=True)])
         examples = Examples(on, size, _randomness(level), partial(batched_at, level))
         found = rules.batched(lower, args, examples)
         return run_batched(rules, lower, args, level, examples, batched_at, above) if found is None else found
@@ -286,7 +290,7 @@ def batched_at(level: int, payload: Any) -> Any:
 def unbatched(level: int, value: Any, size: int) -> Any:
     """Return a value with the batch axis of a level first; of what is the same for every example, repeated."""
     if value.__class__ is Batched and value._level == level:
-        return value._data
+        return carried(value) if value._ver is not None else value._data
     return TABLE["broadcast_to"].call(value, shape=(size, *value.shape))
 
 

@@ -19,13 +19,13 @@ from chainrule.core.mode.grad_mode import enable_grad
 from chainrule.core.mode.state import modes
 from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.op.raw import shape_of
-from chainrule.core.record.plans import link_view
+from chainrule.core.record.plans import link_view, shared_version
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact, version_of
+from chainrule.core.tensor.value import carried, is_inexact, on_memory_of, version_of
 from chainrule.core.write.inplace import adopt
 from chainrule.transforms.custom.call import ABOVE, REVERSE, Outcome, Rules, index_of, run_rules, written_inputs
-from chainrule.transforms.custom.context import lowered, mapped, raised
+from chainrule.transforms.custom.context import lowered, mapped
 from chainrule.transforms.custom.tangents import check_memory, checked_tangents, with_zeros
 from chainrule.transforms.gradient import as_tensor, checked_cotangent, one_of, pulled_back
 from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
@@ -53,7 +53,11 @@ class Dual(Level):
             tangents.append(t)
         token = hush()
         try:
-            out = compute(op, primals, params, args) if raw else run(op, tuple(primals), params)
+            if raw:
+                out = compute(op, primals, params, args)
+            else:  # what is below may be recorded, and is to notice writes to what it saves
+                primals, tangents = _carried(args, level, primals, tangents)
+                out = run(op, tuple(primals), params)
             if op.kind is ELEMENTWISE and op.jvp is None:
                 out_dot = _elementwise_jvp(op, primals, tangents, out, params, raw)
                 return (
@@ -70,6 +74,8 @@ class Dual(Level):
         if op.view:
             for i, t in enumerate(made):
                 link_view(t, args[0], op, params, i if several else None)
+        elif op.shares and not several:
+            made[0]._ver = shared_version(out, args[0])
         return tuple(made) if several else made[0]
 
     def _lift(self, value: Tensor) -> Tensor:
@@ -84,7 +90,7 @@ class Dual(Level):
             if above != REVERSE:
                 raise error
             return _openly(rules, args, level)
-        lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
+        lower = tuple([carried(a) if isinstance(a, Tensor) and a._level == level else a for a in args])
         tangents = [
             a._tangent if isinstance(a, Tensor) and a._level == level else None
             for a in args
@@ -179,6 +185,17 @@ class Dual(Level):
     def _rebuilt(self, f: Callable) -> Tensor:
         """Return the dual of what `f` makes of primal and tangent."""
         return dual(self._level, f(self._data), None if self._tangent is None else f(self._tangent))
+
+
+def _carried(args: tuple, level: int, primals: list, tangents: list) -> tuple[list, list]:
+    """Return primals and tangents with tensors in the place of arrays, which have the version counters of their duals."""
+    lower, dots = list(primals), list(tangents)
+    for i, a in enumerate(args):
+        if isinstance(a, Tensor) and a._level == level:
+            lower[i] = carried(a)
+            if dots[i] is not None and not isinstance(dots[i], Tensor):
+                dots[i] = on_memory_of(a, dots[i])
+    return lower, dots
 
 
 def _lower(value: Any) -> Any:

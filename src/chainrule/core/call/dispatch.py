@@ -22,7 +22,7 @@ from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.tensor.unresolved import with_bit
-from chainrule.core.tensor.value import array_of, memory_of, numpy_dtype
+from chainrule.core.tensor.value import array_of, carried, memory_of, numpy_dtype
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes_
 
@@ -103,7 +103,9 @@ def process_recorded(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
     if modes().clear:  # nothing looks at what is done with captured tensors; those that are recorded themselves stay
         raw = [p._data if isinstance(p, Tensor) and p._plain and p._node is None else p for p in payloads]
     if any([isinstance(p, Tensor) for p in raw]):
-        outs = run(op, tuple(payloads), params)
+        # What is below may be recorded, and is to notice writes to what it saves.
+        lower = [carried(a) if isinstance(a, Tensor) and a._level == level else a for a in args]
+        outs = run(op, tuple(lower), params)
     else:
         outs = compute(op, raw, params, args)
     return finish(op, args, params, level, outs)

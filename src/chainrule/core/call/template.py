@@ -173,7 +173,7 @@ def call({signature}):
     version = t._ver = x0._ver or version_of(x0)
     t._view = (x0, op, {params}, None)
     version.members.add(ref(t, version.members.discard))
-    % elif tracked or elementwise:
+    % elif elementwise:
     t._ver = t._view = None
     % else:
     t._ver = shared_version(out, {inputs[0][1]}) if shares else None

@@ -435,6 +435,32 @@ class Part(Version):
         self.parts.last = self.parts.whole.stamp
 
 
+class Inner(Version):
+    """The version counter of a value of a transform in memory from outside: who saved the one finds writes to the other.
+
+    A write to the value replaces it, and is none to that memory.
+    """
+
+    __slots__ = ("_own", "outer")
+
+    def __init__(self, outer: Version):
+        self.outer = outer
+        super().__init__()
+
+    @property
+    def stamp(self) -> int:  # type: ignore[override]
+        """The node id current at the last write to either."""
+        return max(self._own, self.outer.stamp)
+
+    @stamp.setter
+    def stamp(self, value: int) -> None:
+        self._own = value
+
+    def at(self, node_id: int) -> int:
+        """Return the version that a node of this id saw, by the writes to either."""
+        return super().at(node_id) - (self.outer.count - self.outer.at(node_id))
+
+
 def freed_error() -> RuntimeError:
     """Return PyTorch's error for a second backward pass over freed saved values."""
     return RuntimeError(

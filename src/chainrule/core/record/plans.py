@@ -317,7 +317,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
             for i, t in enumerate(made):
                 if is_inexact(t._data):
                     t._node = Port(node, i) if several else node
-            if node.out is not None and several and not level:
+            if node.out is not None and several:
                 node.version = Versions(tuple([version_of(t) if t._data.__class__ is ndarray else None for t in made]))
             elif node.out is not None and outs.__class__ is ndarray:
                 node.version = version_of(made[0])
@@ -326,7 +326,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if op.view:
         for i, t in enumerate(made):
             link_view(t, args[0], op, params, i if several else None)
-    elif op.shares and not level:
+    elif op.shares:
         if several:
             _make_parts(made, args[0])
         else:
@@ -335,16 +335,18 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
 
 
 def shared_version(out: Any, x: Any) -> Version | None:
-    """Return the version counter of a plain tensor if an op's result lies in its memory."""
+    """Return the version counter of a tensor if an op's result, an array, lies in its memory."""
     data = x._data
+    if data.__class__ is not ndarray or out.__class__ is not ndarray:
+        return None
     if out is data or (out.base is not None and (out.base is data or out.base is data.base)):
-        return version_of(x) if data.__class__ is ndarray else None
+        return version_of(x)
     return None
 
 
 def _make_parts(made: list[Tensor], x: Tensor) -> None:
-    """Give the results of an op, which lie in the memory of a plain tensor, version counters as its parts."""
-    if isinstance(x, Tensor):
+    """Give the results of an op, which lie in the memory of a tensor, version counters as its parts."""
+    if isinstance(x, Tensor) and x._data.__class__ is ndarray:
         parts = Parts(version_of(x))
         for t in made:
             t._ver = Part(parts)

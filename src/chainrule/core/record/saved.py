@@ -17,7 +17,7 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF, Node, Port, Version, expect_user_code, freed_error
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import take, version_of
+from chainrule.core.tensor.value import take, version_of, written_since
 from chainrule.core.types import dtype as dtypes
 
 
@@ -78,8 +78,8 @@ class SavedTensor:
             if t.dtype is not self.dtype:
                 t = t.to(self.dtype)  # type: ignore[attr-defined]
         else:
-            version = t._ver
-            if version is not None and version.stamp > node.id:
+            version = written_since(t, node.id)
+            if version is not None:
                 raise modified_error(node, version, t, None if self.index is None else node, self.index or 0)
             if self.index is None:
                 return t
@@ -221,8 +221,8 @@ def unpack(kept: Any, node: Any) -> Any:
     if kept.__class__ in PACKED:
         return kept.tensor(node)
     if isinstance(kept, Tensor):
-        version = kept._ver
-        if version is not None and version.stamp > node.id:
+        version = written_since(kept, node.id)
+        if version is not None:
             raise modified_error(node, version, kept, None if kept.is_leaf else kept.grad_fn, kept.output_nr)
     return kept
 

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.graph.nodes import NOTHING, Node, Port, Version, freed_error
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.record.saved import PACKED, modified_error, unpack
 from chainrule.core.tensor.tensor import Tensor, wrap_at
+from chainrule.core.tensor.value import carried, written_since
+
+ndarray = np.ndarray
+ABOVE = 1 << 62  # added to the level of a graph, for a pass with the cotangents of a transform above it
 
 
 def unpacked(value: Any, node: Node, level: int) -> Any:
     """Return a saved input as a pass sees it; raise if it was written to since it was saved.
 
     `level` is the graph's for a plain pass, which works on payloads; a pass that is itself recorded (`create_graph`)
-    gives ``~level``, which no tensor has, and gets the tensors themselves.
+    gives ``~level``, which no tensor has, and gets the tensors themselves. One with the cotangents of a transform above the
+    level gives ``level + ABOVE``: its nodes save payloads in turn, which therefore come as tensors of their version counters.
     """
     if isinstance(value, Tensor):
         version = value._ver
         if version is not None and version.stamp > node.id:
             unpack(value, node)  # raises
-        if value._level == level or (level > 0 and value._node is None and value._plain and modes().clear):
-            return value._data  # also of what a transform captured, where neither a node nor a trace needs to know of it
-        return value
+        if value._level == level:
+            payload = value._data
+            if isinstance(payload, Tensor) and written_since(payload, node.id) is not None:
+                unpack(value, node)  # raises
+            return payload
+        if level > 0:
+            if value._level + ABOVE == level:
+                return carried(unpack(value, node))
+            if value._node is None and value._plain and level < ABOVE and modes().clear:
+                return value._data  # of what a transform captured, where neither a node nor a trace needs to know of it
+        return unpack(value, node) if value._level else value
     if value.__class__ in PACKED:
         return _opened(value, node, level)
     return None if value is NOTHING else value
@@ -39,11 +54,23 @@ def unpacked_out(node: Node, level: int) -> Any:
         if out.__class__ in PACKED:
             return _opened(out, node, level)
         raise modified_error(node, version, out, node, 0)
-    if level >= 0:
+    if not level or (0 < level < ABOVE and out.__class__ is ndarray):
         return out
     if out.__class__ is tuple:
-        return tuple([revive(~level, o, Port(node, i), each_version(node, i)) for i, o in enumerate(out)])
-    return revive(~level, out, node, version)
+        return tuple([_seen(o, node, i, Port(node, i), each_version(node, i), level) for i, o in enumerate(out)])
+    return _seen(out, node, 0, node, version, level)
+
+
+def _seen(out: Any, node: Node, index: int, edge: Any, version: Version | None, level: int) -> Any:
+    """Return a saved result at a level above 0, or for a recorded pass; raise if what it carries was written to since."""
+    if isinstance(out, Tensor):
+        written = written_since(out, node.id)
+        if written is not None:
+            raise modified_error(node, written, out, node, index)
+        return out if level >= 0 else revive(~level, out, edge, version)
+    if level < 0:
+        return revive(~level, out, edge, version)
+    return revive(0, out, None, version) if level >= ABOVE else out
 
 
 def _opened(kept: Any, node: Node, level: int) -> Any:
@@ -51,7 +78,7 @@ def _opened(kept: Any, node: Node, level: int) -> Any:
         return kept.tensor(node)
     with no_grad():  # hooks see the mode of the pass
         t = kept.tensor(node)
-    return t._data if t._level == level else t
+    return t._data if t._level == level else carried(t) if t._level and t._level + ABOVE == level else t
 
 
 class Versions:
@@ -95,7 +122,7 @@ class _Results(tuple):
         version = node.version.each[index]
         if version is not None and version.stamp > node.id:
             raise modified_error(node, version, value, node, index)
-        return value if self._level >= 0 else revive(~self._level, value, Port(node, index), version)
+        return _seen(value, node, index, Port(node, index), version, self._level)
 
     def __iter__(self) -> Any:
         return iter([self[i] for i in range(len(self))])

@@ -149,6 +149,33 @@ def version_of(t: Any) -> Version:
     return t._ver
 
 
+def carried(t: Any) -> Any:
+    """Return the payload of a value of a transform as a tensor, whose memory has the value's version counter."""
+    data = t._data
+    return data if isinstance(data, Value) else on_memory_of(t, data)
+
+
+def on_memory_of(t: Any, data: Any) -> Any:
+    """Return a plain tensor of an array that lies in the memory of a value, and so has its version counter."""
+    made = t._wrap(data)
+    if data.__class__ is ndarray:  # nothing writes to a scalar
+        made._ver = version_of(t)
+    return made
+
+
+def written_since(t: Any, node_id: int) -> Version | None:
+    """Return the version counter of a value, or of what it carries, that has counted a write since a node was made."""
+    version = t._ver
+    if version is not None and version.stamp > node_id:
+        return version
+    for part in (t._data, getattr(t, "_tangent", None) if t._level else None):
+        if isinstance(part, Value):
+            version = written_since(part, node_id)
+            if version is not None:
+                return version
+    return None
+
+
 def array_of(t: Any) -> np.ndarray:
     """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
     if t._read is not None:

@@ -14,10 +14,10 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.record.plans import edge_of, refuse_inference
 from chainrule.core.record.saved import pack, pack_output
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap, wrap_at
-from chainrule.core.tensor.value import is_inexact, take, version_of
+from chainrule.core.tensor.value import carried, is_inexact, take, version_of
 from chainrule.core.write.inplace import adopt
 from chainrule.core.write.views import cut_off
-from chainrule.transforms.custom.context import BackwardCFunction, lowered, mapped, open_node, raised, take_requests, unbox
+from chainrule.transforms.custom.context import BackwardCFunction, lowered, mapped, open_node, take_requests, unbox
 from chainrule.transforms.custom.pull import PULL_ALL
 
 
@@ -179,7 +179,7 @@ def _node(rules: Rules, ctx: Any, args: tuple, level: int) -> Any:
 def on_grad_tracking(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
     """Run a call at a reverse level above 0."""
     level = self._level
-    lower = tuple([raised(a._data) if isinstance(a, Tensor) and a._level == level else a for a in args])
+    lower = tuple([carried(a) if isinstance(a, Tensor) and a._level == level else a for a in args])
     inner = run_rules(rules, lower, REVERSE)
     raw = []
     for o, i in zip(inner.outs, inner.same, strict=True):
