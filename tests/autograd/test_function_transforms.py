@@ -157,3 +157,37 @@ def test_second_derivatives_are_those_of_the_formula(torch, tables, name, nest):
     args = [cr.tensor(a) for a in SAMPLES[name]]
     for a, b in zip(ours, tree_flatten(f(*args))[0], strict=True):
         np.testing.assert_allclose(a, b.numpy(), rtol=1e-10)
+
+
+def test_vmap_is_given_the_callers_axes_and_layout():
+    seen = []
+
+    class Scaled(cr.autograd.Function):
+        @staticmethod
+        def forward(x, w):
+            return x * w
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            x, w = ctx.saved_tensors
+            return g * w, g * x
+
+        @staticmethod
+        def vmap(info, in_dims, x, w):
+            seen.append((info.batch_size, in_dims, tuple(x.shape), x.stride(), tuple(w.shape)))
+            x, w = [t if dim is None else t.movedim(dim, 0) for t, dim in zip((x, w), in_dims, strict=True)]
+            return Scaled.apply(x, w), 0
+
+    x, w = cr.arange(24.0).reshape(2, 3, 4), cr.tensor(2.0)
+    expected = (x * 2).movedim(2, 0).tolist()
+    assert cr.func.vmap(Scaled.apply, (-1, None))(x, w).tolist() == expected
+    slope = cr.func.grad(lambda x, w: Scaled.apply(x, w).sum())
+    assert cr.func.vmap(slope, (2, None))(x, w).tolist() == cr.full((4, 2, 3), 2.0).tolist()
+    assert seen == [(4, (2, None), (2, 3, 4), (12, 4, 1), ())] * 2
+    seen.clear()
+    assert cr.func.vmap(lambda x, w: Scaled.apply(x * 1, w), (1, None))(x, w).shape == (3, 2, 4)
+    assert seen == [(3, (0, None), (3, 2, 4), seen[0][3], ())]  # of a value made inside, the batch axis is first

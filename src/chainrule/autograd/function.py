@@ -108,11 +108,12 @@ class _UserRules(custom.Rules):
                 f"You tried to vmap over {self.name}, but it does not have vmap support. Please override and implement the "
                 f"vmap staticmethod or set generate_vmap_rule=True. {_MORE}"
             )
-        info, in_dims = VmapInfo(examples.size, examples.randomness), tuple([0 if on else None for on in examples.on])
-        return _from_vmap(self.name, cls.vmap(info, in_dims, *lower), lower, args, examples.lift, self.separate)
+        info, dims = VmapInfo(examples.size, examples.randomness), examples.dims
+        given = tuple([moved(a, 0, dim) if dim else a for a, dim in zip(lower, dims, strict=True)])
+        return _from_vmap(self.name, cls.vmap(info, dims, *given), given, args, examples, self.separate)
 
 
-def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, lift: Callable, separate: bool) -> custom.Outcome:
+def _from_vmap(name: str, found: Any, given: tuple, args: tuple, examples: custom.Examples, separate: bool) -> custom.Outcome:
     """Make batched values of what a `vmap` staticmethod returned."""
     told = (
         "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure compatible with the "
@@ -137,12 +138,12 @@ def _from_vmap(name: str, found: Any, lower: tuple, args: tuple, lift: Callable,
         )
     made, same = [], []
     for o, dim in zip(outs, dims, strict=True):
-        i = next((k for k, a in enumerate(lower) if a is o and isinstance(o, Tensor)), None)
+        i = next((k for k, a in enumerate(given) if a is o and isinstance(o, Tensor) and examples.dims[k] == dim), None)
         same.append(i)
         if i is not None:
             made.append(args[i])
         elif isinstance(o, Tensor) and dim is not None:
-            made.append(lift(lowered(moved(o, dim % o.ndim))))
+            made.append(examples.lift(lowered(moved(o, dim % o.ndim))))
         else:
             made.append(o)
     if not separate:

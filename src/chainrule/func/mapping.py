@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from chainrule.autograd.forward_ad import raised
 from chainrule.core.generator import default_generator
-from chainrule.core.mode.grad_mode import ARGUMENT, Mapped, modes, scope
+from chainrule.core.mode.grad_mode import Argument, Mapped, modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.batching import moved
 from chainrule.core.op.declaration import TABLE
@@ -183,7 +183,7 @@ def _map(
     name: str, func: Callable, dims: list, spec: TreeSpec, out_dims: Dims, randomness: str, kwargs: dict, flat: list, size: int
 ) -> Any:
     level = fresh_level()
-    inputs = [t if dim is None else _argument(level, moved(t, dim)) for t, dim in zip(flat, dims, strict=True)]
+    inputs = [t if dim is None else _argument(level, t, dim) for t, dim in zip(flat, dims, strict=True)]
     call = Mapped(level, size, randomness, lambda payload: batched_at(level, payload))
     with scope(level, mapped=(*modes().mapped, call)):
         result = func(*tree_unflatten(inputs, spec), **kwargs)
@@ -206,9 +206,9 @@ def _map(
     return tree_unflatten(found, out_spec)
 
 
-def _argument(level: int, value: Tensor) -> Tensor:
-    made = batched_at(level, value)
-    made._meta = ARGUMENT
+def _argument(level: int, value: Tensor, dim: int) -> Tensor:
+    made = batched_at(level, moved(value, dim))
+    made._meta = Argument(dim)
     return made
 
 

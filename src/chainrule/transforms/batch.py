@@ -112,7 +112,8 @@ class Batched(Level):
         level, size = self._level, self._data.shape[0]
         on = tuple([isinstance(a, Tensor) and a._level == level for a in args])
         lower = tuple([carried(a) if batched else a for a, batched in zip(args, on, strict=True)])
-        examples = Examples(on, size, _randomness(level), partial(batched_at, level))
+        dims = tuple([getattr(a._meta, "dim", 0) if batched else None for a, batched in zip(args, on, strict=True)])
+        examples = Examples(on, size, _randomness(level), partial(batched_at, level), dims)
         found = rules.batched(lower, args, examples)
         return run_batched(rules, lower, args, level, examples, batched_at, above) if found is None else found
 

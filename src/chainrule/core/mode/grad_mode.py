@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import Token
 from typing import Any, Self, TypeVar, overload
 
-from chainrule.core.mode.state import ARGUMENT, Mapped, Mark, Mode, back, modes, recording, scope, set_modes, switch
+from chainrule.core.mode.state import Argument, Mapped, Mark, Mode, back, modes, recording, scope, set_modes, switch
 
 __all__ = [
-    "ARGUMENT", "Decorator", "Mapped", "Mark", "Mode", "back", "enable_grad", "inference_mode", "is_anomaly_check_nan_enabled",
+    "Argument", "Decorator", "Mapped", "Mark", "Mode", "back", "enable_grad", "inference_mode", "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "modes", "no_grad", "recording", "scope",
     "set_grad_enabled", "set_modes", "switch",
 ]  # fmt: skip

@@ -154,7 +154,18 @@ class Mark:
         self.inference, self.made = inference, made
 
 
-ARGUMENT = Mark(False, 0)  # of the arguments of a function under `vmap`, whose writes reach the caller's tensors
+class Argument(Mark):
+    """The `_meta` of an argument of a function under `vmap`, whose writes reach the caller's tensor.
+
+    `dim` is the axis at which that has the examples.
+    """
+
+    __slots__ = ("dim",)
+
+    def __init__(self, dim: int):
+        super().__init__(False, 0)
+        self.dim = dim
+
 
 _ORDINARY = {(grad, inference): Mode(grad, inference) for grad in (True, False) for inference in (True, False)}
 _current: ContextVar[Mode] = ContextVar("chainrule.mode", default=_ORDINARY[True, False])

@@ -10,7 +10,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core.graph.nodes import LEAF, Part, Parts, Refused, next_id
-from chainrule.core.mode.grad_mode import ARGUMENT, enable_grad, inference_mode, modes, no_grad
+from chainrule.core.mode.grad_mode import Argument, enable_grad, inference_mode, modes, no_grad
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, root_of, version_of
@@ -33,7 +33,7 @@ def _reshaping(f: Callable, name: str) -> Callable:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_known(self)
         check_unfrozen(self)
-        if self._meta is ARGUMENT:
+        if self._meta.__class__ is Argument:
             raise RuntimeError(
                 f"vmap: {name}() of an argument would change the shape of the caller's tensor. Use {name[:-1]}(), or clone() "
                 "the argument first."

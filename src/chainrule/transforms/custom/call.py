@@ -80,13 +80,15 @@ def named_face(name: str) -> type[BackwardCFunction]:
 class Examples(NamedTuple):
     """What a rule for a batch needs to know: `lower[i]` has the batch axis first where `on[i]`.
 
-    `lift` makes a value of the batched level of a payload, `randomness` is what the `vmap` does about random numbers.
+    In the caller's own tensors it is at `dims[i]` (None where there is none), 0 for values made inside of the `vmap`. `lift`
+    makes a value of the batched level of a payload, `randomness` is what the `vmap` does about random numbers.
     """
 
     on: tuple
     size: int
     randomness: str
     lift: Callable
+    dims: tuple
 
 
 class Outcome(NamedTuple):
