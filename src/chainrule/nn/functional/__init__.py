@@ -13,6 +13,8 @@ from chainrule.nn.functional.distance import *  # noqa: F403
 from chainrule.nn.functional.distance import __all__ as _distance
 from chainrule.nn.functional.dropout import *  # noqa: F403
 from chainrule.nn.functional.dropout import __all__ as _dropout
+from chainrule.nn.functional.embedding import *  # noqa: F403
+from chainrule.nn.functional.embedding import __all__ as _embedding
 from chainrule.nn.functional.likelihood import *  # noqa: F403
 from chainrule.nn.functional.likelihood import __all__ as _likelihood
 from chainrule.nn.functional.linear import *  # noqa: F403
@@ -37,6 +39,7 @@ __all__ = sorted(
         *_ctc,
         *_distance,
         *_dropout,
+        *_embedding,
         *_likelihood,
         *_linear,
         *_margin,
