@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
+from itertools import product
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.func import jvp
@@ -157,10 +159,9 @@ WIDER = {
 }
 
 
-@pytest.mark.parametrize("second", VALUES)
-@pytest.mark.parametrize("first", VALUES)
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_promotion(name, first, second):
+@by_name("call", list(product(FUNCTIONS, VALUES, VALUES)), operator.itemgetter(0))
+def test_promotion(call):
+    name, first, second = call
     xs = [cr.tensor(VALUES[d], dtype=getattr(cr, d)) for d in (first, second)]
     ts = [torch.tensor(VALUES[d], dtype=getattr(torch, d)) for d in (first, second)]
     try:

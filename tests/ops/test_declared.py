@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.each import by_name, run_each
 
 from chainrule.core.op.lowering import OPAQUE
 from chainrule.testing import cases, declared
@@ -23,24 +24,29 @@ def every(op):
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_results_are_as_declared(op):
-    for case in every(op):
-        declared.result_is_as_declared(case)
+    run_each(declared.result_is_as_declared, every(op))
 
 
+@by_name("case", cases(OPS, "fcib"), fast=4)
+def test_a_trace_on_shapes_alone_is_the_trace_on_values(case):
+    declared.shapes_alone_give_the_same_graph(case)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
-def test_a_trace_on_shapes_alone_is_the_trace_on_values(op):
-    for case in every(op):
-        declared.shapes_alone_give_the_same_graph(case)
+def test_a_trace_on_shapes_alone_is_the_trace_on_values_in_every_dtype(op):
+    run_each(declared.shapes_alone_give_the_same_graph, every(op))
 
 
-@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
-def test_memory_is_shared_as_declared_and_pure_ops_are_pure(op):
-    for case in cases([op], KINDS):
-        declared.memory_is_shared_as_declared(case)
-        declared.pure_op_gives_the_same_again(case)
+@by_name("case", cases(OPS, KINDS))
+def test_memory_is_shared_as_declared_and_pure_ops_are_pure(case):
+    declared.memory_is_shared_as_declared(case)
+    declared.pure_op_gives_the_same_again(case)
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if op.lowering is not OPAQUE], ids=lambda op: op.name)
-def test_what_an_op_is_lowered_to_gives_what_its_kernel_gives(op):
-    for case in cases([op], KINDS) + cases([op], dtypes=["float32", "complex64", "int32"]):
-        declared.lowering_is_the_kernel(case)
+LOWERED = [op for op in OPS if op.lowering is not OPAQUE]
+
+
+@by_name("case", cases(LOWERED, KINDS) + cases(LOWERED, dtypes=["float32", "complex64", "int32"]))
+def test_what_an_op_is_lowered_to_gives_what_its_kernel_gives(case):
+    declared.lowering_is_the_kernel(case)

@@ -7,7 +7,7 @@ from tests.each import by_name
 from chainrule.testing import cases, interface, values
 
 
-@by_name("case", cases(kinds="fc"))
+@by_name("case", cases(kinds="fc"), fast=3)
 def test_layout_does_not_matter(case):
     values.layout_does_not_matter(case)
 

@@ -37,7 +37,7 @@ def written(make, call, translate):
     return x, leaves
 
 
-@by_name("call", CALLS, of_function)
+@by_name("call", CALLS, of_function, fast=1)
 def test_in_place_method_is_pytorchs(torch, call):
     if not hasattr(torch.Tensor, call.function.name + "_"):
         pytest.skip("PyTorch has no such method")

@@ -9,7 +9,7 @@ from chainrule.testing import cases, passes
 CASES = list(cases(differentiable=True))
 
 
-@by_name("case", CASES)
+@by_name("case", CASES, fast=3)
 def test_watched_pass_gives_what_an_unwatched_one_gives(case):
     passes.watched_pass_gives_the_same(case)
 

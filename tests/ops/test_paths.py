@@ -7,6 +7,7 @@ import traceback
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.call import template, threads
@@ -17,8 +18,6 @@ from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Backend, Op
 from chainrule.testing import paths
 from chainrule.testing.case import cases
 
-OPS = list(dict.fromkeys(case.op.name for case in cases(kinds="bifc")))
-
 
 def has_hot_path(op):
     if op.variadic or op.computes:
@@ -26,17 +25,14 @@ def has_hot_path(op):
     return len(op.inputs) <= 2 and op.promotion != "free" if op.kind == ELEMENTWISE else op.is_differentiable
 
 
-@pytest.mark.parametrize("name", OPS)
-def test_hot_path_is_the_general_path(name):
-    first = [case for case in cases([TABLE[name]], "bic") if case.index < 2]
-    for case in [*cases([TABLE[name]], "f"), *first]:
-        paths.hot_path_is_the_general_path(case)
+@by_name("case", [case for case in cases(kinds="fcib") if case.dtype.kind == "f" or case.index < 2], fast=3)
+def test_hot_path_is_the_general_path(case):
+    paths.hot_path_is_the_general_path(case)
 
 
-@pytest.mark.parametrize("name", [name for name in OPS if has_hot_path(TABLE[name])])
-def test_hot_path_is_taken(name):
-    for case in cases([TABLE[name]], "f"):
-        paths.hot_path_is_taken(case)
+@by_name("case", [case for case in cases(kinds="f") if has_hot_path(case.op)])
+def test_hot_path_is_taken(case):
+    paths.hot_path_is_taken(case)
 
 
 def left_to_the_general_path(f):

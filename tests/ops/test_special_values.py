@@ -34,6 +34,13 @@ def test_one_derivative(case):
     extremes.one_derivative_at_special_values(case)
 
 
+@pytest.mark.slow
+@by_name("case", tried([*REAL, "complex128"]))
+def test_one_derivative_where_every_point_is_asked_alone(case, monkeypatch):
+    monkeypatch.setattr(extremes, "ALONE", extremes.SEVERAL)
+    extremes.one_derivative_at_special_values(case)
+
+
 @by_name("case", tried(REAL))
 def test_value_is_the_reference(case):
     extremes.value_is_the_reference_at_special_values(case)
@@ -220,8 +227,19 @@ def excused(name, what, at):
     return found
 
 
-@pytest.mark.parametrize("dtype", REAL)
-@pytest.mark.parametrize("name", [n for n in PROGRAMS if n not in NOT_PYTORCHS])
+def is_quick(name, dtype):
+    return PROGRAMS[name][0] == 1 and dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=() if is_quick(name, dtype) else pytest.mark.slow)
+        for name in PROGRAMS
+        if name not in NOT_PYTORCHS
+        for dtype in REAL
+    ],
+)
 def test_values_and_gradients_are_pytorchs(torch, name, dtype):
     inputs, program = PROGRAMS[name]
     at = points(inputs, dtype)

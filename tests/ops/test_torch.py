@@ -141,7 +141,7 @@ def array(t):
     return np.asarray(innermost(t)) if isinstance(t, cr.Tensor) else t.numpy(force=True)
 
 
-@by_name("call", calls(), of_function)
+@by_name("call", sorted(calls(), key=lambda call: call.name != "float64"), of_function, fast=2)
 def test_values_shapes_and_dtypes_are_pytorchs(torch, call):
     (found, _), (expected, _) = both(torch, call)
     assert len(found) == len(expected)
@@ -163,7 +163,7 @@ def is_determined(call):
 WITH_GRADIENTS = [c for c in calls() if c.name in ("float64", "complex128") and is_determined(c)]
 
 
-@by_name("call", WITH_GRADIENTS, of_function)
+@by_name("call", WITH_GRADIENTS, of_function, fast=1)
 def test_gradients_are_pytorchs(torch, call):
     (found, leaves), (expected, their_leaves) = both(torch, call)
     pairs = [(a, b) for a, b in zip(found, expected, strict=True) if isinstance(b, torch.Tensor) and b.requires_grad]
@@ -194,7 +194,7 @@ def test_gradients_are_pytorchs(torch, call):
 NAMED = [c for c in calls() if c.name == "float64" and is_determined(c) and c.function.name not in OTHER_NODE]
 
 
-@by_name("call", NAMED, of_function)
+@by_name("call", NAMED, of_function, fast=1)
 def test_grad_fn_bears_pytorchs_name(torch, call):
     (found, _), (expected, _) = both(torch, call)
     for a, b in zip(found, expected, strict=True):

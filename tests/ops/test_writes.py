@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.graph.nodes import Version
@@ -17,18 +18,6 @@ from chainrule.testing.case import OpError, load_modules
 load_modules("chainrule")
 
 F = cr.nn.functional
-
-
-def grouped(items, name):
-    """Return lists of items by name: a test for each, for there are thousands of small ones."""
-    found: dict[str, list] = {}
-    for item in items:
-        found.setdefault(name(item), []).append(item)
-    return [pytest.param(group, id=key) for key, group in found.items()]
-
-
-def by_op(**kwargs):
-    return grouped(cases(**kwargs), lambda case: case.op.name)
 
 
 class Call:
@@ -90,53 +79,46 @@ def _set(x, key, value):
     return x
 
 
-CALLS = grouped([*calls(), *[Call(name, f, 0, sample, "float64") for name, (f, sample) in OTHERS.items()]], lambda c: c.name)
+CALLS = [*calls(), *[Call(name, f, 0, sample, "float64") for name, (f, sample) in OTHERS.items()]]
 
 
-@pytest.mark.parametrize("cases", by_op(differentiable=True))
-def test_a_write_to_an_ops_operand_or_result_is_noticed(cases):
-    for case in cases:
-        writes.a_write_is_noticed(case)
+@by_name("case", cases(differentiable=True))
+def test_a_write_to_an_ops_operand_or_result_is_noticed(case):
+    writes.a_write_is_noticed(case)
 
 
-@pytest.mark.parametrize("cases", by_op(kinds="f", differentiable=True))
-def test_a_write_between_two_passes_is_noticed(cases):
-    for case in cases:
-        writes.a_write_between_passes_is_noticed(case)
+@by_name("case", cases(kinds="f", differentiable=True), fast=2)
+def test_a_write_between_two_passes_is_noticed(case):
+    writes.a_write_between_passes_is_noticed(case)
 
 
-@pytest.mark.parametrize("cases", by_op(kinds="f", differentiable=True))
-def test_a_write_between_vjp_and_its_pull_is_noticed(cases):
-    for case in cases:
-        writes.a_write_before_the_pull_is_noticed(case)
+@by_name("case", cases(kinds="f", differentiable=True), fast=2)
+def test_a_write_between_vjp_and_its_pull_is_noticed(case):
+    writes.a_write_before_the_pull_is_noticed(case)
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
-@pytest.mark.parametrize("cases", by_op(kinds="f", differentiable=True))
-def test_a_write_under_vmap_is_noticed(cases):
-    for case in cases:
-        writes.a_write_is_noticed_under_vmap(case)
+@by_name("case", cases(kinds="f", differentiable=True), fast=1)
+def test_a_write_under_vmap_is_noticed(case):
+    writes.a_write_is_noticed_under_vmap(case)
 
 
-@pytest.mark.parametrize("cases", by_op())
-def test_results_lie_in_declared_memory(cases):
-    for case in cases:
-        writes.results_lie_in_declared_memory(case)
+@by_name("case", cases())
+def test_results_lie_in_declared_memory(case):
+    writes.results_lie_in_declared_memory(case)
 
 
-@pytest.mark.parametrize("calls", CALLS)
-def test_a_write_to_a_functions_operand_or_result_is_noticed(calls):
-    for call in calls:
-        assert writes.wrong_after_a_write(call, call.args, call.kwargs) is None, call
+@by_name("call", [call for call in CALLS if not hasattr(call.function, "op")], lambda call: call.name)
+def test_a_write_to_a_functions_operand_or_result_is_noticed(call):
+    assert writes.wrong_after_a_write(call, call.args, call.kwargs) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("calls", CALLS)
-def test_every_write_is_noticed(calls):
-    for call in calls:
-        assert writes.wrong_after_a_write(call, call.args, call.kwargs, thorough=True) is None, call
-        assert writes.wrong_after_a_write_between_passes(call, call.args, call.kwargs, thorough=True) is None, call
-        assert writes.wrong_after_a_write_before_the_pull(call, call.args, call.kwargs, thorough=True) is None, call
+@by_name("call", CALLS, lambda call: call.name)
+def test_every_write_is_noticed(call):
+    assert writes.wrong_after_a_write(call, call.args, call.kwargs, thorough=True) is None
+    assert writes.wrong_after_a_write_between_passes(call, call.args, call.kwargs, thorough=True) is None
+    assert writes.wrong_after_a_write_before_the_pull(call, call.args, call.kwargs, thorough=True) is None
 
 
 # -- planted faults ----------------------------------------------------------------------------------------------------
