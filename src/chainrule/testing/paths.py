@@ -16,7 +16,7 @@ import numpy as np
 from chainrule.autograd.anomaly_mode import set_detect_anomaly
 from chainrule.autograd.saved_tensors import saved_tensors_hooks
 from chainrule.core.call.dispatch import GENERAL, promoted, run
-from chainrule.core.graph.nodes import LEAF, Node, Port
+from chainrule.core.graph.nodes import LEAF, NOTHING, Node, Port
 from chainrule.core.mode.grad_mode import inference_mode, no_grad, recording
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
@@ -201,7 +201,8 @@ def _fields_of_node(node: Any, args: Sequence[Any], made: Sequence[Tensor]) -> d
     if plan.wants_shapes:
         found["shapes"] = node.shapes
     if plan.keeps:
-        found["saved"] = [_saved(v, node, args) for v in node.kept]
+        kept = (node.saved, node.saved2) if plan.pair else (node.saved,) if plan.single else node.saved
+        found["saved"] = ["nothing" if v is NOTHING else _saved(v, node, args) for v in kept]  # None is what was freed
     if plan.saves_out:
         outs = node.out if node.out.__class__ is tuple else (node.out,)
         found["out"] = [next((i for i, t in enumerate(made) if t._data is o), _saved(o, node, args)) for o in outs]
@@ -268,10 +269,17 @@ def hot_path_is_the_general_path(case: Case) -> str | None:
 
 @law("the hot path is taken")
 def hot_path_is_taken(case: Case) -> str | None:
-    """Check by a counter, not by a clock, that ordinary calls are not left to the general path: all tensors, of one dtype."""
+    """Check by a counter, not by a clock, that ordinary calls are not left to the general path.
+
+    They are calls on tensors, and Nones after the first, of one dtype where the op promotes; elementwise ops take numbers, too.
+    """
     op = case.op
-    dtypes = [getattr(a, "dtype", None) for a in case.args]
-    if None in dtypes or (op.kind == ELEMENTWISE and len(set(dtypes)) > 1):
+    dtypes = {a.dtype for a in case.args if hasattr(a, "dtype")}
+    others = {a.__class__ for a in case.args if not hasattr(a, "dtype")}
+    elementwise = op.kind == ELEMENTWISE
+    if not dtypes or others - ({int, float} if elementwise else {None.__class__}):
+        return None
+    if elementwise and op.promotion != "free" and len(dtypes) > 1:
         return None
     for scene in scenes(case):
         ordinary = scene.name.startswith(("tensors, plain", "parameters, plain", "tensors captured"))

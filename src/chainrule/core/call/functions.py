@@ -60,7 +60,7 @@ def make_asking(op: Op, into: Callable) -> Callable:
 
 
 def _has_hot_path(op: Op) -> bool:
-    return not (op.variadic or op.shares) and len(op.inputs) <= 2 and op.promotion != "free"
+    return not (op.variadic or op.shares) and len(op.inputs) <= 3
 
 
 def make_operator(op: Op) -> Callable:

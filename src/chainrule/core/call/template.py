@@ -31,6 +31,7 @@ from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
 # Of argument number 0: a0 is its payload, n0 what recorded it (None, LEAF, a node or a port), s0 whether a rule needs it.
+# An elementwise op of several inputs is `mixed`: some may be Python numbers. Those of other ops, but the first, may be None.
 HOT_PATH = Template(
     """
 def call({signature}):
@@ -50,14 +51,17 @@ def call({signature}):
     % end
         a{i} = {x}._data
         n{i} = {x}._node
-    % if mixed and i == 0:
-    elif input.__class__ in numbers:
-        a0 = input
-        n0 = None
+    % if mixed and i < len(inputs) - 1:
+    elif {x}.__class__ in numbers:
+        a{i} = {x}
+        n{i} = None
     % elif mixed:
-    elif other.__class__ in numbers and a0 is not input:
-        a1 = other
-        n1 = None
+    elif {x}.__class__ in numbers and ({has_tensor}):
+        a{i} = {x}
+        n{i} = None
+    % elif i and not elementwise:
+    elif {x} is None:
+        a{i} = n{i} = None
     % end
     % if tracked:
     elif isinstance({x}, Tensor) and {x}._plain and {x}._node is None:  # captured, and not recorded below as well
@@ -86,7 +90,16 @@ def call({signature}):
         return {slow}
     % end
     % end
-    % if mixed:
+    % if mixed and typed and len(inputs) > 2:
+    d = None
+    % for i, x in inputs:
+    if a{i} is not {x}:
+        if d is None:
+            d = a{i}.dtype
+        elif a{i}.dtype is not d:
+            return {slow}
+    % end
+    % elif mixed and typed:
     d = a1.dtype if a0 is input else a0.dtype
     if a1 is not other and a1.dtype is not d:
         return {slow}
@@ -98,7 +111,7 @@ def call({signature}):
         a0 = array_of(x0)
     % end
     % end
-    % if elementwise:
+    % if typed:
     % if single:
     code = 1
     % else:
@@ -125,7 +138,7 @@ def call({signature}):
     token = None if calm else hush()
     % end
     try:
-        % if elementwise and single:
+        % if typed and single:
         out = spread(kernel, a0) if costly and c is ndarray and a0.size >= LARGE else kernel({payloads})
         % else:
         out = kernel({payloads})
@@ -142,10 +155,10 @@ def call({signature}):
         if token is not None:
             unhush(token)
     % end
-    % if mixed:
+    % if mixed and typed:
     if keeps_dtype and out.dtype is not d:
         return {slow}
-    % elif elementwise:
+    % elif typed:
     if keeps_dtype and (out.__class__ if d is c else out.dtype) is not d:
         return {slow}
     % else:
@@ -201,7 +214,7 @@ def call({signature}):
         t._node = None
         return t
     % end
-    % if not elementwise:
+    % if not typed:
     kind = out.dtype.kind
     if kind not in "fcV":
         t._node = None
@@ -250,7 +263,7 @@ def call({signature}):
         % end
         % if not tracked:
         % for i, x in inputs:
-        if s{i} and {"" if not mixed else f"a{i} is not {x} and "}{x}._meta is not None and {x}._meta.inference:
+        if s{i} and {given_at[i]}{x}._meta is not None and {x}._meta.inference:
             refuse_inference(({x},))
         % end
         % end
@@ -258,7 +271,7 @@ def call({signature}):
             node.out = out
             node.version = version_of(t) if out.__class__ is ndarray else None
     % end
-    % if mixed:
+    % if mixed and len(inputs) == 2:
     if out.__class__ is not ndarray or a0 is input or a1 is other or a0.shape == a1.shape:
         node.shapes = None
     else:
@@ -270,8 +283,8 @@ def call({signature}):
     t._node = node
     return t
 """,
-    "tracked, elementwise, view, mixed, single, takes_out, signature, inputs, args, given, payloads, params, shapes, slow, "
-    "edges, needs, saved",
+    "tracked, elementwise, typed, view, mixed, single, takes_out, signature, inputs, has_tensor, given_at, args, given, "
+    "payloads, params, shapes, slow, edges, needs, saved",
 )
 
 
@@ -282,8 +295,8 @@ class Form(NamedTuple):
     ----------
     tracked : bool
         Whether it is the path of tracked values, and not that of plain tensors.
-    elementwise, view : bool
-        The kind of op.
+    elementwise, typed, view : bool
+        The kind of op; whether its operands are to have one dtype.
     inputs : int
         How many there are.
     takes_params, takes_out : bool
@@ -292,6 +305,7 @@ class Form(NamedTuple):
 
     tracked: bool
     elementwise: bool
+    typed: bool
     view: bool
     inputs: int
     takes_params: bool
@@ -301,21 +315,28 @@ class Form(NamedTuple):
 @functools.cache
 def source_of(form: Form) -> str:
     """Return the source of the hot path of ops of a form."""
-    tracked, elementwise, view, count, takes_params, takes_out = form
-    names = ("input", "other")[:count] if elementwise else tuple([f"x{i}" for i in range(count)])
+    tracked, elementwise, typed, view, count, takes_params, takes_out = form
+    names = ("input", "other", "third")[:count] if elementwise else tuple([f"x{i}" for i in range(count)])
     args, given = ", ".join(names), ", **params" if takes_params else ""
-    edges, kept = [f"n{i}" for i in range(count)], [f"{x} if s{i} else NOTHING" for i, x in enumerate(names)]
+    mixed = elementwise and count > 1
+    # What is asked of an argument before its tensor is: numbers are their own payloads, None has none.
+    given_at = [f"a{i} is not {x} and " if mixed else f"{x} is not None and " if i else "" for i, x in enumerate(names)]
+    shapes = [f"a{i}.shape" if not given_at[i] else f"a{i}.shape if {given_at[i][:-5]} else ()" for i in range(count)]
+    edges = [f"n{i}" for i in range(count)]
+    kept = [f"{x} if s{i}{f' and {x} is not None' if i and not mixed else ''} else NOTHING" for i, x in enumerate(names)]
     if count > 2:
         edges, kept = [f"({', '.join(edges)})"], [f"({', '.join(kept)})"]
     return HOT_PATH(
-        tracked, elementwise, view, elementwise and count > 1, count == 1, takes_out,
+        tracked, elementwise, typed, view, mixed, count == 1, takes_out,
         f"{args}{'' if elementwise else ', /'}{', *, out=None' if takes_out else ''}{given}",
         list(enumerate(names)),
+        " or ".join([f"a{i} is not {x}" for i, x in enumerate(names[:-1])]),
+        given_at,
         args,
         given,
         ", ".join([f"a{i}" for i in range(count)]) + given,
         "params" if takes_params else "{}",
-        ", ".join([f"a{i}.shape" for i in range(count)]),
+        ", ".join(shapes),
         f"slow({args}{given})",
         list(zip(("edge", "edge2"), edges, strict=False)),
         ", ".join([f"s{i}" for i in range(count)]),
@@ -324,10 +345,13 @@ def source_of(form: Form) -> str:
 
 
 # The forms that ops are given at import: to compile them takes 6 ms. Others are compiled when an op first needs one.
-_FIRST = [Form(False, True, False, n, params, out) for n in (1, 2) for params in (False, True) for out in (False, True)] + [
-    Form(False, False, view, n, params, False) for view, most in ((True, 1), (False, 3)) for n in range(1, most + 1)
+_FIRST = [
+    Form(False, True, True, False, n, params, out) for n, outs in ((1, (False, True)), (2, (False, True)), (3, (False,)))
+    for params in (False, True) for out in outs
+] + [
+    Form(False, False, False, view, n, params, False) for view, most in ((True, 1), (False, 3)) for n in range(1, most + 1)
     for params in (False, True)
-]  # fmt: skip
+] + [Form(False, True, False, False, 3, False, False)]  # fmt: skip
 
 
 def _text_of_first() -> str:
@@ -350,7 +374,8 @@ def _of_form(form: Form, name: str, space: dict[str, Any]) -> FunctionType:
 def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
     """Return the hot path of an op, which leaves to `general` what is out of the ordinary, and ``out=`` if it takes that."""
     complex_too, checked = "c" in op.kinds, op.check is not None
-    form = Form(False, op.kind == ELEMENTWISE, op.view, len(op.inputs), bool(op.params), takes_out)
+    elementwise = op.kind == ELEMENTWISE
+    form = Form(False, elementwise, elementwise and op.promotion != "free", op.view, len(op.inputs), bool(op.params), takes_out)
     space: dict[str, Any] = {
         **SPACE,
         "op": op,
