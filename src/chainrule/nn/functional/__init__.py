@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from chainrule.core.missing import tell_of_missing as _tell_of_missing
+from chainrule.nn.functional.attention import *  # noqa: F403
+from chainrule.nn.functional.attention import __all__ as _attention
 from chainrule.nn.functional.classification import *  # noqa: F403
 from chainrule.nn.functional.classification import __all__ as _classification
 from chainrule.nn.functional.convolution import *  # noqa: F403
@@ -34,6 +36,7 @@ from chainrule.nn.functional.smooth import __all__ as _smooth
 
 __all__ = sorted(
     [
+        *_attention,
         *_classification,
         *_convolution,
         *_ctc,
