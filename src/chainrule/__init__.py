@@ -153,6 +153,12 @@ _LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
         "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
     ),
     "chainrule.functions.nn.convolution",
+) | dict.fromkeys(
+    (
+        "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
+        "max_pool3d",
+    ),
+    "chainrule.functions.nn.pooling",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset(("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "testing", "utils"))

@@ -33,6 +33,9 @@ COMPOSED = {
     "products and sums in another order": ("cumulative_trapezoid", "ldexp", "mvlgamma", "polar", "renorm", "rsub", "trapezoid",
                                            "trapz"),
 }  # fmt: skip
+COMPOSED["pooled over one axis, without an axis of size 1 beside it"] = (
+    "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool1d_with_indices",
+)  # fmt: skip
 COMPOSED["a bias is added apart, and an axis of one example is left out by another view"] = (
     "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
 )  # fmt: skip

@@ -17,6 +17,8 @@ from chainrule.nn.functional.dropout import *  # noqa: F403
 from chainrule.nn.functional.dropout import __all__ as _dropout
 from chainrule.nn.functional.embedding import *  # noqa: F403
 from chainrule.nn.functional.embedding import __all__ as _embedding
+from chainrule.nn.functional.fractional import *  # noqa: F403
+from chainrule.nn.functional.fractional import __all__ as _fractional
 from chainrule.nn.functional.likelihood import *  # noqa: F403
 from chainrule.nn.functional.likelihood import __all__ as _likelihood
 from chainrule.nn.functional.linear import *  # noqa: F403
@@ -27,12 +29,16 @@ from chainrule.nn.functional.normalization import *  # noqa: F403
 from chainrule.nn.functional.normalization import __all__ as _normalization
 from chainrule.nn.functional.piecewise import *  # noqa: F403
 from chainrule.nn.functional.piecewise import __all__ as _piecewise
+from chainrule.nn.functional.pooling import *  # noqa: F403
+from chainrule.nn.functional.pooling import __all__ as _pooling
 from chainrule.nn.functional.ranking import *  # noqa: F403
 from chainrule.nn.functional.ranking import __all__ as _ranking
 from chainrule.nn.functional.regression import *  # noqa: F403
 from chainrule.nn.functional.regression import __all__ as _regression
 from chainrule.nn.functional.smooth import *  # noqa: F403
 from chainrule.nn.functional.smooth import __all__ as _smooth
+from chainrule.nn.functional.unpooling import *  # noqa: F403
+from chainrule.nn.functional.unpooling import __all__ as _unpooling
 
 __all__ = sorted(
     [
@@ -43,14 +49,17 @@ __all__ = sorted(
         *_distance,
         *_dropout,
         *_embedding,
+        *_fractional,
         *_likelihood,
         *_linear,
         *_margin,
         *_normalization,
         *_piecewise,
+        *_pooling,
         *_ranking,
         *_regression,
         *_smooth,
+        *_unpooling,
     ]
 )
 

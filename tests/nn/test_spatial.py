@@ -1,0 +1,200 @@
+"""Functions on windows and over space give PyTorch's values, gradients and errors; forward mode agrees with reverse."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.func import jvp
+from chainrule.nn import functional as F
+
+torch = pytest.importorskip("torch")
+TF = torch.nn.functional
+
+
+def call(*shapes, **params):
+    """Return arguments: shapes to draw, arrays, or other values; keywords."""
+    return shapes, params
+
+
+def each(shapes, **choices):
+    """Return calls with every combination of keyword values."""
+    return [call(*shapes, **dict(zip(choices, v, strict=True))) for v in itertools.product(*choices.values())]
+
+
+FOLDS = np.random.default_rng(3).random((2, 3, 2))
+POOLING = {
+    "max_pool1d": [call((2, 3, 7), kernel_size=3, stride=2, padding=1, return_indices=True)],
+    "max_pool2d": [
+        call((2, 3, 7, 6), kernel_size=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), return_indices=True),
+        call((3, 6, 6), kernel_size=3, stride=2, padding=1, ceil_mode=True, return_indices=True),
+        call((2, 1, 5, 5), kernel_size=2),
+        call(np.full((1, 1, 4, 4), -np.inf), kernel_size=3, stride=1, padding=1, return_indices=True),
+        call(np.array([[[1.0, np.nan, 2.0], [np.nan, 3.0, 1.0]]]), kernel_size=2, stride=1, return_indices=True),
+        call(np.zeros((1, 4, 4)), kernel_size=3, stride=1, padding=1, return_indices=True),
+    ],
+    "max_pool3d": [call((2, 2, 4, 5, 4), kernel_size=(2, 3, 2), stride=(1, 2, 2), padding=(1, 1, 0), return_indices=True)],
+    "max_pool2d_with_indices": [call((1, 2, 4, 4), kernel_size=2)],
+    "adaptive_max_pool1d": [call((2, 3, 7), output_size=3), call((3, 7), output_size=2, return_indices=True)],
+    "adaptive_max_pool2d": [call((2, 3, 7, 5), output_size=(3, None), return_indices=True), call((2, 4, 4), output_size=5)],
+    "adaptive_max_pool3d": [call((1, 2, 4, 5, 3), output_size=(2, 3, 1), return_indices=True)],
+    "avg_pool1d": each([(2, 3, 7)], kernel_size=[3], stride=[None, 2], padding=[0, 1], ceil_mode=[False, True]),
+    "avg_pool2d": [
+        *each([(2, 3, 7, 6)], kernel_size=[(3, 2)], stride=[(2, 3), None], padding=[(1, 0), (1, 1)], ceil_mode=[False, True],
+              count_include_pad=[True, False], divisor_override=[None, 5]),
+        call((3, 5, 5), kernel_size=2),
+    ],
+    "avg_pool3d": each([(1, 2, 4, 5, 4)], kernel_size=[(2, 3, 2)], padding=[1], count_include_pad=[True, False],
+                       divisor_override=[None, 7]),
+    "adaptive_avg_pool1d": [call((2, 3, 7), output_size=3)],
+    "adaptive_avg_pool2d": [
+        call((2, 3, 7, 5), output_size=(3, None)), call((3, 7, 5), output_size=1), call((2, 4, 4), output_size=6),
+    ],
+    "adaptive_avg_pool3d": [call((1, 2, 4, 5, 3), output_size=(2, 3, 1))],
+    "lp_pool1d": [call(FOLDS.reshape(1, 2, 6), norm_type=3.0, kernel_size=3, stride=2)],
+    "lp_pool2d": [call((2, 3, 8, 6), norm_type=2, kernel_size=(2, 3), ceil_mode=True)],
+    "lp_pool3d": [call((1, 2, 4, 4, 4), norm_type=2, kernel_size=2)],
+    "fractional_max_pool2d": [
+        call((2, 3, 7, 6), kernel_size=(2, 3), output_size=(4, 3), return_indices=True, _random_samples=FOLDS),
+        call((2, 3, 7, 6), kernel_size=2, output_ratio=(0.5, 0.7), _random_samples=FOLDS),
+    ],
+    "fractional_max_pool3d": [call((2, 3, 6, 7, 5), kernel_size=2, output_size=(3, 4, 3), return_indices=True,
+                                   _random_samples=np.random.default_rng(4).random((2, 3, 3)))],
+    "max_unpool1d": [call((2, 3), np.array([[0, 3, 4], [1, 2, 5]]), kernel_size=2)],
+    "max_unpool2d": [
+        call((1, 1, 2, 2), np.array([[[[0, 3], [13, 11]]]]), kernel_size=2),
+        call((1, 2, 2), np.array([[[0, 3], [13, 11]]]), kernel_size=2, stride=2, output_size=(5, 4)),
+    ],
+    "max_unpool3d": [call((1, 1, 1, 2, 2), np.array([[[[[0, 3], [31, 13]]]]]), kernel_size=2)],
+}  # fmt: skip
+
+CALLS = POOLING
+
+POOLING_ERRORS = {
+    "avg_pool2d": [
+        call((1, 2, 2), kernel_size=3), call((1, 4, 4), kernel_size=2, padding=2), call((1, 4, 4), kernel_size=2, stride=0),
+        call((1, 4, 4), kernel_size=2, divisor_override=0), call((1, 4, 4), kernel_size=(2, 2, 2)),
+        call(np.ones((1, 4, 4), bool), kernel_size=2),
+    ],
+    "avg_pool3d": [call((4, 4), kernel_size=2)],
+    "adaptive_avg_pool2d": [
+        call((4, 4), output_size=2), call((1, 4, 4), output_size=-1), call((1, 4, 4), output_size=(2,)),
+        call((1, 0, 4), output_size=2), call((1, 4, 4), output_size=(2, 2, 2)), call(np.ones((1, 4, 4), int), output_size=2),
+    ],
+    "adaptive_avg_pool3d": [call((4, 4), output_size=2)],
+    "adaptive_max_pool2d": [
+        call((4, 4), output_size=2), call((1, 4, 4), output_size=-1), call((1, 0, 4), output_size=2),
+    ],
+    "fractional_max_pool2d": [
+        call((1, 4, 4), kernel_size=2), call((1, 4, 4), kernel_size=2, output_size=4),
+        call((1, 4, 4), kernel_size=5, output_size=1),
+        call((1, 4, 4), kernel_size=(2, 2, 2), output_size=2),
+    ],
+    "max_unpool2d": [
+        call((1, 1, 1), np.array([[[7]]]), kernel_size=2), call((1, 1, 1), np.array([[[1]]], np.int32), kernel_size=2),
+        call((1, 1, 2), np.array([[[1]]]), kernel_size=2), call((1, 1), np.array([[1]]), kernel_size=2),
+        call((1, 1, 1), np.array([[[1]]]), kernel_size=2, output_size=(9, 9)),
+        call((1, 1, 1), np.array([[[1]]]), kernel_size=2, output_size=(9,)),
+    ],
+}  # fmt: skip
+
+ERRORS = POOLING_ERRORS
+
+
+def drawn(shapes, dtype):
+    rng = np.random.default_rng(0)
+    arrays = [np.asarray(rng.normal(size=s)) if isinstance(s, tuple) else s for s in shapes]
+    return [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
+
+
+def as_tensors(lib, params, dtype):
+    return {k: lib.tensor(v.astype(dtype)) if isinstance(v, np.ndarray) else v for k, v in params.items()}
+
+
+def flat(out):
+    return list(out) if isinstance(out, tuple) else [out]
+
+
+def run(lib, name, arrays, params, dtype):
+    """Return the floating inputs, and the results."""
+    f = getattr(lib.nn.functional, name)
+    leaves = [lib.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return leaves, flat(f(*leaves, **as_tensors(lib, params, dtype)))
+
+
+def close(a, b, tol):
+    a, b = a.detach().numpy(), b.detach().numpy()
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_values_and_gradients_are_pytorchs(name):
+    for shapes, params in CALLS[name]:
+        for dtype, tol in (("float64", 1e-10), ("float32", 3e-5)):
+            arrays = drawn(shapes, dtype)
+            xs, ours = run(cr, name, arrays, params, dtype)
+            ts, theirs = run(torch, name, arrays, params, dtype)
+            assert len(ours) == len(theirs)
+            for a, b in zip(ours, theirs, strict=True):
+                close(a, b, tol)
+            g = np.random.default_rng(1).normal(size=tuple(ours[0].shape)).astype(dtype)
+            xs, ts = ([v for v in vs if v.requires_grad] for vs in (xs, ts))
+            found = cr.autograd.grad(ours[0], xs, cr.tensor(g))
+            for a, b in zip(found, torch.autograd.grad(theirs[0], ts, torch.tensor(g)), strict=True):
+                close(a, b, tol)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_forward_and_reverse_mode_agree(name):
+    for shapes, params in CALLS[name]:
+        arrays = drawn(shapes, "float64")
+        if not all(np.isfinite(a).all() for a in arrays):
+            continue
+        fixed, moving = [a for a in arrays if a.dtype.kind != "f"], [cr.tensor(a) for a in arrays if a.dtype.kind == "f"]
+
+        def f(*xs, fixed=fixed, params=params):
+            return flat(getattr(F, name)(*xs, *map(cr.tensor, fixed), **as_tensors(cr, params, "float64")))[0]
+
+        rng = np.random.default_rng(2)
+        tangents = [cr.tensor(rng.normal(size=tuple(x.shape))) for x in moving]
+        out, tangent = jvp(f, tuple(moving), tuple(tangents))
+        g = cr.tensor(rng.normal(size=tuple(out.shape)))
+        leaves = [x.clone().requires_grad_() for x in moving]
+        gs = cr.autograd.grad(f(*leaves), leaves, g)
+        expected = sum(float((a * b).sum()) for a, b in zip(gs, tangents, strict=True))
+        assert float((g * tangent).sum()) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_pytorchs(name):
+    for shapes, params in ERRORS[name]:
+        arrays = drawn(shapes, "float32")
+        with pytest.raises(Exception) as theirs:
+            run(torch, name, arrays, params, "float32")
+        with pytest.raises(type(theirs.value)) as ours:
+            run(cr, name, arrays, params, "float32")
+        words = str(theirs.value).split("\n")[0].replace("torch.", "chainrule.")
+        assert str(ours.value).startswith(words[:60]), f"{ours.value} against {words}"
+
+
+def test_integers_are_pooled_as_pytorch_pools_them():
+    x = np.random.default_rng(0).integers(-9, 9, (2, 3, 5, 6))
+    for params in ({}, {"padding": 1, "count_include_pad": False}, {"divisor_override": 3}):
+        ours = F.avg_pool2d(cr.tensor(x), 3, 2, **params)
+        assert ours.tolist() == TF.avg_pool2d(torch.tensor(x), 3, 2, **params).tolist()
+    assert F.max_pool2d(cr.tensor(x), 2).tolist() == TF.max_pool2d(torch.tensor(x), 2).tolist()
+
+
+def test_half_precision_adds_up_in_single():
+    x = np.random.default_rng(0).normal(size=(1, 2, 9, 9)).astype("float16")
+    for name in ("float16", "bfloat16"):
+        a, b = cr.tensor(x).to(getattr(cr, name)), torch.tensor(x).to(getattr(torch, name))
+        for f, g in ((lambda F, x: F.avg_pool2d(x, 3), 1e-2), (lambda F, x: F.max_pool2d(x, 3), 0)):
+            np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
