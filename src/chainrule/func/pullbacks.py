@@ -64,6 +64,11 @@ class Record:
         """Return the result, lowered."""
         return tree_unflatten([self.lower(out) for out in self.outs], self.out_spec)
 
+    @property
+    def first(self) -> Any:
+        """The one result, lowered."""
+        return self.lower(self.outs[0])
+
     def depends(self, out: Tensor) -> bool:
         """Tell whether a result depends on the inputs."""
         return out.__class__ is GradTracking and out._level == self.level and out._node is not None
@@ -231,12 +236,16 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     (tensor(12.), tensor(18.))
     """
     return _differentiated(
-        func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, (value, *only_tensors(aux)) if aux else value)
+        func,
+        argnums,
+        has_aux,
+        argnames,
+        lambda gradient, run, aux: (gradient, (run.first, *only_tensors(aux)) if aux else run.first),
     )
 
 
 def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: Argnames, give: Callable) -> Callable:
-    """Return the function that computes gradient, value and aux (a tuple, empty without `has_aux`) and gives some of them."""
+    """Return the function that computes gradient, run and aux (a tuple, empty without `has_aux`) and gives some of them."""
     expect_function(func, "grad")
     check_places(argnums, argnames)
     one = is_one(argnums, argnames)
@@ -247,7 +256,7 @@ def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: A
         run = Record(call, primals, has_aux, _NAME)
         gradients = tree_unflatten(run.pull([_one(run)], retain=False), run.spec)
         write_back(call)
-        return give(gradients[0] if one else gradients, run.lower(run.outs[0]), (run.aux,) if has_aux else ())
+        return give(gradients[0] if one else gradients, run, (run.aux,) if has_aux else ())
 
     return wrapped
 
@@ -290,7 +299,7 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, argname
     tensor(12.)
     """
     return _differentiated(
-        func, argnums, has_aux, argnames, lambda gradient, value, aux: (gradient, *only_tensors(aux)) if aux else gradient
+        func, argnums, has_aux, argnames, lambda gradient, run, aux: (gradient, *only_tensors(aux)) if aux else gradient
     )
 
 
@@ -317,5 +326,5 @@ def value_and_grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     (tensor(8.), tensor(12.))
     """
     return _differentiated(
-        func, argnums, has_aux, argnames, lambda gradient, value, aux: ((value, *aux) if aux else value, gradient)
+        func, argnums, has_aux, argnames, lambda gradient, run, aux: ((run.first, *aux) if aux else run.first, gradient)
     )

@@ -23,13 +23,15 @@ from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import link_view, shared_version
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import carried, root_of
+from chainrule.core.tensor.value import carried, on_memory_of, root_of
 from chainrule.core.types.shape import Size, axis_index
 from chainrule.core.write.views import chain_of, follow
 from chainrule.transforms.custom.call import Examples, Outcome, Rules
 from chainrule.transforms.custom.context import raised
 from chainrule.transforms.custom.examples import run_batched
 from chainrule.transforms.gradient import as_tensor, check_wanted, checked_cotangent, gradients_of, one_of, pulled_back
+
+ndarray = np.ndarray
 
 _READ = {
     "item": "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
@@ -72,7 +74,9 @@ class Batched(Level):
         if raw:
             payloads = [a._data if isinstance(a, Tensor) else a for a in payloads]
         else:  # what is below may be recorded, and is to notice writes to what it saves
-            payloads = [carried(a) if batched else p for a, p, batched in zip(args, payloads, on, strict=True)]
+            payloads = [
+                on_memory_of(a, p) if p.__class__ is ndarray and p is not a else p for a, p in zip(args, payloads, strict=True)
+            ]
         if op.kind is ELEMENTWISE:
             if len(args) > 1:
                 _align(payloads, on)

@@ -31,6 +31,8 @@ from chainrule.transforms.gradient import as_tensor, checked_cotangent, one_of, 
 from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
 from chainrule.transforms.paths import edge_of
 
+ndarray = np.ndarray
+
 
 class Dual(Level):
     """A primal and its tangent at one forward level.
@@ -56,7 +58,7 @@ class Dual(Level):
             if raw:
                 out = compute(op, primals, params, args)
             else:  # what is below may be recorded, and is to notice writes to what it saves
-                primals, tangents = _carried(args, level, primals, tangents)
+                primals, tangents = _in_memory(args, primals), _in_memory(args, tangents)
                 out = run(op, tuple(primals), params)
             if op.kind is ELEMENTWISE and op.jvp is None:
                 out_dot = _elementwise_jvp(op, primals, tangents, out, params, raw)
@@ -187,15 +189,9 @@ class Dual(Level):
         return dual(self._level, f(self._data), None if self._tangent is None else f(self._tangent))
 
 
-def _carried(args: tuple, level: int, primals: list, tangents: list) -> tuple[list, list]:
-    """Return primals and tangents with tensors in the place of arrays, which have the version counters of their duals."""
-    lower, dots = list(primals), list(tangents)
-    for i, a in enumerate(args):
-        if isinstance(a, Tensor) and a._level == level:
-            lower[i] = carried(a)
-            if dots[i] is not None and not isinstance(dots[i], Tensor):
-                dots[i] = on_memory_of(a, dots[i])
-    return lower, dots
+def _in_memory(args: tuple, parts: list) -> list:
+    """Return primals or tangents with tensors in the place of arrays, which have the version counters of their duals."""
+    return [on_memory_of(a, p) if p.__class__ is ndarray and p is not a else p for a, p in zip(args, parts, strict=True)]
 
 
 def _lower(value: Any) -> Any:

@@ -58,7 +58,7 @@ def run_pass(
         if create_graph:
             with enable_grad():
                 return _run(roots, level, True, retain_graph, paths, adds)
-        if not level and _is_above(roots, 0):
+        if not level and _is_above(roots):
             return _run_above(roots, level, retain_graph, paths, adds)
         if LEAF_HOOKS or (m := modes()).anomaly is not None or m.watchers:
             return _run(roots, level, False, retain_graph, paths, adds)
@@ -95,10 +95,10 @@ def _known_pass(roots: Roots, level: int, create_graph: bool, retain_graph: bool
             back(None, before, "grad", "inference", "saving", "no_saving", "multithreading")
 
 
-def _is_above(roots: Roots, level: int) -> bool:
-    """Tell whether a cotangent of a graph is a value of a transform above it: its rules must then see tensors."""
+def _is_above(roots: Roots) -> bool:
+    """Tell whether a cotangent of a plain graph is a value of a transform: its rules must then see tensors."""
     for _, g in roots:  # noqa: SIM110 - a third of the time of any(), which every pass would pay
-        if isinstance(g, Tensor) and (not level or g._level > level):
+        if isinstance(g, Tensor):
             return True
     return False
 
@@ -148,7 +148,11 @@ def _sweep(
     leaves: Leaves = {}
     pending: dict[int, list] = {}
     heap: list[int] = []
-    view = ~level if create_graph else level + ABOVE if level and _is_above(roots, level) else level
+    view = ~level if create_graph else level
+    if level and not create_graph:
+        for _, g in roots:
+            if isinstance(g, Tensor) and g._level > level:
+                view = level + ABOVE
     needed = None if paths is None else paths.needed
     add = np.add
     edges: Any

@@ -22,7 +22,7 @@ from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.tensor.unresolved import with_bit
-from chainrule.core.tensor.value import array_of, carried, memory_of, numpy_dtype
+from chainrule.core.tensor.value import array_of, memory_of, numpy_dtype, on_memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes_
 
@@ -104,7 +104,9 @@ def process_recorded(self: Tensor, op: Op, args: tuple, params: dict) -> Any:
         raw = [p._data if isinstance(p, Tensor) and p._plain and p._node is None else p for p in payloads]
     if any([isinstance(p, Tensor) for p in raw]):
         # What is below may be recorded, and is to notice writes to what it saves.
-        lower = [carried(a) if isinstance(a, Tensor) and a._level == level else a for a in args]
+        lower = [
+            on_memory_of(a, p) if p.__class__ is ndarray and p is not a else p for a, p in zip(args, payloads, strict=True)
+        ]
         outs = run(op, tuple(lower), params)
     else:
         outs = compute(op, raw, params, args)

@@ -29,7 +29,7 @@ def unpacked(value: Any, node: Node, level: int) -> Any:
             unpack(value, node)  # raises
         if value._level == level:
             payload = value._data
-            if isinstance(payload, Tensor) and written_since(payload, node.id) is not None:
+            if payload.__class__ is not ndarray and isinstance(payload, Tensor) and written_since(payload, node.id) is not None:
                 unpack(value, node)  # raises
             return payload
         if level > 0:

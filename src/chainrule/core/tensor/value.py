@@ -152,14 +152,15 @@ def version_of(t: Any) -> Version:
 def carried(t: Any) -> Any:
     """Return the payload of a value of a transform as a tensor, whose memory has the value's version counter."""
     data = t._data
-    return data if isinstance(data, Value) else on_memory_of(t, data)
+    if data.__class__ is ndarray:
+        return on_memory_of(t, data)
+    return data if isinstance(data, Value) else t._wrap(data)  # a scalar, to which nothing writes
 
 
-def on_memory_of(t: Any, data: Any) -> Any:
+def on_memory_of(t: Any, data: np.ndarray) -> Any:
     """Return a plain tensor of an array that lies in the memory of a value, and so has its version counter."""
     made = t._wrap(data)
-    if data.__class__ is ndarray:  # nothing writes to a scalar
-        made._ver = version_of(t)
+    made._ver = version_of(t)
     return made
 
 
