@@ -225,3 +225,64 @@ def test_public_functions_ask_tensors_for_their_shapes():
             if asked.search(line) and ".__class__ is Tensor" not in line:
                 found.append(f"{path.name}:{number}: {line.strip()}")
     assert found == []
+
+
+GAPS = {  # examples with gaps in memory: (in_dim, as_strided's arguments, the examples, PyTorch's result)
+    "columns": (1, ((2,), (2,), 0), lambda x: x.reshape(6, 2), [[0, 2], [1, 3]]),
+    "over others": (1, ((2, 2), (2, 1), 0), lambda x: x.reshape(6, 2), [[[0, 1], [2, 3]], [[1, 2], [3, 4]]]),
+    "from an offset": (1, ((2, 2), (2, 4), 2), lambda x: x.reshape(6, 2), [[[2, 6], [4, 8]], [[3, 7], [5, 9]]]),
+    "every second row": (0, ((2,), (1,), 1), lambda x: x.reshape(4, 3)[::2], [[1, 2], [7, 8]]),
+    "every second column": (0, ((2,), (2,), 0), lambda x: x.reshape(2, 6)[:, ::2], [[0, 2], [6, 8]]),
+    "all from the second": (0, ((2,), (2,)), lambda x: x.reshape(2, 6)[1:, 1::2], [[7, 9]]),
+    "a transpose of rows": (2, ((2,), (4,), 0), lambda x: x.reshape(2, 3, 2), [[0, 4], [1, 5]]),
+}
+
+
+@pytest.mark.parametrize(("dim", "args", "shape", "expected"), GAPS.values(), ids=GAPS)
+def test_as_strided_of_examples_with_gaps_goes_by_the_memory_of_all(dim, args, shape, expected):
+    x = shape(cr.arange(12.0))
+    assert vmap(lambda x: x.as_strided(*args), dim)(x).tolist() == expected
+    assert vmap(lambda x: cr.as_strided_copy(x, *args), dim)(x).tolist() == expected
+
+    def squares(x):
+        return (vmap(lambda x: x.as_strided(*args), dim)(shape(x)) ** 2).sum()
+
+    counts = np.zeros(12)
+    np.add.at(counts, np.array(expected, dtype=int).reshape(-1), 1)
+    assert cr.func.grad(squares)(cr.arange(12.0)).tolist() == (2 * np.arange(12) * counts).tolist()
+    pushed = cr.func.jvp(squares, (cr.arange(12.0),), (cr.ones(12),))[1]
+    assert pushed.item() == (2 * np.arange(12) * counts).sum()
+
+
+def test_as_strided_of_an_example_made_inside_goes_by_its_memory():
+    x = cr.arange(12.0).reshape(6, 2)
+    assert vmap(lambda x: (x * 2).as_strided((2,), (2,), 0), 1)(x).tolist() == [[0, 4], [2, 6]]
+
+
+def test_as_strided_stays_within_the_example():
+    with pytest.raises(RuntimeError, match=r"result = tensor\.as_strided\(\[2, 2\], \[2, 4\], 9\) can access memory outside"):
+        vmap(lambda x: x.as_strided((2, 2), (2, 4), 9))(cr.ones(2, 6))
+    with pytest.raises(RuntimeError, match="`tensor` has no storage but the passed-in"):
+        vmap(lambda x: x.as_strided((1,), (1,), 0))(cr.ones(2, 0))
+
+
+def test_a_view_by_places_in_the_memory_of_all_is_not_written_through():
+    x = cr.arange(12.0).reshape(6, 2)
+    with pytest.raises(RuntimeError, match="neither this view nor what it shows can be written to"):
+        vmap(lambda x: x.as_strided((2,), (2,), 0).mul_(2), 1)(x)
+
+    def kept(x):
+        seen = x.as_strided((2,), (2,), 0)
+        x.mul_(2)
+        return seen
+
+    with pytest.raises(RuntimeError, match="neither this view nor what it shows can be written to"):
+        vmap(kept, 1)(x)
+
+
+def test_is_contiguous_asks_for_the_format_of_an_example():
+    x = cr.ones(2, 3, 4, 2, 2)
+    found = []
+    vmap(lambda x: found.append(x.is_contiguous(memory_format=cr.channels_last)) or x)(x)
+    vmap(lambda x: found.append(x.clone(memory_format=cr.channels_last).is_contiguous(memory_format=cr.channels_last)) or x)(x)
+    assert found == [False, True]

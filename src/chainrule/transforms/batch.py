@@ -46,7 +46,9 @@ _READ = {
     "read": "Cannot access data pointer of Tensor that doesn't have storage: it has a value for each example of a vmap. "
     "Rewrite what you're doing with chainrule's operations, or compute it outside of vmap.",
 }
-_WRITES = frozenset(("fill_", "index_add_", "index_copy_", "index_fill_", "index_put_", "scatter_", "scatter_add_"))
+# What PyTorch's error calls the writes: by name, by the name of its fallback, and all others by one name.
+_WRITES = frozenset(("fill_", "index_add_", "index_fill_", "index_put_", "scatter_add_"))
+_FALLBACKS = frozenset(("addcdiv_", "addcmul_", "addmm_", "clamp_", "index_copy_", "lerp_", "scatter_"))
 
 
 class Batched(Level):
@@ -127,7 +129,7 @@ class Batched(Level):
         return batched_at(self._level, TABLE["repeat"].call(value, counts=counts))
 
     def _captured(self, name: str) -> RuntimeError:
-        what = name if name in _WRITES else "inplace arithmetic"
+        what = name if name in _WRITES else f"aten::{name}" if name in _FALLBACKS else "inplace arithmetic"
         return RuntimeError(
             f"vmap: {what}(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has "
             "more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a "
@@ -210,7 +212,9 @@ class Batched(Level):
         return steps[1:] if dim is None else steps[1:][dim]
 
     def storage_offset(self) -> int:
-        """Return the elements between an example's first element and that of the tensor that it is a view of."""
+        """Return the elements before the first element in the memory of all examples, or of the example made inside."""
+        if isinstance(self._data, Tensor):
+            return self._data.storage_offset()
         chain = chain_of(self)
         if not chain:
             return 0
@@ -218,8 +222,35 @@ class Batched(Level):
         places = follow(np.arange(base.numel()).reshape(base.shape), chain)
         return int(places.flat[0]) if places.size else 0
 
+    def _check_strided(self, size: tuple, stride: tuple, offset: int) -> None:
+        own = self.storage_offset()
+        shown, here = _end(size, stride, offset), _end(self.shape, self.stride(), own)
+        if shown is None or (here is not None and shown <= here and own <= offset):
+            return
+        if here is None:
+            why = "`tensor` has no storage but the passed-in (size, stride, storage_offset) imply a result with some storage."
+        else:
+            why = (
+                f"`result` can access some memory in range [{offset}, {shown}], but `tensor` can only access some memory in "
+                f"range [{own}, {here}]."
+            )
+        raise RuntimeError(
+            f"result = tensor.as_strided({list(size)}, {list(stride)}, {offset}) can access memory outside of `tensor`. {why} "
+            "This is not supported inside of vmap, please try to rewrite the `as_strided` call as a sequence of view operations"
+        )
+
+    def _strided(self, as_strided: Callable, size: tuple, stride: tuple, offset: int) -> Any:
+        data = self._data
+        base = data if isinstance(data, Tensor) else carried(root_of(self))
+        step = data.stride(0) if isinstance(data, Tensor) else data.strides[0] // data.itemsize
+        made = batched_at(self._level, as_strided(base, (data.shape[0], *size), (step, *stride), offset))
+        link_view(made, self, GAPS, {}, None)
+        return made
+
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Tell whether the examples lie in C order without gaps."""
+        """Tell whether the examples lie in C order, or that of a memory format, without gaps."""
+        if memory_format is not None and memory_format.order is not None:
+            return super().is_contiguous(memory_format)
         data = self._data
         return data.is_contiguous() if isinstance(data, Tensor) else data.flags.c_contiguous
 
@@ -270,6 +301,31 @@ class Batched(Level):
     @data.setter
     def data(self, value: Tensor) -> None:
         raise RuntimeError("mutating directly with `.data` under vmap transform is not allowed.")
+
+
+def _end(size: tuple, stride: tuple, offset: int) -> int | None:
+    """Return the place in memory behind the last element of sizes and steps; None if there is no element."""
+    return None if 0 in size else offset + sum([(n - 1) * step for n, step in zip(size, stride, strict=True)]) + 1
+
+
+class _Gaps:
+    """The step to a view by places in the memory of all examples, which no step of one example's gives."""
+
+    name = "as_strided"
+    dtype = bit = None
+    computes = False
+
+    def call(self, x: Any, **params: Any) -> Any:
+        """Raise: the step cannot be taken again."""
+        raise RuntimeError(
+            "as_strided() inside of vmap, of examples that have gaps in memory: neither this view nor what it shows can be "
+            "written to in place, nor be viewed by places again, while both are in use. Write to a clone()."
+        )
+
+    kernel = shape = call
+
+
+GAPS: Any = _Gaps()
 
 
 def _checked(dim: int, ndim: int) -> int:

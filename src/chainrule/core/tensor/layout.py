@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,13 @@ class Layout(Value):
             root = root.base
         start = data.__array_interface__["data"][0] - root.__array_interface__["data"][0]
         return start // data.itemsize
+
+    def _check_strided(self, size: tuple, stride: tuple, offset: int) -> None:
+        """Raise if `as_strided` of these arguments would show what is not this tensor's."""
+
+    def _strided(self, as_strided: Callable, size: tuple, stride: tuple, offset: int) -> Any:
+        """Return what `as_strided` shows of a tensor that has gaps, and is no view of one without."""
+        raise RuntimeError("as_strided(): the tensor's memory has gaps; call contiguous() first")
 
     def data_ptr(self) -> int:
         """Return the address of the first element."""

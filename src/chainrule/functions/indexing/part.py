@@ -146,6 +146,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     size, stride = tuple(map(operator.index, size)), tuple(map(operator.index, stride))
     own = x.storage_offset()
     offset = own if storage_offset is None else operator.index(storage_offset)
+    x._check_strided(size, stride, offset)
     last = offset + sum([(n - 1) * step for n, step in zip(size, stride, strict=True)])
     shown = x
     while x._view is not None and (offset < own or last >= own + x.numel() or not x.is_contiguous()):
@@ -162,5 +163,5 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     if not x.is_contiguous():  # in memory the axes have another order
         x = permute(x, order=tuple(sorted(range(x.ndim), key=lambda axis: (-x.stride(axis), axis))))
         if not x.is_contiguous():
-            raise RuntimeError("as_strided(): the tensor's memory has gaps; call contiguous() first")
+            return shown._strided(as_strided, size, stride, offset)
     return parts.as_strided(x, size=size, stride=stride, offset=offset - own)

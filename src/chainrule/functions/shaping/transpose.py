@@ -204,7 +204,8 @@ def _adjoint(self: Tensor) -> Tensor:
 def _hermitian(self: Tensor) -> Tensor:
     """Return the conjugate transpose of a matrix."""
     if self.ndim not in (0, 2):
-        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+        batches = " For batches of matrices, consider using tensor.mH" if self.ndim > 2 else ""
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{batches}")
     if self.ndim:
         return adjoint(self)
     _told("H", _CONJUGATE)
