@@ -166,7 +166,7 @@ def test_hot_path_that_records_nothing_is_caught():
     hot = toy.op.call
     toy.op.call = lambda x: hot(x if isinstance(x, np.ndarray) or x.is_leaf else x.detach())
     is_caught(
-        toy, "the hot path gives what the general path gives", "results, plain, (0,) require grad: node of result 0 is None"
+        toy, "the hot path gives what the general path gives", "results, plain, (0,) require grad: port of result 0 is None"
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.each import by_name, run_each
 
-from chainrule.core.op.lowering import OPAQUE
+from chainrule.core.op.declaration import ELEMENTWISE
+from chainrule.core.op.lowering import Opaque
 from chainrule.testing import cases, declared
 from chainrule.testing.case import load_table
 
@@ -44,9 +45,14 @@ def test_memory_is_shared_as_declared_and_pure_ops_are_pure(case):
     declared.pure_op_gives_the_same_again(case)
 
 
-LOWERED = [op for op in OPS if op.lowering is not OPAQUE]
+LOWERED = [op for op in OPS if not isinstance(op.lowering, Opaque)]
 
 
 @by_name("case", cases(LOWERED, KINDS) + cases(LOWERED, dtypes=["float32", "complex64", "int32"]))
 def test_what_an_op_is_lowered_to_gives_what_its_kernel_gives(case):
     declared.lowering_is_the_kernel(case)
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op.kind == ELEMENTWISE], ids=lambda op: op.name)
+def test_an_elementwise_op_is_lowered_or_says_why_not(op):
+    assert not isinstance(op.lowering, Opaque) or op.lowering.why

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.op.declaration import TABLE, op
@@ -22,23 +23,23 @@ from chainrule.testing.extremes import ROUNDING
 load_modules("chainrule")
 
 
-def marked(dtypes, every=1):
-    """Return the cases; the first of every so manieth op is in the fast set."""
-    found, seen = [], {}
-    for case in cases(dtypes=dtypes, differentiable=True):
-        if planted.is_planted(case):
-            fast = case.op.name not in seen and seen.setdefault(case.op.name, len(seen)) % every == 0
-            found.append(pytest.param(case, id=repr(case), marks=() if fast else pytest.mark.slow))
-    return found
+TRIED = [case for case in cases(dtypes=["float64", "float32"], differentiable=True) if planted.is_planted(case)]
+FIRST = [case for case in TRIED if case.index == 0 and case.dtype == np.float64]
 
 
-@pytest.mark.parametrize("case", marked(["float64", "float32"]))
+@by_name("case", TRIED, fast=1)
 def test_one_gradient(case):
     planted.one_gradient_at_special_values(case)
 
 
-@pytest.mark.parametrize("case", marked(["float64", "float32"], every=6))
+@by_name("case", FIRST[::6])  # half a minute for all
 def test_one_jacobian(case):
+    planted.one_jacobian_at_special_values(case)
+
+
+@pytest.mark.slow
+@by_name("case", TRIED)
+def test_one_jacobian_of_all(case):
     planted.one_jacobian_at_special_values(case)
 
 

@@ -165,7 +165,7 @@ class Op:
         several places, or is converted.
     pure : bool
         It gives the same result for the same inputs, and changes nothing: random draws are not pure.
-    lowering : Expression, Expansion or OPAQUE
+    lowering : Expression, Expansion or Opaque
         What a compiler may put in place of the kernel (see ``core.op.lowering``).
     real_linear : bool
         A linear op whose rule is the adjoint over the reals (conj, real part), so it is used without conjugation.

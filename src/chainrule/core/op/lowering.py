@@ -2,7 +2,7 @@
 
 An elementwise op has an :class:`Expression` of its scalars, over a closed set of primitives that can be written in any
 intermediate representation, or found in C's library. An op that is a composition of others has an :class:`Expansion`. All
-else is `OPAQUE`: a kernel that runs as it is, as one step of a plan.
+else is :class:`Opaque`: a kernel that runs as it is, as one step of a plan; an elementwise op says why.
 """
 
 from __future__ import annotations
@@ -174,28 +174,38 @@ class Expansion:
         return "an expansion into other ops"
 
 
-class _Opaque:
-    """The lowering of a kernel that runs as it is."""
+class Opaque:
+    """The lowering of a kernel that runs as it is.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    why : str
+        Why nothing stands in its place; empty if the declaration does not say.
+    """
+
+    __slots__ = ("why",)
+
+    def __init__(self, why: str):
+        self.why = why
 
     def __repr__(self) -> str:
-        return "OPAQUE"
+        return f"opaque: {self.why}" if self.why else "opaque"
 
 
-OPAQUE = _Opaque()
+UNSAID = Opaque("")
+OPAQUE = Opaque("a kernel of its own, which nothing is known to replace")
 
 
 def lowering_of(given: Any, kernel: Callable, elementwise: bool, batch: Any) -> Any:
     """Return an op's lowering: as its declaration gives it, or derived from a kernel that is a primitive, a composition."""
     if given is None and not elementwise:
-        given = getattr(batch, "composition", OPAQUE)
+        given = getattr(batch, "composition", UNSAID)
     elif given is None:
-        given = _OF_KERNEL.get(kernel, OPAQUE)
+        given = _OF_KERNEL.get(kernel, UNSAID)
     if given.__class__ is str:
         given = getattr(s, given)
-    if given is OPAQUE:
-        return OPAQUE
+    if given.__class__ is Opaque:
+        return given
     return Expression(given) if elementwise else Expansion(given)
 
 

@@ -22,7 +22,7 @@ from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.scatter import gather, scatter_add
 from chainrule.ops.indexing.select import where
 from chainrule.ops.indexing.view import zeros
-from chainrule.ops.linalg.contract import _dot, matmul, mm, outer
+from chainrule.ops.linalg.contract import _dot, matmul, mm, mv, outer
 from chainrule.ops.pointwise.exponential import log, log1p, sigmoid
 from chainrule.ops.reduction.reduce import sum
 from chainrule.ops.reduction.scan import wide
@@ -222,6 +222,7 @@ def _linear_examples(b: Batch, x: Any, w: Any) -> Any:
 linear_map: Callable = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
     shape=lambda x, w: (*x[:-1], w[0]),
     batch=_linear_examples,
+    lower=lambda x, w: mv(w, x) if x.ndim == 1 else matmul(x, t(w)),
     x=lambda g, w: linear_map(g, t(w)),
     w=lambda g, x: _in_weight(g, x),
     samples=lambda: [

@@ -16,6 +16,7 @@ from chainrule.core.op.declaration import op
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.core.types import shape as shapes
+from chainrule.ops.pointwise.exponential import rsqrt
 from chainrule.ops.reduction.reduce import count, sum
 from chainrule.ops.reduction.scan import wide
 from chainrule.ops.shaping.shape import broadcast_to
@@ -58,6 +59,14 @@ def _standardize(x: Any, *, axis: tuple, eps: float) -> tuple:
     return tuple([narrowed(np.asarray(v), x) for v in (out, mean, scale)])
 
 
+def _standardize_of_ops(x: Any, *, axis: tuple, eps: float) -> tuple:
+    n = max(count(x.shape, axis), 1)
+    average = sum(x, axis=axis, keepdims=True) / n
+    moved = x - average
+    scale = rsqrt(sum(moved * moved, axis=axis, keepdims=True) / n + eps)
+    return moved * scale, average, scale
+
+
 def _jvp(x_dot: Any, out: Any, *, axis: tuple) -> tuple:
     y, _, scale = out
     average = sum(x_dot, axis=axis, keepdims=True) / max(count(y.shape, axis), 1)
@@ -82,6 +91,7 @@ _SHAPES = [((3, 4), (1,)), ((3, 4), (0,)), ((2, 3, 4), (1, 2)), ((2, 3, 4), (0, 
 standardize = op("standardize(x, *, axis, eps)", _standardize, kinds="f", node="NativeLayerNorm", batch=shift_axes,
     shape=lambda x, *, axis: [x, shapes.kept(x, axis), shapes.kept(x, axis)],
     dtype=lambda x: [x, x, x],
+    lower=_standardize_of_ops,
     jvp=_jvp,
     x=_pull,
     samples=lambda: [Sample(s, axis=axis, eps=eps) for s, axis in _SHAPES for eps in (1e-5, 0.5)],
@@ -133,6 +143,7 @@ def _in_y(g: Any, t: Any, y: Any, scale: Any, *, axis: tuple) -> Any:
 standardized: Callable = op("standardized(t, y, scale, *, axis)", _standardized, kinds="f", batch=shift_axes,
     node="NativeLayerNormBackward",
     shape=lambda t, y, scale: y, dtype=lambda t, y, scale: y,
+    lower=lambda t, y, scale, *, axis: _centred(t, y, axis) * scale,
     jvp=_tangent,
     t=lambda g, y, scale, *, axis: standardized(g, y, scale, axis=axis),
     y=_in_y,

@@ -19,9 +19,9 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.arithmetic import nothing
-from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.pointwise.exponential import exp, log
 from chainrule.ops.pointwise.extremum import clamp, clamp_max
-from chainrule.ops.reduction.reduce import largest, sum
+from chainrule.ops.reduction.reduce import amax, largest, sum
 from chainrule.ops.reduction.rows import reduced
 
 
@@ -145,6 +145,20 @@ def _log_softmax(x: Any, *, axis: tuple) -> Any:
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 
 
+def _below_top_of_ops(x: Any, axis: tuple) -> Any:
+    return x - amax(x, axis=axis, keepdims=True) if 0 not in x.shape else x
+
+
+def _softmax_of_ops(x: Any, *, axis: tuple) -> Any:
+    w = exp(_below_top_of_ops(x, axis))
+    return w / _over(w, axis)
+
+
+def _log_softmax_of_ops(x: Any, *, axis: tuple) -> Any:
+    w = _below_top_of_ops(x, axis)
+    return w - log(_over(exp(w), axis))
+
+
 def _over(x: Any, axis: tuple) -> Any:
     return sum(x, axis=axis, keepdims=True)
 
@@ -157,6 +171,7 @@ _SAMPLES = [
 softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
     dtype=like_first,
     batch=shift_axes,
+    lower=_softmax_of_ops,
     jvp=lambda x_dot, out, *, axis: out * (x_dot - _over(out * x_dot, axis)),
     x=lambda g, out, *, axis: out * (g - _over(g * out, axis)),
     samples=lambda: _SAMPLES,
@@ -165,6 +180,7 @@ softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
 log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first,
     dtype=like_first,
     batch=shift_axes,
+    lower=_log_softmax_of_ops,
     jvp=lambda x_dot, out, *, axis: x_dot - _over(exp(out) * x_dot, axis),
     x=lambda g, out, *, axis: g - exp(out) * _over(g, axis),
     samples=lambda: _SAMPLES,

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import TABLE, elementwise
-from chainrule.core.op.lowering import OPAQUE, s
+from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
@@ -20,6 +20,8 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.ops.describe import binary, no_derivative, no_tangent
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import log
+
+OPAQUE = Opaque("Euclid's algorithm: a loop whose length the values decide")
 
 POSITIVE = (0.2, 3.0)
 _REAL = (np.dtype(np.float32), np.dtype(np.float64))

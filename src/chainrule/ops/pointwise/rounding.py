@@ -9,11 +9,13 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import elementwise, op
-from chainrule.core.op.lowering import OPAQUE, s
+from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
+
+OPAQUE = Opaque("it takes the bits of a number apart")
 
 
 def flat(g: Any) -> Any:
@@ -96,7 +98,7 @@ def _power_of_two(x: Any) -> Any:
     return np.ldexp(np.ones((), x.dtype), -exponent)
 
 
-power_of_two = elementwise("power_of_two(x)", _power_of_two, nondiff=True, kinds="f", domain=(0.2, 30.0))
+power_of_two = elementwise("power_of_two(x)", _power_of_two, nondiff=True, kinds="f", domain=(0.2, 30.0), lower=OPAQUE)
 
 frexp = op("frexp(x)", np.frexp, kinds="f", domain=(0.2, 30.0),
     lower=OPAQUE,

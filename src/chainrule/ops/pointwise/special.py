@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import elementwise
-from chainrule.core.op.lowering import OPAQUE
+from chainrule.core.op.lowering import Opaque
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.pointwise.exponential import POSITIVE, exp
+
+OPAQUE = Opaque("SciPy's series and fractions: no expression of the primitives is as precise")
 
 SQRT_PI = math.sqrt(math.pi)
 

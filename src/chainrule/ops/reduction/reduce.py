@@ -13,9 +13,11 @@ from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.results import accumulated, boolean, first, int64, like_first, one_or_all, several
 from chainrule.core.op.samples import Sample
+from chainrule.core.tensor.value import is_complex
 from chainrule.core.types import shape as shapes
 from chainrule.ops.indexing.select import where
-from chainrule.ops.pointwise.exponential import exp
+from chainrule.ops.indexing.view import zeros
+from chainrule.ops.pointwise.exponential import exp, log
 from chainrule.ops.reduction.rows import MANY, reduced
 from chainrule.ops.reduction.scan import conj, products_of_others, wide
 from chainrule.ops.shaping.shape import broadcast_to, reshape
@@ -85,6 +87,7 @@ def _mean(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 mean = linear("mean(x, *, axis, keepdims)", _mean, shape=shapes.reduced,
     batch=shift_axes,
+    lower=lambda x, *, axis, keepdims: sum(x, axis=axis, keepdims=keepdims) / count(x.shape, axis),
     node=lambda node: "Mean" if _is_full(node) else "Mean1",
     x=lambda g, x_shape, *, axis, keepdims: restored(g / count(x_shape, axis), x_shape, axis, keepdims),
     samples=lambda: AXES)  # fmt: skip
@@ -98,6 +101,7 @@ nansum = op("nansum(x, *, axis, keepdims)", _nansum,
     dtype=accumulated,
     batch=shift_axes,
     kinds="bif", shape=shapes.reduced,
+    lower=lambda x, *, axis, keepdims: sum(where(x == x, x, 0), axis=axis, keepdims=keepdims),
     jvp=lambda x_dot, x, *, axis, keepdims: sum(where(x == x, x_dot, 0), axis=axis, keepdims=keepdims),
     x=lambda g, x, *, axis, keepdims: where(x == x, axes_back(g, x.shape, axis, keepdims), 0),
     doc="Sum of the elements that are not NaN.",
@@ -241,6 +245,7 @@ aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple
         ufunc.reduce(x, axis=axis, keepdims=keepdims) for ufunc in (np.minimum, np.maximum)), kinds="bif",
     shape=several(shapes.reduced, 2), dtype=like_first,
     batch=shift_axes,
+    lower=lambda x, **over: (amin(x, **over), amax(x, **over)),
     jvp=lambda x_dot, x, out, *, axis, keepdims: tuple(
         shared(x_dot, ties(x, o, axis=axis, keepdims=keepdims, nan=False), axis, keepdims) for o in out),
     x=_extrema_pulled,
@@ -277,6 +282,7 @@ any = op("any(x, *, axis, keepdims)", lambda x, *, axis, keepdims: np.logical_or
 count_nonzero = op("count_nonzero(x, *, axis)", lambda x, *, axis: np.add.reduce(x != 0, axis=axis, dtype=np.int64),
     shape=lambda x, *, axis: shapes.reduced(x, axis, False), dtype=int64,
     batch=shift_axes,
+    lower=lambda x, *, axis: sum(x != 0, axis=axis, keepdims=False),
     nondiff=True, kinds="bifc", doc="Count the elements that are not zero.",
     samples=lambda: [Sample((3, 4), axis=(0, 1)), Sample((3, 4), axis=(1,)), Sample((), axis=())])  # fmt: skip
 
@@ -319,12 +325,19 @@ def _logsumexp(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     return narrowed(out if keepdims else out.reshape(shapes.reduced(x.shape, axis, False))[()], x)
 
 
+def _logsumexp_of_ops(x: Any, *, axis: tuple, keepdims: bool) -> Any:
+    top = amax(x.real if is_complex(x) else x, axis=axis, keepdims=True) if count(x.shape, axis) else zeros((), x)
+    top = where(top * 0 == 0, top, 0)  # where it is finite
+    return log(sum(exp(x - top), axis=axis, keepdims=keepdims)) + (top if keepdims else sum(top, axis=axis, keepdims=False))
+
+
 def _weights(x: Any, out: Any, axis: tuple, keepdims: bool) -> Any:
     return exp(x - axes_back(out, x.shape, axis, keepdims))
 
 
 logsumexp = op("logsumexp(x, *, axis, keepdims)", _logsumexp, shape=shapes.reduced,
     dtype=like_first,
+    lower=_logsumexp_of_ops,
     batch=shift_axes,
     jvp=lambda x_dot, x, out, *, axis, keepdims: sum(x_dot * _weights(x, out, axis, keepdims), axis=axis, keepdims=keepdims),
     x=lambda g, x, out, *, axis, keepdims: axes_back(g, x.shape, axis, keepdims) * conj(_weights(x, out, axis, keepdims)),

@@ -17,10 +17,12 @@ from chainrule.core.record.plans import unbroadcast
 from chainrule.core.tensor.value import is_complex
 from chainrule.core.types import shape as shapes
 from chainrule.ops.indexing.select import where
+from chainrule.ops.indexing.view import zeros
 from chainrule.ops.pointwise.complex import abs, conj, real, sgn
-from chainrule.ops.reduction.reduce import axes_back, count, mean, sum, ties
+from chainrule.ops.pointwise.exponential import sqrt
+from chainrule.ops.reduction.reduce import amax, amin, axes_back, count, mean, sum, ties
 from chainrule.ops.reduction.scan import wide
-from chainrule.ops.shaping.shape import broadcast_to
+from chainrule.ops.shaping.shape import broadcast_to, to
 
 MOMENTS = [
     Sample((3, 4), axis=(0, 1), correction=1, keepdims=False), Sample((3, 4), axis=(1,), correction=0, keepdims=True),
@@ -43,6 +45,19 @@ def _moments(x: Any, axis: tuple, correction: float, keepdims: bool) -> tuple:
     return out, average if keepdims else average.reshape(shapes.reduced(x.shape, axis, False))[()]
 
 
+def _squares(x: Any) -> Any:
+    return real(x * conj(x)) if is_complex(x) else x * x
+
+
+def _var_of_ops(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
+    squares = _squares(x - mean(x, axis=axis, keepdims=True))
+    return sum(squares, axis=axis, keepdims=keepdims) / max(count(x.shape, axis) - correction, 0)
+
+
+def _std_of_ops(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
+    return sqrt(_var_of_ops(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
 def _deviations(x: Any, axis: tuple, correction: float) -> Any:
     """Return the derivative of the variance: ``2 (x - mean) / (n - correction)``; not finite without degrees of freedom."""
     freedom = count(x.shape, axis) - correction
@@ -63,6 +78,7 @@ def _halved(g: Any, out: Any) -> Any:
 
 var = op("var(x, *, axis, correction, keepdims)", _var, shape=shapes.reduced,
     dtype=real_of,
+    lower=_var_of_ops,
     batch=shift_axes,
     jvp=lambda x_dot, x, *, axis, correction, keepdims: _inner(x_dot, _deviations(x, axis, correction), axis, keepdims),
     x=lambda g, x, *, axis, correction, keepdims: axes_back(g, x.shape, axis, keepdims) * _deviations(x, axis, correction),
@@ -76,6 +92,7 @@ def _std(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
 
 std = op("std(x, *, axis, correction, keepdims)", _std,
     dtype=real_of,
+    lower=_std_of_ops,
     batch=shift_axes,
     shape=shapes.reduced,
     jvp=lambda x_dot, x, out, *, axis, correction, keepdims: _halved(
@@ -111,6 +128,9 @@ def _declare_pair(name: str, root: bool) -> Callable:
 
     return op(f"{name}(x, *, axis, correction, keepdims)", _pair(root), jvp=jvp, x=pull, batch=shift_axes,
         shape=several(shapes.reduced, 2), dtype=lambda x: [real_of(x), x],
+        lower=lambda x, *, axis, correction, keepdims: (
+            (_std_of_ops if root else _var_of_ops)(x, axis=axis, correction=correction, keepdims=keepdims),
+            mean(x, axis=axis, keepdims=keepdims)),
         doc="Variance and mean in one pass." if not root else "Standard deviation and mean in one pass.",
         samples=lambda: [s for s in MOMENTS if s.args[0]])  # fmt: skip
 
@@ -136,6 +156,18 @@ def _vector_norm(x: Any, *, order: float, axis: tuple, keepdims: bool) -> Any:
     if order == 1:
         return np.add.reduce(size, axis=axis, keepdims=keepdims).astype(d)
     return (np.add.reduce(size**order, axis=axis, keepdims=keepdims) ** (1 / order)).astype(d)
+
+
+def _norm_of_ops(x: Any, *, order: float, axis: tuple, keepdims: bool) -> Any:
+    over = {"axis": axis, "keepdims": keepdims}
+    if order == 2:
+        return sqrt(sum(_squares(x), **over))
+    size = abs(x)
+    if order in (inf, -inf):
+        return (amax if order > 0 else amin)(size, **over)
+    if order == 0:
+        return sum(to(x != 0, dtype=zeros((), size).dtype, source=np.dtype(bool)), **over)
+    return sum(size, **over) if order == 1 else sum(size**order, **over) ** (1 / order)
 
 
 def _norm_gradient(x: Any, out: Any, order: float, axis: tuple, keepdims: bool) -> Any:
@@ -170,6 +202,7 @@ def _norm_pull(g: Any, x: Any, out: Any, *, order: float, axis: tuple, keepdims:
 
 vector_norm = op("vector_norm(x, *, order, axis, keepdims)", _vector_norm, shape=shapes.reduced, node="LinalgVectorNorm",
     dtype=real_of,
+    lower=_norm_of_ops,
     batch=shift_axes,
     jvp=_norm_jvp,
     x=_norm_pull,
