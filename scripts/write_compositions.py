@@ -68,4 +68,4 @@ def page(only: Collection[str] = ()) -> tuple[str, list[str]]:
 if __name__ == "__main__":
     text, told = page(sys.argv[1:])
     TARGET.write_text(text)
-    print("\n".join(told) or "all agree")  # noqa: T201
+    print("\n".join(told) or "all agree")

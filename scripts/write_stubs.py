@@ -43,6 +43,7 @@ from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.tensor.tensor import Tensor as Tensor
 from chainrule.core.types.device import device as device
 from chainrule.core.types.dtype import dtype as dtype
+from chainrule.core.types.layout import layout as layout
 from chainrule.core.types.shape import Size as Size
 from chainrule.functions.pointwise.rounding import Frexp
 
@@ -187,6 +188,8 @@ def adapted(name: str, function: Any, given: str) -> str:
     """Return parameters with those that ``functions.adapt`` adds: NumPy's keyword names, and ``out=``."""
     if not hasattr(function, "__wrapped__"):
         return given
+    if hasattr(function, "placed"):
+        return given + (", " if "*" in given else ", *, ") + "layout: layout | None = ..., pin_memory: _bool = ..."
     added = [f"{numpy}: {NAMED['dim'] if numpy == 'axis' else '_bool'} = ..."
              for numpy, ours in (("axis", "dim"), ("keepdims", "keepdim")) if re.search(rf"\b{ours}: ", given)]  # fmt: skip
     if takes_out(function) and "out: " not in given:

@@ -13,6 +13,7 @@ from chainrule.core.graph.handle import RemovableHandle
 from chainrule.core.tensor.tensor import Tensor as Tensor
 from chainrule.core.types.device import device as device
 from chainrule.core.types.dtype import dtype as dtype
+from chainrule.core.types.layout import layout as layout
 from chainrule.core.types.shape import Size as Size
 from chainrule.functions.pointwise.rounding import Frexp
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core.call.asking import asks
 from chainrule.core.tensor.tensor import Tensor
 
 _NAMES = (
@@ -28,7 +29,7 @@ def _function(name: str) -> Callable[..., Tensor]:
     call.__doc__ = (
         f"""Write the result of :meth:`Tensor.{name[:-1]}`, or what :meth:`Tensor.{name}` says, into `input`; return it."""
     )
-    return call
+    return asks(call)
 
 
 globals().update({_name: _function(_name) for _name in _NAMES})

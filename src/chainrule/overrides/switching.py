@@ -20,11 +20,10 @@ from chainrule.functions import adapt
 _NAMESPACES = ("chainrule", "chainrule.autograd", "chainrule.nn.functional")
 # Public functions that are no operations on tensors: PyTorch does not ask anyone about these either.
 _IGNORED = frozenset((
-    "can_cast", "get_default_dtype", "get_num_threads", "get_printoptions", "get_rng_state", "initial_seed",
-    "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor",
-    "is_warn_always_enabled", "set_warn_always",
-    "manual_seed", "printoptions", "promote_types", "seed", "set_default_dtype", "set_num_threads", "set_printoptions",
-    "set_rng_state", "typename",
+    "can_cast", "from_file", "frombuffer", "get_default_dtype", "get_num_threads", "get_printoptions", "get_rng_state",
+    "initial_seed", "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled",
+    "is_storage", "is_tensor", "is_warn_always_enabled", "manual_seed", "printoptions", "promote_types", "seed",
+    "set_default_dtype", "set_num_threads", "set_printoptions", "set_rng_state", "set_warn_always", "typename",
 ))  # fmt: skip
 _AUTOGRAD = ("backward", "grad")
 _METHODS_IGNORED = frozenset((

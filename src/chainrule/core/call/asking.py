@@ -136,6 +136,7 @@ def asked(func: Callable, args: tuple, kwargs: dict, *, scan: bool = True, opera
 @functools.cache
 def _parameters(func: Any) -> tuple[tuple[str, ...], str | None, dict[str, Any]]:
     """Return the names of a function's parameters without defaults, that of its ``*args``, and the others' defaults."""
+    func = getattr(func, "__wrapped__", func)
     code, values = func.__code__, func.__defaults__ or ()
     names, count = code.co_varnames, code.co_argcount
     rest = names[count + code.co_kwonlyargcount] if code.co_flags & _VARARGS else None

@@ -47,7 +47,7 @@ def misfit(f: Callable, name: str, args: tuple, kwargs: dict[str, Any]) -> TypeE
     >>> misfit(narrow, "narrow", (1.0, 0, "a"), {})
     TypeError("narrow(): argument 'start' (position 3) must be int, not str")
     """
-    code = f.__code__
+    code = getattr(f, "__wrapped__", f).__code__
     names = code.co_varnames[: code.co_argcount]
     for parameter, value in (*zip(names, args, strict=False), *kwargs.items()):
         annotated = f.__annotations__.get(parameter, "")

@@ -11,6 +11,7 @@ from chainrule.core.tensor.value import Value, innermost, memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU, device
 from chainrule.core.types.dtype import COMPLEX, FLOAT, dtype
+from chainrule.core.types.layout import layout, strided
 from chainrule.core.types.memory_format import lies_in
 from chainrule.core.types.shape import Size, axis_index
 
@@ -67,9 +68,9 @@ class Layout(Value):
     is_xpu = is_xla = is_ipu = is_mtia = is_maia = is_mps = is_vulkan = is_meta = is_cuda
 
     @property
-    def layout(self) -> str:
-        """``"strided"``: tensors are dense."""
-        return "strided"
+    def layout(self) -> layout:
+        """``chainrule.strided``: tensors are dense."""
+        return strided
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the size of one axis."""

@@ -6,9 +6,10 @@ a shape are made in `functions.fill`.
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,9 +23,11 @@ from chainrule.core.tensor.value import check_differentiable, not_a_flag
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU
 from chainrule.core.types.device import device as as_device
+from chainrule.core.types.layout import strided
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _MOST_DIMS = 64  # NumPy's limit
 _SURELY_FINITE = 6.0e4  # a Python float below this is finite in every dtype, float16 included
 _SAFE_COPY = (
@@ -33,7 +36,31 @@ _SAFE_COPY = (
 )
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def placed(factory: _F) -> _F:
+    """Return a factory that also takes ``layout=`` and ``pin_memory=``, which can ask for what there is anyway."""
+
+    @functools.wraps(factory)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and ("layout" in kwargs or "pin_memory" in kwargs):
+            _check_placement(factory.__name__, kwargs.pop("layout", None), kwargs.pop("pin_memory", None))
+        return factory(*args, **kwargs)
+
+    call.placed = True  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def _check_placement(name: str, layout: Any, pin_memory: bool | None) -> None:
+    if layout is not None and layout is not strided:
+        raise TypeError(f"{name}(): argument 'layout' must be chainrule.strided, the one layout there is, not {layout!r}")
+    if pin_memory:
+        raise RuntimeError(
+            f"{name}(): pin_memory=True requires a CUDA or other accelerator backend; chainrule computes on the CPU only"
+        )
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
     """Return a leaf tensor that holds a copy of data.
 
     Parameters
@@ -47,6 +74,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         Only ``"cpu"``.
     requires_grad : bool
         Record operations on the result.
+    pin_memory : bool
+        Lock the memory for an accelerator: there is none, so it must be False.
 
     Returns
     -------
@@ -73,6 +102,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """
     if asking.on and not is_silent():
         return ask_once(tensor, *call_of(tensor, locals()), scan=False)
+    if pin_memory:
+        _check_placement("tensor", None, pin_memory)
     if data.__class__ is float and dtype is None and device is None and -_SURELY_FINITE < data < _SURELY_FINITE:
         t = new(Tensor)
         t._data = dtypes.get_default_dtype().numpy.type(data)
@@ -231,6 +262,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return wrap(np.asarray(ndarray))
 
 
+@placed
 def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a leaf tensor that holds a copy of data, by default in this tensor's dtype.
 

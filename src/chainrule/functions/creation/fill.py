@@ -16,7 +16,7 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.core.types.memory_format import order_in
 from chainrule.core.write.out import into
-from chainrule.functions.creation.create import check_device, leaf
+from chainrule.functions.creation.create import check_device, leaf, placed
 
 __all__ = [
     "arange", "empty", "empty_permuted", "empty_strided", "eye", "full", "linspace", "logspace", "ones", "scalar_tensor",
@@ -131,6 +131,7 @@ def _maker(name: str, make: Callable, text: str, example: str) -> Callable:
     >>> import chainrule as cr
     {example}
     """
+    factory = placed(factory)
     return factory
 
 
@@ -140,6 +141,7 @@ empty = _maker("empty", np.empty, "of unspecified values", ">>> cr.empty(2, 0).s
 
 
 @asks
+@placed
 def full(
     size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
 ) -> Tensor:
@@ -175,6 +177,7 @@ def full(
 
 
 @asks
+@placed
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a 0-d tensor of a number, of the default dtype unless told otherwise.
 
@@ -188,6 +191,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 
 
 @asks
+@placed
 def eye(
     n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
 ) -> Tensor:
@@ -215,6 +219,7 @@ def eye(
 
 
 @asks
+@placed
 def arange(
     start: Any,
     end: Any = None,
@@ -274,6 +279,7 @@ def arange(
 
 
 @asks
+@placed
 def linspace(
     start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
 ) -> Tensor:
@@ -306,6 +312,7 @@ def linspace(
 
 
 @asks
+@placed
 def logspace(
     start: Any,
     end: Any,
@@ -360,6 +367,7 @@ def _from_floats(values: np.ndarray, numpy: np.dtype) -> np.ndarray:
 
 
 @asks
+@placed
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
     """Return the row and column numbers of a (row, col) matrix's lower triangle, as a tensor of shape (2, count).
 
@@ -375,6 +383,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int
 
 
 @asks
+@placed
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None) -> Tensor:
     """Return the row and column numbers of a (row, col) matrix's upper triangle, as a tensor of shape (2, count).
 
@@ -399,6 +408,7 @@ def _check_triangle(row: int, col: int) -> None:
 
 
 @asks
+@placed
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of unspecified values with the given strides, which count elements.
 
@@ -425,6 +435,7 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
 
 
 @asks
+@placed
 def empty_permuted(
     size: Any, physical_layout: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

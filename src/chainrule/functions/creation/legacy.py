@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.call.asking import asks
 from chainrule.core.tensor.tensor import Tensor, legacy
 from chainrule.core.types import dtype as dtypes
+from chainrule.functions.creation.create import placed
 from chainrule.functions.creation.fill import finished, number, numpy_dtype
 
 _DTYPES = {
@@ -80,6 +81,7 @@ Tensor.new = new  # type: ignore[attr-defined]
 
 
 @asks
+@placed
 def range(
     start: Any = 0,
     end: Any = None,

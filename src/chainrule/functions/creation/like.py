@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.call.asking import UNASKED, asked_here, asking
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.memory_format import order_in, preserve_format
+from chainrule.functions.creation.create import placed
 from chainrule.functions.creation.fill import (
     empty,
     empty_strided,
@@ -51,6 +52,7 @@ def _writing(value: Any) -> Callable:
     return make
 
 
+@placed
 def zeros_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
 ) -> Tensor:
@@ -67,6 +69,7 @@ def zeros_like(
     return like(input, "zeros_like", _writing(0), dtype, device, requires_grad, memory_format)
 
 
+@placed
 def ones_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
 ) -> Tensor:
@@ -83,6 +86,7 @@ def ones_like(
     return like(input, "ones_like", _writing(1), dtype, device, requires_grad, memory_format)
 
 
+@placed
 def empty_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
 ) -> Tensor:
@@ -99,6 +103,7 @@ def empty_like(
     return like(input, "empty_like", lambda array: array, dtype, device, requires_grad, memory_format)
 
 
+@placed
 def full_like(
     input: Tensor,
     fill_value: Any,
@@ -136,13 +141,14 @@ def _new_method(name: str, factory: Callable) -> None:
 
     method.__name__, method.__qualname__ = name, f"Tensor.{name}"
     method.__doc__ = f"Return :func:`chainrule.{factory.__name__}` of a shape, in this tensor's dtype unless given."
-    setattr(Tensor, name, method)
+    setattr(Tensor, name, placed(method))
 
 
 for _factory in (zeros, ones, empty):
     _new_method(f"new_{_factory.__name__}", _factory)
 
 
+@placed
 def new_full(
     self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -150,6 +156,7 @@ def new_full(
     return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
+@placed
 def new_empty_strided(
     self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

@@ -12,6 +12,7 @@ from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
+from chainrule.functions.creation.create import placed
 from chainrule.functions.creation.window import Shape, cosines, kaiser_of, triangle, windowed
 
 __all__ = [
@@ -47,6 +48,7 @@ def _weights(a: Any) -> list[float]:
 
 
 @public(name="signal.windows.bartlett", method=False, samples=_samples("bartlett"))
+@placed
 def bartlett(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return Bartlett's window, which rises and falls linearly.
 
@@ -65,6 +67,7 @@ def bartlett(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None,
 
 
 @public(name="signal.windows.blackman", method=False, samples=_samples("blackman"))
+@placed
 def blackman(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return the Blackman window, ``0.42 - 0.5 cos(2πj / (M - 1)) + 0.08 cos(4πj / (M - 1))``.
 
@@ -83,6 +86,7 @@ def blackman(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None,
 
 
 @public(name="signal.windows.cosine", method=False, samples=_samples("cosine"))
+@placed
 def cosine(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return half a wave, ``sin(π (j + 1/2) / M)``.
 
@@ -112,6 +116,7 @@ def cosine(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, r
         Sample(4, center=1.0, error=(ValueError, "Center must be None for symmetric windows")),
     ),
 )
+@placed
 def exponential(
     M: int,
     *,
@@ -162,6 +167,7 @@ def exponential(
         Sample(4, std=-1.0, error=(ValueError, "Standard deviation must be positive, got: -1.0 instead.")),
     ),
 )
+@placed
 def gaussian(
     M: int, *, std: float = 1.0, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -203,6 +209,7 @@ def gaussian(
         Sample(-1, a=[1.0], error=(ValueError, "general_cosine requires non-negative window length, got M=-1")),
     ],
 )
+@placed
 def general_cosine(
     M: int, *, a: Iterable[float], sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -234,6 +241,7 @@ def general_cosine(
     method=False,
     samples=_samples("general_cosine", Sample(5, alpha=0.7, dtype=dtypes.float64)),
 )
+@placed
 def general_hamming(
     M: int, *, alpha: float = 0.54, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -256,6 +264,7 @@ def general_hamming(
 
 
 @public(name="signal.windows.hamming", method=False, samples=_samples("general_cosine"))
+@placed
 def hamming(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return the Hamming window, ``0.54 - 0.46 cos(2πj / (M - 1))``.
 
@@ -274,6 +283,7 @@ def hamming(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, 
 
 
 @public(name="signal.windows.hann", method=False, samples=_samples("general_cosine"))
+@placed
 def hann(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return the Hann window, ``(1 - cos(2πj / (M - 1))) / 2``.
 
@@ -318,6 +328,7 @@ def hann(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, req
         Sample(4, beta=-1.0, error=(ValueError, "beta must be non-negative, got: -1.0 instead.")),
     ),
 )
+@placed
 def kaiser(
     M: int, *, beta: float = 12.0, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -347,6 +358,7 @@ def kaiser(
 
 
 @public(name="signal.windows.nuttall", method=False, samples=_samples("general_cosine"))
+@placed
 def nuttall(M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return Nuttall's window of four cosines.
 

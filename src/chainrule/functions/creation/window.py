@@ -16,7 +16,7 @@ from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
-from chainrule.functions.creation.create import check_device
+from chainrule.functions.creation.create import check_device, placed
 from chainrule.functions.creation.fill import finished
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
@@ -79,6 +79,7 @@ def _samples(name: str, *more: Sample) -> list[Sample]:
 
 
 @public(method=False, samples=lambda: _samples("hann_window"))
+@placed
 def hann_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -122,6 +123,7 @@ def hann_window(
         "hamming_window", *[Sample(5, True, 0.6, 0.3, dtype=dtypes.float64), Sample(5, alpha=0.5, dtype=dtypes.float64)]
     ),
 )
+@placed
 def hamming_window(
     window_length: int,
     periodic: bool = True,
@@ -151,6 +153,7 @@ def hamming_window(
 
 
 @public(method=False, samples=lambda: _samples("blackman_window"))
+@placed
 def blackman_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -171,6 +174,7 @@ def blackman_window(
 
 
 @public(method=False, samples=lambda: _samples("bartlett_window"))
+@placed
 def bartlett_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -196,6 +200,7 @@ def bartlett_window(
         "kaiser_window", *[Sample(5, True, 3.0, dtype=dtypes.float64), Sample(5, beta=0.0, dtype=dtypes.float64)]
     ),
 )
+@placed
 def kaiser_window(
     window_length: int,
     periodic: bool = True,

@@ -18,7 +18,7 @@ from chainrule.core.tensor.value import examined
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.core.write.out import into
-from chainrule.functions.creation.create import check_device, leaf
+from chainrule.functions.creation.create import check_device, leaf, placed
 from chainrule.functions.creation.fill import numpy_dtype, size_of
 from chainrule.functions.shaping.copy import laid_out
 from chainrule.functions.shaping.join import stack
@@ -46,6 +46,7 @@ def _made(
 # -- tensors of random numbers -----------------------------------------------------------------------------------------
 
 
+@placed
 def rand(
     *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False, out: Any = None,
@@ -77,6 +78,7 @@ def rand(
     return _made(draw, size_of("rand", sizes, size), numpy, generator, device, requires_grad, out)
 
 
+@placed
 def randn(
     *sizes: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False, out: Any = None,
@@ -102,6 +104,7 @@ def randn(
 
 
 @asks
+@placed
 def randint(
     low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
     device: Any = None, requires_grad: bool = False, out: Any = None,
@@ -140,6 +143,7 @@ def randint(
 
 
 @asks
+@placed
 def randperm(
     n: int,
     *,
@@ -174,6 +178,7 @@ def _model(input: Any, name: str, dtype: Any) -> tuple[tuple, np.dtype]:
 
 
 @asks
+@placed
 def rand_like(
     input: Tensor,
     *,
@@ -197,6 +202,7 @@ def rand_like(
 
 
 @asks
+@placed
 def randn_like(
     input: Tensor,
     *,
@@ -220,6 +226,7 @@ def randn_like(
 
 
 @asks
+@placed
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None, dtype: Any = None,
     device: Any = None, requires_grad: bool = False, memory_format: Any = None,
@@ -249,6 +256,7 @@ def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray | None]:
 
 
 @asks
+@placed
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False, out: Any = None,
