@@ -20,7 +20,7 @@ from chainrule.core.mode.grad_mode import modes, switch
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import meta_of
+from chainrule.core.tensor.value import carried, meta_of, on_memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import demote
 from chainrule.transforms.forward import Dual, dual
@@ -114,7 +114,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         tangent = TABLE["copy"].call(tensor, tangent, form="CopyBackwards!")
     primal = tensor if tensor._node is None else tensor.view_as(tensor)
     made = dual(level, primal, tangent)  # tensors, for whoever saves their memory is to notice writes to it
-    meta_of(made).given = (primal, tangent)
+    meta_of(made).given, meta_of(made).of = (primal, tangent), tensor
     return made
 
 
@@ -159,18 +159,16 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     level = _open_level(level)
     if level is None or tensor.__class__ is not Dual or tensor._level != level:
         return UnpackedDualTensor(tensor, None)
-    meta, tangent = meta_of(tensor), tensor._tangent
-    if not meta.given and tensor._view is None:
-        tensor._data, tensor._tangent = meta.given = (_handed_out(tensor._data), _handed_out(tangent))
+    meta = meta_of(tensor)
     if not meta.given:
-        return UnpackedDualTensor(raised(tensor._data), None if tangent is None else raised(tangent))
+        primal, tangent = carried(tensor), tensor._tangent
+        if tangent is not None and not isinstance(tangent, Tensor):
+            tangent = on_memory_of(tensor, tangent) if tangent.__class__ is np.ndarray else wrap(tangent)
+        if tensor._view is not None:
+            return UnpackedDualTensor(primal, tangent)
+        tensor._data, tensor._tangent = meta.given = primal, tangent
     primal, tangent = meta.given
     return UnpackedDualTensor(primal.view_as(primal), tangent)
-
-
-def _handed_out(payload: Any) -> Any:
-    """Return a payload as a tensor to hand out, whose memory no node has saved without its version counter."""
-    return payload if payload is None or isinstance(payload, Tensor) else wrap(payload.copy())
 
 
 def raised(value: Any) -> Tensor:

@@ -252,10 +252,13 @@ class AutogradState(Layout):
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self._view is None else root_of(self)
+        root = root_of(self)
+        if root._meta.__class__ is Meta and root._meta.of is not None:
+            return root_of(root._meta.of)
+        return None if root is self else root
 
     def _is_view(self) -> bool:
-        return self._view is not None
+        return self._base is not None
 
     def is_inference(self) -> bool:
         """Tell whether this tensor was made in inference mode."""

@@ -35,6 +35,7 @@ class Meta:
     frozen: str | None = None  # why this view may not be written to in place, if so
     name: str | None = None
     given: tuple = ()  # on a dual: the (primal, tangent) that the user holds, whose memory it shares
+    of: Any = None  # on a dual: the tensor that it was made of, whose view it is
     hooks: OrderedDict | None = None  # on a leaf: called with the gradient that arrives
     after: OrderedDict | None = None  # on a leaf: called with the leaf when its gradient is accumulated
     accumulator: Any = None  # a weak reference to the leaf's `AccumulateGrad`
