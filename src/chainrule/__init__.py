@@ -160,6 +160,9 @@ _LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
         "max_pool3d",
     ),
     "chainrule.functions.nn.pooling",
+) | dict.fromkeys(
+    ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"),
+    "chainrule.functions.nn.shuffle",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset(("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "testing", "utils"))

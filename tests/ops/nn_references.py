@@ -61,6 +61,15 @@ def window(recipe, o):
         return list(range(given[1 + o], given[1 + o] + given[0]))
     if kind == "chosen":
         return [given[o]]
+    if kind == "nearest":
+        return [min(math.floor((o + 0.5 * given[1]) * given[0]), n - 1)]
+    if kind in ("replicated", "reflected", "wrapped"):
+        i = o - given[0]
+        if kind == "wrapped":
+            kept = list(range(n))[max(-given[0], 0) : n + min(given[1], 0)]
+            return [kept[(o - max(given[0], 0)) % len(kept)]]
+        inside = [min(max(i, 0), n - 1)]
+        return inside if kind == "replicated" or 0 <= i < n else [-i if i < 0 else 2 * (n - 1) - i]
     return list(range(math.floor(o * n / m), math.ceil((o + 1) * n / m)))
 
 
@@ -84,8 +93,11 @@ def weights(recipe, o):
     elif kind.startswith("smooth"):
         scale = given[0]
         wide = max(scale, 1)
-        f = (lambda x: max(1 - abs(x), 0)) if kind == "smooth linear" else (lambda x: cubic(x, -0.5))
-        reach = wide * (1 if kind == "smooth linear" else 2)
+        reach, f = {
+            "smooth linear": (1, lambda x: max(1 - abs(x), 0)), "smooth cubic": (2, lambda x: cubic(x, -0.5)),
+            "smooth lanczos": (3, lambda x: np.sinc(x) * np.sinc(x / 3) if abs(x) < 3 else 0),
+        }[kind]  # fmt: skip
+        reach *= wide
         center = scale * (o + 0.5)
         inside = range(max(int(center - reach + 0.5), 0), min(int(center + reach + 0.5), n))
         total = sum(f((i - center + 0.5) / wide) for i in inside)

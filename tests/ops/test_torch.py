@@ -33,6 +33,7 @@ COMPOSED = {
     "products and sums in another order": ("cumulative_trapezoid", "ldexp", "mvlgamma", "polar", "renorm", "rsub", "trapezoid",
                                            "trapz"),
 }  # fmt: skip
+COMPOSED["a permutation between views"] = ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")
 COMPOSED["pooled over one axis, without an axis of size 1 beside it"] = (
     "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool1d_with_indices",
 )  # fmt: skip

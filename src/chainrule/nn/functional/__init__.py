@@ -17,8 +17,12 @@ from chainrule.nn.functional.dropout import *  # noqa: F403
 from chainrule.nn.functional.dropout import __all__ as _dropout
 from chainrule.nn.functional.embedding import *  # noqa: F403
 from chainrule.nn.functional.embedding import __all__ as _embedding
+from chainrule.nn.functional.folding import *  # noqa: F403
+from chainrule.nn.functional.folding import __all__ as _folding
 from chainrule.nn.functional.fractional import *  # noqa: F403
 from chainrule.nn.functional.fractional import __all__ as _fractional
+from chainrule.nn.functional.grid import *  # noqa: F403
+from chainrule.nn.functional.grid import __all__ as _grid
 from chainrule.nn.functional.likelihood import *  # noqa: F403
 from chainrule.nn.functional.likelihood import __all__ as _likelihood
 from chainrule.nn.functional.linear import *  # noqa: F403
@@ -35,6 +39,8 @@ from chainrule.nn.functional.ranking import *  # noqa: F403
 from chainrule.nn.functional.ranking import __all__ as _ranking
 from chainrule.nn.functional.regression import *  # noqa: F403
 from chainrule.nn.functional.regression import __all__ as _regression
+from chainrule.nn.functional.resampling import *  # noqa: F403
+from chainrule.nn.functional.resampling import __all__ as _resampling
 from chainrule.nn.functional.smooth import *  # noqa: F403
 from chainrule.nn.functional.smooth import __all__ as _smooth
 from chainrule.nn.functional.unpooling import *  # noqa: F403
@@ -49,7 +55,9 @@ __all__ = sorted(
         *_distance,
         *_dropout,
         *_embedding,
+        *_folding,
         *_fractional,
+        *_grid,
         *_likelihood,
         *_linear,
         *_margin,
@@ -58,6 +66,7 @@ __all__ = sorted(
         *_pooling,
         *_ranking,
         *_regression,
+        *_resampling,
         *_smooth,
         *_unpooling,
     ]

@@ -23,7 +23,18 @@ def _sources(m: int, scale: float, aligned: bool, precise: bool) -> ndarray:
     return o * d(scale) if aligned else (o + d(0.5)) * d(scale) - d(0.5)
 
 
+def _nearest(n: int, m: int, scale: float, exact: bool) -> Pairs:
+    o = np.arange(m)
+    if not exact and m in (n, 2 * n):
+        columns = o // (m // max(n, 1))
+    else:
+        columns = np.floor((o.astype(np.float32) + np.float32(0.5 if exact else 0)) * np.float32(scale)).astype(int)
+    return Pairs(o, np.minimum(columns, n - 1), np.zeros(m, int))
+
+
 def _linear(n: int, m: int, scale: float, aligned: bool, precise: bool) -> Pairs:
+    if n == m:
+        return Pairs(np.arange(m), np.arange(m), np.zeros(m, int))
     at = np.maximum(_sources(m, scale, aligned, precise), 0)
     low = np.minimum(at.astype(int), n - 1)
     part = np.clip(at - low, 0, 1)
@@ -64,6 +75,10 @@ def _cubic_filter(x: ndarray) -> ndarray:
     return np.where(x < 1, _near(x, -0.5), np.where(x < 2, _far(x, -0.5), 0))
 
 
+def _lanczos_filter(x: ndarray) -> ndarray:
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
 def _smooth(reach: int, weight: Callable[[ndarray], ndarray]) -> Callable[..., Pairs]:
     """Return the recipe of a filter that is widened where elements are closer than results."""
 
@@ -87,5 +102,6 @@ def _smooth(reach: int, weight: Callable[[ndarray], ndarray]) -> Callable[..., P
 
 
 RECIPES: dict[str, Callable[..., Pairs]] = {
-    "linear": _linear, "cubic": _cubic, "smooth linear": _smooth(1, _triangle), "smooth cubic": _smooth(2, _cubic_filter),
+    "nearest": _nearest, "linear": _linear, "cubic": _cubic, "smooth linear": _smooth(1, _triangle),
+    "smooth cubic": _smooth(2, _cubic_filter), "smooth lanczos": _smooth(3, _lanczos_filter),
 }  # fmt: skip

@@ -40,7 +40,12 @@ _MAPS = [
     ((0, 4), (("windows", 4, 2, 3, 1, 0, 1),)), ((5,), (("linear", 5, 8, 0.625, False, True),)),
     ((2, 3, 4), (("cubic", 3, 5, 0.6, False, True), ("linear", 4, 3, 1.5, True, True))),
     ((6,), (("smooth linear", 6, 3, 2.0, True),)), ((6,), (("smooth cubic", 6, 4, 1.5, True),)),
+    ((6,), (("smooth lanczos", 6, 4, 1.5, True),)), ((2, 3), (("nearest", 3, 5, 0.6, True),)),
+    ((2, 3), (("nearest", 3, 6, 0.5, False),)), ((3, 4), (("reflected", 3, 6, 2), ("replicated", 4, 7, 1))),
+    ((2, 4), (("wrapped", 4, 7, 2, 1),)),  ((2, 5), (("wrapped", 5, 6, -1, 2),)), ((5,), (("reflected", 5, 4, -1),)),
 ]  # fmt: skip
+
+_WHOLE = ("chosen", "windows", "nearest", "reflected", "replicated", "wrapped")  # whose factors are all 1
 
 resample: Callable = linear("resample(x, *, maps, transposed, form)", _resample, kinds="ifc",
     shape=_resampled,
@@ -49,7 +54,7 @@ resample: Callable = linear("resample(x, *, maps, transposed, form)", _resample,
     x=lambda g, *, maps, transposed, form: resample(g, maps=maps, transposed=not transposed, form=f"{form}Backward"),
     samples=lambda: [
         Sample((*shape[: len(shape) - len(maps)], *[r[2] for r in maps]) if transposed else shape, maps=maps,
-               transposed=transposed, form="Resample", kinds="ifc" if maps[0][0] in ("chosen", "windows") else "fc")
+               transposed=transposed, form="Resample", kinds="ifc" if maps[0][0] in _WHOLE else "fc")
         for shape, maps in _MAPS for transposed in (False, True)
     ],
     doc="Apply a map of `taps` to each of the last axes, or its transpose.")  # fmt: skip

@@ -192,7 +192,23 @@ def _chosen(n: int, m: int, *columns: int) -> Pairs:
     return Pairs(np.arange(m), np.array(columns, int), np.zeros(m, int))
 
 
+def _replicated(n: int, m: int, before: int) -> Pairs:
+    """Return elements, and the first and the last again beyond the ends."""
+    return _chosen(n, m, *np.clip(np.arange(m) - before, 0, n - 1))
+
+
+def _reflected(n: int, m: int, before: int) -> Pairs:
+    """Return elements, and beyond the ends those as far on the other side of them."""
+    return _chosen(n, m, *(n - 1 - np.abs(n - 1 - np.abs(np.arange(m) - before))))
+
+
+def _wrapped(n: int, m: int, before: int, after: int) -> Pairs:
+    """Return elements over and over again; of those that negative widths leave."""
+    start, count = max(-before, 0), n + min(before, 0) + min(after, 0)
+    return _chosen(n, m, *(start + (np.arange(m) - max(before, 0)) % max(count, 1)))
+
+
 RECIPES: dict[str, Callable[..., Pairs]] = {
     "windows": _windows, "means": _means, "adaptive windows": _adaptive_windows, "adaptive means": _adaptive_means,
-    "given windows": _given_windows, "chosen": _chosen,
+    "given windows": _given_windows, "chosen": _chosen, "replicated": _replicated, "reflected": _reflected, "wrapped": _wrapped,
 }  # fmt: skip
