@@ -442,3 +442,40 @@ def test_to_takes_pytorchs_three_forms(args, kwargs):
     plain = cr.nn.Linear(2, 2)
     assert plain.to() is plain.to(None) is plain.to("cpu") is plain
     assert plain.weight.dtype is cr.float32
+
+
+def laid_out_module(lib):
+    module = lib.nn.Module()
+    module.weight = lib.nn.Parameter(lib.ones(2, 3, 4, 5))
+    module.bias = lib.nn.Parameter(lib.ones(3))
+    module.register_buffer("counts", lib.zeros(2, 3, 2, 2, dtype=lib.int64))
+    module.weight.grad = lib.ones(2, 3, 4, 5)
+    return module
+
+
+def strides(module):
+    return [t.stride() for t in (module.weight, module.weight.grad, module.bias, module.counts)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_to_a_memory_format_lays_out_parameters_gradients_and_buffers(dtype):
+    module = laid_out_module(cr)
+    weight = module.weight
+    assert module.to(getattr(cr, dtype), memory_format=cr.channels_last) is module
+    assert module.weight is weight
+    assert weight.dtype is getattr(cr, dtype)
+    assert strides(module) == [(60, 1, 15, 3), (60, 1, 15, 3), (1,), (12, 1, 6, 3)]
+    assert weight.is_contiguous(memory_format=cr.channels_last)
+    assert strides(module.to(memory_format=cr.preserve_format))[0] == (60, 1, 15, 3)
+    assert strides(module.to(memory_format=cr.contiguous_format)) == [(60, 20, 5, 1), (60, 20, 5, 1), (1,), (12, 4, 2, 1)]
+    with pytest.raises(RuntimeError, match="required rank 5 tensor to use channels_last_3d format"):
+        module.to(memory_format=cr.channels_last_3d)
+
+
+def test_to_a_memory_format_is_as_in_pytorch(torch):
+    for names in (["channels_last"], ["channels_last", "contiguous_format"], ["channels_last", "preserve_format"]):
+        ours, theirs = laid_out_module(cr), laid_out_module(torch)
+        for name in names:
+            ours.to(memory_format=getattr(cr, name))
+            theirs.to(memory_format=getattr(torch, name))
+        assert strides(ours) == strides(theirs)

@@ -9,7 +9,7 @@ from chainrule.core.call.dispatch import cast
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import device as as_device
-from chainrule.core.types.memory_format import contiguous_format
+from chainrule.core.types.memory_format import channels_last, channels_last_3d, contiguous_format
 from chainrule.functions.shaping.copy import laid_out
 from chainrule.ops.shaping import shape as ops
 
@@ -68,11 +68,17 @@ def to(
     if d is self.dtype:
         if copy:
             return laid_out(ops.to(self, dtype=d.numpy, source=d.numpy), memory_format)
-        return self if memory_format is None or memory_format is contiguous_format else laid_out(self, memory_format)
+        as_it_is = memory_format is None or (memory_format is contiguous_format and not _is_channels_last(self))
+        return self if as_it_is else laid_out(self, memory_format)
     if self.numel():
         dtypes.warn_discarding(self.dtype, d, 2)
     out = cast(self, d)
     return out if memory_format is None else laid_out(out, memory_format)
+
+
+def _is_channels_last(t: Tensor) -> bool:
+    """Tell whether a tensor lies in memory as one of the two formats with channels last, and not in C order."""
+    return not t.is_contiguous() and (t.is_contiguous(channels_last) or t.is_contiguous(channels_last_3d))
 
 
 def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:

@@ -41,8 +41,8 @@ _DTYPE = (dtypes.dtype, type, np.dtype, NoneType)
 _REST = {"non_blocking": (bool,), "copy": (bool,), "memory_format": (memory_format, NoneType)}
 
 
-def _dtype_asked(args: tuple, kwargs: dict) -> dtypes.dtype | None:
-    """Return the dtype that the arguments of `Module.to` name; raise PyTorch's error unless they fit."""
+def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, memory_format | None]:
+    """Return the dtype and memory format that the arguments of `Module.to` name; raise PyTorch's error unless they fit."""
     first = args[0] if args else kwargs.get("tensor")
     form: dict[str, tuple] = {"device": _DEVICE, "dtype": _DTYPE, **_REST}
     if isinstance(first, Tensor):
@@ -64,7 +64,8 @@ def _dtype_asked(args: tuple, kwargs: dict) -> dtypes.dtype | None:
     if given.get("device") is not None:
         device(given["device"])
     asked = given.get("dtype", first if isinstance(first, Tensor) else None)
-    return asked.dtype if isinstance(asked, Tensor) else None if asked is None else dtypes.as_dtype(asked)
+    found = asked.dtype if isinstance(asked, Tensor) else None if asked is None else dtypes.as_dtype(asked)
+    return found, given.get("memory_format")
 
 
 class Module(Hooked, Stateful):
@@ -390,7 +391,7 @@ class Module(Hooked, Stateful):
     def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
         """Convert floating point and complex parameters and buffers to a dtype, given itself or by a tensor; return the module.
 
-        A device is accepted if it is the CPU.
+        A device is accepted if it is the CPU. ``memory_format=`` lays parameters and buffers of 4 and 5 axes out in memory.
 
         Raises
         ------
@@ -398,14 +399,18 @@ class Module(Hooked, Stateful):
             If the dtype is neither floating point nor complex, or the arguments fit none of PyTorch's three forms:
             ``to(device, dtype, non_blocking)``, ``to(dtype, non_blocking)``, ``to(tensor, non_blocking)``.
         RuntimeError
-            For a device other than the CPU.
+            For a device other than the CPU, or a memory format that is not for the axes of a parameter or buffer.
         """
-        found = _dtype_asked(args, kwargs)
-        if found is None:
-            return self
-        if found.category < dtypes.FLOAT:
+        found, form = _asked(args, kwargs)
+        if found is not None and found.category < dtypes.FLOAT:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={found}")
-        return self._apply(lambda t: t.to(found) if t.dtype.category >= dtypes.FLOAT else t)  # type: ignore[attr-defined]
+        if found is None and form is None:
+            return self
+        return self._apply(
+            lambda t: t.to(  # type: ignore[attr-defined]
+                found if t.dtype.category >= dtypes.FLOAT else None, memory_format=form if t.ndim in (4, 5) else None
+            )
+        )
 
     def type(self: _Self, dst_type: Any) -> _Self:
         """Convert all parameters and buffers to a dtype; return the module."""
