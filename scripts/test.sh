@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up a virtual environment in .venv and runs the tests in it. Needs Python 3.11+ and a package index, nothing else.
 #   --lint    also ruff, import-linter, mypy, and pyright (tests/typing, which runs both on scripts of users)
-#   --peers   also PyTorch as the oracle (about 200 MB), and the slow sets: hypothesis, benchmarks as smoke
+#   --peers   also PyTorch as the oracle (about 200 MB), and the slow set: every sample under the costly laws, wide
+#             comparison with PyTorch, hypothesis, benchmarks as smoke
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -25,6 +26,7 @@ if [ -n "$lint" ]; then
   .venv/bin/ruff format --check .
   .venv/bin/lint-imports
   .venv/bin/mypy
+  .venv/bin/python -m pytest tests/typing -m slow
 fi
 workers=$(.venv/bin/python -c 'import os; print(min(os.cpu_count() or 1, 8))')
 .venv/bin/python -m pytest -n "$workers" ${peers:+-m "slow or not slow"}

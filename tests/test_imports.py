@@ -6,6 +6,7 @@ Which room may import which is import-linter's contract, in pyproject.toml.
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ LAZY = {
 }
 
 
+@functools.cache
 def modules():
     found = {}
     for path in sorted(ROOT.rglob("*.py")):

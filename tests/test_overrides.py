@@ -499,7 +499,13 @@ def test_a_tensor_of_pytorch_does_not_override(torch):
     assert cr.from_dlpack(torch.ones(2)).tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("call", ["cr.sin(Alike())", "cr.ones(2) + Alike()", "cr.add(cr.ones(2), Alike())"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "cr.ones(2) + Alike()",
+        *[pytest.param(call, marks=pytest.mark.slow) for call in ("cr.sin(Alike())", "cr.add(cr.ones(2), Alike())")],
+    ],
+)
 def test_a_look_alike_met_before_the_import_gets_an_error_that_names_it(call):
     program = f"""
 import sys

@@ -23,6 +23,7 @@ SETTINGS = [
     ("AdamW", {"weight_decay": 0.3, "amsgrad": True, "maximize": True}),
 ]
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14, "complex64": 2e-6, "complex128": 1e-14}
+FAST = {"float32", "complex128"}
 
 
 def draw(rng, shape, dtype):
@@ -32,7 +33,7 @@ def draw(rng, shape, dtype):
     return np.asarray(values).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("dtype", [pytest.param(d, marks=() if d in FAST else pytest.mark.slow) for d in TOLERANCE])
 @pytest.mark.parametrize(("name", "options"), SETTINGS)
 def test_path_and_state_are_pytorchs(torch, name, options, dtype):
     rng = np.random.default_rng(0)

@@ -46,6 +46,7 @@ def pyright(folder):
     return {(Path(d["file"]).name, d["range"]["start"]["line"] + 1) for d in found}, ran.stdout
 
 
+@pytest.mark.slow  # `scripts/test.sh --lint` runs it
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_what_is_right_passes_results_are_tensors_and_every_mistake_is_found(checker, tmp_path):
     for name in (*RIGHT, WRONG):
