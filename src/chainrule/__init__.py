@@ -163,6 +163,19 @@ _LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
 ) | dict.fromkeys(
     ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"),
     "chainrule.functions.nn.shuffle",
+) | dict.fromkeys(
+    (
+        "alpha_dropout", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss", "dropout",
+        "embedding", "feature_alpha_dropout", "feature_dropout", "group_norm", "hinge_embedding_loss", "instance_norm",
+        "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "rrelu", "triplet_margin_loss",
+    ),
+    "chainrule.nn.functional.native",
+) | dict.fromkeys(
+    ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"),
+    "chainrule.nn.functional.recurrent",
+) | dict.fromkeys(
+    ("bilinear", "celu_", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm", "selu_", "threshold_"),
+    "chainrule.nn.functional",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset(("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "testing", "utils"))

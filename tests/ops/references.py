@@ -847,6 +847,15 @@ def standardize(x, axis, eps):
     return (x - average) * scale, average, scale
 
 
+def lstm_step(gates, c):
+    n = c.shape[-1]
+    logistic = lambda x: np.vectorize(lambda v: 1 / (1 + math.exp(-v)), otypes=[float])(x)
+    i, f, g, o = (gates[..., k * n : (k + 1) * n] for k in range(4))
+    i, f, g, o = logistic(i), logistic(f), np.tanh(g), logistic(o)
+    cell = f * c + i * g
+    return o * np.tanh(cell), cell, np.concatenate([i, f, g, o], -1)
+
+
 ARRAYS = {
     "fft_c2c": lambda x, axis, norm, forward: dft(x, axis, norm, -1 if forward else 1), "fft_r2c": half_dft,
     "fft_c2r": real_dft,
@@ -942,7 +951,7 @@ ARRAYS = {
     ).reshape(size, x.ndim),
     "nonzero": lambda x: np.array([p for p in np.ndindex(x.shape) if x[p]], int).reshape(sum(map(bool, x.flat)), x.ndim),
     "nll_loss": nll_loss, "nll_spread": nll_spread,
-    "standardize": standardize,
+    "standardize": standardize, "lstm_step": lstm_step,
     "standardized": lambda t, y, scale, axis: scale * (t - along_axes(mean, t, axis) - y * along_axes(mean, t * y, axis)),
 }  # fmt: skip
 ARRAYS["conj_view"] = lambda x: np.array([v.conjugate() for v in x.flat], x.dtype).reshape(x.shape)

@@ -94,8 +94,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _dropped(x, p, tuple(x.shape), inplace, "dropout") if training else x
 
 
-def _of_maps(x: Tensor, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
+def of_maps(input: Any, p: float, training: bool, inplace: bool = False, batched: bool = True) -> Tensor:
     """Drop feature maps of an input of shape (N, C, ...), or (C, ...) unless `batched`."""
+    _check(p)
+    x = as_tensor(input, "feature_dropout")
     if not training:
         return x
     shape = _maps(x) if batched else (x.shape[0], *(1,) * (x.ndim - 1))
@@ -128,7 +130,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
             "channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension "
             "(i.e. 2D or 3D inputs)."
         )
-    return _of_maps(x, p, training, inplace, x.ndim == 3)
+    return of_maps(x, p, training, inplace, x.ndim == 3)
 
 
 def _warn_of_axes(name: str, ndim: int, spatial: int) -> None:
@@ -168,7 +170,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
             UserWarning,
             stacklevel=3,
         )
-    return _of_maps(x, p, training, inplace, True)
+    return of_maps(x, p, training, inplace, True)
 
 
 @asks
@@ -184,7 +186,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     _check(p)
     x = as_tensor(input, "dropout3d")
     _warn_of_axes("dropout3d", x.ndim, 3)
-    return _of_maps(x, p, training, inplace, x.ndim == 5)
+    return of_maps(x, p, training, inplace, x.ndim == 5)
 
 
 @asks
