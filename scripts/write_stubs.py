@@ -22,6 +22,7 @@ import chainrule
 from chainrule import return_types
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import dtype
+from chainrule.functions import late
 from chainrule.functions.adapt import FUNCTIONS
 from chainrule.functions.shaping import shape
 
@@ -237,6 +238,7 @@ def definitions(name: str, function: Any, first: str | None = None, indent: str 
 
 def attached() -> dict[str, Any]:
     """Return what is attached to Tensor after its class and those that it is made of."""
+    late.load()
     typed = {name for cls in Tensor.__mro__[1:-1] for name in vars(cls)}
     found = {}
     for name, value in sorted(vars(Tensor).items()):

@@ -7,6 +7,9 @@ import importlib.util
 
 import pytest
 
+from chainrule.functions import late
+
+late.load()  # what is derived from the tables of ops and functions is to be of all of them
 collect_ignore = ["programs"]  # scripts, which tests/test_tutorials.py runs
 
 

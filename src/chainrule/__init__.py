@@ -85,28 +85,21 @@ try:
     from chainrule.functions.linalg.einsum import *
     from chainrule.functions.pointwise.exponential import *
     from chainrule.functions.creation.fill import *
-    from chainrule.functions.pointwise.incomplete import *
     from chainrule.functions.interop.info import *
     from chainrule.functions.interop.numpy import *
     from chainrule.functions.creation.like import *
     from chainrule.functions.creation.legacy import *
-    from chainrule.functions.creation.memory import *
     from chainrule.functions.linalg.product import *
     from chainrule.functions.random.tensors import *
     from chainrule.functions.random import inplace as _random_inplace
     from chainrule.functions.reduction.extrema import *
     from chainrule.functions.comparison.order import *
-    from chainrule.functions.reduction.difference import *
     from chainrule.functions.reduction.norm import *
-    from chainrule.functions.reduction.quantile import *
     from chainrule.functions.reduction.reduce import *
     from chainrule.functions.reduction.statistics import *
-    from chainrule.functions.comparison.search import *
-    from chainrule.functions.comparison.histogram import *
     from chainrule.functions.reduction.scan import *
     from chainrule.functions.pointwise.rounding import *
     from chainrule.functions.pointwise.special import *
-    from chainrule.functions.spectral.short_time import *
     from chainrule.functions.shaping.copy import *
     from chainrule.functions.indexing.index import *
     from chainrule.functions.shaping.join import *
@@ -115,12 +108,12 @@ try:
     from chainrule.functions.shaping.transpose import *
     from chainrule.functions.shaping.view import *
     from chainrule.functions.indexing.mask import *
-    from chainrule.functions.indexing.overwrite import *
     from chainrule.functions.indexing.select_index import *
     from chainrule.functions.indexing.part import *
     from chainrule.functions.shaping import cast as _cast
     from chainrule.functions.shaping import foreign as _foreign
     from chainrule.functions.shaping import layout as _layout
+    from chainrule.functions import late as _late
     from chainrule.functions import operators as _operators
     from chainrule.functions.in_place import *
     from chainrule import autograd, return_types
@@ -138,7 +131,7 @@ half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
-_LATE = {"vmap": "chainrule.func"} | dict.fromkeys(
+_LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
     (
         "are_deterministic_algorithms_enabled", "get_default_device", "get_deterministic_debug_mode",
         "get_float32_matmul_precision", "get_num_interop_threads", "is_deterministic_algorithms_warn_only_enabled",

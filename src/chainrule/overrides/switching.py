@@ -15,7 +15,7 @@ from typing import Any
 from chainrule.core.call.asking import NAMES, UNASKED, answer, asked, asking, nobody, overriding, relevant, silently
 from chainrule.core.tensor.subclass import STATE
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.functions import adapt
+from chainrule.functions import adapt, late
 
 _NAMESPACES = ("chainrule", "chainrule.autograd", "chainrule.nn.functional")
 # Public functions that are no operations on tensors: PyTorch does not ask anyone about these either.
@@ -154,6 +154,7 @@ def _attributes() -> dict[str, Any]:
 
 def switch_on() -> None:
     """Have all that is public look for overrides, what is declared later too."""
+    late.load()
     for name, value in _attributes().items():
         if isinstance(value, property):
             _switch_property(name, value)

@@ -6,7 +6,10 @@ law, the sample, the input and the two numbers that differ. Laws know ops only t
 
 from __future__ import annotations
 
+from chainrule.functions import late
 from chainrule.testing.case import Case, OpError, cases
 from chainrule.testing.check import check_op
 
 __all__ = ["Case", "OpError", "cases", "check_op"]
+
+late.load()
