@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from operator import itemgetter
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.types import dtype as dtypes
@@ -13,16 +15,19 @@ from chainrule.core.types import dtype as dtypes
 NAMES = [
     "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
 ]  # fmt: skip
+PAIRS = list(itertools.product(NAMES, NAMES))
 
 
-@pytest.mark.parametrize(("a", "b"), list(itertools.product(NAMES, NAMES)))
-def test_promotion_table_is_torchs(torch, a, b):
+@by_name("pair", PAIRS, itemgetter(0))
+def test_promotion_table_is_torchs(torch, pair):
+    a, b = pair
     expected = torch.promote_types(getattr(torch, a), getattr(torch, b))
     assert cr.promote_types(getattr(cr, a), getattr(cr, b)).name == str(expected).removeprefix("torch.")
 
 
-@pytest.mark.parametrize(("a", "b"), list(itertools.product(NAMES, NAMES)))
-def test_can_cast_is_torchs(torch, a, b):
+@by_name("pair", PAIRS, itemgetter(0))
+def test_can_cast_is_torchs(torch, pair):
+    a, b = pair
     assert cr.can_cast(getattr(cr, a), getattr(cr, b)) == torch.can_cast(getattr(torch, a), getattr(torch, b))
 
 
@@ -45,8 +50,9 @@ def test_python_numbers_are_weak(torch, name, number, shape):
     assert ours.dtype.name == expected_name(theirs)
 
 
-@pytest.mark.parametrize(("a", "b"), list(itertools.product(NAMES, NAMES)))
-def test_zero_dim_tensors_yield_to_dimensioned_ones(torch, a, b):
+@by_name("pair", PAIRS, itemgetter(0))
+def test_zero_dim_tensors_yield_to_dimensioned_ones(torch, pair):
+    a, b = pair
     ours = cr.ones(2, dtype=getattr(cr, a)) * cr.ones((), dtype=getattr(cr, b))
     theirs = torch.ones(2, dtype=getattr(torch, a)) * torch.ones((), dtype=getattr(torch, b))
     assert ours.dtype.name == expected_name(theirs)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.each import by_name, of_function
 
 import chainrule as cr
 import chainrule.nn.functional as F
@@ -111,12 +112,7 @@ def differs(call):
     return None, refused
 
 
-def some_fast(found, every):
-    """Return the parameters, most of them marked slow."""
-    return [pytest.param(c, id=repr(c), marks=() if i % every == 0 else pytest.mark.slow) for i, c in enumerate(found)]
-
-
-@pytest.mark.parametrize("call", some_fast(calls(), 6))
+@by_name("call", calls(), of_function, fast=1)
 def test_a_function_under_vmap_is_a_loop(call):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

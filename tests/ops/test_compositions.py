@@ -7,21 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 from chainrule.core.op.declaration import TABLE, elementwise, linear
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.testing import cases, compositions
 
-# All of them take two minutes of one core; the fast set has a sample of each kind of op.
-CASES = [
-    pytest.param(c, id=repr(c), marks=() if i % 16 == 0 else pytest.mark.slow) for i, c in enumerate(cases(differentiable=True))
-]
+CASES = cases(differentiable=True)
 PAGE = Path(__file__).parents[2] / "docs" / "compositions.md"
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
+@by_name("case", CASES)  # two minutes of one core
 def test_every_composition_agrees_with_the_derivative_found_another_way(case):
+    assert compositions.failures(case) == {}
+
+
+@by_name("case", CASES[::16])
+def test_compositions_of_some_ops_agree(case):
     assert compositions.failures(case) == {}
 
 

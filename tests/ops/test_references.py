@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import pytest
 from tests.each import by_name
 from tests.ops.references import BY_LAWS, reference_of
 
@@ -17,9 +16,8 @@ from chainrule.testing.values import results
 OPS = list(load_table().values())
 
 
-@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
-def test_an_op_has_a_reference(op):
-    assert (reference_of(op) is None) == (op.name in BY_LAWS)
+def test_every_op_has_a_reference():
+    assert {op.name for op in OPS if reference_of(op) is None} == {op.name for op in OPS if op.name in BY_LAWS}
 
 
 CASES = [case for case in cases(OPS, dtypes=("float64", "complex128")) if case.op.name not in BY_LAWS]

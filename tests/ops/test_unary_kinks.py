@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import inf, nan, pi
+from operator import itemgetter
 
 import numpy as np
-import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule import func
@@ -53,10 +54,6 @@ SECOND = [
 ]  # fmt: skip
 
 
-def label(row):
-    return f"{row[0]}({row[1]})"
-
-
 def gradient(name, at):
     """Return value and gradient of the real part, by reverse mode."""
     x = cr.tensor(at, dtype=cr.complex128 if isinstance(at, complex) else cr.float64, requires_grad=True)
@@ -69,7 +66,7 @@ def same(found, expected):
     return gap(np.asarray(found), np.asarray(expected), 1e-12) is None
 
 
-@pytest.mark.parametrize("row", REAL + COMPLEX, ids=label)
+@by_name("row", REAL + COMPLEX, itemgetter(0))
 def test_value_and_gradient(row):
     name, at, value, derivative = row
     found = gradient(name, at)
@@ -77,7 +74,7 @@ def test_value_and_gradient(row):
     assert same(found[1], derivative)
 
 
-@pytest.mark.parametrize("row", REAL, ids=label)
+@by_name("row", REAL, itemgetter(0))
 def test_forward_mode_gives_the_same(row):
     name, at, _, derivative = row
     x = cr.tensor(at, dtype=cr.float64)
@@ -85,7 +82,7 @@ def test_forward_mode_gives_the_same(row):
     assert same(tangent.item(), derivative)
 
 
-@pytest.mark.parametrize("row", REAL, ids=label)
+@by_name("row", REAL, itemgetter(0))
 def test_arrays_give_what_numbers_give(row):
     name, at, value, derivative = row
     x = cr.tensor([at, at], dtype=cr.float64, requires_grad=True)
@@ -95,7 +92,7 @@ def test_arrays_give_what_numbers_give(row):
     assert same(x.grad.tolist(), [derivative, derivative])
 
 
-@pytest.mark.parametrize("row", SECOND, ids=label)
+@by_name("row", SECOND, itemgetter(0))
 def test_second_derivative(row):
     name, at, second = row
     x = cr.tensor(at, dtype=cr.complex128 if isinstance(at, complex) else cr.float64, requires_grad=True)
@@ -114,7 +111,7 @@ def test_sinc_has_its_derivatives_at_0_to_every_order():
     assert same(found, [0, -(pi**2) / 3, 0, pi**4 / 5, 0, -(pi**6) / 7])
 
 
-@pytest.mark.parametrize("row", REAL + COMPLEX, ids=label)
+@by_name("row", REAL + COMPLEX, itemgetter(0))
 def test_value_and_gradient_are_pytorchs(torch, row):
     name, at, _, _ = row
     x = torch.tensor(at, dtype=torch.complex128 if isinstance(at, complex) else torch.float64, requires_grad=True)
