@@ -158,16 +158,18 @@ _LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
     "chainrule.functions.nn.shuffle",
 ) | dict.fromkeys(
     (
-        "alpha_dropout", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss", "dropout",
-        "embedding", "feature_alpha_dropout", "feature_dropout", "group_norm", "hinge_embedding_loss", "instance_norm",
-        "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "rrelu", "triplet_margin_loss",
+        "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
+        "ctc_loss", "dropout", "dropout_", "embedding", "embedding_renorm_", "feature_alpha_dropout",
+        "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "group_norm", "hinge_embedding_loss",
+        "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
     ),
     "chainrule.nn.functional.native",
 ) | dict.fromkeys(
     ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"),
     "chainrule.nn.functional.recurrent",
 ) | dict.fromkeys(
-    ("bilinear", "celu_", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm", "selu_", "threshold_"),
+    ("bilinear", "celu_", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm", "rrelu", "rrelu_", "selu_",
+     "threshold_"),
     "chainrule.nn.functional",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""

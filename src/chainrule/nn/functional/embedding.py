@@ -33,7 +33,7 @@ _INTEGERS = (dtypes.int64, dtypes.int32)
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _indices(given: Any, name: str) -> Tensor:
+def checked_indices(given: Any, name: str) -> Tensor:
     i = as_tensor(given, name)
     if i.dtype not in _INTEGERS:
         raise RuntimeError(
@@ -50,7 +50,7 @@ def _refuse_sparse(sparse: bool, name: str) -> None:
         )
 
 
-def _renormalized(weight: Any, i: Tensor, max_norm: float, norm_type: float) -> None:
+def renormalized(weight: Any, i: Tensor, max_norm: float, norm_type: float) -> None:
     """Scale the rows that are looked up down to a norm, in place and without derivative."""
     with no_grad():
         used = np.unique(np.asarray(innermost(i)))
@@ -122,7 +122,7 @@ def embedding(
     w = as_tensor(weight, "embedding", 1)
     if w.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
-    i = _indices(input, "embedding")
+    i = checked_indices(input, "embedding")
     _refuse_sparse(sparse, "embedding")
     count = w.shape[0]
     if padding_idx is not None:
@@ -133,7 +133,7 @@ def embedding(
     if values is not None and np.any(np.asarray(values).view(np.uint64) >= count):
         raise IndexError("index out of range in self")
     if max_norm is not None:
-        _renormalized(w, i, max_norm, norm_type)
+        renormalized(w, i, max_norm, norm_type)
     rows = index(w, i, axes=(0,))
     if scale_grad_by_freq:
         rows = _shared_out(rows, i, count)
@@ -263,10 +263,10 @@ def embedding_bag(
     if mode == "max" and scale_grad_by_freq:
         raise ValueError("max mode does not support scaling the gradient by the frequency")
     _refuse_sparse(sparse, "embedding_bag")
-    i = _indices(i, "embedding_bag")
+    i = checked_indices(i, "embedding_bag")
     count = w.shape[0]
     if max_norm is not None:
-        _renormalized(w, i, max_norm, norm_type)
+        renormalized(w, i, max_norm, norm_type)
     if factors is not None and mode != "sum":
         raise NotImplementedError(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "

@@ -1,111 +1,187 @@
-"""Functions that PyTorch has at its top level, too, there with arguments in another order and reductions as numbers."""
+"""PyTorch's top-level forms of functions of ``nn.functional``: other orders of arguments, and reductions by number.
+
+``chainrule.dropout(x, 0.5, True)`` is ``nn.functional.dropout(x, 0.5, training=True)``. Each says how its arguments are
+ordered, and no more: what they mean stands with the function that it calls.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.core.call.asking import asks
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.nn.functional import classification, ctc, likelihood, normalization, ranking, regression
-from chainrule.nn.functional.dropout import alpha_dropout as _alpha_dropout
-from chainrule.nn.functional.dropout import dropout as _dropout
-from chainrule.nn.functional.dropout import feature_alpha_dropout as _feature_alpha_dropout
+from chainrule.nn import functional as F
 from chainrule.nn.functional.dropout import of_maps
-from chainrule.nn.functional.embedding import embedding as _embedding
-from chainrule.nn.functional.piecewise import rrelu as _rrelu
+from chainrule.nn.functional.embedding import checked_indices, renormalized
+from chainrule.nn.functional.regression import reduced
 
 __all__ = [
-    "alpha_dropout", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss", "dropout",
-    "embedding", "feature_alpha_dropout", "feature_dropout", "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div",
-    "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "rrelu", "triplet_margin_loss",
+    "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss",
+    "dropout", "dropout_", "embedding", "embedding_renorm_", "feature_alpha_dropout", "feature_alpha_dropout_",
+    "feature_dropout", "feature_dropout_", "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
+    "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
 ]  # fmt: skip
 
 _REDUCTIONS = ("none", "mean", "sum")
 
 
-def _named(reduction: int) -> str:
-    if reduction not in (0, 1, 2):
-        raise RuntimeError(f"reduction must be 0 (none), 1 (mean) or 2 (sum), not {reduction}")
-    return _REDUCTIONS[reduction]
+def _reduction(number: int, name: str) -> str:
+    if number not in (0, 1, 2):
+        raise ValueError(f"{name}(): {number} is not a valid value for reduction: 0 for none, 1 for mean, 2 for sum")
+    return _REDUCTIONS[number]
 
 
-# -- normalisation -----------------------------------------------------------------------------------------------------
+# -- dropout -----------------------------------------------------------------------------------------------------------
 
 
-@asks
-def layer_norm(
-    input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enable: bool = True
-) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.layer_norm` returns."""
-    return normalization.layer_norm(input, normalized_shape, weight, bias, eps)
+def _dropping(name: str, drop: Callable, inplace: bool) -> Callable[..., Tensor]:
+    def call(input: Tensor, p: float, train: bool) -> Tensor:
+        return drop(input, p, train, inplace)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"""Do what :func:`chainrule.nn.functional.{drop.__name__}` does{" in place" * inplace}, by position.
+
+    Parameters
+    ----------
+    input : Tensor
+        What to drop elements of.
+    p : float
+        The probability of one to be dropped.
+    train : bool
+        Whether any are.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.{name}(cr.ones(1, 2), 0.5, False)
+    tensor([[1., 1.]])
+    """
+    return asks(call)
+
+
+def _of_maps(input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+    return of_maps(input, p, training, inplace)
+
+
+_of_maps.__name__ = "dropout1d"
+dropout = _dropping("dropout", F.dropout, False)
+dropout_ = _dropping("dropout_", F.dropout, True)
+feature_dropout = _dropping("feature_dropout", _of_maps, False)
+feature_dropout_ = _dropping("feature_dropout_", _of_maps, True)
+alpha_dropout = _dropping("alpha_dropout", F.alpha_dropout, False)
+alpha_dropout_ = _dropping("alpha_dropout_", F.alpha_dropout, True)
+feature_alpha_dropout = _dropping("feature_alpha_dropout", F.feature_alpha_dropout, False)
+feature_alpha_dropout_ = _dropping("feature_alpha_dropout_", F.feature_alpha_dropout, True)
+
+
+# -- normalisation: `cudnn_enabled` asks for kernels that a CPU has not, and may be either ------------------------------
 
 
 @asks
 def batch_norm(
-    input: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float,
-    cudnn_enabled: bool,
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
+    training: bool, momentum: float, eps: float, cudnn_enabled: bool,
 ) -> Tensor:  # fmt: skip
-    """Return what :func:`chainrule.nn.functional.batch_norm` returns."""
-    return normalization.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    """Do what :func:`chainrule.nn.functional.batch_norm` does, by position.
 
-
-@asks
-def group_norm(
-    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
-) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.group_norm` returns."""
-    return normalization.group_norm(input, num_groups, weight, bias, eps)
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.batch_norm(cr.tensor([[1.0], [3.0]]), None, None, None, None, True, 0.1, 1e-9, False).tolist()
+    [[-1.0], [1.0]]
+    """
+    return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 @asks
 def instance_norm(
-    input: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
-    eps: float, cudnn_enabled: bool,
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
+    use_input_stats: bool, momentum: float, eps: float, cudnn_enabled: bool,
 ) -> Tensor:  # fmt: skip
-    """Return what :func:`chainrule.nn.functional.instance_norm` returns."""
-    return normalization.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+    """Do what :func:`chainrule.nn.functional.instance_norm` does, by position.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.instance_norm(cr.tensor([[[1.0, 3.0]]]), None, None, None, None, True, 0.1, 0.0, False).tolist()
+    [[[-1.0, 1.0]]]
+    """
+    return F.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
 
 
-# -- look-up and dropout -----------------------------------------------------------------------------------------------
+@asks
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Tensor:  # fmt: skip
+    """Do what :func:`chainrule.nn.functional.group_norm` does.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.group_norm(cr.tensor([[1.0, 3.0]]), 1, eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
+    return F.group_norm(input, num_groups, weight, bias, eps)
+
+
+@asks
+def layer_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:  # fmt: skip
+    """Do what :func:`chainrule.nn.functional.layer_norm` does.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.layer_norm(cr.tensor([1.0, 3.0]), (2,), eps=0.0)
+    tensor([-1.,  1.])
+    """
+    return F.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+# -- rows of a matrix --------------------------------------------------------------------------------------------------
 
 
 @asks
 def embedding(
     weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
 ) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.embedding` returns."""
-    padding = None if padding_idx == -1 else padding_idx
-    return _embedding(indices, weight, padding, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+    """Do what :func:`chainrule.nn.functional.embedding` does, the matrix first; a negative `padding_idx` stands for none.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.embedding(cr.eye(2), cr.tensor([1]))
+    tensor([[0., 1.]])
+    """
+    padding = padding_idx if padding_idx >= 0 else None
+    return F.embedding(indices, weight, padding, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
 
 
 @asks
-def dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.dropout` returns."""
-    return _dropout(input, p, train)
+def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
+    """Scale the rows of a matrix that are looked up down to a norm, in place; return the matrix.
 
+    Parameters
+    ----------
+    input : Tensor (rows, columns)
+    indices : Tensor of int
+    max_norm : float
+        What the norm of no such row then exceeds.
+    norm_type : float
+        The order of the norm.
 
-@asks
-def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.dropout1d` returns."""
-    return of_maps(input, p, train)
-
-
-@asks
-def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.alpha_dropout` returns."""
-    return _alpha_dropout(input, p, train)
-
-
-@asks
-def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.feature_alpha_dropout` returns."""
-    return _feature_alpha_dropout(input, p, train)
-
-
-@asks
-def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.rrelu` returns."""
-    return _rrelu(input, lower, upper, training)
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.embedding_renorm_(cr.tensor([[3.0, 4.0], [3.0, 4.0]]), cr.tensor([1]), 1.0, 2.0).norm(dim=1).round(decimals=4)
+    tensor([5., 1.])
+    """
+    renormalized(input, checked_indices(indices, "embedding_renorm_"), max_norm, norm_type)
+    return input
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
@@ -113,52 +189,73 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
 
 @asks
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Any = None, pos_weight: Any = None, reduction: int = 1
+    input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int = 1
 ) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.binary_cross_entropy_with_logits` returns."""
-    return classification.binary_cross_entropy_with_logits(
-        input, target, weight, reduction=_named(reduction), pos_weight=pos_weight
+    """Do what :func:`chainrule.nn.functional.binary_cross_entropy_with_logits` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.binary_cross_entropy_with_logits(cr.zeros(2), cr.ones(2), reduction=2)
+    tensor(1.3863)
+    """
+    name = "binary_cross_entropy_with_logits"
+    return F.binary_cross_entropy_with_logits(
+        input, target, weight, reduction=_reduction(reduction, name), pos_weight=pos_weight
     )
 
 
 @asks
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.cosine_embedding_loss` returns."""
-    return ranking.cosine_embedding_loss(input1, input2, target, margin, reduction=_named(reduction))
-
-
-@asks
-def ctc_loss(
-    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 1,
-    zero_infinity: bool = False,
-) -> Tensor:  # fmt: skip
-    """Return what :func:`chainrule.nn.functional.ctc_loss` returns."""
-    return ctc.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, _named(reduction), zero_infinity)
-
-
-@asks
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.hinge_embedding_loss` returns."""
-    return ranking.hinge_embedding_loss(input, target, margin, reduction=_named(reduction))
-
-
-@asks
 def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.kl_div` returns."""
-    summed = regression.kl_div(input, target, reduction="none", log_target=log_target)
-    return regression.reduced(summed, _named(reduction))
+    """Do what :func:`chainrule.nn.functional.kl_div` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.kl_div(cr.zeros(2), cr.ones(2), 2)
+    tensor(0.)
+    """
+    found = F.kl_div(input, target, reduction="none", log_target=log_target)
+    return reduced(found, _reduction(reduction, "kl_div"))
 
 
 @asks
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.margin_ranking_loss` returns."""
-    return ranking.margin_ranking_loss(input1, input2, target, margin, reduction=_named(reduction))
+    """Do what :func:`chainrule.nn.functional.margin_ranking_loss` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.margin_ranking_loss(cr.zeros(2), cr.ones(2), cr.ones(2), 0.5, 2)
+    tensor(3.)
+    """
+    return F.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction, "margin_ranking_loss"))
 
 
 @asks
-def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: int) -> Tensor:
-    """Return what :func:`chainrule.nn.functional.poisson_nll_loss` returns."""
-    return likelihood.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=_named(reduction))
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1) -> Tensor:
+    """Do what :func:`chainrule.nn.functional.hinge_embedding_loss` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.hinge_embedding_loss(cr.tensor([2.0, 0.5]), cr.tensor([1.0, -1.0]), reduction=0)
+    tensor([2.0000, 0.5000])
+    """
+    return F.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction, "hinge_embedding_loss"))
+
+
+@asks
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+    """Do what :func:`chainrule.nn.functional.cosine_embedding_loss` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.cosine_embedding_loss(cr.ones(1, 2), cr.ones(1, 2), -cr.ones(1), 0.5).round(decimals=4)
+    tensor(0.5000)
+    """
+    return F.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction, "cosine_embedding_loss"))
 
 
 @asks
@@ -166,5 +263,45 @@ def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, reduction: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Return what :func:`chainrule.nn.functional.triplet_margin_loss` returns."""
-    return ranking.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=_named(reduction))
+    """Do what :func:`chainrule.nn.functional.triplet_margin_loss` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.triplet_margin_loss(cr.zeros(1, 2), cr.zeros(1, 2), cr.zeros(1, 2))
+    tensor(1.)
+    """
+    return F.triplet_margin_loss(
+        anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction, "triplet_margin_loss")
+    )
+
+
+@asks
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: int) -> Tensor:
+    """Do what :func:`chainrule.nn.functional.poisson_nll_loss` does, by position; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.poisson_nll_loss(cr.zeros(2), cr.ones(2), True, False, 1e-8, 2)
+    tensor(2.)
+    """
+    return F.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=_reduction(reduction, "poisson_nll_loss"))
+
+
+@asks
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 1,
+    zero_infinity: bool = False,
+) -> Tensor:  # fmt: skip
+    """Do what :func:`chainrule.nn.functional.ctc_loss` does; `reduction` 0 none, 1 mean, 2 sum.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.ctc_loss(cr.zeros(2, 1, 2).log_softmax(2), cr.ones(1, 1, dtype=cr.int64), [2], [1], reduction=2)
+    tensor(0.2877)
+    """
+    return F.ctc_loss(
+        log_probs, targets, input_lengths, target_lengths, blank, _reduction(reduction, "ctc_loss"), zero_infinity
+    )
