@@ -23,8 +23,9 @@ def fresh(code):
 @pytest.mark.parametrize("chapter", late.CHAPTERS)
 def test_functions_of_a_chapter_are_those_it_exports(chapter):
     module = import_module(f"chainrule.functions.{chapter}")
-    assert sorted(late.CHAPTERS[chapter][0].split()) == sorted(module.__all__)
-    assert all(getattr(cr, name) is getattr(module, name) for name in module.__all__)
+    names = getattr(module, "__all__", [])
+    assert sorted(late.CHAPTERS[chapter][0].split()) == sorted(names)
+    assert all(getattr(cr, name) is getattr(module, name) for name in names)
 
 
 def test_methods_of_chapters_are_those_they_attach():
@@ -52,6 +53,16 @@ def test_methods_read_late_are_those_of_the_class_that_asks():
         "print(cr.tensor([1, 3]).as_subclass(Noted).diff().item(), cr.Tensor.diff.__name__)"
     )
     assert fresh(code) == ["2", "diff"]
+
+
+def test_names_read_late_are_found_once():
+    assert fresh("print('diff' in vars(cr)); cr.diff; print('diff' in vars(cr))") == ["False", "True"]
+
+
+def test_all_names_are_had_by_a_star():
+    assert fresh("from chainrule import *; print(diff is cr.diff, sort is cr.sort, sin is cr.sin, 'nn' in globals())") == [
+        "True", "True", "True", "False",
+    ]  # fmt: skip
 
 
 def test_names_read_late_are_shown():

@@ -82,18 +82,13 @@ try:
     from chainrule.functions.linalg.affine import *
     from chainrule.functions.linalg.contract import *
     from chainrule.functions.creation.create import *
-    from chainrule.functions.linalg.einsum import *
     from chainrule.functions.pointwise.exponential import *
     from chainrule.functions.creation.fill import *
     from chainrule.functions.interop.info import *
     from chainrule.functions.interop.numpy import *
     from chainrule.functions.creation.like import *
-    from chainrule.functions.creation.legacy import *
-    from chainrule.functions.linalg.product import *
     from chainrule.functions.random.tensors import *
-    from chainrule.functions.random import inplace as _random_inplace
     from chainrule.functions.reduction.extrema import *
-    from chainrule.functions.comparison.order import *
     from chainrule.functions.reduction.norm import *
     from chainrule.functions.reduction.reduce import *
     from chainrule.functions.reduction.statistics import *
@@ -115,7 +110,6 @@ try:
     from chainrule.functions.shaping import layout as _layout
     from chainrule.functions import late as _late
     from chainrule.functions import operators as _operators
-    from chainrule.functions.in_place import *
     from chainrule import autograd, return_types
 finally:
     if _collects:
@@ -184,7 +178,10 @@ def __getattr__(name: str) -> _Any:
     if name in _LATE:
         import importlib
 
-        return getattr(importlib.import_module(_LATE[name]), name)
+        found = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
+        return found
+    if name == "__all__":  # what `from chainrule import *` takes
+        return [public for public in __dir__() if public[0] != "_" and public not in {*_LAZY, "bfloat16"}]
     if name == "bfloat16":
         from chainrule.core.types.dtype import bfloat16
 

@@ -15,16 +15,39 @@ from chainrule.core.tensor.tensor import Tensor
 # Of each chapter: its functions, and the methods that it attaches.
 CHAPTERS: dict[str, tuple[str, str]] = {
     "comparison.histogram": ("histogram histogramdd", "histogram"),
+    "comparison.order": (
+        "argsort kthvalue median mode msort nanmedian sort topk",
+        "argsort kthvalue median mode msort nanmedian sort topk",
+    ),
     "comparison.search": (
         "bincount bucketize histc isin searchsorted unique unique_consecutive",
         "bincount histc unique unique_consecutive",
     ),
+    "creation.legacy": (
+        "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor "
+        "range",
+        "new",
+    ),
     "creation.memory": ("from_file frombuffer", ""),
+    "in_place": (
+        "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ "
+        "atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ "
+        "expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log1p_ log2_ log10_ log_ logit_ nan_to_num_ neg_ "
+        "negative_ rad2deg_ reciprocal_ relu_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ "
+        "trunc_ xlogy_ zero_",
+        "",
+    ),
     "indexing.overwrite": (
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
     ),
+    "linalg.einsum": ("einsum tensordot", ""),
+    "linalg.product": ("chain_matmul cross inner kron", "cross inner kron"),
     "pointwise.incomplete": ("igamma igammac", "igamma igamma_ igammac igammac_"),
+    "random.inplace": (
+        "",
+        "bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_",
+    ),
     "reduction.difference": ("cumulative_trapezoid diff gradient trapezoid trapz", "diff"),
     "reduction.quantile": ("nanquantile quantile", "nanquantile quantile"),
     "spectral.short_time": ("istft stft", "istft stft"),
