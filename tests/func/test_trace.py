@@ -706,3 +706,52 @@ def test_custom_functions_and_checkpoints(name):
     along = (x,), ([x, None, None],)
     for a, b in zip(cr.func.jet(f, *along)[1], cr.func.jet(plain, *along)[1], strict=True):
         close(a, b)
+
+
+PLACES = [[0, 1, 2], [0, 0, 0], [2, 0, 2]]
+
+
+@pytest.mark.parametrize("name", ["scatter_reduce", "index_reduce"])
+@pytest.mark.parametrize("include_self", [True, False])
+def test_a_graph_multiplies_as_many_factors_for_a_place_as_there_then_are(name, include_self):
+    def f(x, i, y):
+        return getattr(x, name)(0, i, y, "prod", include_self=include_self)
+
+    x, y = cr.tensor([2.0, 0.0, 5.0]), cr.tensor([7.0, 0.0, 11.0])
+    graph = cr.func.trace(f)(x, cr.tensor(PLACES[0]), y)
+    for places in PLACES:
+        i = cr.tensor(places)
+        assert graph(x, i, y).tolist() == f(x, i, y).tolist()
+        for slope in (cr.func.jacrev, cr.func.jacfwd, lambda f: cr.func.hessian(lambda *a: f(*a).sum())):
+            assert slope(lambda y, i=i: graph(x, i, y))(y).tolist() == slope(lambda y, i=i: f(x, i, y))(y).tolist()
+    rows, at = cr.arange(6.0).reshape(2, 3) + 1, cr.tensor([PLACES[1], PLACES[2]])
+    both = [cr.func.vmap(g)(rows, at, rows * 2).tolist() for g in (f, graph)]
+    assert both[0] == both[1]
+    with pytest.raises((RuntimeError, IndexError)):
+        graph(x, cr.tensor([0, 3, 0]), y)
+
+
+DRAWS = {
+    "poisson": cr.poisson,
+    "multinomial": lambda x: cr.multinomial(x, 2),
+    "multinomial with replacement": lambda x: cr.multinomial(x, 4, replacement=True),
+    "binomial": lambda x: cr.binomial(x.round(), x / 9),
+    "inside grad": cr.func.grad(lambda x: (x * cr.poisson(x)).sum()),
+    "inside jvp": lambda x: cr.func.jvp(lambda x: x * cr.poisson(x), (x,), (x,))[1],
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_random_numbers_with_parameters_are_drawn_inside_vmap_inside_a_graph(draw, depth):
+    f = draw
+    for _ in range(depth):
+        f = cr.func.vmap(f, randomness="different")
+    shape = (2, 2, 3)[2 - depth :]
+    x = cr.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+    cr.manual_seed(0)
+    expected = f(x)
+    graph = cr.func.trace(f)(x)
+    cr.manual_seed(0)
+    assert graph(x).tolist() == expected.tolist()
+    assert str(cr.func.trace(f)(cr.func.ShapeDtype(x.shape))) == str(graph)

@@ -17,13 +17,14 @@ from chainrule.core.call.silence import hush, unhush
 from chainrule.core.mode.grad_mode import Mode, modes, recording, set_modes, switch
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE, Op
+from chainrule.core.record.placed import shown
 from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, take
+from chainrule.core.tensor.value import array_of, root_of, take
 from chainrule.core.types.absent import Absent
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
-from chainrule.core.write.inplace import root_of
+from chainrule.core.write.views import chain_of
 from chainrule.transforms.blame import TraceError, at, frozen, no_pass
 from chainrule.transforms.custom.call import Outcome, Rules, run_rules
 from chainrule.transforms.custom.context import lowered, mapped, raised
@@ -87,9 +88,13 @@ class Traced(Level):
     def storage_offset(self) -> int:
         """Return the elements between the start of the memory and the concrete value's first element."""
         if self._data.__class__ is Absent:
-            if self._view is None:
-                return 0
-            raise TraceError(f"storage_offset() of a view{at()}: a trace of ShapeDtype has no memory")
+            start = root_of(self)._data.stand_in()
+            seen = shown(start, chain_of(self))
+            if seen.size and not np.may_share_memory(seen, start):
+                raise TraceError(
+                    f"storage_offset() of a view that NumPy makes a copy of{at()}: there is no memory to place it in"
+                )
+            return (seen.__array_interface__["data"][0] - start.__array_interface__["data"][0]) // seen.itemsize
         return (self._data if isinstance(self._data, Tensor) else wrap(self._data)).storage_offset()
 
     def __repr__(self) -> str:

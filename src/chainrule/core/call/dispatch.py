@@ -22,7 +22,7 @@ from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.tensor.unresolved import with_bit
-from chainrule.core.tensor.value import array_of, memory_of, numpy_dtype, on_memory_of
+from chainrule.core.tensor.value import memory_of, numpy_dtype, on_memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes_
 
@@ -55,7 +55,7 @@ def run(op: Op, args: tuple, params: dict) -> Any:
         return view_of_stored(op, args[0], params)
     payloads = [a._data if isinstance(a, Tensor) else a for a in args]
     if op.view and payloads[0].__class__ is not ndarray:
-        payloads[0] = array_of(args[0])
+        payloads[0] = memory_of(args[0])
     return finish(op, args, params, 0, compute(op, payloads, params, args))
 
 

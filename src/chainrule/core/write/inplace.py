@@ -25,6 +25,7 @@ from chainrule.core.record.plans import pack_node
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, as_stored, given_to, memory_of, root_of, take, version_of
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.absent import Absent
 from chainrule.core.write.views import chain_of, follow, forbidden, rewire, unhook, views_of
 
 ndarray = np.ndarray
@@ -230,11 +231,12 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         version_of(target).bump()
         return target
     array = memory_of(target)
-    fresh = as_stored(target, array_of(value))
-    if fresh is not array:
-        if np.may_share_memory(fresh, array):
-            fresh = fresh.copy()
-        np.copyto(array, fresh)
+    if array.__class__ is not Absent:  # where a function is traced on shapes alone there is nothing to write to
+        fresh = as_stored(target, array_of(value))
+        if fresh is not array:
+            if np.may_share_memory(fresh, array):
+                fresh = fresh.copy()
+            np.copyto(array, fresh)
     version_of(target).bump()
     if (
         modes().record

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.mode.state import modes
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
@@ -19,6 +20,7 @@ from chainrule.ops.indexing import scatter as ops
 from chainrule.ops.indexing import view as parts
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.arithmetic import remainder
+from chainrule.ops.reduction.reduce import prod as product
 from chainrule.ops.shaping.shape import named
 
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]
@@ -241,6 +243,8 @@ def reduced(x: Tensor, axis: int, index: Tensor, y: Tensor, reduce: str, include
 def _product(x: Tensor, axis: int, index: Tensor, y: Tensor) -> Tensor:
     """Multiply in rounds, in each of which no place is named twice: exact derivatives of every order, zeros included."""
     turn = ops.turns(index, axis=axis)
+    if modes().tracer is not None:
+        return _product_of_rows(x, axis, index, y, turn)
     zeros = np.zeros(tuple(x.shape), x.dtype.numpy)
     zero, one = np.zeros((), zeros.dtype), np.ones((), zeros.dtype)
     for k in range(int(innermost(turn, "check").max(initial=-1)) + 1):
@@ -249,6 +253,18 @@ def _product(x: Tensor, axis: int, index: Tensor, y: Tensor) -> Tensor:
         hit = ops.scatter_add(zeros, index, where(now, one, zero), axis=axis)
         x = x * where(hit == 0, one, placed)
     return x
+
+
+def _product_of_rows(x: Tensor, axis: int, index: Tensor, y: Tensor, turn: Tensor) -> Tensor:
+    """Multiply rows of all the factors that a place may have: for a graph, in which values decide on no number of rounds."""
+    if not x.ndim or not index.ndim:
+        shape = x.shape
+        x, index, y, turn = [reshape(t, (-1,)) if t.ndim < 1 else t for t in (x, index, y, turn)]
+        return reshape(_product_of_rows(x, axis, index, y, turn), shape)
+    before, m, after, n = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :], index.shape[axis]
+    rows = np.ones((*before, m * n, *after), x.dtype.numpy)
+    rows = _in_range(ops.scatter, rows, index * n + turn, y, axis=axis, form="0")  # type: ignore[operator]
+    return x * cast(product(reshape(rows, (*before, m, n, *after)), axis=axis + 1, keepdims=False), x.dtype)
 
 
 @public(out="exact", samples=lambda: [

@@ -14,6 +14,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import aliased, as_stored, marked_as, memory_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import memory_format as formats
+from chainrule.core.types.absent import Absent
 from chainrule.core.write.inplace import assign, check_unfrozen, check_writable, repeats, write
 from chainrule.core.write.views import loosen
 from chainrule.functions.adapt import public
@@ -114,10 +115,10 @@ def detach_(self: Tensor) -> Tensor:
 
 def plain(target: Tensor, value: Any = None) -> bool:
     """Tell whether a write may go straight to memory: nothing of it is to be recorded, at any level."""
-    if target._level:
+    if target._level or target._data.__class__ is Absent:
         return False
     if isinstance(value, Tensor):
-        if value._level:
+        if value._level or value._data.__class__ is Absent:
             return False
         if modes().record and value._node is not None:
             return False

@@ -159,9 +159,9 @@ def drawn_with(x: Tensor, draw: Draw, shape: tuple, dtype: np.dtype, generator: 
     m = modes()
     calls = m.mapped
     generator = generator or default_generator
-    if m.tracer is not None and not calls:
-        return m.tracer.process(random_of.op, (x, generator), {"draw": draw, "shape": shape, "dtype": dtype})
-    if not calls:
+    if m.tracer is not None:  # as for `drawn`
+        calls = tuple([call for call in calls if call.level > m.tracer.level])
+    elif not calls:
         return wrap(draw(generator.rng, np.asarray(innermost(x))))
     own = _with_own(calls)
     if any([call.randomness == "same" and is_batched_at(x, call.level) for call in calls]):
@@ -172,6 +172,11 @@ def drawn_with(x: Tensor, draw: Draw, shape: tuple, dtype: np.dtype, generator: 
     x = detach(x)
     for call in own:  # every example of every call has parameters, if only a copy of them
         x = x + call.lift(np.zeros(call.size, x.dtype.numpy))
+    if m.tracer is not None:
+        while isinstance(x, Tensor) and x._level > m.tracer.level:  # of values of transforms inside: all their examples
+            x = x._data
+        params = {"draw": draw, "shape": (*[call.size for call in own], *shape), "dtype": dtype}
+        return _lifted(m.tracer.process(random_of.op, (x if isinstance(x, Tensor) else wrap(x), generator), params), own)
     return _lifted(draw(generator.rng, np.asarray(innermost(x, "check"))), own)
 
 
