@@ -98,7 +98,7 @@ _SIGNAL = (2, 20)
 
 def _stft_samples() -> list[Sample]:
     w8, w5 = np.array([0.1, 0.4, 0.8, 1, 0.9, 0.7, 0.3, 0.2]), np.array([0.2, 0.6, 1, 0.5, 0.1])
-    more = {"return_complex": True}
+    more: dict[str, Any] = {"return_complex": True}
     return [
         Sample(_SIGNAL, 8, window=w8, **more), Sample((20,), 8, 3, 5, w5, **more),
         Sample(_SIGNAL, 8, 4, window=w8, center=False, **more),

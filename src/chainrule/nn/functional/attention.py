@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def _additive(mask: Any, name: str, d: dtypes.dtype) -> Any:
 def _projections(q: Tensor, k: Tensor, v: Tensor, weight: Any, bias: Any) -> list[Tensor]:
     """Return the projections of queries, keys and values by a weight that holds all three; as one product if it can be."""
     size = q.shape[-1]
-    part = lambda x, i, j: None if x is None else getitem(x, index=(slice(i * size, j * size),))
+    part: Callable[[Any, int, int], Any] = lambda x, i, j: None if x is None else getitem(x, index=(slice(i * size, j * size),))
     if q is k is v:
         all_three = linear(q, weight, bias)
         return [getitem(all_three, index=(..., slice(i * size, (i + 1) * size))) for i in range(3)]

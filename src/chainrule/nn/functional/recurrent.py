@@ -150,7 +150,7 @@ def _network(kind: str, x: Any, states: Sequence, params: Sequence, options: tup
         outputs = []
         for direction in range(directions):
             k = layer * directions + direction
-            weights = [as_tensor(w) for w in params[k * size : (k + 1) * size]]
+            weights: list[Any] = [as_tensor(w) for w in params[k * size : (k + 1) * size]]
             if not has_biases:
                 weights[2:2] = [None, None]
             state = tuple(getitem(s, index=(k,)) for s in states)
