@@ -70,8 +70,9 @@ def _varied(call, k, leaves):
     return columns
 
 
-# What must know the numbers to know the shape of its result says so (histc: where it is given no bounds).
-REFUSE = {"argwhere", "histc", "index_put", "nonzero", "repeat_interleave", "unique", "unique_consecutive"}
+# What must know the numbers to know the shape of its result says so (histc: where it is given no bounds), or whether there is
+# one (istft: a window without gaps).
+REFUSE = {"argwhere", "histc", "index_put", "istft", "nonzero", "repeat_interleave", "unique", "unique_consecutive"}
 READS = ("vmap: ", "Cannot access data pointer")
 
 
@@ -79,7 +80,7 @@ def differs(call):
     """Return how a function under vmap differs from the loop, over subsets of its arguments batched."""
     leaves, spec = _flat(call, 0)
     positions = [k for k, leaf in enumerate(leaves) if _is_array(leaf)]
-    subsets = [s for n in (1, len(positions), 2) for s in itertools.combinations(positions, n)]
+    subsets = [s for n in (1, len(positions), 2) if positions for s in itertools.combinations(positions, n)]
     refused = []
     for batched in list(dict.fromkeys(subsets))[:MOST_SUBSETS]:
         columns = [_varied(call, k, leaves) for k in batched]
