@@ -126,7 +126,7 @@ CONVERSIONS = {
     "__trunc__": "_int",
 }  # fmt: skip
 COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
-MADE = ("fft",)  # namespaces whose functions are made
+MADE = ("fft", "special")  # namespaces whose functions are made
 UNSTUBBED = ("__annotations__", "__slots__", "__module__", "_level", "_kind", "_plain", "__array_priority__")
 
 

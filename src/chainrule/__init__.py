@@ -167,7 +167,9 @@ _LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
     "chainrule.nn.functional",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
-_LAZY = frozenset(("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "testing", "utils"))
+_LAZY = frozenset(
+    ("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "special", "testing", "utils")
+)
 
 
 def __getattr__(name: str) -> _Any:

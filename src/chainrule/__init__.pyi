@@ -35,6 +35,7 @@ from chainrule import optim as optim
 from chainrule import overrides as overrides
 from chainrule import random as random
 from chainrule import signal as signal
+from chainrule import special as special
 from chainrule import testing as testing
 from chainrule import utils as utils
 from chainrule.core.mode.grad_mode import enable_grad as enable_grad

@@ -8,6 +8,12 @@ DECLARED: Final[dict[str, type]]
 
 def named_result(name: str, *fields: str) -> Any: ...
 
+class airy(NamedTuple):
+    Ai: Tensor
+    Aip: Tensor
+    Bi: Tensor
+    Bip: Tensor
+
 class aminmax(NamedTuple):
     min: Tensor
     max: Tensor

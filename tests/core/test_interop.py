@@ -152,10 +152,71 @@ def test_scipy_ufuncs_are_recorded():
         np.testing.assert_allclose(f(x).detach().numpy(), f(A), rtol=1e-12)
     with pytest.raises(TypeError, match="gdtr has no counterpart"):
         special.gdtr(1.0, 2.0, x)
+    with pytest.raises(TypeError, match="of a degree that is not whole has no counterpart"):
+        special.eval_legendre(1.5, x)
+
+
+BY_SCIPY = """
+ndtr(x)
+ndtri(x / 8)
+log_ndtr(x)
+gamma(x)
+gammaln(x)
+psi(x)
+beta(x, 2.0)
+betaln(x, x)
+gammainc(x, 1.5)
+gammaincc(1.5, x)
+betainc(1.5, 2.5, x / 8)
+erf(x)
+erfc(x)
+erfinv(x / 8)
+erfcx(x)
+erfi(x)
+expit(x)
+logit(x / 8)
+log_expit(x)
+xlogy(x, x)
+xlog1py(2.0, x)
+entr(x)
+jv(1, x)
+yv(0.5, x)
+iv(2, x)
+kv(1.5, x)
+j0(x)
+y1(x)
+k0(x)
+k1e(x)
+i0(x)
+i1e(x)
+airy(x)[2]
+zeta(x + 1, 2.0)
+zeta(x + 1)
+lambertw(x)
+lambertw(-x / 16, -1)
+expn(2, x)
+spence(x)
+ellipk(x / 8)
+ellipe(x / 8)
+cbrt(x)
+eval_chebyt(3, x)
+eval_legendre(2, x)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", BY_SCIPY)
+def test_scipy_special_functions_on_tensors_have_values_and_derivatives(text):
+    special = pytest.importorskip("scipy.special")
+    x = cr.tensor(A, requires_grad=True)
+    out, (expected, after, before) = eval(f"special.{text}", {"special": special, "x": x}), [
+        eval(f"special.{text}", {"special": special, "x": A + h}) for h in (0, 1e-6, -1e-6)]  # fmt: skip
+    np.testing.assert_allclose(out.detach().numpy(), expected, rtol=1e-12)
+    (slope,) = cr.autograd.grad(out.real.sum() if out.is_complex() else out.sum(), x)
+    np.testing.assert_allclose(slope.numpy(), np.real(after - before) / 2e-6, rtol=1e-6, atol=1e-7)
 
 
 REFUSED = {
-    "np.cbrt(x)": "numpy.cbrt has no counterpart",
+    "np.spacing(x)": "numpy.spacing has no counterpart",
     "np.median(x)": "numpy.median has no counterpart",
     "np.add.at(x, 0, 1)": "numpy.add.at has no counterpart",
     "np.add(x, 1, out=np.ones((2, 3)))": "numpy.add: out= cannot take the result",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "write_stubs.py"
-STUBS = ("__init__.pyi", "core/tensor/methods.pyi", "return_types.pyi", "fft/__init__.pyi")
+STUBS = ("__init__.pyi", "core/tensor/methods.pyi", "return_types.pyi", "fft/__init__.pyi", "special/__init__.pyi")
 
 
 @pytest.fixture(scope="module")

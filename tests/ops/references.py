@@ -96,7 +96,85 @@ def binary_cross_entropy(x, y):
     return -(y * log(x) + (1 - y) * log(1 - x))
 
 
-NUMBERS = {
+def slope_of(f, k=None):
+    """Return the n-th derivative of a function of mpmath's in its argument k, or its only one."""
+
+    def call(*args, n, **params):
+        args = [mp.mpf(a) for a in args]
+        at = args.pop(k or 0)
+        return float(mp.re(mp.diff(lambda t: f(*args[: k or 0], t, *args[k or 0 :], **params), at, n)))
+
+    return call
+
+
+def of_degree(f):
+    """Return a polynomial of a degree that is rounded towards 0, and zero where that is negative."""
+    return lambda x, n, **params: 0.0 if int(n) < 0 else float(f(int(n), mp.mpf(x), **params))
+
+
+def by_angle(a, b, at_one):
+    """Return Chebyshev's polynomials as Jacobi's: f(1) is `at_one`."""
+    return lambda n, x: at_one(n) * mp.jacobi(n, a, b, x) / mp.binomial(n + a, n)
+
+
+def expn(n, x):
+    return mp.exp(-x) / x if n == 0 else mp.expint(n, x)
+
+
+HALF = mp.mpf(1) / 2
+ANGLES = {
+    "t": by_angle(-HALF, -HALF, lambda n: 1), "u": by_angle(HALF, HALF, lambda n: n + 1),
+    "v": by_angle(-HALF, HALF, lambda n: 1), "w": by_angle(HALF, -HALF, lambda n: 2 * n + 1),
+}  # fmt: skip
+LOG_NDTR = lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2)
+I0E = lambda x: mp.exp(-abs(x)) * mp.besseli(0, x)
+SPECIAL = {
+    "cbrt": through(lambda x: mp.cbrt(x) if x >= 0 else -mp.cbrt(-x)),
+    "erfcx": through(lambda x: mp.exp(x * x) * mp.erfc(x)), "erfi": through(mp.erfi),
+    "erfcx_derivative": slope_of(lambda x: mp.exp(x * x) * mp.erfc(x)),
+    "ndtr": through(mp.ncdf), "ndtri": through(lambda p: mp.sqrt(2) * mp.erfinv(2 * p - 1)), "log_ndtr": through(LOG_NDTR),
+    "log_ndtr_derivative": slope_of(LOG_NDTR), "entr": through(lambda x: -x * mp.log(x)),
+    "xlog1py": through(lambda x, y: x * mp.log1p(y)),
+    **{f"bessel_j{n}": through(lambda x, n=n: mp.besselj(n, x)) for n in (0, 1)},
+    **{f"bessel_y{n}": through(lambda x, n=n: mp.bessely(n, x)) for n in (0, 1)},
+    **{f"modified_bessel_i{n}": through(lambda x, n=n: mp.besseli(n, x)) for n in (0, 1)},
+    **{f"modified_bessel_k{n}": through(lambda x, n=n: mp.besselk(n, x)) for n in (0, 1)},
+    **{f"scaled_modified_bessel_k{n}": through(lambda x, n=n: mp.exp(x) * mp.besselk(n, x)) for n in (0, 1)},
+    "i0e": through(I0E), "i1e": through(lambda x: mp.exp(-abs(x)) * mp.besseli(1, x)),
+    "i0e_derivative": slope_of(I0E), "k0e_derivative": slope_of(lambda x: mp.exp(x) * mp.besselk(0, x)),
+    "spherical_bessel_j0": through(mp.sinc),
+    "bessel_j": lambda x, n: float(mp.besselj(n, x)), "bessel_y": lambda x, n: float(mp.bessely(n, x)),
+    "bessel_k": lambda x, n: float(mp.besselk(n, x)),
+    "bessel_derivative": lambda v, x, kind, n: float(mp.re(mp.diff(
+        lambda t: getattr(mp, f"bessel{kind[0]}")(mp.mpf(v), t), mp.mpf(x), n))),
+    "igamma_density": slope_of(lambda a, x: x ** (a - 1) * mp.exp(-x) / mp.gamma(a)),
+    "zeta_derivative": lambda x, q, n, m: float((-1) ** m * mp.diff(
+        lambda s: mp.rf(s, m) * mp.zeta(s + m, mp.mpf(q)), mp.mpf(x), n)),
+    "jv": through(mp.besselj), "yv": through(mp.bessely), "iv": through(mp.besseli), "kv": through(mp.besselk),
+    "airy_ai": through(mp.airyai), "airy_bi": through(mp.airybi),
+    "airy_ai_slope": through(lambda x: mp.airyai(x, derivative=1)),
+    "airy_bi_slope": through(lambda x: mp.airybi(x, derivative=1)),
+    "gamma": through(mp.gamma), "beta": through(mp.beta), "betaln": through(lambda a, b: mp.log(mp.beta(a, b))),
+    "zeta": through(mp.zeta), "expn": through(expn),
+    "betainc": through(lambda a, b, x: mp.betainc(a, b, 0, x, regularized=True)),
+    "igamma_in_order": slope_of(lambda a, x: mp.gammainc(a, 0, x, regularized=True)),
+    "ellipk": through(mp.ellipk), "ellipe": through(mp.ellipe),
+    "ellipk_derivative": slope_of(mp.ellipk), "ellipe_derivative": slope_of(mp.ellipe),
+    "spence": through(lambda x: mp.polylog(2, 1 - x), real=None),
+    "log_quotient": lambda x, n: slope_of(lambda t: mp.log(t) / (t - 1))(x, n=n),
+    "lambert_w": lambda x, k: complex(mp.lambertw(x, k)),
+    "jacobi": of_degree(lambda n, x, a, b: mp.jacobi(n, a, b, x) / mp.binomial(n + a, n)),
+    "hermite": of_degree(lambda n, x, scale: (scale / mp.mpf(2)) ** (n / mp.mpf(2)) * mp.hermite(
+        n, x if scale == 2 else x / mp.sqrt(2))),
+    "laguerre": of_degree(lambda n, x, k: mp.laguerre(n, k, x)),
+    **{f"chebyshev_polynomial_{k}": of_degree(f) for k, f in ANGLES.items()},
+    **{f"shifted_chebyshev_polynomial_{k}": of_degree(lambda n, x, f=f: f(n, 2 * x - 1)) for k, f in ANGLES.items()},
+    "legendre_polynomial_p": of_degree(mp.legendre), "hermite_polynomial_h": of_degree(mp.hermite),
+    "hermite_polynomial_he": of_degree(lambda n, x: mp.mpf(2) ** (-n / mp.mpf(2)) * mp.hermite(n, x / mp.sqrt(2))),
+    "laguerre_polynomial_l": of_degree(lambda n, x: mp.laguerre(n, 0, x)),
+}  # fmt: skip
+
+NUMBERS = SPECIAL | {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
     "logical_and": lambda x, y: bool(x) and bool(y),
     "logical_or": lambda x, y: bool(x) or bool(y),

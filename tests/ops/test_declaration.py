@@ -24,9 +24,10 @@ NEVER_MOVED = {
     **{(name, x): RAISES for name in ("floor_divide", "heaviside") for x in "xy"},
     **{(name, "x"): RAISES for name in ("unique", "unique_consecutive")},
     ("counted_of", "x"): RAISES,
-    ("igamma", "a"): RAISES,
-    ("igammac", "a"): RAISES,
-}
+    **{(name, "v"): RAISES for name in ("bessel_derivative", "iv", "jv", "kv", "yv")},
+    ("expn", "n"): RAISES, ("betainc", "a"): RAISES, ("betainc", "b"): RAISES,
+    **{(op.name, "n"): RAISES for op in OPS if op.inputs == ("x", "n")},  # polynomials, in their degree
+}  # fmt: skip
 # Functions that PyTorch's cannot be compared with.
 NOT_COMPARED = {
     "is_conj": "PyTorch's lazy conjugation has no counterpart: always False",

@@ -56,6 +56,8 @@ def test_jet_is_nested_forward_mode(case):
     assert first_gap([payload(v) for v in values], case.raw(), 1e-12) is None
 
 
+# Which need all K² mixed derivatives of a function that is elementary in neither argument: K⁴.
+OF_TWO = ("zeta", "zeta_derivative")
 NARROW = [c for c in cases(dtypes=("float16", "float32", "complex64"), differentiable=True) if c.is_supported() and not c.index]
 
 
@@ -75,4 +77,5 @@ def test_cost_grows_with_a_small_power_of_the_order(case):
         f = case.function(case.moving)
         return len(trace(lambda *x: [terms[-1] for terms in jet(f, x, series)[1]])(*primals).equations)
 
-    assert ops(8) <= 8 * max(ops(4), 1)
+    power = 16 if case.op.name in OF_TWO else 8
+    assert ops(8) <= power * max(ops(4), 1)

@@ -84,7 +84,7 @@ COMPOSED = {
 PUBLIC = {
     name: (len(function.call.op.inputs), T(name))
     for name, function in FUNCTIONS.items()
-    if hasattr(function.call, "op") and "f" in function.kinds and function.call.op.is_differentiable
+    if hasattr(function.call, "op") and "f" in function.kinds and function.call.op.is_differentiable and "." not in name
 }
 UNDERIVED = {"floor_divide", "heaviside"}  # whose derivative raises, as PyTorch's
 PROGRAMS = {name: p for name, p in {**COMPOSED, **PUBLIC}.items() if name not in UNDERIVED}

@@ -30,6 +30,8 @@ COMPOSED = {
     "one op for each way of reducing": ("index_reduce", "scatter_reduce"),
     "copies and views in another order": ("diff", "fill", "index_select", "meshgrid", "repeat_interleave", "roll"),
     "windows and frames without the views around them": ("istft", "stft"),
+    "a derivative, where PyTorch has none": ("special.zeta",),
+    "one op, where PyTorch composes": ("special.ndtr",),
     "products and sums in another order": ("cumulative_trapezoid", "ldexp", "mvlgamma", "polar", "renorm", "rsub", "trapezoid",
                                            "trapz"),
 }  # fmt: skip
@@ -43,6 +45,15 @@ COMPOSED["a bias is added apart, and an axis of one example is left out by anoth
 OTHER_NODE = {name for names in COMPOSED.values() for name in names}
 # PyTorch raises in the backward pass of these; so do ours, but for bincount, which is linear in its weights.
 UNDERIVED = {"bincount", "floor_divide", "heaviside", "histogram", "histogramdd", "unique", "unique_consecutive"}
+# Of these PyTorch has no derivative, and drops or refuses it; ours are judged by the laws.
+BEYOND = {f"special.{name}" for name in (
+    "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "hermite_polynomial_h", "hermite_polynomial_he",
+    "laguerre_polynomial_l", "legendre_polynomial_p", "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0",
+    "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0", "zeta",
+    *[f"{way}chebyshev_polynomial_{kind}" for way in ("", "shifted_") for kind in "tuvw"],
+)}  # fmt: skip
+# Of these PyTorch's values have but six digits, beside SciPy's and mpmath's.
+IMPRECISE = {"special.airy_ai": 1e-5, "special.bessel_y1": 1e-5}
 # Results of which only a part is determined: the linalg tests compare the rest, up to that freedom.
 UNDETERMINED: dict[str, str] = {}
 
@@ -155,9 +166,10 @@ def test_values_shapes_and_dtypes_are_pytorchs(torch, call):
             continue
         assert tuple(a.shape) == tuple(b.shape)
         assert name_of(a.dtype) == name_of(b.dtype)
-        assert a.requires_grad == b.requires_grad
+        assert a.requires_grad == b.requires_grad or call.function.name in BEYOND
         if call.function.name not in UNDETERMINED:
-            assert gap(array(a), array(b), TOLERANCE[call.name]) is None
+            tolerance = max(TOLERANCE[call.name], IMPRECISE.get(call.function.name, 0))
+            assert gap(array(a), array(b), tolerance) is None
 
 
 def is_determined(call):
@@ -180,6 +192,8 @@ def test_gradients_are_pytorchs(torch, call):
     try:
         expected = torch.autograd.grad([b for _, b in pairs], their_leaves, their_gs, allow_unused=True)
     except NotImplementedError:
+        if call.function.name in BEYOND:
+            return
         with pytest.raises(NotImplementedError):
             cr.autograd.grad([a for a, _ in pairs], leaves, our_gs, allow_unused=True)
         return

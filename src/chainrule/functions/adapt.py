@@ -127,18 +127,19 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     op = op_call.op  # type: ignore[attr-defined]
     assert op.kind == ELEMENTWISE
     call = make_asking(op, into)
-    call.__name__ = call.__qualname__ = name or op.name
+    name = name or op.name
+    call.__name__ = call.__qualname__ = name.rpartition(".")[2]
     call.__doc__ = op.about.doc
     call.__module__ = "chainrule.functions"
     call.op = op  # type: ignore[attr-defined]
-    _register(Function(call.__name__, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace), call)
+    _register(Function(name, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace), call)
     return call
 
 
 def publish(op: Op) -> None:
     """Make the public functions of an op that its declaration asks for."""
     for name in op.public:
-        public_op(op.call, inplace=op.inplace, name=name)
+        public_op(op.call, method="." not in name, inplace=op.inplace, name=name)
 
 
 def _register(function: Function, body: Callable) -> None:

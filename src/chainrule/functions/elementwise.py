@@ -30,7 +30,7 @@ def naturally(name: str) -> list:
     return [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
-_DECLARED = {name: f.call for name, f in FUNCTIONS.items() if hasattr(f.call, "op")}
+_DECLARED = {name: f.call for name, f in FUNCTIONS.items() if hasattr(f.call, "op") and "." not in name}
 __all__ = sorted(_DECLARED, key=naturally)
 globals().update(_DECLARED)
 

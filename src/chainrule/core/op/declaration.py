@@ -183,7 +183,8 @@ class Op:
         Called with the arguments of an elementwise op before promotion; raises for dtypes that PyTorch refuses. Not on
         the fast path: the kernel must refuse those dtypes itself, or give another dtype than it was given.
     public : tuple of str
-        The names under which users have an elementwise op as a function and method, and, if `inplace`, as an in-place method.
+        The names under which users have an elementwise op as a function and method, and, if `inplace`, as an in-place method;
+        those in a namespace, as ``special.ndtr``, are functions alone.
     backend, about : Backend, About
         The kernel and its cost; the docstring, the samples.
     call : callable
@@ -222,7 +223,7 @@ class Op:
         kinds: str = "fc",
         check: Callable | None = None,
         batch: Callable | None = None,
-        public: bool = False,
+        public: bool | str = False,
         inplace: bool = False,
         aliases: tuple[str, ...] = (),
     ):
@@ -237,7 +238,8 @@ class Op:
         self.view, self.kinds, self.batch = view, kinds, batch
         self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
         self.shares, self.selects, self.pure = shares, selects, pure
-        self.public, self.inplace = (*((self.name,) if public else ()), *aliases), inplace
+        home = f"{public}." if public.__class__ is str else ""
+        self.public, self.inplace = (*((home + self.name,) if public else ()), *[home + name for name in aliases]), inplace
         if self.public and kind != ELEMENTWISE:
             raise TypeError(f"{self.name}: only elementwise ops are public by an option; write its public function out")
         self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
@@ -384,7 +386,8 @@ def elementwise(signature: str, kernel: Callable, *, jvp: Callable | None = None
         the conjugate of the map of the conjugate. A map that is not complex-linear (abs) gives its `jvp` too, and its
         rule is then the adjoint. Options: `kinds` ("f", "fc": real and complex), `dtype`, `domain` (an open interval,
         or one per input, from which tests draw), `samples`, `node`, `reference`, `nondiff`, `doc`; `public`, `inplace` and
-        `aliases` make a public function of it, a method, an in-place method, and other names for them.
+        `aliases` make a public function of it, a method, an in-place method, and other names for them; ``public="special"``
+        a function of that namespace, and no method.
 
     Returns
     -------

@@ -27,15 +27,35 @@ _UFUNCS = {
     "arctanh": "atanh", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "equal": "eq",
     "not_equal": "ne", "conjugate": "conj", "invert": "bitwise_not", "left_shift": "bitwise_left_shift",
     "right_shift": "bitwise_right_shift", "rint": "round", "degrees": "rad2deg", "radians": "deg2rad", "mod": "remainder",
-    "vecdot": "linalg.vecdot",
+    "vecdot": "linalg.vecdot", "cbrt": "special.cbrt",
 }  # fmt: skip
+# Of SciPy's that are not found under their own names in `special`.
 _SCIPY_UFUNCS = {
-    "expit": "sigmoid", "logit": "logit", "gammaln": "lgamma", "psi": "digamma", "erf": "erf", "erfc": "erfc",
-    "erfinv": "erfinv", "erfcx": "special.erfcx", "xlogy": "xlogy", "xlog1py": "special.xlog1py", "entr": "special.entr",
-    "ndtr": "special.ndtr", "ndtri": "special.ndtri", "log_ndtr": "special.log_ndtr", "i0": "i0", "i0e": "special.i0e",
-    "i1": "special.i1", "i1e": "special.i1e", "j0": "special.bessel_j0", "j1": "special.bessel_j1",
-    "y0": "special.bessel_y0", "y1": "special.bessel_y1", "gammainc": "special.gammainc", "gammaincc": "special.gammaincc",
+    "j0": "special.bessel_j0", "j1": "special.bessel_j1", "y0": "special.bessel_y0", "y1": "special.bessel_y1",
+    "k0": "special.modified_bessel_k0", "k1": "special.modified_bessel_k1", "k0e": "special.scaled_modified_bessel_k0",
+    "k1e": "special.scaled_modified_bessel_k1", "yn": "special.yv", "kn": "special.kv", "_zeta": "special.zeta",
+    "log_expit": "nn.functional.logsigmoid",
+    "eval_chebyt": "special.chebyshev_polynomial_t", "eval_chebyu": "special.chebyshev_polynomial_u",
+    "eval_legendre": "special.legendre_polynomial_p", "eval_hermite": "special.hermite_polynomial_h",
+    "eval_hermitenorm": "special.hermite_polynomial_he", "eval_laguerre": "special.laguerre_polynomial_l",
 }  # fmt: skip
+
+
+def _of_degree(f: Callable, n: Any, x: Any) -> Any:
+    """Call a polynomial of ours with SciPy's operands; of degrees that are not whole SciPy has functions, and we have none."""
+    degrees = n.detach().numpy() if isinstance(n, Tensor) else np.asarray(n)
+    if np.any(degrees != np.trunc(degrees)):
+        raise _no_counterpart("a polynomial of a degree that is not whole")
+    return f(x, n)
+
+
+# Those whose operands are to be put in order: SciPy's to ours.
+_SCIPY_ADAPTED: dict[str, Callable] = {
+    **{name: _of_degree for name in _SCIPY_UFUNCS if name.startswith("eval_")},
+    "_lambertw": lambda f, z, k, tol: f(z, int(k)),
+    "_riemann_zeta": lambda f, x: f(x, 1),
+}
+_SCIPY_UFUNCS |= {"_lambertw": "special.lambertw", "_riemann_zeta": "special.zeta"}
 _REDUCTIONS = {
     "add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin", "logical_and": "all", "logical_or": "any",
     "logaddexp": "logsumexp",
@@ -81,7 +101,10 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     args = [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in inputs]
     if method == "__call__":
         _no_options(theirs, options)
-        return _call(_counterpart(ufunc, theirs), theirs, *args)
+        found = _counterpart(ufunc, theirs)
+        if name in _SCIPY_ADAPTED:
+            return _SCIPY_ADAPTED[name](_find(found), *args)
+        return _call(found, theirs, *args)
     if method == "reduce" and name in _REDUCTIONS:
         axis = kwargs.get("axis", 0)
         dims = tuple(range(args[0].ndim)) if axis is None else axis
@@ -107,9 +130,11 @@ def _counterpart(ufunc: np.ufunc, theirs: str) -> str:
     name = ufunc.__name__
     if getattr(np, name, None) is ufunc:
         return _UFUNCS.get(name, name)
-    scipy = sys.modules.get("scipy.special")
-    if scipy is not None and getattr(scipy, name, None) is ufunc and name in _SCIPY_UFUNCS:
-        return _SCIPY_UFUNCS[name]
+    scipy = sys.modules.get("scipy.special._ufuncs")
+    if scipy is not None and getattr(scipy, name, None) is ufunc:
+        ours = _SCIPY_UFUNCS.get(name, f"special.{name}")
+        if _find(ours) is not None:
+            return ours
     raise _no_counterpart(theirs if getattr(np, name, None) is ufunc else name)
 
 

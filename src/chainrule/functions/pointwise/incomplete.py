@@ -10,7 +10,7 @@ from chainrule.ops.pointwise import incomplete as ops
 
 __all__ = ["igamma", "igammac"]
 
-# The order is given in integers, which are not differentiated: PyTorch has no derivative in it either.
+# The order is given in integers, which are not differentiated: PyTorch, with which these are compared, has no derivative in it.
 _SAMPLES = [Sample(Ints((4,), 1, 5), (3, 4)), Sample(Ints((), 1, 5), ()), Sample(Ints((1,), 1, 5), (0,))]
 
 _lower = make_public(ops.igamma.op)  # type: ignore[attr-defined]
@@ -21,12 +21,13 @@ _upper = make_public(ops.igammac.op)  # type: ignore[attr-defined]
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized lower incomplete gamma function P(input, other).
 
-    The derivative in `other` is ``other**(input-1) * exp(-other) / gamma(input)`` (DLMF 8.8.13).
+    The derivative in `other` is ``other**(input-1) * exp(-other) / gamma(input)`` (DLMF 8.8.13); that in `input`, which PyTorch
+    lacks, comes of the series and the integral that the function is.
 
     Parameters
     ----------
     input : Tensor
-        The order, positive; not differentiable.
+        The order, positive.
     other : Tensor
         The argument, not negative; broadcasts with `input`.
 
@@ -34,11 +35,6 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     -------
     Tensor
         Of the broadcast shape.
-
-    Raises
-    ------
-    NotImplementedError
-        If a derivative in `input` is asked for.
 
     Examples
     --------
@@ -53,12 +49,13 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
 def igammac(input: Tensor, other: Tensor) -> Tensor:
     """Return the regularized upper incomplete gamma function Q(input, other) = 1 - P(input, other).
 
-    The derivative in `other` is ``-other**(input-1) * exp(-other) / gamma(input)`` (DLMF 8.8.13).
+    The derivative in `other` is ``-other**(input-1) * exp(-other) / gamma(input)`` (DLMF 8.8.13); that in `input` see
+    :func:`igamma`.
 
     Parameters
     ----------
     input : Tensor
-        The order, positive; not differentiable.
+        The order, positive.
     other : Tensor
         The argument, not negative; broadcasts with `input`.
 
@@ -66,11 +63,6 @@ def igammac(input: Tensor, other: Tensor) -> Tensor:
     -------
     Tensor
         Of the broadcast shape.
-
-    Raises
-    ------
-    NotImplementedError
-        If a derivative in `input` is asked for.
 
     Examples
     --------

@@ -63,6 +63,13 @@ sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", domain=POSIT
     doc=unary("Return the square root of each element.", "cr.sqrt(cr.tensor([4.0, 9.0]))", "tensor([2., 3.])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
 
+cbrt = elementwise("cbrt(x)", lambda x: narrowed(np.cbrt(x), x), dtype="float", kinds="bif", domain=POSITIVE,
+    public="special",
+    lower=lambda x: s.copysign(s.pow(s.abs(x), 1 / 3), x),
+    x=lambda g, out: g / (out * out * 3),
+    doc=unary("Return the real cube root of each element.", "cr.special.cbrt(cr.tensor([8.0, -1.0]))", "tensor([ 2., -1.])",
+        "bif", notes="The derivative at 0 is infinite."))  # fmt: skip
+
 
 def _rsqrt(x: Any) -> Any:
     out = np.sqrt(x)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque
 from chainrule.core.op.raw import narrowed
@@ -29,15 +30,58 @@ def scipy_function(name: str) -> Callable:
     return getattr(special, name)
 
 
+def weak(f: Callable) -> Callable:
+    """Return a function of values that makes of Python numbers a Python number, which leaves the dtype that it meets alone."""
+
+    @functools.wraps(f)
+    def call(*xs: Any, **params: Any) -> Any:
+        if all([x.__class__ in NUMBERS for x in xs]):
+            return float(f(*[np.float64(x) for x in xs], **params))
+        return f(*xs, **params)
+
+    return call
+
+
 def in_scipy(name: str) -> Callable:
     """Return a kernel that is a function of ``scipy.special``; half precision is computed in single."""
 
-    def kernel(x: Any) -> Any:
-        if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
-            return scipy_function(name)(x.astype(np.float32)).astype(x.dtype)
-        return scipy_function(name)(x)
+    def kernel(*xs: Any) -> Any:
+        if len(xs) > 1 and any([x.__class__ in NUMBERS for x in xs]):  # to SciPy they are not weak
+            d = np.result_type(*xs)
+            xs = tuple([d.type(x) if x.__class__ in NUMBERS else x for x in xs])
+        d = xs[0].dtype
+        if d.itemsize == 2 and d.kind not in "iu":
+            return scipy_function(name)(*[x.astype(np.float32) for x in xs]).astype(d)
+        return scipy_function(name)(*xs)
 
-    return kernel
+    return weak(kernel)
+
+
+def in_double(f: Callable) -> Callable:
+    """Return a kernel of real arrays that is computed in double precision by `f`, and rounded to the inputs' dtype."""
+
+    @functools.wraps(f)
+    def kernel(*xs: Any, **params: Any) -> Any:
+        d = np.result_type(*xs)
+        out = f(*[np.asarray(x, np.float64) for x in xs], **params)
+        return np.asarray(out).astype(d if d.kind in "fV" else np.float64)[()]
+
+    return weak(kernel)
+
+
+def in_blocks(f: Callable, *xs: np.ndarray) -> np.ndarray:
+    """Return a sum over the nodes of a rule: `f` of columns of elements, beside which it lays the nodes, in blocks of 4096."""
+    out, columns = np.empty(xs[0].size), [x.reshape(-1, 1) for x in xs]
+    for k in range(0, out.size, 4096):
+        out[k : k + 4096] = f(*[c[k : k + 4096] for c in columns])
+    return out.reshape(xs[0].shape)
+
+
+@functools.cache
+def legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nodes and weights of Gauss and Legendre's rule of n points on [0, 1]."""
+    x, w = np.polynomial.legendre.leggauss(n)
+    return (x + 1) / 2, w / 2
 
 
 erf = elementwise("erf(x)", in_scipy("erf"), dtype="float", kinds="bif",
@@ -71,6 +115,7 @@ def _slopes_at_one() -> np.ndarray:
     return np.concatenate([[-np.euler_gamma], (-1.0) ** k * scipy_function("zeta")(k) / k])
 
 
+@weak
 def _lgamma(x: Any) -> Any:
     """Return log|Γ(x)|: SciPy's, but near 0, where that overflows, near its roots 1 and 2, where that cancels, and at -∞."""
     wide = x if x.dtype.itemsize > 2 and x.dtype.kind == "f" else x * np.float32(1)
@@ -106,6 +151,7 @@ digamma = elementwise("digamma(x)", in_scipy("psi"), dtype="float", kinds="bif",
         "tensor([-0.5772, -1.9635])", "bif"))  # fmt: skip
 
 
+@weak
 def _polygamma(x: Any, *, n: int) -> Any:
     """Return ψ⁽ⁿ⁾(x) = (-1)ⁿ⁺¹ n! ζ(n+1, x) (NIST DLMF 25.11.12)."""
     wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
@@ -130,6 +176,7 @@ i0 = elementwise("i0(x)", in_scipy("i0"), dtype="float", kinds="bif", node="I00"
         "cr.i0(cr.tensor([0.0, 1.0]))", "tensor([1.0000, 1.2661])", "bif"))  # fmt: skip
 
 i1 = elementwise("i1(x)", in_scipy("i1"), dtype="float", kinds="bif", node="SpecialI10",
+    public="special",
     lower=OPAQUE,
     x=lambda g, x: g * ((i0(x) + bessel_i(x, n=2)) * 0.5),
     doc=unary("Return the modified Bessel function of the first kind of order 1 of each element.",
