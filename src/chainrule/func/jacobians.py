@@ -13,6 +13,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
+from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
 from chainrule.func.jacobian_plan import MODES, JacobianPlan, chosen, chunk_for
 from chainrule.func.mapping import vmap
@@ -58,6 +59,9 @@ class Jacobian:
         """Return the Jacobian, or with `has_aux` a pair of it and aux."""
         primals, call = choose(self._func, self._argnums, self._argnames, args, kwargs)
         flat, spec = tree_flatten(primals)
+        arrays = tensors_of(flat)
+        if arrays:
+            primals = tree_unflatten(flat, spec)
         for t in flat:
             if not isinstance(t, Tensor):
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
@@ -82,9 +86,8 @@ class Jacobian:
         in_spec = spec.children[0] if self._one else spec
         tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
         write_back(call)
-        if not self._has_aux:
-            return tree
-        return tree, aux if self._name == "jacobian" else only_tensors(aux)
+        found = (tree, aux if self._name == "jacobian" else only_tensors(aux)) if self._has_aux else tree
+        return arrays_of(found) if arrays else found
 
     def _record(self, call: Callable, primals: tuple) -> Record:
         run = Record(call, primals, self._has_aux)
@@ -177,7 +180,8 @@ def jacobian(
     Parameters
     ----------
     func : callable
-        Takes pytrees of tensors, returns a pytree of tensors.
+        Takes pytrees of tensors, returns a pytree of tensors. Where it is differentiated in NumPy arrays, arrays are given
+        back.
     argnums : int or tuple of int
         The positional arguments to differentiate in.
     has_aux : bool

@@ -17,6 +17,7 @@ from chainrule.core.tensor.value import carried, version_of
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
+from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.transforms.forward import zeros_like
 from chainrule.transforms.gradient import checked_cotangent
 from chainrule.transforms.reverse import run_pass
@@ -40,14 +41,21 @@ class Record:
         The structures of the tuple of primals, and of the result.
     aux : object
         What the function returned beside its result, its tensors lowered from the level.
+    arrays : bool
+        Whether NumPy arrays were among the inputs: arrays are then to be given back.
     """
 
-    __slots__ = ("aux", "leaves", "level", "out_spec", "outs", "spec")
+    __slots__ = ("arrays", "aux", "leaves", "level", "out_spec", "outs", "spec")
 
     def __init__(self, func: Callable, primals: tuple, has_aux: bool = False, name: str = "vjp(f, *primals)"):
         self.level = level = fresh_level()
         flat, self.spec = tree_flatten(primals)
-        self.leaves = [_leaf(level, t) for t in flat]
+        self.arrays = False
+        try:
+            self.leaves = [_leaf(level, t) for t in flat]
+        except ValueError:
+            self.arrays = tensors_of(flat)
+            self.leaves = [_leaf(level, t) for t in flat]
         with recording(level):
             result = func(*tree_unflatten(self.leaves, self.spec))
         self.aux = None
@@ -148,7 +156,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     func : callable
         Takes the primals and returns a pytree of tensors.
     *primals
-        Pytrees of floating point or complex tensors.
+        Pytrees of floating point or complex tensors; of NumPy arrays, for which arrays are given back.
     has_aux : bool
         `func` returns ``(output, aux)``, aux a pytree of tensors; the result is then ``(output, vjp_fn, aux)``.
 
@@ -183,13 +191,18 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
                 "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
                 f"cotangents: {spec}, primal output: {run.out_spec}"
             )
+        arrays = tensors_of(gs)
         for g in gs:
             if not isinstance(g, Tensor):
                 raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         lows = [kept(checked_cotangent(g, out, i)) for i, (g, out) in enumerate(zip(gs, run.outs, strict=True))]
-        return tree_unflatten(run.pull(lows, retain_graph), run.spec)
+        pulled = tree_unflatten(run.pull(lows, retain_graph), run.spec)
+        return arrays_of(pulled) if arrays or run.arrays else pulled
 
-    return (run.value(), vjp_fn, only_tensors(run.aux)) if has_aux else (run.value(), vjp_fn)
+    found = (run.value(), only_tensors(run.aux)) if has_aux else (run.value(),)
+    if run.arrays:
+        found = arrays_of(found)
+    return (found[0], vjp_fn, *found[1:])
 
 
 _NAME = "grad_and_value(f)(*args)"
@@ -211,7 +224,8 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False, 
     func : callable
         Returns a real tensor of no axes, or with `has_aux` a pair of one and a pytree of tensors.
     argnums : int or tuple of int
-        The positional arguments to differentiate in, pytrees of tensors; negative numbers count from the last.
+        The positional arguments to differentiate in, pytrees of tensors; negative numbers count from the last. Where they are
+        NumPy arrays, arrays are given back: ``scipy.optimize.minimize(loss, x0, jac=grad(loss))`` runs.
     has_aux : bool
         Whether `func` returns ``(value, aux)``.
     argnames : str or tuple of str, optional
@@ -256,7 +270,8 @@ def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: A
         run = Record(call, primals, has_aux, _NAME)
         gradients = tree_unflatten(run.pull([_one(run)], retain=False), run.spec)
         write_back(call)
-        return give(gradients[0] if one else gradients, run, (run.aux,) if has_aux else ())
+        found = give(gradients[0] if one else gradients, run, (run.aux,) if has_aux else ())
+        return arrays_of(found) if run.arrays else found
 
     return wrapped
 

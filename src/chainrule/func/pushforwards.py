@@ -18,6 +18,7 @@ from chainrule.core.tensor.value import carried, is_written, version_of
 from chainrule.core.types.dtype import COMPLEX, FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from chainrule.func.arguments import expect_function
+from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
 
@@ -119,7 +120,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     func : callable
         Takes the primals as positional arguments and returns a pytree of tensors.
     primals, tangents : tuple
-        Pytrees of tensors of the same structure and shapes: where, and along what.
+        Pytrees of tensors of the same structure and shapes: where, and along what. For NumPy arrays arrays are given back.
     strict : bool
         Raise if an output does not depend on the inputs, instead of returning a zero tangent.
     has_aux : bool
@@ -143,7 +144,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     (tensor([1., 4.]), tensor([2., 4.]))
     """
     expect_function(func, "jvp")
-    flat, spec, dots = checked_pairs(primals, tangents)
+    flat, spec, dots, arrays = checked_pairs(primals, tangents)
     run = Push(func, spec, flat, dots, has_aux)
     run.write_back()
     if strict and None in run.dots:
@@ -153,11 +154,18 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         )
     found = or_zeros(run.values, run.dots)
     pair = (tree_unflatten(run.values, run.out_spec), tree_unflatten(found, run.out_spec))
-    return (*pair, only_tensors(run.aux)) if has_aux else pair
+    found = (*pair, only_tensors(run.aux)) if has_aux else pair
+    return arrays_of(found) if arrays else found
 
 
-def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list]:
-    """Return the leaves of primals and tangents and their structure; raise PyTorch's errors where they do not fit."""
+def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list, bool]:
+    """Return the leaves of primals, their structure, the leaves of tangents, and whether there were arrays among them.
+
+    Raises
+    ------
+    RuntimeError
+        In PyTorch's words, where they do not fit.
+    """
     if not isinstance(primals, tuple):
         raise RuntimeError(f"{_NAME}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     flat, spec = tree_flatten(primals)
@@ -169,6 +177,7 @@ def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list
         )
     if not flat:
         raise RuntimeError(f"{_NAME}: Expected primals to contain at least one Tensor.")
+    arrays = tensors_of(flat) | tensors_of(dots)
     for name, leaves in (("primals", flat), ("tangents", dots)):
         for t in leaves:
             if not isinstance(t, Tensor):
@@ -177,7 +186,7 @@ def checked_pairs(primals: tuple, tangents: tuple) -> tuple[list, TreeSpec, list
         if t.dtype is not p.dtype and (COMPLEX if p.dtype.category == COMPLEX else FLOAT) >= t.dtype.category >= FLOAT:
             dots[i] = t = TABLE["to"].call(t, dtype=p.dtype.numpy, source=t.dtype.numpy)
         check_tangent(p, t)
-    return flat, spec, dots
+    return flat, spec, dots, arrays
 
 
 def linearize(func: Callable[..., _R], *primals: Any) -> tuple[_R, Callable[..., _R]]:
