@@ -366,7 +366,7 @@ def _raised_of(y_dot: Any, x_dot: Any, *, name: str) -> Any:
 
 
 counted_of = op("counted_of(y, x, *, name)", lambda y, x, *, name: np.array(y),
-    shape=first, dtype=lambda y: y, jvp=_raised_of,
+    shape=first, dtype=lambda y, x: y, jvp=_raised_of,
     y=lambda g: g,
     x=lambda g, *, name: no_derivative(name),
     batch=lambda b, y, x, *, name: counted_of(*b.whole((y, x)), name=name),
