@@ -168,7 +168,7 @@ _LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset(
-    ("cuda", "fft", "func", "library", "nn", "optim", "overrides", "random", "signal", "special", "testing", "utils")
+    ("cuda", "fft", "func", "library", "masked", "nn", "optim", "overrides", "random", "signal", "special", "testing", "utils")
 )
 
 

@@ -30,6 +30,7 @@ from chainrule import cuda as cuda
 from chainrule import fft as fft
 from chainrule import func as func
 from chainrule import library as library
+from chainrule import masked as masked
 from chainrule import nn as nn
 from chainrule import optim as optim
 from chainrule import overrides as overrides
