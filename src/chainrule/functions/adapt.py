@@ -11,7 +11,7 @@ from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking, asks
 from chainrule.core.call.functions import make_asking
-from chainrule.core.call.misfits import FAILURES, misfit
+from chainrule.core.call.misfits import FAILURES, by_other_names, misfit
 from chainrule.core.op.declaration import ELEMENTWISE, PUBLISHERS, TABLE, Op
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
@@ -114,6 +114,9 @@ def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
         try:
             return f(*args, **kwargs) if kwargs else f(*args)
         except FAILURES as error:
+            meant = by_other_names(f, kwargs)
+            if meant is not None:
+                return f(*args, **meant)
             wrong = misfit(f, name, args, kwargs)
             if wrong is None:
                 raise

@@ -101,7 +101,7 @@ def call({signature}):
     % end
     % elif mixed and typed:
     d = a1.dtype if a0 is input else a0.dtype
-    if a1 is not other and a1.dtype is not d:
+    if a1 is not {inputs[1][1]} and a1.dtype is not d:
         return {slow}
     % elif view:
     if a0.__class__ is not ndarray:
@@ -272,7 +272,7 @@ def call({signature}):
             node.version = version_of(t) if out.__class__ is ndarray else None
     % end
     % if mixed and len(inputs) == 2:
-    if out.__class__ is not ndarray or a0 is input or a1 is other or a0.shape == a1.shape:
+    if out.__class__ is not ndarray or a0 is input or a1 is {inputs[1][1]} or a0.shape == a1.shape:
         node.shapes = None
     else:
         node.shapes = (a0.shape, a1.shape)
@@ -301,6 +301,8 @@ class Form(NamedTuple):
         How many there are.
     takes_params, takes_out : bool
         Whether the function takes static parameters, and ``out=``.
+    second : str
+        The keyword of an elementwise op's second operand.
     """
 
     tracked: bool
@@ -310,13 +312,14 @@ class Form(NamedTuple):
     inputs: int
     takes_params: bool
     takes_out: bool
+    second: str = "other"
 
 
 @functools.cache
 def source_of(form: Form) -> str:
     """Return the source of the hot path of ops of a form."""
-    tracked, elementwise, typed, view, count, takes_params, takes_out = form
-    names = ("input", "other", "third")[:count] if elementwise else tuple([f"x{i}" for i in range(count)])
+    tracked, elementwise, typed, view, count, takes_params, takes_out, second = form
+    names = ("input", second, "third")[:count] if elementwise else tuple([f"x{i}" for i in range(count)])
     args, given = ", ".join(names), ", **params" if takes_params else ""
     mixed = elementwise and count > 1
     # What is asked of an argument before its tensor is: numbers are their own payloads, None has none.
@@ -351,7 +354,10 @@ _FIRST = [
 ] + [
     Form(False, False, False, view, n, params, False) for view, most in ((True, 1), (False, 3)) for n in range(1, most + 1)
     for params in (False, True)
-] + [Form(False, True, False, False, 3, False, False)]  # fmt: skip
+] + [
+    Form(False, True, False, False, 3, False, False),
+    *[Form(False, True, True, False, 2, False, True, second) for second in ("exponent", "values")],
+]  # fmt: skip
 
 
 def _text_of_first() -> str:
@@ -375,7 +381,8 @@ def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
     """Return the hot path of an op, which leaves to `general` what is out of the ordinary, and ``out=`` if it takes that."""
     complex_too, checked = "c" in op.kinds, op.check is not None
     elementwise = op.kind == ELEMENTWISE
-    form = Form(False, elementwise, elementwise and op.promotion != "free", op.view, len(op.inputs), bool(op.params), takes_out)
+    typed, second = elementwise and op.promotion != "free", op.second if takes_out else "other"
+    form = Form(False, elementwise, typed, op.view, len(op.inputs), bool(op.params), takes_out, second)
     space: dict[str, Any] = {
         **SPACE,
         "op": op,
@@ -416,7 +423,7 @@ def _tracked_path(form: Form, name: str, plain: dict[str, Any]) -> Callable:
 
     def first(*args: Any, **params: Any) -> Any:
         space = {**plain, "slow": plain["general"]}
-        plain["slow"] = path = _of_form(form._replace(tracked=True, takes_out=False), name, space)
+        plain["slow"] = path = _of_form(form._replace(tracked=True, takes_out=False, second="other"), name, space)
         return path(*args, **params)
 
     return first

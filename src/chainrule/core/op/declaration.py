@@ -185,6 +185,8 @@ class Op:
     public : tuple of str
         The names under which users have an elementwise op as a function and method, and, if `inplace`, as an in-place method;
         those in a namespace, as ``special.ndtr``, are functions alone.
+    second : str
+        The keyword under which they give its second operand.
     backend, about : Backend, About
         The kernel and its cost; the docstring, the samples.
     call : callable
@@ -194,7 +196,7 @@ class Op:
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
         "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure",
-        "real_linear", "rules", "selects", "shape", "shares", "stored", "variadic", "view",
+        "real_linear", "rules", "second", "selects", "shape", "shares", "stored", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -226,6 +228,7 @@ class Op:
         public: bool | str = False,
         inplace: bool = False,
         aliases: tuple[str, ...] = (),
+        second: str = "other",
     ):
         self.name, self.inputs, self.params, self.variadic = _parts(signature)
         self.kind, self.backend, self.about = kind, backend, about or About()
@@ -240,6 +243,7 @@ class Op:
         self.shares, self.selects, self.pure = shares, selects, pure
         home = f"{public}." if public.__class__ is str else ""
         self.public, self.inplace = (*((home + self.name,) if public else ()), *[home + name for name in aliases]), inplace
+        self.second = second
         if self.public and kind != ELEMENTWISE:
             raise TypeError(f"{self.name}: only elementwise ops are public by an option; write its public function out")
         self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
@@ -349,7 +353,7 @@ def _joining(places: list[int] | None) -> Callable:
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
 _PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public",
-    "pure", "real_linear", "selects", "shape", "shares", "stored", "view",
+    "pure", "real_linear", "second", "selects", "shape", "shares", "stored", "view",
 ), "option")  # fmt: skip
 
 

@@ -58,6 +58,15 @@ def sizes(shape: Sequence) -> Shape:
         raise TypeError(f"sizes, steps and axes must be ints or one tuple of ints, not {type(bad).__name__}") from None
 
 
+def spread(given: tuple, named: Any, function: str, name: str) -> tuple:
+    """Return the varargs of a function that takes them by keyword as well: ``f(2, 3)``, ``f((2, 3))`` or ``f(name=(2, 3))``."""
+    if given:
+        raise TypeError(f"{function}() got multiple values for argument {name!r}")
+    if not hasattr(named, "__iter__"):
+        raise TypeError(f"{function}(): argument {name!r} must be tuple of ints, not {type(named).__name__}")
+    return (named,)
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """Return the shape that all broadcast to; raise PyTorch's `RuntimeError` where they do not."""
     ndim = max(map(len, shapes), default=0)

@@ -38,7 +38,7 @@ _EDGES = np.array([-1.0, 0.0, 0.25, 2.0])
         Sample((3,), 3, range=(3.0, 1.0), error=(RuntimeError, "torch.histogramdd: min should not exceed max, but got min 3")),
     ],
 )  # fmt: skip
-def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+def histogram(input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """Count the elements in bins, or sum their weights.
 
     Parameters

@@ -150,7 +150,9 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     [2.0, 0.0, 1.0]
     """
     x, index = as_tensor(input, "scatter"), index_of(index, "scatter", empty=True)
-    src = value if src is None else src
+    if src is None:
+        is_number = isinstance(value, Tensor) and not (value.ndim or value._level or value.requires_grad)
+        src = value.item() if is_number else value
     axis = axis_index(dim, x.ndim)
     index = _fitting(x, index, axis, "scatter")
     if not isinstance(src, (Tensor, np.ndarray)):

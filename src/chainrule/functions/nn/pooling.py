@@ -25,7 +25,7 @@ _NUMBER = {1: "one int", 2: "two ints", 3: "three ints"}
 
 def ints(value: Any, space: int, name: str, argument: str, empty: Any = None) -> tuple[int, ...]:
     """Return one integer for each axis of space; `empty` for an argument that is left out."""
-    if value is None or value == () or value == []:
+    if value is None or (isinstance(value, (tuple, list)) and not value):
         return empty
     values = tuple(map(operator.index, value)) if isinstance(value, (tuple, list)) else (operator.index(value),)
     if len(values) not in (1, space):

@@ -271,6 +271,8 @@ def float_power(input: Tensor, exponent: Any) -> Tensor:
     x, y = lift(input, "float_power"), lift(exponent, "float_power", 1)
     if x.__class__ in NUMBERS and y.__class__ in NUMBERS:
         x = as_tensor(x)
+    if y.__class__ is bool:
+        y = int(y)
     d = dtypes.complex128 if common_dtype((x, y)).category == dtypes.COMPLEX else dtypes.float64
     return pow(cast(x, d), cast(y, d))
 

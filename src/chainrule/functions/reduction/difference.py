@@ -10,7 +10,7 @@ from chainrule.core.call.dispatch import as_tensor, cast, common_dtype
 from chainrule.core.op.samples import Bools, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.shape import axis_index
+from chainrule.core.types.shape import axis_index, sizes
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.view import getitem
 from chainrule.ops.reduction import scan as ops
@@ -169,7 +169,7 @@ def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order:
     if x.dtype.category < dtypes.FLOAT:
         x = cast(x, dtypes.get_default_dtype())
     given = dim is not None
-    axes = list(range(x.ndim)) if not given else [axis_index(d, x.ndim) for d in (dim if hasattr(dim, "__iter__") else (dim,))]
+    axes = list(range(x.ndim)) if not given else [axis_index(d, x.ndim) for d in sizes((dim,))]
     steps = _coordinates(1 if spacing is None else spacing, axes, given, x)
     for axis in axes:
         if x.shape[axis] < edge_order + 1:

@@ -327,7 +327,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @public(samples=lambda: [Sample((5, 4), 2), Sample((5, 4), 2, -1), Sample((0, 2), 0)])
-def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return :func:`split` as tensors that are no views: each may be written to, and has a history of its own.
 
     A write to one changes the elements of the tensor that was split, but not its history: use that no more.
@@ -341,7 +341,7 @@ def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor,
     >>> x.grad.tolist()
     [6.0, 6.0, 2.0, 2.0]
     """
-    x = as_tensor(tensor, "unsafe_split")
+    x = as_tensor(input, "unsafe_split")
     axis = _axis_of(x, dim, "split")
     return tuple(ops.unsafe_split(x, sizes=_stretches(x.shape[axis], split_size), axis=axis))
 

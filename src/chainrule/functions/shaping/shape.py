@@ -15,7 +15,7 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined, innermost
-from chainrule.core.types.shape import axis_index, sizes
+from chainrule.core.types.shape import axis_index, sizes, spread
 from chainrule.core.write.out import into
 from chainrule.functions.adapt import public
 from chainrule.functions.indexing import part
@@ -40,7 +40,7 @@ __all__ = [
 # -- repetition --------------------------------------------------------------------------------------------------------
 
 
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     """Return the tensor repeated along its axes, copied; counts beyond its axes repeat it along new leading ones.
 
     Examples
@@ -49,7 +49,7 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     >>> cr.tensor([1, 2]).repeat(2, 2).tolist()
     [[1, 2, 1, 2], [1, 2, 1, 2]]
     """
-    counts = sizes(repeats)
+    counts = sizes(times if repeats is None else spread(times, repeats, "repeat", "repeats"))
     if len(counts) < self.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if min(counts, default=0) < 0:
@@ -61,7 +61,7 @@ Tensor.repeat = repeat  # type: ignore[attr-defined]
 
 
 @public(samples=lambda: [Sample((3, 4), Fixed((2,))), Sample((3,), Fixed((2, 3))), Sample((), Fixed((2,)))])
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
     """Return the tensor repeated; fewer counts than axes repeat the last axes.
 
     Examples
@@ -70,7 +70,7 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
     >>> cr.tile(cr.tensor([1, 2]), (2,)).tolist()
     [1, 2, 1, 2]
     """
-    x, counts = as_tensor(input, "tile"), sizes(dims)
+    x, counts = as_tensor(input, "tile"), sizes(times if dims is None else spread(times, dims, "tile", "dims"))
     return repeat(x, (1,) * (x.ndim - len(counts)) + counts)
 
 

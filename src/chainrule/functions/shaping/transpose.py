@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.types.shape import axes_tuple, axis_index, sizes
+from chainrule.core.types.shape import axes_tuple, axis_index, sizes, spread
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.view import getitem
 from chainrule.ops.shaping import shape as ops
@@ -25,15 +24,15 @@ __all__ = [
     Sample((2, 3, 4), Fixed((2, 0, 1))), Sample((2, 3), Fixed((-1, 0))), Sample((), Fixed(())),
     Sample((2, 3), Fixed((0, 0)), error=(RuntimeError, "permute(): duplicate dims are not allowed.")),
 ])  # fmt: skip
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """Return the view with the axes in another order.
 
     Parameters
     ----------
     input : Tensor
         Of any shape and dtype.
-    *dims : int or tuple of int
-        For each axis of the result, the axis of the input.
+    *axes : int or tuple of int
+        For each axis of the result, the axis of the input; `dims` by keyword.
 
     Raises
     ------
@@ -47,7 +46,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     chainrule.Size([4, 2, 3])
     """
     x = as_tensor(input, "permute")
-    ndim, dims = x.ndim, sizes(dims)
+    ndim, dims = x.ndim, sizes(axes if dims is None else spread(axes, dims, "permute", "dims"))
     if len(dims) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -112,7 +111,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     chainrule.Size([3, 4, 2])
     """
     x = as_tensor(input, "movedim")
-    sources, places = (tuple(d) if isinstance(d, Iterable) else (d,) for d in (source, destination))
+    sources, places = (sizes((d,)) for d in (source, destination))
     if len(sources) != len(places):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: source "
@@ -231,13 +230,7 @@ def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     [3, 2, 1]
     """
     x = as_tensor(input, "flip")
-    if dims is not None:
-        if axes:
-            raise TypeError("flip() got the axes twice, by position and as dims=")
-        if not hasattr(dims, "__iter__"):
-            raise TypeError(f"flip(): argument 'dims' must be tuple of ints, not {type(dims).__name__}")
-        axes = (dims,)
-    axes = sizes(axes)
+    axes = sizes(axes if dims is None else spread(axes, dims, "flip", "dims"))
     return ops.flip(x, axis=axes_tuple(axes, x.ndim) if axes else ())
 
 
@@ -296,12 +289,12 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     [3, 1, 2]
     """
     x = as_tensor(input, "roll")
-    steps = tuple(map(operator.index, shifts)) if isinstance(shifts, Iterable) else (operator.index(shifts),)
-    if dims is None or (isinstance(dims, Iterable) and not tuple(dims)):
+    steps = sizes((shifts,))
+    axes = () if dims is None else sizes((dims,))
+    if not axes:
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
         return ops.roll(x, shifts=steps, axis=())
-    axes = tuple(dims) if isinstance(dims, Iterable) else (dims,)
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
     return ops.roll(x, shifts=steps, axis=tuple([axis_index(d, x.ndim) for d in axes]))

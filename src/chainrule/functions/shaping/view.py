@@ -15,7 +15,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.absent import Absent
-from chainrule.core.types.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes
+from chainrule.core.types.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes, spread
 from chainrule.functions.adapt import public
 from chainrule.ops.shaping import shape as ops
 
@@ -49,15 +49,15 @@ def _viewable(x: Tensor, shape: tuple) -> bool:
     Sample((3, 4), Fixed((2, 6))), Sample((3, 4), Fixed((-1,))), Sample((), Fixed((1, 1))), Sample((2, 0), Fixed((0, 7))),
     Sample((3, 4), Fixed((5, -1)), error=(RuntimeError, "shape '[5, -1]' is invalid for input of size 12")),
 ])  # fmt: skip
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *lengths: Any, shape: Any = None) -> Tensor:
     """Return the same elements in another shape: a view where the memory allows it, a copy else.
 
     Parameters
     ----------
     input : Tensor
         Of any shape and dtype.
-    *shape : int or tuple of int
-        The new sizes; one may be -1, to be worked out.
+    *lengths : int or tuple of int
+        The new sizes; one may be -1, to be worked out; `shape` by keyword.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     if asking.on and (found := asked_here(reshape, locals())) is not UNASKED:
         return found
     x = as_tensor(input, "reshape")
-    shape = infer(sizes(shape), prod(x.shape))
+    shape = infer(sizes(lengths if shape is None else spread(lengths, shape, "reshape", "shape")), prod(x.shape))
     if x.is_contiguous():
         return ops.view(x, shape=shape)
     if _viewable(x, shape):
@@ -81,13 +81,13 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     return ops.reshape(ops.contiguous(x), shape=shape)
 
 
-def view(self: Tensor, *shape: Any) -> Tensor:
+def view(self: Tensor, *shape: Any, size: Any = None, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the same memory in another shape, or with its bytes read as another dtype.
 
     Parameters
     ----------
     *shape : int, tuple of int, or dtype
-        The new sizes; one may be -1. A dtype reinterprets the bytes; that result has no derivative.
+        The new sizes; one may be -1; `size` by keyword. A dtype reinterprets the bytes; that result has no derivative.
 
     Raises
     ------
@@ -101,6 +101,8 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     >>> x.view(3, 2).shape
     chainrule.Size([3, 2])
     """
+    if size is not None or dtype is not None:
+        shape = spread(shape, size, "view", "size") if dtype is None else (dtype,)
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
         if self._level:
             raise RuntimeError("view(dtype) has no derivative; take it of a detached tensor outside the transform")
@@ -255,7 +257,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 # -- broadcasts --------------------------------------------------------------------------------------------------------
 
 
-def expand(self: Tensor, *size: Any) -> Tensor:
+def expand(self: Tensor, *lengths: Any, size: Any = None) -> Tensor:
     """Return a view with axes of size 1 repeated to larger sizes; -1 keeps an axis as it is.
 
     Raises
@@ -269,7 +271,7 @@ def expand(self: Tensor, *size: Any) -> Tensor:
     >>> cr.tensor([[1], [2]]).expand(-1, 3).tolist()
     [[1, 1, 1], [2, 2, 2]]
     """
-    wanted, shape = sizes(size), self.shape
+    wanted, shape = sizes(lengths if size is None else spread(lengths, size, "expand", "size")), self.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(

@@ -128,7 +128,7 @@ def _real_power(x: np.ndarray, y: float, roots: bool) -> np.ndarray:
 
 def _pow(x: Any, y: Any) -> Any:
     if x.__class__ is np.ndarray and x.ndim and x.dtype in _REAL:  # what 0-d arrays give are scalars, which take no out=
-        if y.__class__ is float or y.__class__ is int:
+        if y.__class__ in (float, int, bool):
             return _real_power(x, y, True)
         if y.dtype is x.dtype and not y.ndim:  # of tensors PyTorch takes no roots: -inf to the power of 0.5 is inf
             return _real_power(x, float(y), False)
@@ -178,12 +178,13 @@ def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
-    public=True, inplace=True,
+    public=True, inplace=True, second="exponent",
     lower="pow",
     node=lambda node: "Pow1" if node.edges[1] is not None else "Pow",
     x=_power_in_base,
     y=_power_in_exponent,
-    doc=binary("Return `input` to the power of `other`.", "cr.pow(cr.tensor([1.0, 2.0, 3.0]), 2)", "tensor([1., 4., 9.])",
+    doc=binary("Return `input` to the power of `exponent`.", "cr.pow(cr.tensor([1.0, 2.0, 3.0]), 2)", "tensor([1., 4., 9.])",
+               names=("input", "exponent"),
                note="The derivative in the exponent is 0 at 0 to a power that is not negative."))  # fmt: skip
 
 
@@ -425,16 +426,16 @@ def _same_dtype(x: Any, y: Any) -> None:
 
 
 heaviside = elementwise("heaviside(x, y)", lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
-    public=True, inplace=True,
+    public=True, inplace=True, second="values",
     lower=lambda x, y: s.select(x == 0, y, x > 0),
     kinds="bif", check=_same_dtype, node="NotImplemented!",
     x=lambda g: no_derivative("heaviside"),
     y=lambda g: no_derivative("heaviside"),
     jvp=lambda x_dot, y_dot: no_tangent("heaviside"),
     samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([0.5, 1.0])))],
-    doc=binary("Return 0 below 0, 1 above, and `other` at 0; a derivative in it raises, as PyTorch's does.",
+    doc=binary("Return 0 below 0, 1 above, and `values` at 0; a derivative in it raises, as PyTorch's does.",
                "cr.heaviside(cr.tensor([-1.0, 0.0, 2.0]), cr.tensor(0.5))",
-               "tensor([0.0000, 0.5000, 1.0000])"))  # fmt: skip
+               "tensor([0.0000, 0.5000, 1.0000])", names=("input", "values")))  # fmt: skip
 
 _WHOLE = [
     Sample(Ints((3, 4), 1, 9), Ints((4,), 1, 9)), Sample(Ints((), 0, 9), Ints((2,), 0, 9)),
