@@ -93,6 +93,40 @@ np.array_split(x, 2, axis=1)[1]
 np.copy(x)
 np.round(x * 0 + 1.26, 1)
 np.nan_to_num(x)
+np.cbrt(x)
+np.diff(x)
+np.diff(x, 2, 1, prepend=0.0)
+np.diff(x, axis=0, append=np.ones((1, 3)))
+np.gradient(x, axis=1)
+np.gradient(x, 0.5, axis=1, edge_order=2)
+np.gradient(x)[0]
+np.gradient(x, 2.0, np.array([0.0, 1.0, 4.0]))[1]
+np.trapezoid(x)
+np.trapezoid(x, np.array([0.0, 1.0, 3.0]), axis=1)
+np.trapezoid(x, dx=0.5, axis=0)
+np.interp(x, np.array([0.0, 1.5, 3.5]), np.array([1.0, 2.0, 0.0])) + x * 0
+np.interp(np.array([0.2, 0.7, 2.0]), np.array([0.0, 0.5, 1.0]), x[0])
+np.interp(x[1], np.array([0.0, 3.5]), np.array([1.0, 2.0]), right=5.0)
+np.median(x)
+np.median(x, axis=0)
+np.quantile(x, 0.3, axis=1)
+np.percentile(x, 75)
+np.average(x)
+np.average(x, axis=1, weights=np.array([1.0, 2.0, 3.0]))
+np.ptp(x, axis=1)
+np.cross(x, np.array([1.0, 2.0, 3.0]))
+np.append(x, np.ones((1, 3)), axis=0)
+np.append(x, 1.0)
+np.take(x, np.array([0, 2]), axis=1)
+np.take(x, np.array([5, 0]))
+np.vdot(x, x)
+np.split(x, 3, axis=1)[1]
+np.vsplit(x, 2)[1]
+np.hsplit(x, [1])[1]
+np.meshgrid(x[0], x[1])[0]
+np.cov(x)
+np.cov(x, rowvar=False, bias=True)
+np.corrcoef(x)
 np.fft.fft(x)
 np.fft.ifft(x, n=4, axis=0, norm="ortho")
 np.fft.rfft(x, 5)
@@ -135,7 +169,8 @@ def test_the_derivative_flows_through_numpy_functions():
 PLAIN = [
     "np.less(x, 2)", "np.isnan(x)", "np.argmax(x)", "np.argmax(x, axis=1)", "np.shape(x)", "np.ndim(x)", "np.size(x)",
     "np.allclose(x, x)", "np.array_equal(x, x)", "np.iscomplexobj(x)", "np.argsort(x)", "np.any(x > 3)",
-    "np.all(x > 0, axis=0)",
+    "np.all(x > 0, axis=0)", "np.searchsorted(np.arange(5.0), x)", "np.argwhere(x > 1)", "np.nonzero(x > 1)[1]",
+    "np.flatnonzero(x > 1)", "np.count_nonzero(x > 1, axis=1)", "np.isin(x, [1.0, 4.0])",
 ]  # fmt: skip
 
 
@@ -217,7 +252,7 @@ def test_scipy_special_functions_on_tensors_have_values_and_derivatives(text):
 
 REFUSED = {
     "np.spacing(x)": "numpy.spacing has no counterpart",
-    "np.median(x)": "numpy.median has no counterpart",
+    "np.histogram_bin_edges(x)": "numpy.histogram_bin_edges has no counterpart",
     "np.add.at(x, 0, 1)": "numpy.add.at has no counterpart",
     "np.add(x, 1, out=np.ones((2, 3)))": "numpy.add: out= cannot take the result",
     "np.sum(x, out=np.ones(()))": "numpy.sum: out= cannot take the result",

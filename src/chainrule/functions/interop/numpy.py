@@ -17,6 +17,7 @@ from chainrule.core.call.asking import asks_once
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of
 from chainrule.functions.creation.create import check_device
+from chainrule.functions.interop import sampled
 
 __all__ = ["from_dlpack"]
 
@@ -290,6 +291,8 @@ FUNCTIONS: dict[str, Callable] = {
     "shape": lambda a: tuple(a.shape), "ndim": lambda a: a.ndim, "size": lambda a: a.numel(),
     "iscomplexobj": lambda x: x.is_complex(), "isrealobj": lambda x: not x.is_complex(),
 }  # fmt: skip
+
+FUNCTIONS |= sampled.FUNCTIONS
 
 # These agree with chainrule's functions of the same name in the arguments that NumPy's have, and in meaning.
 SAME = frozenset((
