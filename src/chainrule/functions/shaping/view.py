@@ -378,7 +378,7 @@ def atleast_2d(*tensors: Any) -> Any:
     >>> cr.atleast_2d(cr.zeros(3)).shape
     chainrule.Size([1, 3])
     """
-    return _each(tensors, lambda x: x if x.ndim > 1 else unsqueeze(x, 0) if x.ndim else reshape(x, (1, 1)))
+    return _each(tensors, lambda x: x if x.ndim > 1 else ops.unsqueeze(x, axis=0) if x.ndim else reshape(x, (1, 1)))
 
 
 @public(samples=lambda: [Sample(()), Sample((2,)), Sample((2, 3)), Sample((1, 2, 3))], method=False)
@@ -396,8 +396,8 @@ def atleast_3d(*tensors: Any) -> Any:
         if x.ndim == 0:
             return reshape(x, (1, 1, 1))
         if x.ndim == 1:
-            return unsqueeze(unsqueeze(x, 0), -1)
-        return unsqueeze(x, -1) if x.ndim == 2 else x
+            return ops.unsqueeze(ops.unsqueeze(x, axis=0), axis=2)
+        return ops.unsqueeze(x, axis=2) if x.ndim == 2 else x
 
     return _each(tensors, grown)
 
@@ -405,6 +405,6 @@ def atleast_3d(*tensors: Any) -> Any:
 def _each(tensors: tuple, f: Any) -> Any:
     if len(tensors) == 1:
         if isinstance(tensors[0], (tuple, list)):
-            return tuple([f(as_tensor(t)) for t in tensors[0]])
+            return tuple([f(t if t.__class__ is Tensor else as_tensor(t)) for t in tensors[0]])
         return f(as_tensor(tensors[0]))
     return tuple([f(as_tensor(t)) for t in tensors])
