@@ -12,13 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import fields, kernels, passes
+from benchmarks import fields, kernels, layers, passes
 from benchmarks.libraries import load
 from benchmarks.table import duration, environment, table
 from benchmarks.timing import Effort, interleaved, ratio
 
 Step = Callable[[], Sequence[Any]]
-PROGRAMS: dict[str, Callable[[Any, np.random.Generator], Step]] = {**fields.PROGRAMS, **kernels.PROGRAMS, **passes.PROGRAMS}
+PROGRAMS: dict[str, Callable[[Any, np.random.Generator], Step]] = {
+    **fields.PROGRAMS,
+    **kernels.PROGRAMS,
+    **layers.PROGRAMS,
+    **passes.PROGRAMS,
+}
 
 
 def steps_of(name: str, libraries: Iterable) -> dict[str, Step]:

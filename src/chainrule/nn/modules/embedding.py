@@ -116,7 +116,7 @@ class Embedding(_Table):
         """Return a table of given rows, not trained if `freeze`."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        return cls(*embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)  # type: ignore[misc]
+        return cls(*embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
 
 
 class EmbeddingBag(_Table):
@@ -191,7 +191,7 @@ class EmbeddingBag(_Table):
             embeddings,
             include_last_offset,
             padding_idx,
-        )  # type: ignore[misc]
+        )
         bag.weight.requires_grad = not freeze
         return bag
 
