@@ -167,9 +167,10 @@ _LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
     "chainrule.nn.functional",
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
-_LAZY = frozenset(
-    ("cuda", "fft", "func", "library", "masked", "nn", "optim", "overrides", "random", "signal", "special", "testing", "utils")
-)
+_LAZY = frozenset((
+    "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "signal", "special", "testing",
+    "utils",
+))  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

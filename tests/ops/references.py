@@ -14,6 +14,7 @@ from functools import reduce
 
 import mpmath as mp
 import numpy as np
+from tests.ops.matrices import BY_PRODUCT, MATRICES
 from tests.ops.nn_references import WINDOWED
 
 INF = math.inf
@@ -1032,6 +1033,7 @@ ARRAYS = {
     "standardize": standardize, "lstm_step": lstm_step,
     "standardized": lambda t, y, scale, axis: scale * (t - along_axes(mean, t, axis) - y * along_axes(mean, t * y, axis)),
 }  # fmt: skip
+ARRAYS |= MATRICES
 ARRAYS["conj_view"] = lambda x: np.array([v.conjugate() for v in x.flat], x.dtype).reshape(x.shape)
 
 
@@ -1056,6 +1058,7 @@ BY_LAWS = {
     "nanmedian_along": "likewise",
     "kthvalue": "likewise: tests/ops/test_reduction_kinks.py",
     "mode": "likewise",
+    **BY_PRODUCT,
 }
 
 

@@ -24,6 +24,9 @@ NEVER_MOVED = {
     **{(name, x): RAISES for name in ("floor_divide", "heaviside") for x in "xy"},
     **{(name, "x"): RAISES for name in ("unique", "unique_consecutive")},
     ("counted_of", "x"): RAISES,
+    **dict.fromkeys(
+        (("geqrf", "x"), ("ldl_factor", "x"), ("ldl_solve", "ld"), ("ldl_solve", "b"), ("rest_of_qr", "q")), RAISES
+    ),
     **{(name, "v"): RAISES for name in ("bessel_derivative", "iv", "jv", "kv", "yv")},
     ("expn", "n"): RAISES, ("betainc", "a"): RAISES, ("betainc", "b"): RAISES,
     **{(op.name, "n"): RAISES for op in OPS if op.inputs == ("x", "n")},  # polynomials, in their degree

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.each import by_name
+from tests.ops.matrices import GAUGED
 
 import chainrule as cr
 from chainrule.core.graph.nodes import Version
@@ -42,7 +43,7 @@ def calls(kinds="fc"):
         for index, sample in enumerate(f.samples())
         if sample.error is None
         for kind in (f.kinds if sample.kinds is None else sample.kinds)
-        if kind in kinds
+        if kind in kinds and not (f.name in GAUGED and (kind == "c" or f.name == "linalg.eig"))
     ]
 
 

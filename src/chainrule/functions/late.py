@@ -43,6 +43,14 @@ CHAPTERS: dict[str, tuple[str, str]] = {
     ),
     "linalg.einsum": ("einsum tensordot", ""),
     "linalg.product": ("chain_matmul cross inner kron", "cross inner kron"),
+    "linalg.classic": (
+        "cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp matrix_power pinverse slogdet",
+        "cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp matrix_power pinverse slogdet",
+    ),
+    "linalg.classic_factors": (
+        "cdist geqrf lu lu_solve lu_unpack orgqr ormqr qr svd triangular_solve vander",
+        "geqrf lu lu_solve orgqr ormqr qr svd triangular_solve",
+    ),
     "pointwise.incomplete": ("igamma igammac", "igamma igamma_ igammac igammac_"),
     "random.inplace": (
         "",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import TABLE, Op
-from chainrule.core.op.samples import Fixed, Sample, samples_of
+from chainrule.core.op.samples import Fixed, Matrices, Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_inexact
 
@@ -125,6 +125,9 @@ class Case:
         """Return random directions for the inputs at some positions."""
         rng = self.rng(purpose)
         drawn = [like(rng, a) if is_floating(a) else None for a in self.args]
+        for i, spec in enumerate(self.sample.args):
+            if isinstance(spec, Matrices):
+                drawn[i] = spec.direction(drawn[i])  # type: ignore[arg-type]
         return [drawn[i] for i in at]  # type: ignore[misc]
 
     def weights(self, purpose: str = "weights") -> list[np.ndarray]:

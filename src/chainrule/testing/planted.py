@@ -61,7 +61,9 @@ PLANTS: dict[str, Plant] = {
 
 
 def is_planted(case: Case) -> bool:
-    """Tell whether these laws speak of a case: an op that is not elementwise, of real numbers."""
+    """Tell whether these laws speak of a case: an op of real numbers that is not elementwise, nor factors matrices."""
+    if getattr(case.op.kernel, "factors", False):
+        return False
     return case.op.kind != ELEMENTWISE and case.dtype.kind == "f" and any(is_floating(a) and a.size for a in case.args)
 
 

@@ -36,14 +36,41 @@ class Bools:
         self.shape = shape
 
 
+class Matrices:
+    """Matrices to draw: "regular" ones are well conditioned, "hermitian" ones have eigenvalues apart, or are "positive" ones.
+
+    Where an op reads one triangle and takes the other for its mirror image, derivatives are those among such matrices: their
+    directions are Hermitian, too.
+    """
+
+    __slots__ = ("kind", "shape")
+
+    def __init__(self, shape: tuple, kind: str = "regular"):
+        self.shape, self.kind = shape, kind
+
+    def draw(self, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
+        """Return matrices of a dtype."""
+        x = draw_array(rng, self.shape, dtype)
+        n, m = self.shape[-2:]
+        if self.kind == "regular":
+            return (x + 2 * np.sqrt(max(n, m)) * np.eye(n, m)).astype(dtype)
+        if self.kind == "positive":
+            return (x @ x.conj().swapaxes(-1, -2) + np.eye(n)).astype(dtype)
+        return self.direction(x) + 2 * np.diag(np.arange(n)).astype(dtype)
+
+    def direction(self, x: np.ndarray) -> np.ndarray:
+        """Return a direction in which such matrices move, made of any array or tensor."""
+        return x if self.kind == "regular" else (x + x.conj().swapaxes(-1, -2)) / 2
+
+
 class Sample:
     """One call to try.
 
     Parameters
     ----------
     *args
-        A tuple of ints draws an array of that shape, `Ints` and `Bools` arrays of theirs; a list is drawn element by
-        element; `Fixed`, arrays, numbers and anything else are given as they are.
+        A tuple of ints draws an array of that shape, `Ints`, `Bools` and `Matrices` arrays of theirs; a list is drawn element
+        by element; `Fixed`, arrays, numbers and anything else are given as they are.
     domain : (float, float) or list of them, optional
         Open interval to draw from, for all drawn arrays or one for each; the op's own by default.
     error : (type, str), optional
@@ -73,6 +100,8 @@ class Sample:
                 return rng.integers(spec.low, spec.high, spec.shape)
             if isinstance(spec, Bools):
                 return rng.random(spec.shape) < 0.5
+            if isinstance(spec, Matrices):
+                return spec.draw(rng, np.dtype(dtype))
             if spec.__class__ is tuple:
                 return draw_array(rng, spec, np.dtype(dtype), next(intervals) if intervals else domain)
             return spec
@@ -80,7 +109,8 @@ class Sample:
         return [one(a) for a in self.args], dict(self.params)
 
     def __repr__(self) -> str:
-        parts = [str(a) if a.__class__ in (tuple, list, int, float) else type(a).__name__ for a in self.args]
+        shown = [getattr(a, "shape", a) if isinstance(a, Matrices) else a for a in self.args]
+        parts = [str(a) if a.__class__ in (tuple, list, int, float) else type(a).__name__ for a in shown]
         return f"Sample({', '.join(parts + [f'{k}={v}' for k, v in self.params.items()])})"
 
 
