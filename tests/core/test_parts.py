@@ -50,5 +50,7 @@ def test_parts_made_while_nothing_is_recorded_may_not_be_written_to():
     a = x * 1
     with cr.no_grad():
         p, _ = a.split(1)
+        q = a[0:1]
+    assert p.requires_grad is q.requires_grad
     with pytest.raises(RuntimeError, match="A view was created in no_grad mode"):
         p.mul_(2)
