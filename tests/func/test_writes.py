@@ -203,6 +203,19 @@ def test_a_write_after_a_transform_is_noticed(program):
     assert silently_wrong(program) is None
 
 
+@pytest.mark.parametrize("name", ["linear_map", "pull_of_a_pull"])
+@pytest.mark.parametrize("looks_on", ["a hook on a leaf", "anomaly mode"])
+def test_it_is_noticed_whatever_looks_on(name, looks_on):
+    if looks_on == "anomaly mode":
+        with cr.autograd.set_detect_anomaly(True, check_nan=False):
+            assert silently_wrong(PROGRAMS[name]) is None
+    else:
+        leaf = cr.ones(1, requires_grad=True)
+        handle = leaf.register_hook(lambda g: g)
+        assert silently_wrong(PROGRAMS[name]) is None
+        handle.remove()
+
+
 def test_an_argument_that_was_written_to_before_is_as_any():
     x = cr.ones(3)
     x.mul_(3)

@@ -126,12 +126,15 @@ def pass_of_duals(part: str | None) -> Iterator[None]:
 
 
 class Pass:
-    """What hooks need to know of the pass that calls them: the level of its graph, and whether it is recorded."""
+    """What hooks need to know of the pass that calls them.
 
-    __slots__ = ("create_graph", "level")
+    That is the level of its graph, whether it is recorded, and how it sees what nodes saved (``core.record.unpacking``).
+    """
 
-    def __init__(self, level: int, create_graph: bool):
-        self.level, self.create_graph = level, create_graph
+    __slots__ = ("create_graph", "level", "view")
+
+    def __init__(self, level: int, create_graph: bool, view: int):
+        self.level, self.create_graph, self.view = level, create_graph, view
 
     def call(self, hook: Callable, *args: Any) -> Any:
         """Call a hook in the grad mode of the pass."""
@@ -255,7 +258,7 @@ def pull_with_hooks(plan: Any, node: Node, g: Any, run: Pass) -> Any:
     if g is None or (g.__class__ is list and all(x is None for x in g)):
         gs = [None] * len(node.edges)  # a prehook took the gradient away
     else:
-        gs = pulled_whole(plan, node, g, ~run.level if run.create_graph else run.level)
+        gs = pulled_whole(plan, node, g, run.view)
         gs = [gs] if single else gs
     gs = after_node(hooks, gs, g, run)
     return gs[0] if single else gs
@@ -305,6 +308,6 @@ def accumulated(leaf: Tensor, run: Pass | None = None) -> None:
     meta = leaf._meta
     after = meta.after if meta.__class__ is Meta else None
     for hook in list((after or {}).values()):
-        found = checked(hook, leaf, (run or Pass(0, False)).call(hook, leaf))
+        found = checked(hook, leaf, (run or Pass(0, False, 0)).call(hook, leaf))
         if found is not None and found is not leaf:  # the leaf itself is what a write in place returns
             raise RuntimeError("Tensor post accumulate grad hooks should return None.")

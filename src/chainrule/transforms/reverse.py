@@ -103,6 +103,14 @@ def _is_above(roots: Roots) -> bool:
     return False
 
 
+def _view(roots: Roots, level: int) -> int:
+    """Return how a pass over the graph of a transform sees what nodes saved: see ``core.record.unpacking``."""
+    for _, g in roots:
+        if level and isinstance(g, Tensor) and g._level > level:
+            return level + ABOVE
+    return level
+
+
 def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
     """Pull back values of transforms above the graph's level, whose own levels record as they do; the graph's does not."""
     before = modes()
@@ -117,7 +125,8 @@ def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths
     accumulates = adds and (paths is None or paths.accumulates)
     watch = None
     if LEAF_HOOKS or modes().anomaly is not None or modes().watchers:
-        watch = transforms.watched.Watched(roots, level, create_graph, paths, accumulates)
+        run = Pass(level, create_graph, ~level if create_graph else _view(roots, level))
+        watch = transforms.watched.Watched(roots, run, paths, accumulates)
     leaves = _sweep(roots, level, create_graph, retain_graph, paths, watch)
     if accumulates:
         accumulate(_wanted(leaves, paths), level, create_graph)
@@ -148,11 +157,7 @@ def _sweep(
     leaves: Leaves = {}
     pending: dict[int, list] = {}
     heap: list[int] = []
-    view = ~level if create_graph else level
-    if level and not create_graph:
-        for _, g in roots:
-            if isinstance(g, Tensor) and g._level > level:
-                view = level + ABOVE
+    view = ~level if create_graph else _view(roots, level) if level else 0
     needed = None if paths is None else paths.needed
     add = np.add
     edges: Any
@@ -170,7 +175,7 @@ def _sweep(
             if needed is not None:
                 if node in paths.wanted:  # type: ignore[union-attr]
                     if node in paths.ends:  # type: ignore[union-attr]
-                        capture_last(paths, node, g, Pass(level, create_graph))
+                        capture_last(paths, node, g, Pass(level, create_graph, view))
                         edges = gs = ()
                         break
                     paths.capture(node, g)  # type: ignore[union-attr]
@@ -183,7 +188,7 @@ def _sweep(
             elif node.hooks is None:
                 gs = plan.pull(node, g, view)
             else:
-                gs = pull_with_hooks(plan, node, g, Pass(level, create_graph))
+                gs = pull_with_hooks(plan, node, g, Pass(level, create_graph, view))
                 g = []  # hooks may hold what they saw: the pass owns none of it
             if own.keeps and not retain_graph:
                 node.saved = None

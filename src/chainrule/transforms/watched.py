@@ -17,8 +17,8 @@ from chainrule.transforms.hook_calls import Pass, contributions, into_leaf, pull
 class Watched:
     """The watch over one pass: how its nodes pull, and what its leaves are waiting for."""
 
-    def __init__(self, roots: Any, level: int, create_graph: bool, paths: Any, accumulates: bool):
-        self.run, self.watchers, self.accumulates = Pass(level, create_graph), modes().watchers, accumulates
+    def __init__(self, roots: Any, run: Pass, paths: Any, accumulates: bool):
+        self.run, self.watchers, self.accumulates = run, modes().watchers, accumulates
         detector = modes().anomaly
         self.watch: Any = None if detector is None else detector.watch()
         self.awaited = contributions([edge for edge, _ in roots], paths)
@@ -37,7 +37,7 @@ class Watched:
             return watchers[-1].pulled(node, lambda: self._pulled(watchers[:-1], plan, node, g))
         if node.hooks is not None:
             return pull_with_hooks(plan, node, g, self.run)
-        return pulled_whole(plan, node, g, ~self.run.level if self.run.create_graph else self.run.level)
+        return pulled_whole(plan, node, g, self.run.view)
 
     def sent(self, edges: Any, leaves: dict[int, list]) -> None:
         """Count a contribution, though it may be none, for each leaf among the edges; serve the leaves that are complete."""
