@@ -35,5 +35,6 @@ def pytest_terminal_summary(terminalreporter):
     judged = len(terminalreporter.stats.get("passed", []))
     terminalreporter.write_line(
         f"PyTorch is not installed: {judged:,} tests judged values and derivatives by laws and references of their own; "
-        f"{len(skipped):,} tests and files compare with PyTorch and were skipped. `bash scripts/test.sh --peers` runs them."
+        f"{len(skipped):,} tests and files compare with PyTorch and were skipped. `bash scripts/test.sh --peers` runs them, "
+        "and the slow set, which compares every sample."
     )
