@@ -152,9 +152,9 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
             "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with "
             "strict=True."
         )
-    found = or_zeros(run.values, run.dots)
-    pair = (tree_unflatten(run.values, run.out_spec), tree_unflatten(found, run.out_spec))
-    found = (*pair, only_tensors(run.aux)) if has_aux else pair
+    moved = or_zeros(run.values, run.dots)
+    pair: tuple = (tree_unflatten(run.values, run.out_spec), tree_unflatten(moved, run.out_spec))
+    found: tuple = (*pair, only_tensors(run.aux)) if has_aux else pair
     return arrays_of(found) if arrays else found
 
 
