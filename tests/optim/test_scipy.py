@@ -58,8 +58,8 @@ def test_transforms_of_arrays_give_arrays():
 
 def test_what_was_given_is_not_shared_and_outer_transforms_keep_their_values():
     x = np.array([1.0, 2.0])
-    found = cr.func.grad(lambda x: x.sum() * 1)(x)
-    found[:] = 7
+    for found in cr.func.jvp(lambda x: x, (x,), (x,)):
+        found[:] = 7
     assert x.tolist() == [1, 2]
     outer = cr.func.grad(lambda t: cr.func.grad(lambda x: (x * x * t).sum())(x).sum())
     assert outer(cr.tensor(3.0, dtype=cr.float64)).item() == 6  # of 2 x t, summed
