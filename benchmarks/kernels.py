@@ -89,6 +89,28 @@ def drawn(torch: Any, rng: np.random.Generator) -> Step:
     return step
 
 
+def convolved(groups: int, out: int = 32, size: int = 3, stride: int = 1) -> Program:
+    """Return the program of a convolution of 16×16×32×32, padded by 1, and back."""
+
+    def program(torch: Any, rng: np.random.Generator) -> Step:
+        x = torch.tensor(normal(rng, 16, 16, 32, 32), requires_grad=True)
+        w = torch.tensor(normal(rng, out, 16 // groups, size, size), requires_grad=True)
+        convolve = torch.nn.functional.conv2d
+        with torch.no_grad():
+            ones = torch.ones_like(convolve(x, w, padding=1, groups=groups, stride=stride))
+
+        def step() -> tuple:
+            x.grad = w.grad = None
+            y = convolve(x, w, padding=1, groups=groups, stride=stride)
+            y.backward(ones)
+            return y, x.grad, w.grad
+
+        return step
+
+    return program
+
+
+IMAGES = (16, 16, 32, 32)
 SQUARE = (1000, 1000)
 PROGRAMS: dict[str, Program] = {
     "x**3": forward(lambda torch, x: x**3),
@@ -118,4 +140,12 @@ PROGRAMS: dict[str, Program] = {
     "x * (1 - x) and back": both(lambda torch, x: x * (1 - x)),
     "tanh and back": both(lambda torch, x: torch.tanh(x)),
     "sigmoid and back": both(lambda torch, x: torch.sigmoid(x)),
+    "conv2d 3×3 and back": convolved(1),
+    "conv2d 3×3, 16 groups, and back": convolved(16, 16),
+    "conv2d 3×3, stride 2, and back": convolved(1, stride=2),
+    "max_pool2d 2×2 and back": both(lambda torch, x: torch.nn.functional.max_pool2d(x, 2), *IMAGES),
+    "avg_pool2d 2×2 and back": both(lambda torch, x: torch.nn.functional.avg_pool2d(x, 2), *IMAGES),
+    "bilinear to twice and back": both(
+        lambda torch, x: torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"), *IMAGES
+    ),
 }

@@ -283,3 +283,26 @@ def test_half_precision_adds_up_in_single():
         a, b = cr.tensor(x).to(getattr(cr, name)), torch.tensor(x).to(getattr(torch, name))
         for f, g in ((lambda F, x: F.avg_pool2d(x, 3), 1e-2), (lambda F, x: F.max_pool2d(x, 3), 0)):
             np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
+
+
+@pytest.mark.parametrize(("block", "few", "cached"), [(64, 1, 64), (512, 1, 4096), (1 << 20, 10**6, 1)])
+def test_how_a_convolution_is_cut_into_blocks_does_not_matter(monkeypatch, block, few, cached):
+    rng = np.random.default_rng(0)
+    cases = [((3, 4, 9, 7), (6, 2, 3, 2), 2, 1), ((2, 3, 12, 6), (3, 1, 3, 3), 3, 1), ((3, 4, 9), (2, 4, 3), 1, 2),
+             ((2, 2, 5, 4, 6), (2, 2, 2, 2, 2), 1, 1)]  # fmt: skip
+    for x_shape, w_shape, groups, stride in cases:
+        space = len(w_shape) - 2
+        x, w = rng.normal(size=x_shape), rng.normal(size=w_shape)
+        name = f"conv{space}d"
+        found = []
+        for lib in (torch, cr):
+            if lib is cr:
+                monkeypatch.setattr("chainrule.ops.nn.sliding._BLOCK", block)
+                monkeypatch.setattr("chainrule.ops.nn.sliding._FEW", few)
+                monkeypatch.setattr("chainrule.ops.nn.convolution._CACHED", cached)
+            leaves = [lib.tensor(a, requires_grad=True) for a in (x, w)]
+            y = getattr(lib.nn.functional, name)(*leaves, padding=1, groups=groups, stride=stride)
+            (y * y).sum().backward()
+            found.append([y.detach().numpy(), *[leaf.grad.numpy() for leaf in leaves]])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)

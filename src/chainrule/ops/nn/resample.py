@@ -102,7 +102,8 @@ def _col2im(x: Any, *, size: tuple, kernel: tuple, stride: tuple, padding: tuple
     columns_of = wide(x).reshape(*lead, channels, *kernel, *count)
     out = np.zeros((*lead, channels, *size), columns_of.dtype)
     for place, rows, columns in _places(size, kernel, stride, padding, dilation, count):
-        out[(..., *columns)] += columns_of[(..., *place, *rows)]
+        into = out[(..., *columns)]
+        np.add(into, columns_of[(..., *place, *rows)], out=into)
     return narrowed(out, x)
 
 

@@ -36,6 +36,8 @@ class Sliding:
         Numbers of places in a window, and of positions of windows, along each axis of space.
     stride, padding, dilation : tuple of int
         Between neighbouring positions; zeros before the array; between neighbouring places.
+    joins : bool
+        Whether axes may be joined.
 
     Attributes
     ----------
@@ -50,13 +52,15 @@ class Sliding:
 
     __slots__ = ("dilation", "extent", "joined", "kernel", "padding", "shape", "size", "slack", "stride", "strides", "width")
 
-    def __init__(self, shape: tuple, kernel: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple):
+    def __init__(
+        self, shape: tuple, kernel: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple, joins: bool = True
+    ):  # fmt: skip
         self.shape, self.kernel, self.size = shape, kernel, size
         self.stride, self.padding, self.dilation = stride, padding, dilation
         reach = zip(size, stride, kernel, dilation, strict=True)
         self.extent = extent = tuple([(o - 1) * s + (k - 1) * d + 1 for o, s, k, d in reach])
         self.strides = [prod(extent[i + 1 :]) for i in range(len(extent))]
-        self.joined = stride[-2:] == (1, 1) and 4 * extent[-1] <= 5 * size[-1]
+        self.joined = joins and stride[-2:] == (1, 1) and 4 * extent[-1] <= 5 * size[-1]
         self.width = extent[-1] if self.joined else size[-1]
         self.slack = extent[-1] - size[-1] if self.joined else 0
 

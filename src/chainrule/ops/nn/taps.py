@@ -17,11 +17,15 @@ Where = Any  # a slice or an array of positions
 
 
 class Tap(NamedTuple):
-    """Elements of the input at `columns`, times a weight (None: 1), to be added to the result at `rows`."""
+    """Elements of the input at `columns`, times a weight (None: 1), to be added to the result at `rows`.
+
+    The label tells taps apart: of windows it is the place in the window.
+    """
 
     rows: Where
     columns: Where
     weight: Any
+    label: int
 
 
 class Pairs(NamedTuple):
@@ -60,12 +64,17 @@ class Taps(NamedTuple):
         shape[axis] = self.m
         first = self.taps[0] if self.taps else None
         if first is not None and is_whole(first.rows, self.m):
-            out = np.array(_weighted(x[at(axis, first.columns)], first.weight, axis), order="C")
+            out = np.array(_weighted(taken(x, axis, first.columns), first.weight, axis), order="C")
             rest = self.taps[1:]
         else:
             out, rest = np.zeros(shape, x.dtype), self.taps
         for tap in rest:
-            out[at(axis, tap.rows)] += _weighted(x[at(axis, tap.columns)], tap.weight, axis)
+            share = _weighted(taken(x, axis, tap.columns), tap.weight, axis)
+            if tap.rows.__class__ is slice:
+                into = out[at(axis, tap.rows)]
+                np.add(into, share, out=into)
+            else:
+                out[at(axis, tap.rows)] += share
         if self.after is not None:
             out *= _along(self.after, axis, out.dtype)
         return out
@@ -74,6 +83,11 @@ class Taps(NamedTuple):
 def at(axis: int, where: Where) -> tuple:
     """Return the index of positions along an axis counted from the end."""
     return (..., where, *(slice(None),) * (-axis - 1))
+
+
+def taken(x: ndarray, axis: int, where: Where) -> ndarray:
+    """Return the elements at positions along an axis, a view if they are a slice."""
+    return x[at(axis, where)] if where.__class__ is slice else x.take(where, axis, mode="clip")
 
 
 def is_whole(rows: Where, m: int) -> bool:
@@ -135,7 +149,7 @@ def taps_of(recipe: tuple, transposed: bool) -> Taps:
     for label in np.unique(labels):
         here = labels == label
         weight = None if pairs.weights is None else _one_or_all(pairs.weights[here])
-        taps.append(Tap(as_slice(rows[here]), as_slice(columns[here]), weight))
+        taps.append(Tap(as_slice(rows[here]), as_slice(columns[here]), weight, int(label)))
     return Taps(n, m, tuple(taps), before, after)
 
 
