@@ -116,7 +116,17 @@ class Embedding(_Table):
         """Return a table of given rows, not trained if `freeze`."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        return cls(*embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
+        return cls(
+            embeddings.shape[0],
+            embeddings.shape[1],
+            padding_idx,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            sparse,
+            embeddings,
+            freeze,
+        )
 
 
 class EmbeddingBag(_Table):
@@ -182,7 +192,8 @@ class EmbeddingBag(_Table):
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         bag = cls(
-            *embeddings.shape,
+            embeddings.shape[0],
+            embeddings.shape[1],
             max_norm,
             norm_type,
             scale_grad_by_freq,
