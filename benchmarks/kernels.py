@@ -110,7 +110,34 @@ def convolved(groups: int, out: int = 32, size: int = 3, stride: int = 1) -> Pro
     return program
 
 
+def of_positive(f: Callable[..., Any], *batch: int, n: int) -> Program:
+    """Return the program of a function of positive definite matrices, and of vectors, and back."""
+
+    def program(torch: Any, rng: np.random.Generator) -> Step:
+        x = normal(rng, *batch, n, n)
+        a = torch.tensor(x @ x.swapaxes(-1, -2) + n * np.eye(n, dtype=np.float32), requires_grad=True)
+        b = torch.tensor(normal(rng, *batch, n, 1))
+
+        def step() -> tuple:
+            a.grad = None
+            y = f(torch, a, b)
+            y.sum().backward()
+            return y, a.grad
+
+        return step
+
+    return program
+
+
 IMAGES = (16, 16, 32, 32)
+
+
+def singular(torch: Any, x: Any) -> Any:
+    """Return a function of singular values and vectors that no sign of these changes."""
+    u, s, vh = torch.linalg.svd(x, full_matrices=False)
+    return u @ (s.sqrt()[:, None] * vh)
+
+
 SQUARE = (1000, 1000)
 PROGRAMS: dict[str, Program] = {
     "x**3": forward(lambda torch, x: x**3),
@@ -137,6 +164,11 @@ PROGRAMS: dict[str, Program] = {
     "fft of 64x4096 and back": both(lambda torch, x: torch.fft.fft(x), 64, 4096),
     "rfft of 64x4096 and back": both(lambda torch, x: torch.fft.rfft(x), 64, 4096),
     "randn": drawn,
+    "linalg.solve 100x8x8 and back": of_positive(lambda torch, a, b: torch.linalg.solve(a, b), 100, n=8),
+    "linalg.solve 1x500x500 and back": of_positive(lambda torch, a, b: torch.linalg.solve(a, b), 1, n=500),
+    "cholesky 100x8x8 and back": of_positive(lambda torch, a, b: torch.linalg.cholesky(a), 100, n=8),
+    "cholesky 1x500x500 and back": of_positive(lambda torch, a, b: torch.linalg.cholesky(a), 1, n=500),
+    "svd 200x200 and back": both(singular, 200, 200),
     "x * (1 - x) and back": both(lambda torch, x: x * (1 - x)),
     "tanh and back": both(lambda torch, x: torch.tanh(x)),
     "sigmoid and back": both(lambda torch, x: torch.sigmoid(x)),

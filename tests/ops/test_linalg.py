@@ -307,3 +307,15 @@ def test_numpys_functions_on_tensors():
     close(np.linalg.solve(t, np.ones(3)).detach(), np.linalg.solve(x, np.ones(3)))
     close(np.linalg.norm(t, "nuc").detach(), np.linalg.norm(x, "nuc"))
     assert np.linalg.slogdet(t)[1].grad_fn is not None
+
+
+def test_small_singular_values_are_told_apart_in_single_precision():
+    def gradient(x):
+        leaf = wrap(x).requires_grad_()
+        u, s, vh = linalg.svd(leaf, full_matrices=False)
+        (u @ (s.sqrt()[:, None] * vh)).sum().backward()
+        return leaf.grad.numpy()
+
+    x = drawn((100, 100), "float32")
+    exact = gradient(x.astype("float64"))
+    assert np.abs(gradient(x) - exact).max() < 1e-3 * np.abs(exact).max()

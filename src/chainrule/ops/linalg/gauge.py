@@ -28,7 +28,7 @@ def repeated(w: ndarray) -> ndarray:
     """Return which pairs of values are one but for rounding, each with itself."""
     apart = np.abs(w[..., None, :] - w[..., :, None])
     size = np.max(np.abs(w), axis=-1, initial=0)[..., None, None]
-    return apart <= 4 * max(w.shape[-1], 1) * np.finfo(w.dtype).eps * size
+    return apart <= 4 * max(w.shape[-1], 1) ** 0.5 * np.finfo(w.dtype).eps * size
 
 
 def _inverse_gaps(w: ndarray) -> ndarray:

@@ -64,7 +64,7 @@ def _inverted(s: Any) -> Any:
 
 
 def _small(s: ndarray) -> ndarray:
-    return s <= 8 * max(s.shape[-1], 1) * np.finfo(s.dtype).eps * np.max(s, axis=-1, initial=0, keepdims=True)
+    return s <= 8 * max(s.shape[-1], 1) ** 0.5 * np.finfo(s.dtype).eps * np.max(s, axis=-1, initial=0, keepdims=True)
 
 
 is_small = op("is_small(s)", _small, nondiff=True, kinds="f",
@@ -74,14 +74,21 @@ is_small = op("is_small(s)", _small, nondiff=True, kinds="f",
     samples=lambda: [Sample((3,), domain=(0.5, 1)), Sample((2, 0)), Sample(np.array([1.0, 1e-17, 0.0]))])  # fmt: skip
 
 
+def _over_squares(c: Any, s: Any) -> Any:
+    """Return c[i, j] / (s[j]² - s[i]²), and 0 where s[i] and s[j] are one: told from them, and not from their squares."""
+    sums = column(s) + row(s)
+    blank = sums == 0
+    return over_gaps(c, s) / where(blank, 1, sums)
+
+
 def _svd_jvp(x_dot: Any, x: Any, out: Any, *, strict: bool) -> tuple:
     u, s, vh = out
     v, one = mh(vh), _inverted(s)
     inner = product(mh(u), x_dot, v)
     if strict:
         inner = cautioned(inner, s, name="svd")
-    by_s = over_gaps(inner * row(s) + column(s) * mh(inner), s * s)
-    by_v = over_gaps(column(s) * inner + mh(inner) * row(s), s * s)
+    by_s = _over_squares(inner * row(s) + column(s) * mh(inner), s)
+    by_v = _over_squares(column(s) * inner + mh(inner) * row(s), s)
     if is_complex(x):
         by_v = by_v - on_diagonal(imag(diagonal_of(inner)) * one * 1j)
     u_dot, v_dot = matmul(u, by_s), matmul(v, by_v)
@@ -117,9 +124,9 @@ def _svd_pull(g: Any, x: Any, out: Any, *, strict: bool) -> Any:
         if right is not None:
             inner = total(inner, on_diagonal(imag(diagonal_of(right)) * one * -1j))
     if left is not None:
-        inner = total(inner, over_gaps(skew(left), s * s) * row(s))
+        inner = total(inner, _over_squares(skew(left), s) * row(s))
     if right is not None:
-        inner = total(inner, column(s) * over_gaps(skew(right), s * s))
+        inner = total(inner, column(s) * _over_squares(skew(right), s))
     out = product(u, inner, vh)
     m, n = x.shape[-2:]
     k = s.shape[-1]
