@@ -15,6 +15,9 @@ from chainrule.transforms.custom.call import named_face
 # Caches without a bound, and what bounds them.
 BOUNDED_BY = {
     "torch_names": "takes no argument",
+    "_of_fields": "named tuples that the package declares",
+    "_transform": "names that the rule book writes out",
+    "legendre": "numbers of nodes that the rule book writes out",
     "_slopes_at_one": "takes no argument",
     "scipy_function": "names that the rule book writes out",
     "source_of": "kinds of op: Form",

@@ -645,10 +645,10 @@ def test_quantiles_are_traced():
 
 
 def test_a_derivative_that_is_missing_raises_from_the_graph_too():
-    graph = trace(cr.igamma)(t([1.0]), t([2.0]))
+    graph = trace(cr.special.jv)(t([1.0]), t([2.0]))
     grad(lambda x: graph(t([1.0]), x).sum())(t([2.0]))
     for of in (lambda f: grad(f)(t([1.0])), lambda f: jvp(f, (t([1.0]),), (t([1.0]),))):
-        with pytest.raises(NotImplementedError, match="derivative for 'igamma: input' is not implemented"):
+        with pytest.raises(NotImplementedError, match="derivative for 'jv: order' is not implemented"):
             of(lambda a: graph(a, t([2.0])).sum())
 
 

@@ -110,15 +110,18 @@ def test_second_derivative_of_logaddexp_does_not_overflow():
     assert cr.autograd.grad(g, x)[0].item() == 0
 
 
-def test_incomplete_gamma_in_its_order_raises():
-    a, x = cr.tensor(2.0, requires_grad=True), cr.tensor(1.0, requires_grad=True)
-    for f in (cr.igamma, cr.igammac):
-        with pytest.raises(NotImplementedError, match="input' is not implemented"):
-            f(a, x).backward()  # as PyTorch's, when the derivative is asked for
-        with pytest.raises(NotImplementedError, match="input' is not implemented"):
-            jvp(lambda a, f=f: f(a, x.detach()), (a.detach(),), (cr.tensor(1.0),))
+def test_a_derivative_in_an_order_raises_when_it_is_asked_for():
+    n, x = cr.tensor(2.0, requires_grad=True), cr.tensor(1.0, requires_grad=True)
+    for f in (cr.special.jv, cr.special.expn):
+        with pytest.raises(NotImplementedError, match="order' is not implemented"):
+            f(n, x).backward()
+        with pytest.raises(NotImplementedError, match="order' is not implemented"):
+            jvp(lambda n, f=f: f(n, x.detach()), (n.detach(),), (cr.tensor(1.0),))
         with cr.no_grad():
-            f(a, x)
+            f(n, x)
+
+
+def test_incomplete_gamma_has_pytorchs_derivative():
     for name in ("igamma", "igammac"):
         t = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
         v = cr.tensor([0.5, 2.0], dtype=cr.float64, requires_grad=True)

@@ -227,7 +227,7 @@ def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpos
 # -- LU ----------------------------------------------------------------------------------------------------------------
 
 
-@public(samples=lambda: [Sample((3, 3)), Sample((4, 2)), Sample((2, 2, 3)), Sample((3, 3), get_infos=True)])
+@public(out=True, samples=lambda: [Sample((3, 3)), Sample((4, 2)), Sample((2, 2, 3)), Sample((3, 3), get_infos=True)])
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
     """Return packed LU factors and pivots: :func:`chainrule.linalg.lu_factor`; a singular matrix raises nothing.
 

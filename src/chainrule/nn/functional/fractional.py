@@ -58,7 +58,7 @@ def _sizes(value: Any, space: int, words: str) -> tuple[int, ...]:
 
 @asks
 def fractional_max_pool2d_with_indices(
-    input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = True,
+    input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
     _random_samples: Any = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return what `fractional_max_pool2d` does with ``return_indices=True``.
@@ -108,7 +108,7 @@ def fractional_max_pool2d(
 
 @asks
 def fractional_max_pool3d_with_indices(
-    input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = True,
+    input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
     _random_samples: Any = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return what `fractional_max_pool3d` does with ``return_indices=True``.

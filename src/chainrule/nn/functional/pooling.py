@@ -82,7 +82,7 @@ def max_pool3d(
 @asks
 def max_pool1d_with_indices(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-    return_indices: bool = True,
+    return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return what `max_pool1d` does with ``return_indices=True``.
 
@@ -98,7 +98,7 @@ def max_pool1d_with_indices(
 @asks
 def max_pool2d_with_indices(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-    return_indices: bool = True,
+    return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return what `max_pool2d` does with ``return_indices=True``.
 
@@ -114,7 +114,7 @@ def max_pool2d_with_indices(
 @asks
 def max_pool3d_with_indices(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-    return_indices: bool = True,
+    return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return what `max_pool3d` does with ``return_indices=True``.
 
@@ -128,7 +128,7 @@ def max_pool3d_with_indices(
 
 
 @asks
-def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> tuple[Tensor, Tensor]:
     """Return the largest elements of `output_size` windows of (examples, channels, length), and where they are.
 
     Examples
@@ -141,7 +141,7 @@ def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_ind
 
 
 @asks
-def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> tuple[Tensor, Tensor]:
     """Return what `adaptive_max_pool2d` does with ``return_indices=True``.
 
     Examples
@@ -154,7 +154,7 @@ def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_ind
 
 
 @asks
-def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> tuple[Tensor, Tensor]:
     """Return what `adaptive_max_pool3d` does with ``return_indices=True``.
 
     Examples
