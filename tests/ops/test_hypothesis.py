@@ -88,6 +88,8 @@ def assert_equal(ours, theirs, what, tolerance=0.0):
         assert theirs is None, f"{what}: chainrule has none"
         return
     a, b = array(ours), array(theirs)
+    if str(theirs.dtype) == "torch.complex32":  # which NumPy lacks: ours is complex64, and exact where theirs is rounded
+        tolerance = max(tolerance, 4e-3)
     assert (a.shape, a.dtype) == (b.shape, b.dtype), what
     if b.dtype.kind in "fc":
         tolerance = max(tolerance, TOLERANCE[b.dtype.name])

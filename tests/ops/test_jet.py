@@ -7,6 +7,7 @@ from math import factorial
 import numpy as np
 from tests.each import by_name
 
+import chainrule as cr
 from chainrule.core.tensor.tensor import wrap
 from chainrule.func import jet, jvp, trace
 from chainrule.testing import cases
@@ -54,6 +55,13 @@ def test_jet_is_nested_forward_mode(case):
         assert first_gap([payload(d) for d in found], [payload(e) for e in expected], 1e-9) is None, f"order {k + 1}"
         assert [(d.shape, d.dtype) for d in found] == [(v.shape, v.dtype) for v in values]
     assert first_gap([payload(v) for v in values], case.raw(), 1e-12) is None
+
+
+def test_an_op_of_several_results_may_be_called_twice():
+    x, v = wrap(np.array([1.0, 2.0, 4.0])), wrap(np.array([1.0, -1.0, 0.5]))
+    twice = lambda x: cr.var_mean(x)[0] * cr.var_mean(x)[1]
+    expected, found = nested(twice, (x,), ((v, v),)), jet(twice, (x,), ((v, v),))[1]
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected))
 
 
 # Which need all K² mixed derivatives of a function that is elementary in neither argument: K⁴.

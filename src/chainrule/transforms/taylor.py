@@ -252,7 +252,7 @@ class _Step:
             c = Coefficients(self.expansion, [o], _at(follow, i)) if is_inexact(o) else None
             made.append(series(self.level, o, c))
         follow.outs = made
-        if key is not None:
+        if key is not None and not several:  # of several results one would stand for all
             self.expansion.known[key] = made[0]._tangent
         self.expansion.made([t._tangent for t in made if t._tangent is not None])
         return made

@@ -179,14 +179,14 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     Sample((4, 2), (2, 2), error=(RuntimeError, "Incompatible matrix sizes for cholesky_solve: each A matrix is 2 by 2 but e")),
     Sample((2,), (2, 2), error=(RuntimeError, "b should have at least 2 dimensions, but has 1 dimensions instead")),
 ])  # fmt: skip
-def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor:
     """Return the solutions X of A X = B by the Cholesky factors of A.
 
     Parameters
     ----------
     input : Tensor
         The right sides B, of shape (…, n, k).
-    L : Tensor
+    input2 : Tensor
         The factors, of shape (…, n, n); batch shapes broadcast.
     upper : bool
         Whether they are upper triangles.
@@ -198,7 +198,7 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     tensor([[1.],
             [2.]])
     """
-    b, a = older_system("cholesky_solve", input, L)
+    b, a = older_system("cholesky_solve", input, input2)
     check_dtype(a, "cholesky_solve", "cholesky_solve_cpu", ints=False)
     low = mh(a) if upper else a
     half = solve_triangular(low, b, upper=False, unit=False)
@@ -234,12 +234,12 @@ def older_system(name: str, B: Any, A: Any) -> tuple:
     Sample(Matrices((3, 3)), kinds="f"), Sample(Matrices((2, 2, 2)), upper=True, kinds="f"), Sample((0, 0)),
     Sample((2, 3), error=(RuntimeError, "cholesky_inverse: A must be batches of square matrices, but they are 2 by 3 matrice")),
 ])  # fmt: skip
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """Return the inverses of the matrices L Lᴴ, or Uᴴ U, by their Cholesky factors.
 
     Parameters
     ----------
-    L : Tensor
+    input : Tensor
         Triangles of shape (…, n, n).
     upper : bool
         Whether they are upper triangles.
@@ -251,7 +251,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     tensor([[0.2500, 0.0000],
             [0.0000, 0.2500]])
     """
-    a = matrices(L, "cholesky_inverse", kernel="cholesky_inverse_out_cpu", ints=False)
+    a = matrices(input, "cholesky_inverse", kernel="cholesky_inverse_out_cpu", ints=False)
     low = mh(a) if upper else a
     one = np.broadcast_to(np.eye(a.shape[-1], dtype=numpy_dtype_of(a)), tuple(a.shape)).copy()
     inner = solve_triangular(low, one, upper=False, unit=False)

@@ -182,15 +182,15 @@ def orgqr(input: Tensor, input2: Tensor) -> Tensor:
     Sample((2, 3, 2), (2, 2), (2, 4, 3), False, True),
     Sample((4, 3), (3,), (3, 2), error=(RuntimeError, "torch.ormqr: other.shape[-2] must be equal to input.shape[-2]")),
 ])  # fmt: skip
-def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
     """Return the product of a matrix with the square Q that reflections make.
 
     Parameters
     ----------
-    input, tau : Tensor
-        As for :func:`orgqr`: shapes (…, m, k) and (…, k).
-    other : Tensor
-        Shape (…, m, n), or (…, n, m) if not `left`.
+    input, input2 : Tensor
+        As for :func:`orgqr`: reflections (…, m, k) and their factors tau (…, k).
+    input3 : Tensor
+        The matrix, of shape (…, m, n), or (…, n, m) if not `left`.
     left, transpose : bool
         Whether Q stands on the left; whether Qᴴ stands in its place.
 
@@ -201,7 +201,7 @@ def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpos
     tensor([[1.],
             [1.]])
     """
-    a, t, x = (operand(v, "ormqr", n, i) for i, (v, n) in enumerate(((input, "input"), (tau, "tau"), (other, "other")), 1))
+    a, t, x = (operand(v, "ormqr", n, i) for i, (v, n) in enumerate(((input, "input"), (input2, "tau"), (input3, "other")), 1))
     for what, v in (("input", a), ("other", x)):
         if v.ndim < 2:
             raise RuntimeError(f"torch.ormqr: {what} must have at least 2 dimensions.")
@@ -249,7 +249,7 @@ _PIVOTS = Fixed(np.array([2, 2], np.int32))
 
 
 @public(out=True, samples=lambda: [Sample((2, 3), Matrices((2, 2)), _PIVOTS), Sample((4, 2, 1), Matrices((2, 2)), _PIVOTS)])
-def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     """Return the solutions X of A X = b by factors of A: :func:`chainrule.linalg.lu_solve`.
 
     Examples
@@ -259,7 +259,7 @@ def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     tensor([[0.5000],
             [0.5000]])
     """
-    return factor.lu_solve(LU_data, LU_pivots, b)
+    return factor.lu_solve(LU_data, LU_pivots, input)
 
 
 @public(method=False, out=True, samples=lambda: [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Matrices, Sample
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_complex
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index, broadcast
@@ -98,6 +99,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         raise RuntimeError(
             f"linalg.matrix_power: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
         )
+    n = operator.index(n)
     if n < 0:
         check_dtype(x, "linalg.inv")
         x, info = solve.inv(x)
@@ -284,6 +286,8 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
 
 def powers_of(x: Tensor, count: int) -> Tensor:
     """Return the powers 0, 1, …, count - 1 of each element, along a new last axis."""
+    if count <= 1:  # no power of them at all
+        return wrap(np.ones((*x.shape, count), numpy_dtype_of(x)))
     factors = broadcast_to(unsqueeze(x, axis=x.ndim), shape=(*x.shape, count - 1))
     ones = np.ones((*x.shape, 1), numpy_dtype_of(x))
     return cat(ones, cumprod(factors, axis=x.ndim, reverse=False), axis=x.ndim)

@@ -175,6 +175,7 @@ def triangle(x: Any, upper: bool, unit: bool) -> Any:
     return triu(x, k=int(unit)) if upper else tril(x, k=-int(unit))
 
 
+@in_lapack
 def _solve_triangular(a: ndarray, b: ndarray, *, upper: bool, unit: bool) -> ndarray:
     lead, n = a.shape[:-2], a.shape[-1]
     if not b.size:

@@ -106,7 +106,7 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     """
     if not x.ndim or x.dtype.kind in "biu":
         return narrowed(1 / (1 + np.exp(x * -1.0 if x.dtype.kind in "biu" else -x)), x)
-    out = np.negative(x, out=out)
+    out = np.multiply(x, -1, out=out)  # NumPy 2.4's negative reads wrong elements of some strided arrays
     np.exp(out, out=out)
     out += 1
     return np.divide(1, out, out=out)
