@@ -120,6 +120,7 @@ finally:
 
 __version__ = "0.1.0"
 
+legacy_contiguous_format = contiguous_format
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
@@ -152,6 +153,7 @@ _LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
     "chainrule.functions.nn.shuffle",
 ) | dict.fromkeys(
     (
+        "affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d",
         "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
         "ctc_loss", "dropout", "dropout_", "embedding", "embedding_renorm_", "feature_alpha_dropout",
         "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "group_norm", "hinge_embedding_loss",

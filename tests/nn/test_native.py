@@ -39,6 +39,10 @@ CALLS = {
     ),
     "layer_norm": lambda t, a, b: t.layer_norm(a, (3,), b[0], b[1], 1e-5, False),
     "embedding": lambda t, a, b: t.embedding(a, t.tensor([[1, 0], [3, 1]]), 1),
+    "grid_sampler": lambda t, a, b: t.grid_sampler(a[None, None], b[None, None, :, :2], 0, 1, False),
+    "grid_sampler_2d": lambda t, a, b: t.grid_sampler_2d(a[None, None], b[None, None, :, :2], 2, 2, True),
+    "grid_sampler_3d": lambda t, a, b: t.grid_sampler_3d(a[None, None, None], b[None, None, None], 1, 0, False),
+    "affine_grid_generator": lambda t, a, b: t.affine_grid_generator(a[None, :2], [1, 1, 2, 3], False),
     "embedding_renorm_": lambda t, a, b: t.embedding_renorm_(a.detach().clone(), t.tensor([1, 3]), 0.5, 2.0) * b,
 }
 LOSSES = {

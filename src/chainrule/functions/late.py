@@ -43,6 +43,7 @@ CHAPTERS: dict[str, tuple[str, str]] = {
     ),
     "linalg.einsum": ("einsum tensordot", ""),
     "linalg.product": ("chain_matmul cross inner kron", "cross inner kron"),
+    "linalg.older": ("eig lstsq matrix_rank solve symeig", ""),
     "linalg.classic": (
         "cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp matrix_power pinverse slogdet",
         "cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp matrix_power pinverse slogdet",

@@ -17,9 +17,10 @@ from chainrule.nn.functional.embedding import checked_indices, renormalized
 from chainrule.nn.functional.regression import reduced
 
 __all__ = [
-    "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss",
-    "dropout", "dropout_", "embedding", "embedding_renorm_", "feature_alpha_dropout", "feature_alpha_dropout_",
-    "feature_dropout", "feature_dropout_", "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
+    "affine_grid_generator", "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_renorm_",
+    "feature_alpha_dropout", "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "grid_sampler",
+    "grid_sampler_2d", "grid_sampler_3d", "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
     "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
 ]  # fmt: skip
 
@@ -182,6 +183,57 @@ def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type
     """
     renormalized(input, checked_indices(indices, "embedding_renorm_"), max_norm, norm_type)
     return input
+
+
+# -- sampling ----------------------------------------------------------------------------------------------------------
+
+_INTERPOLATIONS, _PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+
+
+def _sampler(name: str) -> Callable[..., Tensor]:
+    def call(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
+        if interpolation_mode not in (0, 1, 2) or padding_mode not in (0, 1, 2):
+            raise RuntimeError(f"{name}(): modes are 0, 1 or 2, not {interpolation_mode} and {padding_mode}")
+        return F.grid_sample(input, grid, _INTERPOLATIONS[interpolation_mode], _PADDINGS[padding_mode], align_corners)
+
+    array, places = ("1, 1, 2, 2, 2", "1, 1, 1, 1, 3") if name.endswith("3d") else ("1, 1, 2, 2", "1, 1, 1, 2")
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"""Do what :func:`chainrule.nn.functional.grid_sample` does, by position.
+
+    Parameters
+    ----------
+    input, grid : Tensor
+        The array, and where to sample it.
+    interpolation_mode : int
+        0 bilinear, 1 nearest, 2 bicubic.
+    padding_mode : int
+        0 zeros, 1 border, 2 reflection.
+    align_corners : bool
+        Whether -1 and 1 are the middles of the outermost elements, or their edges.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.{name}(cr.ones({array}), cr.zeros({places}), 0, 0, False).item()
+    1.0
+    """
+    return asks(call)
+
+
+grid_sampler, grid_sampler_2d, grid_sampler_3d = map(_sampler, ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"))
+
+
+@asks
+def affine_grid_generator(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    """Do what :func:`chainrule.nn.functional.affine_grid` does.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.affine_grid_generator(cr.zeros(1, 2, 3), (1, 1, 2, 2), False).shape
+    chainrule.Size([1, 2, 2, 2])
+    """
+    return F.affine_grid(theta, size, align_corners)
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------

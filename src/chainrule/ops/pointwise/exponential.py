@@ -106,7 +106,8 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     """
     if not x.ndim or x.dtype.kind in "biu":
         return narrowed(1 / (1 + np.exp(x * -1.0 if x.dtype.kind in "biu" else -x)), x)
-    out = np.multiply(x, -1, out=out)  # NumPy 2.4's negative reads wrong elements of some strided arrays
+    # NumPy 2.4's negative reads wrong elements of some strided arrays when it writes to another; fresh ones are contiguous.
+    out = np.negative(x) if out is None else np.multiply(x, -1, out=out)
     np.exp(out, out=out)
     out += 1
     return np.divide(1, out, out=out)
