@@ -83,7 +83,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         if p == "fro":
             p = 2
         elif p == "nuc":
-            raise NotImplementedError('norm(): p="nuc" needs singular values, which chainrule does not differentiate yet')
+            raise NotImplementedError('norm(): p="nuc" needs singular values; use chainrule.linalg.matrix_norm(x, "nuc", dim)')
         else:
             raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     elif p is None:
