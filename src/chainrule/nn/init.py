@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,10 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.creation.create import as_tensor
 
 __all__ = [
-    "calculate_gain",
-    "constant_",
-    "dirac_",
-    "eye_",
-    "kaiming_normal_",
-    "kaiming_uniform_",
-    "normal_",
-    "ones_",
-    "orthogonal_",
-    "sparse_",
-    "trunc_normal_",
-    "uniform_",
-    "xavier_normal_",
-    "xavier_uniform_",
-    "zeros_",
-]
+    "calculate_gain", "constant", "constant_", "dirac", "dirac_", "eye", "eye_", "kaiming_normal", "kaiming_normal_",
+    "kaiming_uniform", "kaiming_uniform_", "normal", "normal_", "ones_", "orthogonal", "orthogonal_", "sparse", "sparse_",
+    "trunc_normal_", "uniform", "uniform_", "xavier_normal", "xavier_normal_", "xavier_uniform", "xavier_uniform_", "zeros_",
+]  # fmt: skip
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid")
 
@@ -271,10 +260,10 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
         return tensor
     rows = tensor.shape[0]
     cols = tensor.numel() // rows
-    normal = normal_(tensor.detach().clone(), 0, 1, generator).numpy().reshape(rows, cols)
-    if normal.dtype.itemsize < 4:
-        normal = normal.astype(np.float32)
-    q, r = np.linalg.qr(normal.T if rows < cols else normal)
+    draws = normal_(tensor.detach().clone(), 0, 1, generator).numpy().reshape(rows, cols)
+    if draws.dtype.itemsize < 4:
+        draws = draws.astype(np.float32)
+    q, r = np.linalg.qr(draws.T if rows < cols else draws)
     diagonal = np.diagonal(r)
     q = q * (diagonal / np.abs(diagonal))
     return _put(tensor, gain * (q.T if rows < cols else q).reshape(tensor.shape))
@@ -295,3 +284,29 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
 def _put(tensor: Any, values: np.ndarray) -> Any:
     with no_grad():
         return tensor.copy_(as_tensor(np.ascontiguousarray(values)))
+
+
+def _deprecated(function: Callable) -> Callable:
+    """Return a function under its name of before PyTorch 0.4, without the underscore; it warns of that."""
+    new = function.__name__
+
+    def old(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(f"`nn.init.{new[:-1]}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    old.__name__ = old.__qualname__ = new[:-1]
+    old.__doc__ = f"Do what `{new}`, the newer name, does, and warn of that."
+    return old
+
+
+constant = _deprecated(constant_)
+dirac = _deprecated(dirac_)
+eye = _deprecated(eye_)
+kaiming_normal = _deprecated(kaiming_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+normal = _deprecated(normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)
+uniform = _deprecated(uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+xavier_uniform = _deprecated(xavier_uniform_)

@@ -12,6 +12,7 @@ from chainrule.nn import init
 from chainrule.nn.functional import recurrent as functions
 from chainrule.nn.modules.linear import new_parameter
 from chainrule.nn.modules.module import Module
+from chainrule.nn.utils.rnn import PackedSequence
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
@@ -123,50 +124,76 @@ class RNNBase(Module):
         found = [getattr(self, name) for name in self._names]
         return [found[k : k + size] for k in range(0, len(found), size)]
 
-    def _states(self, x: Any, hx: Any) -> list:
-        """Return the first states, zeros by default, with the batch axis; raise PyTorch's errors if they do not fit."""
+    def _states(self, hx: Any, batch: int, dtype: Any, order: Any) -> list:
+        """Return the first states, zeros by default, in the order of the sequences; raise PyTorch's errors for misfits."""
         rows = self.num_layers * (2 if self.bidirectional else 1)
-        batch = x.shape[0 if self.batch_first else 1]
-        sizes = [self.proj_size or self.hidden_size, *([self.hidden_size] if self.mode == "LSTM" else [])]
+        lstm = self.mode == "LSTM"
+        sizes = [self.proj_size or self.hidden_size, *([self.hidden_size] if lstm else [])]
         if hx is None:
-            return [zeros(rows, batch, n, dtype=x.dtype) for n in sizes]
-        given = list(hx) if self.mode == "LSTM" else [hx]
-        named = ("hidden[0]", "hidden[1]") if self.mode == "LSTM" else ("hidden",)
+            return [zeros(rows, batch, n, dtype=dtype) for n in sizes]
+        given = list(hx) if lstm else [hx]
+        named = ("hidden[0]", "hidden[1]") if lstm else ("hidden",)
         for s, n, name in zip(given, sizes, named, strict=True):
             if tuple(s.shape) != (rows, batch, n):
                 raise RuntimeError(f"Expected {name} size {(rows, batch, n)}, got {list(s.shape)}")
-        return given
+        return given if order is None else [s.index_select(1, order) for s in given]
 
-    def forward(self, input: Any, hx: Any = None) -> tuple:
-        """Return (outputs, last states) of inputs of shape (L, N, in), (N, L, in) with `batch_first`, or (L, in)."""
-        if input.ndim not in (2, 3):
-            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+    def _run(self, *before: Any, states: list, after: tuple = ()) -> Any:
+        """Return the outputs and the last states of the function of this mode."""
+        options = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional, *after)
+        weights = [getattr(self, name) for name in self._names]
+        out, *last = getattr(functions, self.mode.lower())(
+            *before, states if self.mode == "LSTM" else states[0], weights, *options
+        )
+        return out, last
+
+    def _result(self, out: Any, last: list) -> tuple:
+        return out, tuple(last) if self.mode == "LSTM" else last[0]
+
+    def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple:
+        data, sizes, order, back = input
+        if data.ndim != 2:
+            raise RuntimeError(f"input must have 2 dimensions, got {data.ndim}")
+        self._check_size(data)
+        states = self._states(hx, int(sizes[0]), data.dtype, order)
+        out, last = self._run(data, sizes, states=states)
+        if back is not None:
+            last = [s.index_select(1, back) for s in last]
+        return self._result(PackedSequence(out, sizes, order, back), last)
+
+    def _check_size(self, input: Any) -> None:
         if input.shape[-1] != self.input_size:
             raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+
+    def forward(self, input: Any, hx: Any = None) -> tuple:
+        """Return (outputs, last states) of inputs of shape (L, N, in), (N, L, in) with `batch_first`, (L, in), or packed."""
+        if isinstance(input, PackedSequence):
+            return self._forward_packed(input, hx)
+        if input.ndim not in (2, 3):
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        self._check_size(input)
         single, axis = input.ndim == 2, 0 if self.batch_first else 1
         if single:
             input = input.unsqueeze(axis)
-            for s in () if hx is None else hx if self.mode == "LSTM" else (hx,):
-                if s.ndim != 2:
-                    raise RuntimeError(f"For unbatched 2-D input, hx should also be 2-D but got {s.ndim}-D tensor")
-            lift = lambda s: s.unsqueeze(1)
-            hx = None if hx is None else tuple(map(lift, hx)) if self.mode == "LSTM" else lift(hx)
-        states = self._states(input, hx)
-        function = getattr(functions, self.mode.lower())
-        out, *last = function(
-            input,
-            states if self.mode == "LSTM" else states[0],
-            [getattr(self, name) for name in self._names],
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            self.batch_first,
-        )
+        if hx is not None:
+            hx = self._batched(hx, single)
+        states = self._states(hx, input.shape[axis], input.dtype, None)
+        out, last = self._run(input, states=states, after=(self.batch_first,))
         if single:
             out, last = out.squeeze(axis), [s.squeeze(1) for s in last]
-        return out, tuple(last) if self.mode == "LSTM" else last[0]
+        return self._result(out, last)
+
+    def _batched(self, hx: Any, single: bool) -> Any:
+        """Return given states with the batch axis; raise PyTorch's errors unless they have as many axes as the input."""
+        lstm, axes = self.mode == "LSTM", 2 if single else 3
+        given = tuple(hx) if lstm else (hx,)
+        if any(s.ndim != axes for s in given):
+            kind = "unbatched 2-D" if single else "batched 3-D"
+            found = f"({', '.join(f'{s.ndim}-D' for s in given)}) tensors" if lstm else f"{hx.ndim}-D tensor"
+            raise RuntimeError(f"For {kind} input, {'hx and cx' if lstm else 'hx'} should also be {axes}-D but got {found}")
+        if single:
+            given = tuple(s.unsqueeze(1) for s in given)
+        return given if lstm else given[0]
 
     def extra_repr(self) -> str:
         """Return the settings that are not the defaults."""

@@ -1,10 +1,9 @@
-"""Helpers on many parameters at once: one vector of all, gradients clipped together."""
+"""Gradients of many parameters clipped together: by their norm, by their values."""
 
 from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,47 +12,8 @@ from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.write.inplace import about_to_write
-from chainrule.functions.shaping.join import cat
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm", "parameters_to_vector", "vector_to_parameters"]
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """Return one vector of all parameters' elements, in order; recorded.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.nn.utils.parameters_to_vector([cr.ones(2), cr.zeros(1, 2)])
-    tensor([1., 1., 0., 0.])
-    """
-    return cat([p.reshape(-1) for p in parameters])  # type: ignore[attr-defined]
-
-
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Replace the parameters' values by slices of a vector, in order; their memory is then the vector's.
-
-    Raises
-    ------
-    TypeError
-        If `vec` is no tensor.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> p = [cr.zeros(2), cr.zeros(1, 2)]
-    >>> cr.nn.utils.vector_to_parameters(cr.tensor([1.0, 2.0, 3.0, 4.0]), p)
-    >>> p[1]
-    tensor([[3., 4.]])
-    """
-    if not isinstance(vec, Tensor):
-        raise TypeError(f"expected chainrule.Tensor, but got: {type(vec).__name__}")
-    flat = array_of(vec)
-    start = 0
-    for p in parameters:
-        n = p.numel()
-        p.data = wrap(flat[start : start + n].reshape(p.shape))
-        start += n
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
 def _gradients(parameters: Any) -> list[Tensor]:
@@ -62,7 +22,9 @@ def _gradients(parameters: Any) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
 
 
-def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+def get_total_norm(
+    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
     """Return the norm of the vector of all elements of the tensors.
 
     Parameters
@@ -73,6 +35,8 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
         The order p; ``inf`` takes the largest absolute value.
     error_if_nonfinite : bool
         Raise if the norm is NaN or infinite.
+    foreach : bool, optional
+        Makes no difference: there is one implementation.
 
     Examples
     --------
@@ -119,7 +83,7 @@ def clip_grad_norm_(
     error_if_nonfinite : bool
         Raise if the norm is NaN or infinite.
     foreach : bool, optional
-        Only None or False: there is one implementation.
+        Makes no difference: there is one implementation.
 
     Returns
     -------
@@ -136,26 +100,63 @@ def clip_grad_norm_(
     >>> p.grad
     tensor([0.6000, 0.8000])
     """
-    _refuse_foreach(foreach)
     if not isinstance(parameters, Tensor):
         lazy = isinstance(parameters, types.GeneratorType)
         parameters = list(parameters)
         if lazy and not parameters:
             warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=2)
-    grads = _gradients(parameters)
-    total = get_total_norm(grads, norm_type, error_if_nonfinite)
-    factor = float(max_norm) / (array_of(total)[()] + 1e-6)
-    if not factor >= 1:  # NaN scales too
-        for g in grads:
-            about_to_write(g)
-            array = array_of(g)
-            np.multiply(array, array.real.dtype.type(factor), out=array)
-            version_of(g).bump()
+    total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(parameters, max_norm, total)
     return total
 
 
+def clip_grad_norm(
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """Scale gradients as `clip_grad_norm_`, PyTorch's newer name, does; warn of that."""
+    warnings.warn(
+        "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+
+
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
+    """Scale the gradients in place by ``max_norm / total_norm`` where that is below 1.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Those whose ``.grad`` is scaled.
+    max_norm : float
+        The largest norm left.
+    total_norm : Tensor
+        The norm of the gradients, as `get_total_norm` gives it.
+    foreach : bool, optional
+        Makes no difference: there is one implementation.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> p = cr.tensor([3.0, 4.0], requires_grad=True)
+    >>> (p * p / 2).sum().backward()
+    >>> cr.nn.utils.clip_grads_with_norm_([p], 1.0, cr.tensor(10.0))
+    >>> p.grad
+    tensor([0.3000, 0.4000])
+    """
+    factor = float(max_norm) / (np.asarray(array_of(total_norm))[()] + 1e-6)
+    if factor >= 1:  # and so not of NaN, which scales too
+        return
+    for g in _gradients(parameters):
+        about_to_write(g)
+        array = array_of(g)
+        np.multiply(array, array.real.dtype.type(factor), out=array)
+        version_of(g).bump()
+
+
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
-    """Clamp the gradients' elements in place to ``[-clip_value, clip_value]``.
+    """Clamp the gradients' elements in place to ``[-clip_value, clip_value]``; `foreach` makes no difference.
 
     Examples
     --------
@@ -166,13 +167,7 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     >>> p.grad
     tensor([ 6., -7.])
     """
-    _refuse_foreach(foreach)
     bound = float(clip_value)
     with no_grad():
         for g in _gradients(parameters):
             g.clamp_(min=-bound, max=bound)  # type: ignore[attr-defined]
-
-
-def _refuse_foreach(foreach: bool | None) -> None:
-    if foreach:
-        raise RuntimeError("foreach=True was passed, but there is one implementation only: leave foreach out")
