@@ -13,7 +13,7 @@ from chainrule.testing.case import cases, load_modules, load_table
 
 OPS = list(load_table().values())
 MODULES = load_modules("chainrule")
-SURFACES = [name for name in MODULES if name.split(".")[1] != "core" and hasattr(importlib.import_module(name), "__all__")]
+SURFACES = [name for name in MODULES if name.split(".")[1] != "core" and "__all__" in vars(importlib.import_module(name))]
 FUNCTION_MODULES = [name for name in MODULES if name.startswith("chainrule.functions.")]
 
 # Ops whose parameters are other ops or functions, so that no sample can be written down: tested where they are used.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 
 @functools.cache
@@ -25,7 +26,7 @@ def missing(module: str, name: str) -> AttributeError:
     --------
     >>> str(missing("chainrule.nn", "Lineear"))
     "module 'chainrule.nn' has no attribute 'Lineear'. Did you mean: 'Linear'?"
-    >>> str(missing("chainrule.nn", "Transformer"))[54:]
+    >>> str(missing("chainrule.nn", "DataParallel"))[55:]
     'PyTorch has it, chainrule not yet; dir(chainrule.nn) lists what there is'
     """
     text = f"module {module!r} has no attribute {name!r}"
@@ -46,10 +47,29 @@ def missing(module: str, name: str) -> AttributeError:
     return AttributeError(f"{text}, and neither has PyTorch's; dir({module}) lists what there is")
 
 
-def tell_of_missing(module: str) -> None:
-    """Have a module tell of names that it lacks. Set, and not declared, so that type checkers still flag such names."""
-    sys.modules[module].__getattr__ = lambda name: _raise(missing(module, name))  # type: ignore[method-assign]
+def tell_of_missing(module: str, late: dict[str, str] | None = None) -> None:
+    """Have a module tell of names that it lacks. Set, and not declared, so that type checkers still flag such names.
 
+    Parameters
+    ----------
+    module : str
+        Its name.
+    late : dict, optional
+        Names that it has from other modules, which are read when one is first asked for: name → module, which may be a
+        submodule of that name itself.
+    """
+    here, late = sys.modules[module], late or {}
 
-def _raise(error: Exception) -> NoReturn:
-    raise error
+    def look_up(name: str) -> Any:
+        if name in late:
+            source = import_module(late[name])
+            found = source if late[name] == f"{module}.{name}" else getattr(source, name)
+            setattr(here, name, found)
+            return found
+        if name == "__all__" and late:  # what a star takes
+            return [public for public in here.__dir__() if public[0] != "_" and public != "annotations"]
+        raise missing(module, name)
+
+    here.__getattr__ = look_up  # type: ignore[method-assign]
+    if late:
+        here.__dir__ = lambda: sorted({*vars(here), *late})  # type: ignore[method-assign]

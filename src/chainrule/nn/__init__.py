@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.nn import functional as functional
 from chainrule.nn import init as init
@@ -27,4 +29,11 @@ from chainrule.nn.modules.resampling import *
 from chainrule.nn.modules.smooth import *
 from chainrule.nn.parameter import *
 
-_tell_of_missing(__name__)
+if _TYPE_CHECKING:
+    from chainrule.nn.modules.transformer import *
+
+# Of each chapter that few programs need, and which is read when one of its names is first asked for: its names.
+_CHAPTERS = {
+    "transformer": "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",
+}
+_tell_of_missing(__name__, {n: f"chainrule.nn.modules.{c}" for c, names in _CHAPTERS.items() for n in names.split()})

@@ -7,7 +7,7 @@ from typing import Any
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.nn import functional as F
 from chainrule.nn import init
-from chainrule.nn.modules.linear import Linear, new_parameter
+from chainrule.nn.modules.linear import NonDynamicallyQuantizableLinear, new_parameter
 from chainrule.nn.modules.module import Module
 
 __all__ = ["MultiheadAttention"]
@@ -81,7 +81,7 @@ class MultiheadAttention(Module):
         for name, size in (("q", embed_dim), ("k", self.kdim), ("v", self.vdim)):
             self.register_parameter(f"{name}_proj_weight", new(embed_dim, size) if apart else None)
         self.register_parameter("in_proj_bias", new(3 * embed_dim) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
         for name in ("bias_k", "bias_v"):
             self.register_parameter(name, new(1, 1, embed_dim) if add_bias_kv else None)
         self._reset_parameters()

@@ -113,6 +113,10 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A linear map under the name that PyTorch gives to those which its quantisation is to leave alone."""
+
+
 def new_parameter(shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> Parameter:
     """Return an uninitialised parameter."""
     return Parameter(empty(shape, device=device, dtype=dtype or dtypes.get_default_dtype()))
