@@ -6,11 +6,18 @@ import gc
 import importlib.util
 
 import pytest
+from tests import each
 
 from chainrule.functions import late
 
 late.load()  # what is derived from the tables of ops and functions is to be of all of them
 collect_ignore = ["programs"]  # scripts, which tests/test_tutorials.py runs
+
+
+def pytest_configure(config):
+    """Give each name a test of its own where tests are chosen by name, with ``-k`` or in brackets."""
+    if config.option.keyword or any("[" in argument for argument in config.args):
+        each.TOGETHER = 1
 
 
 @pytest.fixture(scope="session")

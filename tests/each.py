@@ -1,4 +1,7 @@
-"""One test for each op or function, which runs all its cases: a test of its own for each costs more than most laws do."""
+"""One test for a dozen ops or functions, which runs all their cases: a test costs pytest 4 ms, which is more than most laws do.
+
+With ``-k`` each name has a test of its own, so that ``pytest tests/ops -k mul`` runs what concerns `mul` and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+
+TOGETHER = 16
+"""How many names one test runs. `conftest.py` sets it to 1 where tests are chosen by name."""
 
 
 def of_op(case: Any) -> str:
@@ -20,7 +26,7 @@ def of_function(call: Any) -> str:
 
 
 def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of_op, *, fast: int | None = None) -> Callable:
-    """Parametrize a check of one item by the items' names; the test runs all of a name and tells which fail.
+    """Parametrize a check of one item by the items' names; a test runs all of some names and tells which fail.
 
     Parameters
     ----------
@@ -41,10 +47,10 @@ def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of
     groups: dict[str, list] = {}
     for item in items:
         groups.setdefault(name(item), []).append(item)
-    parameters = [pytest.param(group[:fast], id=key) for key, group in groups.items()]
+    parameters = _tests({key: group[:fast] for key, group in groups.items()})
     if fast is not None:
-        slow = {key: group[fast:] for key, group in groups.items() if len(group) > fast}
-        parameters += [pytest.param(group, id=f"{key}-rest", marks=pytest.mark.slow) for key, group in slow.items()]
+        rest = {f"{key}-rest": group[fast:] for key, group in groups.items() if len(group) > fast}
+        parameters += _tests(rest, marks=pytest.mark.slow)
 
     def decorate(check: Callable) -> Callable:
         @pytest.mark.parametrize(argument, parameters)
@@ -55,6 +61,16 @@ def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of
         return test
 
     return decorate
+
+
+def _tests(groups: dict[str, list], **marks: Any) -> list:
+    """Return the parameters of tests that run so many groups each, called by the first and the last."""
+    found = []
+    for start in range(0, len(groups), TOGETHER):
+        names = list(groups)[start : start + TOGETHER]
+        items = [item for key in names for item in groups[key]]
+        found.append(pytest.param(items, id="..".join(dict.fromkeys([names[0], names[-1]])), **marks))
+    return found
 
 
 def run_each(check: Callable[[Any], None], items: list) -> None:

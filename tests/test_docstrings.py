@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 
-import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule.functions.adapt import FUNCTIONS
@@ -15,7 +15,7 @@ load_modules("chainrule")  # some declare their functions only when they are use
 DERIVED = [name for name, function in sorted(FUNCTIONS.items()) if hasattr(function.call, "op")]
 
 
-@pytest.mark.parametrize("name", DERIVED)
+@by_name("name", DERIVED, str)
 def test_examples_of_derived_functions_run(name):
     examples = doctest.DocTestParser().get_doctest(FUNCTIONS[name].call.__doc__ or "", {"cr": cr}, name, None, 0)
     assert examples.examples, f"{name} has no example"

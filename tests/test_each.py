@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests import each
 from tests.each import by_name, run_each
 
 
@@ -32,13 +33,18 @@ def test_a_test_is_skipped_where_all_its_cases_are():
         run_each(skip_even, [2, 4])
 
 
-def test_no_case_is_lost_between_the_fast_set_and_the_slow():
+@pytest.mark.parametrize(
+    ("together", "ids"),
+    [(1, ["a", "b", "c", "d", "a-rest", "b-rest", "c-rest"]), (3, ["a..c", "d", "a-rest..c-rest"])],
+)
+def test_no_case_is_lost_between_the_fast_set_and_the_slow(together, ids, monkeypatch):
+    monkeypatch.setattr(each, "TOGETHER", together)
     items = [f"{name}{i}" for i in range(5) for name in "abc"] + ["d0"]
     mark = by_name("item", items, name=lambda item: item[0], fast=2)(small).pytestmark[0]
     fast = [item for p in mark.args[1] if not p.marks for item in p.values[0]]
     slow = [item for p in mark.args[1] if p.marks for item in p.values[0]]
     assert sorted(fast + slow) == sorted(items)
-    assert [p.id for p in mark.args[1]] == ["a", "b", "c", "d", "a-rest", "b-rest", "c-rest"]
+    assert [p.id for p in mark.args[1]] == ids
     assert fast == ["a0", "a1", "b0", "b1", "c0", "c1", "d0"]
 
 

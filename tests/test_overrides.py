@@ -11,6 +11,7 @@ import threading
 import warnings
 
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 import chainrule.nn.functional as F
@@ -350,7 +351,7 @@ def test_every_declared_function_looks_for_overrides():
     assert not [name for name, f in FUNCTIONS.items() if f.call not in asked | overrides.get_ignored_functions()]
 
 
-@pytest.mark.parametrize("name", sorted(F.__all__))
+@by_name("name", sorted(F.__all__), str)
 def test_every_function_of_nn_looks_for_overrides(name):
     class Alike:
         @classmethod

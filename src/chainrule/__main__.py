@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "demo":
         try:
             from chainrule.demo import run
+
+            return run(arguments.epochs, arguments.seed, live=not arguments.no_progress)
         except ModuleNotFoundError as error:
             print(f'The demo needs {error.name}. In a clone of the repository: pip install ".[demo]"', file=sys.stderr)
             return 1
-        return run(arguments.epochs, arguments.seed, live=not arguments.no_progress)
     parser().print_help()
     return 0
 

@@ -13,9 +13,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 import chainrule as cr
 from chainrule import nn
@@ -66,6 +63,9 @@ def run(epochs: int, seed: int, live: bool = True) -> int:
 
 def digits(seed: int) -> tuple[Any, ...]:
     """Return scikit-learn's 1797 images as rows of 64 numbers in [0, 1], and their labels: four fifths, and one held out."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     images, labels = load_digits(return_X_y=True)
     parts = train_test_split(images / 16, labels, test_size=0.2, stratify=labels, random_state=seed)
     train, test, train_labels, test_labels = map(cr.from_numpy, parts)
@@ -104,6 +104,8 @@ def accuracy(net: nn.Module, images: Any, labels: Any) -> float:
 
 
 def _learn(console: Console, epochs: int, seed: int, live: bool) -> tuple[bool, nn.Module, Any, Any]:
+    from threadpoolctl import threadpool_limits  # scikit-learn brings it
+
     images, labels, held_images, held_labels = digits(seed)
     cr.manual_seed(seed)
     net = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.each import by_name
 from tests.oracle import words
 
 import chainrule as cr
@@ -252,8 +253,9 @@ def opening(error):
     return re.sub(r"\s+", " ", text)[:40]
 
 
-@pytest.mark.parametrize(("group", "name"), CASES)
-def test_the_error_is_pytorchs(torch, group, name):
+@by_name("case", CASES, ": ".join)
+def test_the_error_is_pytorchs(torch, case):
+    group, name = case
     theirs, _ = raised(torch, GROUPS[group][name])
     ours, given = raised(cr, GROUPS[group][name])
     assert theirs is not None, "PyTorch raises nothing"

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 
@@ -145,7 +146,7 @@ np.fft.ifftshift(x, axes=1)
 """.strip().splitlines()
 
 
-@pytest.mark.parametrize("text", RECORDED)
+@by_name("text", RECORDED, str)
 def test_numpy_functions_on_tensors_are_recorded_and_right(text):
     x = cr.tensor(A, requires_grad=True)
     out = eval(text, {"np": np, "x": x})

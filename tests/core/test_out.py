@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.each import by_name, of_function
 from tests.ops.test_torch import Call, array, on_kwargs, on_leaves, translated
 
 import chainrule as cr
@@ -41,7 +42,7 @@ def result_and_out(lib, function, make, call, translate):
     return plain, given
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@by_name("call", CALLS, of_function)
 def test_a_function_writes_into_out_where_pytorchs_does(torch, call):
     theirs = getattr(torch, call.function.name, None)
     try:

@@ -6,6 +6,7 @@ import collections
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule import nn
@@ -66,13 +67,13 @@ def check(function, more, turned):
                 assert wrong is None, wrong
 
 
-@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda f: f.name)
+@by_name("function", FUNCTIONS.values(), lambda function: function.name)
 def test_public_functions_give_the_same_graph(function):
     check(function, False, False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda f: f.name)
+@by_name("function", FUNCTIONS.values(), lambda function: function.name)
 def test_public_functions_give_the_same_graph_in_other_dtypes_and_layouts(function):
     check(function, True, False)
     check(function, False, True)

@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+from tests.each import by_name
 from tests.nn.comparison import both, check, close, given
 
 import chainrule as cr
@@ -321,7 +322,7 @@ def test_older_reduction_arguments_warn():
         assert F.mse_loss(cr.ones(2), cr.zeros(2), size_average=False).item() == 2
 
 
-@pytest.mark.parametrize("name", F.__all__)
+@by_name("name", F.__all__, str)
 def test_signature_is_pytorch_s(name):
     try:
         theirs = inspect.signature(getattr(TF, name))

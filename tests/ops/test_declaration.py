@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 
-import pytest
+from tests.each import by_name
 
 from chainrule.core.op.samples import samples_of
 from chainrule.functions.adapt import FUNCTIONS
@@ -75,7 +75,7 @@ def test_public_functions_have_a_docstring_with_an_example():
     assert not [name for name, doc in docs.items() if "Examples\n" not in doc or ">>> " not in doc]
 
 
-@pytest.mark.parametrize("name", SURFACES)
+@by_name("name", SURFACES, str)
 def test_all_is_sorted_and_exists(name):
     module = importlib.import_module(name)
     assert sorted(module.__all__, key=naturally) == list(module.__all__)
@@ -84,7 +84,7 @@ def test_all_is_sorted_and_exists(name):
         assert hasattr(module, public), f"{name}.__all__ names {public}, which it does not have"
 
 
-@pytest.mark.parametrize("name", FUNCTION_MODULES)
+@by_name("name", FUNCTION_MODULES, str)
 def test_all_is_complete(name):
     module = importlib.import_module(name)
     public = {id(f.call) for f in FUNCTIONS.values()}

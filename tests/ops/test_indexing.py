@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 
@@ -53,7 +54,7 @@ def ids(case):
     return f"{case[0]}[{case[1]!r}]".replace(" ", "")
 
 
-@pytest.mark.parametrize("case", CASES, ids=ids)
+@by_name("case", CASES, ids)
 def test_reading_is_pytorchs(case):
     shape, key = case
     values = np.random.default_rng(0).normal(size=shape)
@@ -72,7 +73,7 @@ def test_reading_is_pytorchs(case):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES, ids=ids)
+@by_name("case", CASES, ids)
 def test_reading_is_linear_in_forward_mode(case):
     shape, key = case
     rng = np.random.default_rng(1)
@@ -82,7 +83,7 @@ def test_reading_is_linear_in_forward_mode(case):
     np.testing.assert_array_equal(tangent.numpy(), t[key].numpy())
 
 
-@pytest.mark.parametrize("case", CASES, ids=ids)
+@by_name("case", CASES, ids)
 @pytest.mark.parametrize("given", ["number", "0-d", "full", "row"])
 def test_writing_is_pytorchs(case, given):
     shape, key = case

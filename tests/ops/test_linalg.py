@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from operator import itemgetter
 
 import numpy as np
 import pytest
+from tests.each import by_name
 
 import chainrule as cr
 from chainrule import linalg
@@ -264,8 +266,9 @@ def named(lib, name):
     return lib
 
 
-@pytest.mark.parametrize(("name", "args"), FAILURES + [(name, (x,)) for name in OF_ONE for x in UNFIT], ids=str)
-def test_errors_are_pytorchs(torch, name, args):
+@by_name("failure", FAILURES + [(name, (x,)) for name in OF_ONE for x in UNFIT], itemgetter(0))
+def test_errors_are_pytorchs(torch, failure):
+    name, args = failure
     try:
         named(torch, name)(*[torch.tensor(a) if isinstance(a, np.ndarray) else a for a in args])
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def points(inputs, dtype):
 
 
 @pytest.mark.parametrize("dtype", REAL)
-@pytest.mark.parametrize("name", COMPOSED)
+@by_name("name", COMPOSED, str)
 def test_composed_functions_have_one_derivative(name, dtype):
     inputs, program = COMPOSED[name]
     at = points(inputs, dtype)
@@ -151,7 +152,7 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("dtype", REAL)
-@pytest.mark.parametrize("name", REFERENCES)
+@by_name("name", REFERENCES, str)
 def test_values_are_the_c_librarys(name, dtype):
     inputs, program = PROGRAMS[name]
     at = points(inputs, dtype)
@@ -231,16 +232,21 @@ def is_quick(name, dtype):
     return PROGRAMS[name][0] == 1 and dtype == "float64"
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype"),
-    [
-        pytest.param(name, dtype, marks=() if is_quick(name, dtype) else pytest.mark.slow)
-        for name in PROGRAMS
-        if name not in NOT_PYTORCHS
-        for dtype in REAL
-    ],
-)
-def test_values_and_gradients_are_pytorchs(torch, name, dtype):
+COMPARED = [(name, dtype) for name in PROGRAMS if name not in NOT_PYTORCHS for dtype in REAL]
+
+
+@by_name("case", [case for case in COMPARED if is_quick(*case)], itemgetter(0))
+def test_values_and_gradients_are_pytorchs(torch, case):
+    are_pytorchs(torch, *case)
+
+
+@pytest.mark.slow
+@by_name("case", [case for case in COMPARED if not is_quick(*case)], itemgetter(0))
+def test_values_and_gradients_of_the_rest_are_pytorchs(torch, case):
+    are_pytorchs(torch, *case)
+
+
+def are_pytorchs(torch, name, dtype):
     inputs, program = PROGRAMS[name]
     at = points(inputs, dtype)
     together, alone = of_numbers_and_arrays(torch, name, at)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import TABLE, Op
-from chainrule.core.op.samples import Fixed, Matrices, Sample, samples_of
+from chainrule.core.op.samples import Matrices, Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_inexact
 
@@ -91,9 +91,15 @@ class Case:
     @property
     def moving(self) -> tuple[int, ...]:
         """Positions of the inputs in which the op is differentiable here."""
-        rules = self.op.rules * len(self.args) if self.op.variadic else self.op.rules
-        triples = enumerate(zip(self.args, self.sample.args, rules, strict=False))
-        return tuple(i for i, (a, spec, r) in triples if r is not None and is_floating(a) and not isinstance(spec, Fixed))
+        specs = self.sample.args
+        rules = self.op.rules * len(specs) if self.op.variadic else self.op.rules
+        return tuple(i for i, (spec, r) in enumerate(zip(specs, rules, strict=False)) if r is not None and self._moves(spec))
+
+    def _moves(self, spec: Any) -> bool:
+        """Tell whether what a sample says of an argument draws floating numbers, without drawing them."""
+        if spec.__class__ is tuple or isinstance(spec, Matrices):
+            return self.dtype.kind in "fcV"
+        return is_floating(spec)
 
     def input_name(self, i: int) -> str:
         """Return the name of an input, as the declaration has it."""
