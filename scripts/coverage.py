@@ -19,6 +19,7 @@ MODULES = (
 )  # fmt: skip
 # What is out of scope, by the reason; the first pattern that a name matches decides.
 REASONS = {
+    "first-class dimensions (functorch.dim)": r"^index$",
     "quantisation": r"quant|^q_|^q(u?int|scheme)|^QU?Int|int_repr|fbgemm|^per_(channel|tensor)|choose_qparams",
     "sparse, masked and nested tensors": r"sparse|coalesce|(crow|col|row|ccol)_indices|^indices_copy|^values_copy|h?spmm|"
     r"[dhs]?smm$|sspaddmm|saddmm|jagged|padded_tensor|[mM]asked_?[tT]ensor",
@@ -34,7 +35,7 @@ REASONS = {
     r"Tag|Future|PyObject|Sym[BFI]|USE_|Fatal|classproperty|BufferDict|ModuleDict|ParameterDict|Gradient|Disable|Type)|"
     r"Type$|^sym_|^parse_|^import_ir|merge_type|unify_type|^fork$|^wait$|^while_loop$|^thread_safe",
     "help for PyTorch's own modules": r"^(DType|BroadcastingList\d|TYPE_CHECKING|assert_int|boolean_dispatch|has_torch|"
-    r"handle_torch|get_file_path|module_load|slice_inverse|factory_kwargs|common_notes|\w+_notes|GRID_SAMPLE|Container)",
+    r"handle_torch|get_file_path|module_load|slice_inverse|factory_kwargs|common_notes|\w+_notes|GRID_SAMPLE|Container|Tensor$)",
 }
 
 

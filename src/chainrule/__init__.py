@@ -84,8 +84,9 @@ try:
     from chainrule.functions.creation.create import *
     from chainrule.functions.pointwise.exponential import *
     from chainrule.functions.creation.fill import *
+    from chainrule.functions.interop.dlpack import *
     from chainrule.functions.interop.info import *
-    from chainrule.functions.interop.numpy import *
+    from chainrule.functions.interop import numpy as _numpy
     from chainrule.functions.creation.like import *
     from chainrule.functions.random.tensors import *
     from chainrule.functions.reduction.extrema import *
@@ -126,7 +127,10 @@ half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
-_LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
+_LATE = {
+    "cond": "chainrule.func.branch", "set_anomaly_enabled": "chainrule.autograd.anomaly_mode",
+    "vmap": "chainrule.func",
+} | _late.FUNCTIONS | dict.fromkeys(
     (
         "are_deterministic_algorithms_enabled", "get_default_device", "get_deterministic_debug_mode",
         "get_float32_matmul_precision", "get_num_interop_threads", "is_deterministic_algorithms_warn_only_enabled",
@@ -155,7 +159,7 @@ _LATE = {"vmap": "chainrule.func"} | _late.FUNCTIONS | dict.fromkeys(
     (
         "affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d",
         "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
-        "ctc_loss", "dropout", "dropout_", "embedding", "embedding_renorm_", "feature_alpha_dropout",
+        "ctc_loss", "dropout", "dropout_", "embedding", "embedding_bag", "embedding_renorm_", "feature_alpha_dropout",
         "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "group_norm", "hinge_embedding_loss",
         "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
     ),

@@ -363,3 +363,15 @@ def test_warnings_that_are_errors_do_not_hide_the_backwards_own(f, kind, words, 
     told = "\n".join(caught.value.__notes__)
     assert ("y = f(x)" in told) is seen
     assert ("No forward pass information" in told) is not seen
+
+
+def test_it_is_set_by_a_function_as_pytorchs_is():
+    cr.set_anomaly_enabled(True, check_nan=False)
+    try:
+        assert cr.is_anomaly_enabled()
+        assert not cr.is_anomaly_check_nan_enabled()
+    finally:
+        cr.set_anomaly_enabled(False)
+    assert not cr.is_anomaly_enabled()
+    with pytest.raises(TypeError, match=r"set_anomaly_enabled\(\): argument 'enabled' \(position 1\) must be bool, not int"):
+        cr.set_anomaly_enabled(1)

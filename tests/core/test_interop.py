@@ -312,6 +312,19 @@ def test_dlpack_shares_memory_with_numpy():
     assert cr.asarray(t).data_ptr() == t.data_ptr()
 
 
+def test_capsules_are_taken_and_given():
+    torch = pytest.importorskip("torch")
+    t = cr.zeros(3)
+    torch.from_dlpack(cr.to_dlpack(t))[0] = 5
+    cr.from_dlpack(torch.to_dlpack(torch.from_numpy(t.numpy())))[1] = 6
+    assert t.tolist() == [5, 6, 0]
+    assert cr.from_dlpack(cr.to_dlpack(cr.ones(2, requires_grad=True))).tolist() == [1, 1]
+    with pytest.raises(BufferError):
+        cr.func.jvp(lambda y: cr.to_dlpack(y), (cr.ones(2),), (cr.ones(2),))
+    with pytest.raises(TypeError, match="argument 'data' .position 1. must be Tensor, not int"):
+        cr.to_dlpack(3)
+
+
 def test_dlpack_keeps_strides_and_scalars():
     torch = pytest.importorskip("torch")
     t = cr.arange(6).reshape(2, 3).T

@@ -233,7 +233,7 @@ ANY = ".*"
 # (names, forms, differences, why); patterns.
 GUISES = r" (number|float|bool|list|tuple|int|0-d tensor|NumPy integer|Size|first alone)$"
 OVERLOADED = (
-    "bucketize|cumulative_trapezoid|dsplit|gradient|histogram|hsplit|isin|max|mean|median|min|nanmedian|norm|prod|scatter|"
+    "bucketize|cumulative_trapezoid|dsplit|gradient|histogram|hsplit|isin|max|mean|median|min|nanmedian|norm|nuclear_norm|prod|scatter|"
     "searchsorted|split|squeeze|std|std_mean|sum|tensor_split|trapezoid|trapz|unflatten|unique_consecutive|var|var_mean|vsplit|"
     "where|.*_window"
 )

@@ -39,6 +39,7 @@ CALLS = {
     ),
     "layer_norm": lambda t, a, b: t.layer_norm(a, (3,), b[0], b[1], 1e-5, False),
     "embedding": lambda t, a, b: t.embedding(a, t.tensor([[1, 0], [3, 1]]), 1),
+    "embedding_bag": lambda t, a, b: bags(t, a, b),
     "grid_sampler": lambda t, a, b: t.grid_sampler(a[None, None], b[None, None, :, :2], 0, 1, False),
     "grid_sampler_2d": lambda t, a, b: t.grid_sampler_2d(a[None, None], b[None, None, :, :2], 2, 2, True),
     "grid_sampler_3d": lambda t, a, b: t.grid_sampler_3d(a[None, None, None], b[None, None, None], 1, 0, False),
@@ -58,6 +59,27 @@ LOSSES = {
     "ctc_loss": lambda t, a, b, n: t.ctc_loss(a[:, None].log_softmax(2), t.tensor([[1, 2]]), [4], [2], 0, n, True),
 }
 RNG_WEIGHT = RNG.normal(size=(2, 3, 3))
+
+
+BAGS = [
+    {}, {"per_sample_weights": True}, {"mode": 1}, {"mode": 2}, {"mode": 1, "padding_idx": 3}, {"mode": 2, "padding_idx": 3},
+    {"scale_grad_by_freq": True}, {"mode": 1, "include_last_offset": True},
+]  # fmt: skip
+PLAIN = {
+    "scale_grad_by_freq": False, "mode": 0, "sparse": False, "per_sample_weights": None, "include_last_offset": False,
+    "padding_idx": None,
+}  # fmt: skip
+
+
+def bags(t, a, b):
+    """Return the sum of bags made in several ways, with all else that is given with them."""
+    out = 0
+    for way in BAGS:
+        given = PLAIN | way | ({"per_sample_weights": b.reshape(-1)[:5]} if "per_sample_weights" in way else {})
+        starts = t.tensor([0, 2, 5] if "include_last_offset" in way else [0, 2, 2])
+        for k, found in enumerate(t.embedding_bag(a, t.tensor([1, 0, 3, 1, 3]), starts, **given)):
+            out = out + (found * t.arange(found.numel()).reshape(found.shape)).sum() * (k + 1)
+    return out
 
 
 def run(t, call, *reduction):
@@ -84,7 +106,8 @@ def test_every_form_is_compared():
 @pytest.mark.parametrize("name", native.__all__)
 def test_parameters_have_pytorchs_names_and_order(name, torch):
     schema = getattr(torch.ops.aten, name)
-    theirs = [a.name for a in getattr(schema, schema.overloads()[0])._schema.arguments]
+    forms = [[a.name for a in getattr(schema, o)._schema.arguments] for o in schema.overloads() if "out" not in o]
+    theirs = max(forms, key=len)
     ours = list(inspect.signature(getattr(cr, name)).parameters)
     assert [o for o in ours[1:] if o in theirs] == [n for n in theirs[1:] if n in ours]
     assert len(ours) == len(theirs)

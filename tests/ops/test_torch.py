@@ -33,6 +33,8 @@ COMPOSED = {
     "windows and frames without the views around them": ("istft", "stft"),
     "a derivative, where PyTorch has none": ("special.zeta",),
     "one op, where PyTorch composes": ("special.ndtr",),
+    "norms of the axes as they lie": ("frobenius_norm", "norm_except_dim"),
+    "scattered, where PyTorch has a kernel": ("segment_reduce",),
     "products and sums in another order": ("cumulative_trapezoid", "ldexp", "mvlgamma", "polar", "renorm", "rsub", "trapezoid",
                                            "trapz"),
     "products in another order": ("linalg.matrix_power", "linalg.multi_dot", "linalg.vander", "matrix_power", "vander"),
@@ -41,7 +43,7 @@ COMPOSED = {
     "parts of factors that are ops": ("linalg.cholesky_ex", "linalg.lu", "linalg.lu_solve", "linalg.qr", "linalg.svd",
                                       "linalg.householder_product", "linalg.lstsq", "linalg.cond", "linalg.matrix_norm",
                                       "cholesky", "cholesky_inverse", "cholesky_solve", "lu_solve", "lu_unpack", "lu", "orgqr",
-                                      "ormqr", "pinverse", "qr", "svd", "logdet", "norm", "cdist"),
+                                      "ormqr", "nuclear_norm", "pinverse", "qr", "svd", "logdet", "norm", "cdist"),
 }  # fmt: skip
 COMPOSED["a permutation between views"] = ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")
 COMPOSED["pooled over one axis, without an axis of size 1 beside it"] = (

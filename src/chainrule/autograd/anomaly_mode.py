@@ -7,7 +7,7 @@ import warnings
 from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.transforms.anomaly import Detector, ForwardCheck
 
-__all__ = ["detect_anomaly", "set_detect_anomaly"]
+__all__ = ["detect_anomaly", "set_anomaly_enabled", "set_detect_anomaly"]
 
 
 def _set(detector: Detector | None) -> None:
@@ -110,3 +110,34 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's public name
         self._before = modes()
         _set(self._detector)
         self._entered = modes()
+
+
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Set anomaly mode, of this thread, until it is set again.
+
+    Parameters
+    ----------
+    enabled : bool
+        On or off.
+    check_nan : bool
+        Raise at a NaN in a backward pass.
+
+    Raises
+    ------
+    TypeError
+        If either is no bool.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.set_anomaly_enabled(True)
+    >>> cr.is_anomaly_enabled()
+    True
+    >>> cr.set_anomaly_enabled(False)
+    """
+    for place, (name, value) in enumerate((("enabled", enabled), ("check_nan", check_nan)), 1):
+        if not isinstance(value, bool):
+            raise TypeError(
+                f"set_anomaly_enabled(): argument '{name}' (position {place}) must be bool, not {type(value).__name__}"
+            )
+    _set(Detector(check_nan, False, False, True) if enabled else None)

@@ -89,7 +89,7 @@ def public(
 
 def _renamed(kwargs: dict[str, Any], f: Callable) -> None:
     for theirs, ours in _NUMPY_NAMES.items():
-        if theirs in kwargs:
+        if theirs in kwargs and theirs not in f.__code__.co_varnames:
             if ours in kwargs:
                 raise TypeError(f"{f.__name__}() got both {ours!r} and its NumPy name {theirs!r}")
             kwargs[ours] = kwargs.pop(theirs)

@@ -37,11 +37,14 @@ CHAPTERS: dict[str, tuple[str, str]] = {
         "trunc_ xlogy_ zero_",
         "",
     ),
+    "indexing.segment": ("segment_reduce", ""),
     "indexing.overwrite": (
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
     ),
     "linalg.einsum": ("einsum tensordot", ""),
+    "linalg.iterative": ("lobpcg pca_lowrank svd_lowrank", ""),
+    "linalg.norms": ("frobenius_norm norm_except_dim nuclear_norm", ""),
     "linalg.product": ("chain_matmul cross inner kron", "cross inner kron"),
     "linalg.older": ("eig lstsq matrix_rank solve symeig", ""),
     "linalg.classic": (

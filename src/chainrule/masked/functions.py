@@ -19,7 +19,7 @@ from chainrule.core.types.shape import axis_index
 from chainrule.functions.comparison.order import nanmedian
 from chainrule.functions.pointwise import activation as soft
 from chainrule.functions.reduction import extrema, reduce, scan
-from chainrule.functions.reduction.norm import vector_norm
+from chainrule.functions.reduction.vector_norm import vector_norm
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.arithmetic import logaddexp as _logaddexp
 from chainrule.ops.pointwise.complex import conj

@@ -1,4 +1,4 @@
-"""NumPy's functions on tensors, and DLPack: `np.exp(tensor)` is `chainrule.exp(tensor)`, recorded like it.
+"""NumPy's functions on tensors: `np.exp(tensor)` is `chainrule.exp(tensor)`, recorded like it.
 
 A NumPy function is answered by the chainrule function of the same meaning, found when it is called; where there is none
 an error says how to leave the graph. Nothing here computes.
@@ -13,13 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.asking import asks_once
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of
-from chainrule.functions.creation.create import check_device
 from chainrule.functions.interop import sampled
-
-__all__ = ["from_dlpack"]
 
 # Where the names differ. A name that is not here is looked up as it is.
 _UFUNCS = {
@@ -324,72 +319,5 @@ def array_function(self: Tensor, func: Callable, types: Any, args: tuple, kwargs
     return _call(name, theirs, *args, **kwargs)
 
 
-# -- DLPack ------------------------------------------------------------------------------------------------------------
-
-_CPU = (1, 0)
-
-
-def _dlpack(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
-    """Return a DLPack capsule on this tensor's memory.
-
-    Raises
-    ------
-    BufferError
-        If the tensor requires grad, is inside a transform, or is to go to another device.
-    """
-    if self.requires_grad:
-        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    if self._level:
-        raise BufferError("Can't export a value inside a transform: its derivative would be lost")
-    options: dict[str, Any] = {"dl_device": dl_device} if dl_device is not None else {}
-    return array_of(self).__dlpack__(stream=stream, max_version=max_version, copy=copy, **options)
-
-
-def _dlpack_device(self: Tensor) -> tuple[int, int]:
-    """Return DLPack's name of the CPU."""
-    return _CPU
-
-
-@asks_once(scan=False)
-def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Return a tensor on the memory of any object that speaks DLPack: a PyTorch or JAX CPU tensor, a NumPy array.
-
-    Parameters
-    ----------
-    ext_tensor : object with ``__dlpack__``
-        Whose memory to share; it must be on the CPU.
-    device : str, optional
-        Only ``"cpu"``.
-    copy : bool, optional
-        True copies, False raises where sharing is impossible, None copies where it must.
-
-    Raises
-    ------
-    BufferError
-        If the object cannot be exported, as a tensor that requires grad.
-    TypeError
-        If it does not speak DLPack.
-
-    Examples
-    --------
-    >>> import chainrule as cr, numpy as np
-    >>> a = np.zeros(2)
-    >>> t = cr.from_dlpack(a)
-    >>> a[0] = 3
-    >>> t
-    tensor([3., 0.], dtype=chainrule.float64)
-    """
-    check_device(device)
-    if not hasattr(ext_tensor, "__dlpack__"):
-        raise TypeError(f"from_dlpack(): expected an object with __dlpack__, not {type(ext_tensor).__name__}")
-    if isinstance(ext_tensor, np.ndarray):
-        array = ext_tensor.copy() if copy else ext_tensor
-    else:
-        array = np.from_dlpack(ext_tensor, copy=copy)
-    return wrap(np.asarray(array))
-
-
 Tensor.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
 Tensor.__array_function__ = array_function  # type: ignore[attr-defined]
-Tensor.__dlpack__ = _dlpack  # type: ignore[attr-defined]
-Tensor.__dlpack_device__ = _dlpack_device  # type: ignore[attr-defined]

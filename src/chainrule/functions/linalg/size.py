@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Fixed, Matrices, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
@@ -15,7 +14,7 @@ from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg.arguments import check_dtype
 from chainrule.functions.linalg.contract import operand
-from chainrule.functions.reduction import norm as norms
+from chainrule.functions.reduction import vector_norm as norms
 from chainrule.ops.indexing.select import where
 from chainrule.ops.linalg import singular
 from chainrule.ops.linalg.solve import inv
@@ -146,8 +145,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     """
     x = _checked(A)
     a, b = _pair(dim, x.ndim)
-    if dtype is not None:
-        x = cast(x, dtypes.as_dtype(dtype))
+    x = norms.widened(x, dtype, "linalg.matrix_norm")
     if isinstance(ord, str):
         if ord not in ("fro", "nuc"):
             raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")

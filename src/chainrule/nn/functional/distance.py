@@ -15,7 +15,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index, broadcast
 from chainrule.core.write.out import into
-from chainrule.functions.reduction.norm import vector_norm
+from chainrule.functions.reduction.vector_norm import vector_norm
 from chainrule.ops.indexing.index import index
 from chainrule.ops.pointwise.extremum import clamp_min
 from chainrule.ops.reduction.reduce import sum

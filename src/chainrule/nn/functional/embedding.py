@@ -18,7 +18,7 @@ from chainrule.core.tensor.value import examined, innermost
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.fill import arange
 from chainrule.functions.indexing.scatter import scatter_reduce
-from chainrule.functions.reduction.norm import vector_norm
+from chainrule.functions.reduction.vector_norm import vector_norm
 from chainrule.ops.indexing.index import index, index_sum
 from chainrule.ops.indexing.scatter import gather
 from chainrule.ops.indexing.select import where
@@ -43,7 +43,7 @@ def checked_indices(given: Any, name: str) -> Tensor:
     return cast(i, dtypes.int64)
 
 
-def _refuse_sparse(sparse: bool, name: str) -> None:
+def refuse_sparse(sparse: bool, name: str) -> None:
     if sparse:
         raise NotImplementedError(
             f"{name}(): sparse=True asks for a sparse gradient, and chainrule has dense tensors only; leave it out"
@@ -123,7 +123,7 @@ def embedding(
     if w.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     i = checked_indices(input, "embedding")
-    _refuse_sparse(sparse, "embedding")
+    refuse_sparse(sparse, "embedding")
     count = w.shape[0]
     if padding_idx is not None:
         if not -count <= padding_idx < max(count, 1):
@@ -145,7 +145,7 @@ def embedding(
 # -- bags --------------------------------------------------------------------------------------------------------------
 
 
-def _bags(i: Tensor, offsets: Tensor | None, include_last_offset: bool) -> tuple[Tensor, np.ndarray, int]:
+def bags_of(i: Tensor, offsets: Tensor | None, include_last_offset: bool) -> tuple[Tensor, np.ndarray, int]:
     """Return (indices in one row, the bag of each, the number of bags)."""
     if i.ndim == 2:
         if offsets is not None:
@@ -176,11 +176,11 @@ def _bags(i: Tensor, offsets: Tensor | None, include_last_offset: bool) -> tuple
     return i, bag, len(starts) - include_last_offset
 
 
-def _largest(rows: Any, bag: np.ndarray, counts: Any, bags: int) -> Any:
-    """Return the largest element of each bag in each column, the first of equal ones; 0 of none."""
+def _largest(rows: Any, bag: np.ndarray, counts: Any, bags: int) -> tuple:
+    """Return the largest element of each bag in each column, the first of equal ones, and its place; 0, and n, of none."""
     n, columns = rows.shape
     if not n:
-        return zeros((bags, columns), rows)
+        return zeros((bags, columns), rows), as_tensor(np.full((bags, columns), n))
     at = np.broadcast_to(bag[:, None], (n, columns)).copy()
     still = where(unsqueeze(counts, axis=1), detach(rows), -np.inf)
     top: Any = scatter_reduce(zeros((bags, columns), rows), 0, at, still, "amax", include_self=False)
@@ -188,7 +188,7 @@ def _largest(rows: Any, bag: np.ndarray, counts: Any, bags: int) -> Any:
     place = where(hit, unsqueeze(arange(n), axis=1), n)
     first = scatter_reduce(broadcast_to(as_tensor(np.array([[n]])), shape=(bags, columns)), 0, at, place, "amin")
     found = gather(rows, where(first < n, first, 0), axis=0)
-    return where((first < n) & (top != -np.inf), found, 0)
+    return where((first < n) & (top != -np.inf), found, 0), first
 
 
 @asks
@@ -257,14 +257,13 @@ def embedding_bag(
         )
     if w.ndim != 2:
         raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {w.ndim}")
-    i, bag, bags = _bags(given, offsets, include_last_offset)
+    i, bag, bags = bags_of(given, offsets, include_last_offset)
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError("max mode does not support scaling the gradient by the frequency")
-    _refuse_sparse(sparse, "embedding_bag")
+    refuse_sparse(sparse, "embedding_bag")
     i = checked_indices(i, "embedding_bag")
-    count = w.shape[0]
     if max_norm is not None:
         renormalized(w, i, max_norm, norm_type)
     if factors is not None and mode != "sum":
@@ -272,6 +271,17 @@ def embedding_bag(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "
             f"mode='{mode}'). Please open a feature request on GitHub."
         )
+    padding_idx = checked_padding(w, i, factors, padding_idx)
+    if include_last_offset and offsets is not None:
+        kept = bag < bags
+        bag, i = bag[kept], index(i, np.flatnonzero(kept), axes=(0,))
+        factors = None if factors is None else index(factors, np.flatnonzero(kept), axes=(0,))
+    return in_bags(w, i, bag, bags, mode, scale_grad_by_freq, factors, padding_idx)[0]
+
+
+def checked_padding(w: Tensor, i: Tensor, factors: Tensor | None, padding_idx: int | None) -> int | None:
+    """Return the index of padding counted from the front; raise if it, an index, or the dtype of factors does not fit."""
+    count = w.shape[0]
     if factors is not None and factors.dtype is not w.dtype:
         raise RuntimeError(
             "Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 'per_sample_weights'; "
@@ -291,25 +301,29 @@ def embedding_bag(
             f"Index {place} of input takes value {np.asarray(values).reshape(-1)[place]} which is not in the valid range [0, "
             f"{count})"
         )
-    if include_last_offset and offsets is not None:
-        kept = bag < bags
-        bag, i = bag[kept], index(i, np.flatnonzero(kept), axes=(0,))
-        factors = None if factors is None else index(factors, np.flatnonzero(kept), axes=(0,))
+    return padding_idx
+
+
+def in_bags(
+    w: Tensor, i: Tensor, bag: np.ndarray, bags: int, mode: str, scale_grad_by_freq: bool, factors: Tensor | None, padding: Any
+) -> tuple:
+    """Return (what is made of each bag, which indices count, and for "max" the place of each largest element)."""
     rows = index(w, i, axes=(0,))
-    counts = (i == i) if padding_idx is None else i != padding_idx
+    counts = (i == i) if padding is None else i != padding
     if mode == "max":
-        return _largest(rows, bag, counts, bags)
+        out, place = _largest(rows, bag, counts, bags)
+        return out, counts, place
     if scale_grad_by_freq:
-        rows = _shared_out(rows, i, count)
+        rows = _shared_out(rows, i, w.shape[0])
     if factors is not None:
         rows = rows * unsqueeze(reshape(factors, shape=(len(bag),)), axis=1)
-    if padding_idx is not None:
+    if padding is not None:
         rows = where(unsqueeze(counts, axis=1), rows, 0)
     out = index_sum(rows, bag, shape=(bags, w.shape[1]), axes=(0,))
-    if mode == "sum":
-        return out
-    sizes = index_sum(cast(counts, w.dtype), bag, shape=(bags,), axes=(0,))
-    return out / unsqueeze(where(sizes > 0, sizes, 1), axis=1)
+    if mode == "mean":
+        sizes = index_sum(cast(counts, w.dtype), bag, shape=(bags,), axes=(0,))
+        out = out / unsqueeze(where(sizes > 0, sizes, 1), axis=1)
+    return out, counts, None
 
 
 @asks

@@ -9,16 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.call.asking import asks
+from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.functions.creation.fill import zeros
 from chainrule.nn import functional as F
 from chainrule.nn.functional.dropout import of_maps
-from chainrule.nn.functional.embedding import checked_indices, renormalized
+from chainrule.nn.functional.embedding import bags_of, checked_indices, checked_padding, in_bags, refuse_sparse, renormalized
 from chainrule.nn.functional.regression import reduced
+from chainrule.ops.indexing.index import index, index_sum
+from chainrule.ops.indexing.select import where
 
 __all__ = [
     "affine_grid_generator", "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits",
-    "cosine_embedding_loss", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_renorm_",
+    "cosine_embedding_loss", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_bag", "embedding_renorm_",
     "feature_alpha_dropout", "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "grid_sampler",
     "grid_sampler_2d", "grid_sampler_3d", "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
     "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
@@ -183,6 +190,55 @@ def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type
     """
     renormalized(input, checked_indices(indices, "embedding_renorm_"), max_norm, norm_type)
     return input
+
+
+@asks
+def embedding_bag(
+    weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0, sparse: bool = False,
+    per_sample_weights: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Do what :func:`chainrule.nn.functional.embedding_bag` does, the matrix first; `mode` 0 sum, 1 mean, 2 max.
+
+    Returns
+    -------
+    tuple of Tensor
+        What is made of each bag; the bag of each index; how many indices count in each bag (zeros for a sum); for a maximum the
+        row of the matrix that each element is from, and else what came before.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.embedding_bag(cr.eye(2), cr.tensor([1, 1, 0]), cr.tensor([0, 2]), mode=1)[0]
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    w, given = as_tensor(weight, "embedding_bag"), as_tensor(indices, "embedding_bag", 1)
+    if w.ndim != 2 or given.ndim != 1:
+        raise RuntimeError(f"embedding_bag(): expected a 2-D weight and 1-D indices, but got {w.ndim}-D and {given.ndim}-D")
+    if mode not in (0, 1, 2):
+        raise RuntimeError("`mode` must be sum, mean, or max.")
+    refuse_sparse(sparse, "embedding_bag")
+    factors = None if per_sample_weights is None else as_tensor(per_sample_weights)
+    if factors is not None and mode:
+        raise RuntimeError("embedding_bag: per_sample_weights only supported with mode='sum'")
+    if factors is not None and tuple(factors.shape) != tuple(given.shape):
+        raise RuntimeError("expected per_sample_weights.numel() to be the same as indices.numel()")
+    i, bag, bags = bags_of(given, offsets, include_last_offset)
+    i = checked_indices(i, "embedding_bag")
+    padding = checked_padding(w, i, factors, padding_idx)
+    bag = np.minimum(bag, max(bags - 1, 0))
+    name = ("sum", "mean", "max")[mode]
+    out, counts, place = in_bags(w, i, bag, bags, name, scale_grad_by_freq and mode != 2, factors, padding)
+    integer = given.dtype if given.dtype is as_tensor(offsets).dtype else dtypes.int64
+    if mode == 0:
+        sizes: Any = zeros(len(offsets), dtype=integer)
+    else:
+        sizes = cast(index_sum(cast(counts, dtypes.int64), bag, shape=(bags,), axes=(0,)), integer)
+    rows = sizes
+    if mode == 2:
+        n = given.shape[0]
+        rows = cast(where(place < n, index(i, where(place < n, place, 0), axes=(0,)), 0) if n else place * 0, integer)
+    return out, cast(as_tensor(bag), integer), sizes, rows
 
 
 # -- sampling ----------------------------------------------------------------------------------------------------------
