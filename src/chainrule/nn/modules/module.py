@@ -8,17 +8,44 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
-from types import NoneType
 from typing import Any, TypeVar
-
-import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.device import device
-from chainrule.core.types.memory_format import memory_format
-from chainrule.nn.modules.module_hooks import Hooked
+from chainrule.nn.modules.conversions import Convertible, typename
+from chainrule.nn.modules.module_hooks import (
+    Hooked,
+)
+from chainrule.nn.modules.module_hooks import (
+    register_module_backward_hook as register_module_backward_hook,
+)
+from chainrule.nn.modules.module_hooks import (
+    register_module_forward_hook as register_module_forward_hook,
+)
+from chainrule.nn.modules.module_hooks import (
+    register_module_forward_pre_hook as register_module_forward_pre_hook,
+)
+from chainrule.nn.modules.module_hooks import (
+    register_module_full_backward_hook as register_module_full_backward_hook,
+)
+from chainrule.nn.modules.module_hooks import (
+    register_module_full_backward_pre_hook as register_module_full_backward_pre_hook,
+)
+from chainrule.nn.modules.registration import (
+    buffer_hooks,
+    module_hooks,
+    parameter_hooks,
+    registered,
+)
+from chainrule.nn.modules.registration import (
+    register_module_buffer_registration_hook as register_module_buffer_registration_hook,
+)
+from chainrule.nn.modules.registration import (
+    register_module_module_registration_hook as register_module_module_registration_hook,
+)
+from chainrule.nn.modules.registration import (
+    register_module_parameter_registration_hook as register_module_parameter_registration_hook,
+)
 from chainrule.nn.modules.state import Stateful
 from chainrule.nn.parameter import Buffer, Parameter
 
@@ -28,47 +55,7 @@ _Self = TypeVar("_Self", bound="Module")
 _REGISTERS = ("_parameters", "_buffers", "_modules")
 
 
-def typename(value: Any) -> str:
-    """Return PyTorch's name of a value's type: a tensor's tells its dtype."""
-    if isinstance(value, Tensor):
-        return f"chainrule.{value.dtype.old_name}Tensor"
-    cls = type(value)
-    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-
-
-_DEVICE = (str, int, device, NoneType)
-_DTYPE = (dtypes.dtype, type, np.dtype, NoneType)
-_REST = {"non_blocking": (bool,), "copy": (bool,), "memory_format": (memory_format, NoneType)}
-
-
-def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, memory_format | None]:
-    """Return the dtype and memory format that the arguments of `Module.to` name; raise PyTorch's error unless they fit."""
-    first = args[0] if args else kwargs.get("tensor")
-    form: dict[str, tuple] = {"device": _DEVICE, "dtype": _DTYPE, **_REST}
-    if isinstance(first, Tensor):
-        form = {"tensor": (Tensor,), **_REST}
-    elif args and first is not None and isinstance(first, _DTYPE):
-        del form["device"]
-    names = list(form)[:-1]  # the memory format is given by keyword alone
-    given = dict(zip(names, args, strict=False))
-    fits = len(args) <= len(names) and not given.keys() & kwargs.keys() and kwargs.keys() <= form.keys()
-    given |= kwargs
-    if not fits or not all(
-        isinstance(a, form[name]) and (a.__class__ is bool) <= (bool in form[name]) for name, a in given.items()
-    ):
-        got = ", ".join([typename(a) for a in args] + [f"{name}={typename(a)}" for name, a in kwargs.items()])
-        raise TypeError(
-            f"to() received an invalid combination of arguments - got ({got}), but expected one of: (device, dtype, "
-            "non_blocking, copy), (dtype, non_blocking, copy), (tensor, non_blocking, copy), and memory_format by keyword"
-        )
-    if given.get("device") is not None:
-        device(given["device"])
-    asked = given.get("dtype", first if isinstance(first, Tensor) else None)
-    found = asked.dtype if isinstance(asked, Tensor) else None if asked is None else dtypes.as_dtype(asked)
-    return found, given.get("memory_format")
-
-
-class Module(Hooked, Stateful):
+class Module(Convertible, Hooked, Stateful):
     """Base of all neural network modules: subclass it, call ``super().__init__()``, define `forward`.
 
     Attributes
@@ -91,13 +78,29 @@ class Module(Hooked, Stateful):
     """
 
     training: bool
+    call_super_init = False
+    dump_patches = False
 
-    def __init__(self) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if not self.call_super_init:
+            name = type(self).__name__
+            if kwargs:
+                raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'")
+            if args:
+                raise TypeError(f"{name}.__init__() takes 1 positional argument but {len(args) + 1} were given")
         put = super().__setattr__
         put("training", True)
         for name in _REGISTERS:
             put(name, {})
         put("_non_persistent_buffers_set", set())
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_non_persistent_buffers_set", set())  # which modules of older versions lack
+        if any(name.endswith("_hooks") for name in state):
+            self.__dict__["_hooked"] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every subclass defines it."""
@@ -137,7 +140,7 @@ class Module(Hooked, Stateful):
                     f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
                     f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
                 )
-        self._parameters[name] = param
+        self._parameters[name] = None if param is None else registered(parameter_hooks, self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but no parameter; with `persistent` it belongs to the ``state_dict``."""
@@ -146,7 +149,7 @@ class Module(Hooked, Stateful):
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' (chainrule Tensor or None required)")
-        self._buffers[name] = tensor
+        self._buffers[name] = registered(buffer_hooks, self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -157,7 +160,7 @@ class Module(Hooked, Stateful):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
-        self._modules[name] = module
+        self._modules[name] = registered(module_hooks, self, name, module)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a child module under a name; the same as `add_module`."""
@@ -182,18 +185,18 @@ class Module(Hooked, Stateful):
                 raise TypeError(
                     f"cannot assign '{typename(value)}' as parameter '{name}' (chainrule.nn.Parameter or None expected)"
                 )
-            self._parameters[name] = None
+            self.register_parameter(name, None)
         elif isinstance(value, Module):
             if "_modules" not in d:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             self._forget(name, "_modules")
-            self._modules[name] = value
+            self._modules[name] = registered(module_hooks, self, name, value)
         elif name in d.get("_modules", ()):
             if value is not None:
                 raise TypeError(
                     f"cannot assign '{typename(value)}' as child module '{name}' (chainrule.nn.Module or None expected)"
                 )
-            self._modules[name] = None
+            self._modules[name] = registered(module_hooks, self, name, None)
         elif isinstance(value, Buffer) or name in d.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
@@ -201,7 +204,8 @@ class Module(Hooked, Stateful):
                     "(chainrule.nn.Buffer, chainrule.Tensor or None expected)"
                 )
             known = name not in d.get("_non_persistent_buffers_set", ())
-            self.register_buffer(name, value, value.persistent if isinstance(value, Buffer) else known)
+            persistent = value.persistent if isinstance(value, Buffer) else known
+            self.register_buffer(name, value, *(() if persistent else (False,)))  # which may be a subclass's, without it
         else:
             super().__setattr__(name, value)
 
@@ -248,9 +252,9 @@ class Module(Hooked, Stateful):
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """Yield this module and all inside it, each once."""
-        for _, module in self.named_modules():
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """Yield this module and all inside it, each once if `remove_duplicate`."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -322,6 +326,39 @@ class Module(Hooked, Stateful):
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a dotted path such as ``"encoder.0"``; with `strict` only in place of one that is there.
+
+        Raises
+        ------
+        ValueError
+            If the path is empty, or it is no module.
+        AttributeError
+            If the path leads to nothing, or to what is no module.
+
+        Examples
+        --------
+        >>> from chainrule import nn
+        >>> net = nn.Sequential(nn.Sequential(nn.ReLU()))
+        >>> net.set_submodule("0.0", nn.Tanh())
+        >>> net[0]
+        Sequential(
+          (0): Tanh()
+        )
+        """
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if hasattr(parent, name):
+            if not isinstance(getattr(parent, name), Module):
+                raise AttributeError(f"`{name}` is not an nn.Module")
+        elif strict:
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """Return the parameter at a dotted path such as ``"encoder.0.weight"``."""
         return self._member(target, "_parameters", "an nn.Parameter")
@@ -370,74 +407,6 @@ class Module(Hooked, Stateful):
         for module in self.children():
             module.apply(fn)
         fn(self)
-        return self
-
-    def _apply(self: _Self, fn: Callable[[Tensor], Tensor]) -> _Self:
-        """Replace the values of all parameters, their gradients and the buffers by `fn` of them."""
-        for module in self.modules():
-            for p in module._parameters.values():
-                if p is not None:
-                    grad = p.grad
-                    p.grad = None
-                    with no_grad():
-                        p.data = fn(p.data)
-                        if grad is not None:
-                            p.grad = fn(grad)
-            for name, b in module._buffers.items():
-                if b is not None:
-                    module._buffers[name] = fn(b)
-        return self
-
-    def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
-        """Convert floating point and complex parameters and buffers to a dtype, given itself or by a tensor; return the module.
-
-        A device is accepted if it is the CPU. ``memory_format=`` lays parameters and buffers of 4 and 5 axes out in memory.
-
-        Raises
-        ------
-        TypeError
-            If the dtype is neither floating point nor complex, or the arguments fit none of PyTorch's three forms:
-            ``to(device, dtype, non_blocking)``, ``to(dtype, non_blocking)``, ``to(tensor, non_blocking)``.
-        RuntimeError
-            For a device other than the CPU, or a memory format that is not for the axes of a parameter or buffer.
-        """
-        found, form = _asked(args, kwargs)
-        if found is not None and found.category < dtypes.FLOAT:
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={found}")
-        if found is None and form is None:
-            return self
-        return self._apply(
-            lambda t: t.to(  # type: ignore[attr-defined]
-                found if t.dtype.category >= dtypes.FLOAT else None, memory_format=form if t.ndim in (4, 5) else None
-            )
-        )
-
-    def type(self: _Self, dst_type: Any) -> _Self:
-        """Convert all parameters and buffers to a dtype; return the module."""
-        d = dtypes.as_dtype(dst_type)
-        return self._apply(lambda t: t.to(d))  # type: ignore[attr-defined]
-
-    def _floats_to(self: _Self, d: dtypes.dtype) -> _Self:
-        return self._apply(lambda t: t.to(d) if t.is_floating_point() else t)  # type: ignore[attr-defined]
-
-    def float(self: _Self) -> _Self:
-        """Convert floating point parameters and buffers to ``float32``; return the module."""
-        return self._floats_to(dtypes.float32)
-
-    def double(self: _Self) -> _Self:
-        """Convert floating point parameters and buffers to ``float64``; return the module."""
-        return self._floats_to(dtypes.float64)
-
-    def half(self: _Self) -> _Self:
-        """Convert floating point parameters and buffers to ``float16``; return the module."""
-        return self._floats_to(dtypes.float16)
-
-    def bfloat16(self: _Self) -> _Self:
-        """Convert floating point parameters and buffers to ``bfloat16``; return the module."""
-        return self._floats_to(dtypes.bfloat16())
-
-    def cpu(self: _Self) -> _Self:
-        """Return the module: it is on the CPU."""
         return self
 
     # -- text ------------------------------------------------------------------------------------------------------

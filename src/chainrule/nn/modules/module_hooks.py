@@ -1,41 +1,37 @@
-"""Hooks on modules: called before and after `forward`, and when the gradients of a module's inputs are there.
+"""Hooks on modules, and on all modules: called before and after `forward`, and when the gradients of inputs are there.
 
-A module without hooks pays one look at an attribute. Backward hooks stand on the nodes of two identities, one around the
-inputs and one around the outputs, so that what lies between may be anything.
+A call of a module that never had a hook costs one look at the module, and one at those on all modules.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from chainrule.autograd.function import Function
 from chainrule.core.graph.handle import RemovableHandle
-from chainrule.core.mode.grad_mode import modes
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.nn.modules.backward_hooks import FullHooks, hook_last_node
+from chainrule.nn.modules.hook_dictionaries import HookDictionary
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R", covariant=True)
 
-
-class Hooks:
-    """The hooks of one module, in the order in which they are called."""
-
-    __slots__ = ("backward", "backward_pre", "forward", "forward_pre")
-
-    def __init__(self) -> None:
-        self.forward_pre: OrderedDict = OrderedDict()  # id → (hook, whether it takes keyword arguments)
-        self.forward: OrderedDict = OrderedDict()  # id → (hook, whether it takes keyword arguments, whether always called)
-        self.backward_pre: OrderedDict = OrderedDict()  # id → hook
-        self.backward: OrderedDict = OrderedDict()
+# Of all modules; called before a module's own.
+_global_forward_pre_hooks: OrderedDict[int, Callable] = OrderedDict()
+_global_forward_hooks: OrderedDict[int, Callable] = OrderedDict()
+_global_forward_hooks_with_kwargs: OrderedDict[int, bool] = OrderedDict()
+_global_forward_hooks_always_called: OrderedDict[int, bool] = OrderedDict()
+_global_backward_pre_hooks: OrderedDict[int, Callable] = OrderedDict()
+_global_backward_hooks: OrderedDict[int, Callable] = OrderedDict()
+_everywhere: OrderedDict[int, bool] = OrderedDict()  # the ids of all of these
+_global_is_full: list[bool] = []  # whether the backward hooks are full ones; nothing before the first
 
 
 class _Forward(Protocol[_P, _R]):
     """What type checkers read of a module: its call takes and gives what its own `forward` does."""
 
-    _hooks: Hooks | None
+    _hooked: bool
 
     def forward(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
@@ -43,14 +39,22 @@ class _Forward(Protocol[_P, _R]):
 class Hooked:
     """What :class:`Module` has of hooks: calling, and registering them."""
 
-    _hooks: Hooks | None = None
     forward: Callable
+    _hooked = False  # whether a dictionary of hooks was asked for
+    _is_full_backward_hook: bool | None = None
+    _forward_pre_hooks = HookDictionary()
+    _forward_pre_hooks_with_kwargs = HookDictionary()
+    _forward_hooks = HookDictionary()
+    _forward_hooks_with_kwargs = HookDictionary()
+    _forward_hooks_always_called = HookDictionary()
+    _backward_pre_hooks = HookDictionary()
+    _backward_hooks = HookDictionary()
 
     def __call__(self: _Forward[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Return what `forward` does, hooks called."""
-        if self._hooks is None:
-            return self.forward(*args, **kwargs)
-        return _call(self, self._hooks, args, kwargs)  # type: ignore[arg-type]
+        if self._hooked or _everywhere:
+            return _Call(self, args, kwargs).run()  # type: ignore[arg-type]
+        return self.forward(*args, **kwargs)
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Call a hook before `forward`.
@@ -77,7 +81,7 @@ class Hooked:
         >>> layer(cr.tensor([-2.0, 0.0]))
         tensor([0., 1.])
         """
-        return _added(_hooks_of(self).forward_pre, (hook, with_kwargs), prepend)
+        return _added(self._forward_pre_hooks, hook, prepend, [(self._forward_pre_hooks_with_kwargs, with_kwargs)])
 
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
@@ -107,7 +111,8 @@ class Hooked:
         >>> shapes
         [(4, 3)]
         """
-        return _added(_hooks_of(self).forward, (hook, with_kwargs, always_call), prepend)
+        marks = [(self._forward_hooks_with_kwargs, with_kwargs), (self._forward_hooks_always_called, always_call)]
+        return _added(self._forward_hooks, hook, prepend, marks)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call a hook when the gradients of the module's outputs are there.
@@ -132,7 +137,7 @@ class Hooked:
         >>> x.grad
         tensor([3., 3.])
         """
-        return _added(_hooks_of(self).backward_pre, hook, prepend)
+        return _added(self._backward_pre_hooks, hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call a hook when the gradients of the module's inputs are there.
@@ -158,178 +163,196 @@ class Hooked:
         >>> x.grad
         tensor([2., 2.])
         """
-        return _added(_hooks_of(self).backward, hook, prepend)
+        if self._is_full_backward_hook is False:
+            raise RuntimeError(_BOTH.format("on a single Module"))
+        self._is_full_backward_hook = True
+        return _added(self._backward_hooks, hook, prepend)
+
+    def register_backward_hook(self, hook: Callable) -> RemovableHandle:
+        """Call a hook when the node of the module's output has its gradients; `register_full_backward_hook` is the better one.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(module, grad_inputs, grad_outputs)``, with the gradients of that node, which are those of the module's inputs
+            only if nothing else lies between.
+
+        Raises
+        ------
+        RuntimeError
+            If the module has full backward hooks.
+        """
+        if self._is_full_backward_hook is True:
+            raise RuntimeError(_BOTH.format("on a single Module"))
+        self._is_full_backward_hook = False
+        return _added(self._backward_hooks, hook, False)
 
 
-def _hooks_of(module: Hooked) -> Hooks:
-    if module._hooks is None:
-        object.__setattr__(module, "_hooks", Hooks())
-    return module._hooks  # type: ignore[return-value]
+_BOTH = "Cannot use both regular backward hooks and full backward hooks {}. Please use only one of them."
 
 
-def _added(hooks: OrderedDict, entry: Any, prepend: bool) -> RemovableHandle:
-    handle = RemovableHandle(hooks)
-    hooks[handle.id] = entry
+def _added(hooks: OrderedDict, hook: Any, prepend: bool, marks: Any = ()) -> RemovableHandle:
+    """Put a hook among others, and True under its id in the dictionaries that are to mark it; return its handle."""
+    handle = RemovableHandle(hooks, extra=[register for register, _ in marks])
+    hooks[handle.id] = hook
+    for register, marked in marks:
+        if marked:
+            register[handle.id] = True
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
 
 
-# -- forward -----------------------------------------------------------------------------------------------------------
+# -- hooks on all modules ----------------------------------------------------------------------------------------------
+
+_EVERYWHERE = [(_everywhere, True)]
 
 
-def _call(module: Hooked, hooks: Hooks, args: tuple, kwargs: dict) -> Any:
-    called: set = set()
-    try:
-        return _forward(module, hooks, args, kwargs, called)
-    except Exception:
-        for key, (hook, with_kwargs, always) in list(hooks.forward.items()):
-            if always and key not in called:
+def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:
+    """Call ``hook(module, args)`` before the `forward` of every module, before its own hooks; it may return other arguments."""
+    return _added(_global_forward_pre_hooks, hook, False, _EVERYWHERE)
+
+
+def register_module_forward_hook(hook: Callable, *, with_kwargs: bool = False, always_call: bool = False) -> RemovableHandle:
+    """Call a hook after the `forward` of every module; arguments as :meth:`Module.register_forward_hook` takes them.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> names = []
+    >>> with cr.nn.modules.module.register_module_forward_hook(lambda m, args, out: names.append(type(m).__name__)):
+    ...     out = cr.nn.Sequential(cr.nn.ReLU(), cr.nn.Tanh())(cr.ones(2))
+    >>> names
+    ['ReLU', 'Tanh', 'Sequential']
+    """
+    marks = [(_global_forward_hooks_with_kwargs, with_kwargs), (_global_forward_hooks_always_called, always_call)]
+    return _added(_global_forward_hooks, hook, False, [*marks, *_EVERYWHERE])
+
+
+def register_module_full_backward_pre_hook(hook: Callable) -> RemovableHandle:
+    """Call ``hook(module, grad_outputs)`` when the gradients of any module's outputs are there; it may return others."""
+    return _added(_global_backward_pre_hooks, hook, False, _EVERYWHERE)
+
+
+def _register_backward(hook: Callable, full: bool) -> RemovableHandle:
+    if _global_is_full and _global_is_full[0] is not full:
+        raise RuntimeError(_BOTH.format("as a global Module hook"))
+    _global_is_full[:] = [full]
+    return _added(_global_backward_hooks, hook, False, _EVERYWHERE)
+
+
+def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
+    """Call ``hook(module, grad_inputs, grad_outputs)`` when the gradients of any module's inputs are there.
+
+    Raises
+    ------
+    RuntimeError
+        If `register_module_backward_hook` was used before.
+    """
+    return _register_backward(hook, True)
+
+
+def register_module_backward_hook(hook: Callable) -> RemovableHandle:
+    """Call a hook as :meth:`Module.register_backward_hook` does, for every module.
+
+    Raises
+    ------
+    RuntimeError
+        If `register_module_full_backward_hook` was used before.
+    """
+    return _register_backward(hook, False)
+
+
+# -- a call with hooks -------------------------------------------------------------------------------------------------
+
+
+class _Call:
+    """One call of a module that has hooks."""
+
+    __slots__ = ("args", "called", "kwargs", "module", "result")
+
+    def __init__(self, module: Any, args: tuple, kwargs: dict):
+        self.module, self.args, self.kwargs = module, args, kwargs
+        self.result: Any = None
+        self.called: set[int] = set()
+
+    def run(self) -> Any:
+        """Return what `forward` does, hooks called; where something raises, those too that are always called."""
+        try:
+            return self._forward()
+        except Exception:
+            self._call_the_rest()
+            raise
+
+    def _forward(self) -> Any:
+        module = self.module
+        pre = [*_global_backward_pre_hooks.values(), *module._backward_pre_hooks.values()]
+        full, old = self._backward_hooks()
+        self._before()
+        around = None
+        if full or pre:
+            around = FullHooks(module, full, pre)
+            self.args = around.around_inputs(self.args)
+        self.result = module.forward(*self.args, **self.kwargs)
+        for key, hook, with_kwargs, _ in self._after():
+            self.called.add(key)
+            given = self._answer(hook, with_kwargs)
+            if given is not None:
+                self.result = given
+        if around is not None:
+            self.result = around.around_outputs(self.result)
+        if old:
+            hook_last_node(module, old, self.args, self.result)
+        return self.result
+
+    def _backward_hooks(self) -> tuple[list, list]:
+        """Return the full backward hooks, and the old ones."""
+        own, everywhere = self.module._is_full_backward_hook, _global_is_full[0] if _global_is_full else None
+        found: tuple[list, list] = [], []
+        for full, hooks in ((everywhere, _global_backward_hooks), (own, self.module._backward_hooks)):
+            if full is not None:
+                found[not full].extend(hooks.values())
+        return found
+
+    def _before(self) -> None:
+        module = self.module
+        for key, hook in [*_global_forward_pre_hooks.items(), *module._forward_pre_hooks.items()]:
+            if key in module._forward_pre_hooks_with_kwargs:
+                given = hook(module, self.args, self.kwargs)
+                if given is not None:
+                    if not (isinstance(given, tuple) and len(given) == 2):
+                        raise RuntimeError(
+                            f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {given}."
+                        )
+                    self.args, self.kwargs = given
+            else:
+                given = hook(module, self.args)
+                if given is not None:
+                    self.args = given if isinstance(given, tuple) else (given,)
+
+    def _after(self) -> list[tuple[int, Callable, bool, bool]]:
+        """Return the forward hooks: (id, hook, whether it takes keyword arguments, whether it is always called)."""
+        m = self.module
+        everywhere, own = _global_forward_hooks_with_kwargs, m._forward_hooks_with_kwargs
+        always, own_always = _global_forward_hooks_always_called, m._forward_hooks_always_called
+        return [(k, hook, k in everywhere, k in always) for k, hook in _global_forward_hooks.items()] + [
+            (k, hook, k in own, k in own_always) for k, hook in m._forward_hooks.items()
+        ]
+
+    def _answer(self, hook: Callable, with_kwargs: bool) -> Any:
+        kwargs = (self.kwargs,) if with_kwargs else ()
+        return hook(self.module, self.args, *kwargs, self.result)
+
+    def _call_the_rest(self) -> None:
+        for key, hook, with_kwargs, always in self._after():
+            if always and key not in self.called:
                 try:
-                    hook(module, args, kwargs, None) if with_kwargs else hook(module, args, None)
+                    given = self._answer(hook, with_kwargs)
+                    if given is not None:
+                        self.result = given
                 except Exception as error:
                     warnings.warn(
-                        "module forward hook with ``always_call=True`` raised an exception that was silenced as another error "
-                        f"was raised in forward: {error}",
-                        stacklevel=3,
+                        f"{'global ' * (key in _global_forward_hooks)}module forward hook with ``always_call=True`` raised an "
+                        f"exception that was silenced as another error was raised in forward: {error}",
+                        stacklevel=4,
                     )
-        raise
-
-
-def _forward(module: Hooked, hooks: Hooks, args: tuple, kwargs: dict, called: set) -> Any:
-    for hook, with_kwargs in list(hooks.forward_pre.values()):
-        if with_kwargs:
-            given = hook(module, args, kwargs)
-            if given is not None:
-                if not (isinstance(given, tuple) and len(given) == 2):
-                    raise RuntimeError(
-                        f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {given}."
-                    )
-                args, kwargs = given
-        else:
-            given = hook(module, args)
-            if given is not None:
-                args = given if isinstance(given, tuple) else (given,)
-    backward = None
-    if hooks.backward or hooks.backward_pre:
-        backward = _Backward(module, list(hooks.backward.values()), list(hooks.backward_pre.values()))
-        args = backward.around_inputs(args)
-    result = module.forward(*args, **kwargs)
-    for key, (hook, with_kwargs, _) in list(hooks.forward.items()):
-        called.add(key)
-        given = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
-        if given is not None:
-            result = given
-    return result if backward is None else backward.around_outputs(result)
-
-
-# -- backward ----------------------------------------------------------------------------------------------------------
-
-
-class BackwardHookFunction(Function):
-    """The identity of several tensors, whose node sees all their gradients."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        """Return the arguments."""
-        return args
-
-    @staticmethod
-    def backward(ctx: Any, *gs: Any) -> Any:
-        """Return the gradients."""
-        return gs
-
-
-class _Backward:
-    """One call of a module with backward hooks: what links the gradients of its outputs to those of its inputs."""
-
-    def __init__(self, module: Hooked, hooks: list, pre_hooks: list):
-        self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
-        self.grad_outputs: tuple | None = None
-        self.inputs_at: list[int] | None = None  # positions of the inputs that require grad; None if none does
-        self.inputs = 0
-
-    def around_inputs(self, args: tuple) -> tuple:
-        """Return the inputs behind a node that calls the hooks."""
-        self.inputs = len(args)
-        args, self.inputs_at, node = _behind_a_node(args)
-        if node is not None:
-            node.register_hook(self._inputs_arrived)
-        return args
-
-    def around_outputs(self, result: Any) -> Any:
-        """Return the outputs behind a node that keeps their gradients for the hooks."""
-        if not isinstance(result, (Tensor, tuple)):
-            warnings.warn(
-                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but received "
-                f"{type(result)}",
-                stacklevel=4,
-            )
-        outputs = result if isinstance(result, tuple) else (result,)
-        made, at, node = _behind_a_node(outputs)
-        if node is not None:
-            node.register_hook(lambda _, gs: self._outputs_arrived(gs, at, len(outputs)))
-        return made if isinstance(result, tuple) else made[0]
-
-    def _outputs_arrived(self, gs: tuple, at: Sequence[int], count: int) -> tuple:
-        self.grad_outputs = _spread(gs, at, count)
-        for hook in self.pre_hooks:
-            given = hook(self.module, self.grad_outputs)
-            if given is not None:
-                _check_number("Backward pre hook returned an invalid number of grad_output", given, self.grad_outputs)
-                self.grad_outputs = given
-        kept = self.grad_outputs
-        if self.inputs_at is None:
-            warnings.warn(
-                "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs "
-                "require gradients. See Module.register_full_backward_hook for more details.",
-                stacklevel=5,
-            )
-            for hook in self.hooks:
-                given = hook(self.module, (None,) * self.inputs, kept)
-                if given is not None and not (isinstance(given, tuple) and all(g is None for g in given)):
-                    raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should always return None or None for all "
-                        "gradients."
-                    )
-            self.grad_outputs = None
-        return tuple(kept[i] for i in at)  # type: ignore[index]
-
-    def _inputs_arrived(self, gs: tuple, _: tuple) -> tuple | None:
-        if self.grad_outputs is None:  # the gradient came to the inputs by another way than through the outputs
-            return None
-        found = _spread(gs, self.inputs_at or (), self.inputs)
-        for hook in self.hooks:
-            given = hook(self.module, found, self.grad_outputs)
-            if given is not None:
-                given = given if isinstance(given, tuple) else (given,)
-                _check_number("Backward hook returned an invalid number of grad_input", given, found)
-                found = given
-        self.grad_outputs = None
-        return tuple(found[i] for i in self.inputs_at or ())
-
-
-def _behind_a_node(values: tuple) -> tuple[tuple, Any, Any]:
-    """Return values, those that require grad behind one identity; their positions, and its node, or None for both."""
-    at = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
-    if not at or not modes().record:
-        return values, None, None
-    made = list(values)
-    for i, t in zip(at, BackwardHookFunction.apply(*[values[i] for i in at]), strict=True):
-        made[i] = t
-    kept = type(values)(*made) if hasattr(values, "_fields") else tuple(made)
-    return kept, at, made[at[0]].grad_fn
-
-
-def _spread(gs: Sequence, at: Sequence[int], count: int) -> tuple:
-    found: list = [None] * count
-    for i, g in zip(at, gs, strict=True):
-        found[i] = g
-    return tuple(found)
-
-
-def _check_number(what: str, given: Sequence, expected: Sequence) -> None:
-    if len(given) != len(expected):
-        raise RuntimeError(f"{what}, got {len(given)}, but expected {len(expected)}")

@@ -184,6 +184,7 @@ class _Running(_Affine):
     """A layer of channels that keeps running statistics."""
 
     axes: tuple[int, ...]
+    _version = 2
 
     def __init__(
         self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool, device: Any,
@@ -192,11 +193,17 @@ class _Running(_Affine):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
+        self._take((num_features,), affine, affine and bias, device, dtype)
         given = {"device": device, "dtype": dtype or dtypes.get_default_dtype()}
         self.register_buffer("running_mean", zeros(num_features, **given) if track_running_stats else None)
         self.register_buffer("running_var", ones(num_features, **given) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", tensor(0, dtype=dtypes.int64) if track_running_stats else None)
-        self._take((num_features,), affine, affine and bias, device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Set weight and bias to ones and zeros, and forget the running statistics."""
+        if "running_mean" in self._buffers:
+            self.reset_running_stats()
+        super().reset_parameters()
 
     def reset_running_stats(self) -> None:
         """Forget the running statistics."""
@@ -216,6 +223,13 @@ class _Running(_Affine):
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
+        """Load; a state from before PyTorch 0.4.1 has no number of batches."""
+        key = prefix + "num_batches_tracked"
+        if (local_metadata.get("version") or 0) < 2 and self.track_running_stats and key not in state_dict:
+            state_dict[key] = self.num_batches_tracked
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
 
 class _BatchNorm(_Running):
@@ -315,6 +329,21 @@ class _InstanceNorm(_Running):
         bias: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
+        """Load; tell what is meant where a state from before PyTorch 0.4 has running statistics."""
+        keys = [prefix + k for k in ("running_mean", "running_var") if prefix + k in state_dict]
+        if local_metadata.get("version") is None and not self.track_running_stats and keys:
+            names, kind = " and ".join(f'"{k}"' for k in keys), type(self).__name__
+            rest[-1].append(
+                f"Unexpected running stats buffer(s) {names} for {kind} with track_running_stats=False. If state_dict is a "
+                f"checkpoint saved before 0.4.0, this may be expected because {kind} does not track running stats by default "
+                "since 0.4.0. Please remove these keys from state_dict. If the running stats are actually needed, instead set "
+                f"track_running_stats=True in {kind} to enable them. See the documentation of {kind} for details."
+            )
+            for key in keys:
+                del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def forward(self, input: Any) -> Tensor:
         """Return the standardised input, which may be one sample alone."""
