@@ -43,6 +43,7 @@ for _name, _op in _ARITHMETIC.items():
 for _op in (compare.eq, compare.ne, compare.lt, compare.le, compare.gt, compare.ge):
     setattr(Tensor, f"__{_op.op.name}__", make_operator(_op.op))  # type: ignore[union-attr, attr-defined]
 
+Tensor.__rdiv__ = Tensor.__rtruediv__  # type: ignore[attr-defined]  # the name of older programs, as in PyTorch
 Tensor.__neg__ = make_public(ops.neg.op)  # type: ignore[union-attr, attr-defined]
 
 

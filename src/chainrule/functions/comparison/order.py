@@ -68,7 +68,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     return _sort(*ops.sort(x, axis=axis_index(dim, x.ndim), descending=bool(descending), stable=bool(stable)))
 
 
-@public(out=True, kinds="bif", samples=lambda: [Sample((3, 4)), Sample((5,)), Sample((0, 3))])
+@public(out="exact", kinds="bif", samples=lambda: [Sample((3, 4)), Sample((5,)), Sample((0, 3))])
 def msort(input: Tensor) -> Tensor:
     """Sort the elements along the first axis.
 

@@ -29,7 +29,7 @@ def _search(name: str, boundaries: Tensor, values: Any, out_int32: bool, right: 
     return cast(out, dtypes.int32) if out_int32 else out
 
 
-@public(out=True,
+@public(out="exact",
     kinds="if", method=False,
     samples=lambda: [
         Sample(_EDGES, (3, 2)), Sample(_EDGES, 2), Sample(_EDGES, 2, right=True),
@@ -100,7 +100,7 @@ def searchsorted(
     return _search("searchsorted", boundaries, input, out_int32, right or side == "right")
 
 
-@public(out=True,
+@public(out="exact",
     kinds="if", method=False,
     samples=lambda: [
         Sample((3, 2), _EDGES), Sample((3,), Fixed(_EDGES), right=True, out_int32=True), Sample(2, _EDGES),
@@ -211,7 +211,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     return _chosen(ops.unique_consecutive(x, axis=axis), return_inverse, return_counts)
 
 
-@public(out=True,
+@public(out="exact",
     kinds="if", method=False,
     samples=lambda: [
         Sample(Ints((3, 2), 0, 5), Ints((3,), 0, 5)), Sample(Ints((3,), 0, 5), 2), Sample(2, Ints((3,), 0, 5)),

@@ -83,13 +83,16 @@ def number(value: Any, name: str, position: str = "fill_value") -> Any:
 
 def filled(shape: tuple, value: Any, numpy: np.dtype) -> np.ndarray:
     """Return an array of one value; raise PyTorch's error if it does not fit the dtype."""
+    unfit = f"value cannot be converted to type {dtypes.of(numpy).name}{'_t' * (numpy.kind in 'iu')} without overflow"
     if isinstance(value, complex) and numpy.kind != "c":
-        raise RuntimeError(f"value cannot be converted to type {dtypes.of(numpy).name} without overflow")
+        raise RuntimeError(unfit)
+    if numpy.kind == "u" and isinstance(value, int) and 0 < -value <= np.iinfo(numpy).max:
+        value += int(np.iinfo(numpy).max) + 1  # negative numbers wrap, as in C++
     token = hush()
     try:
         return np.full(shape, value, numpy)
     except (OverflowError, ValueError):
-        raise RuntimeError(f"value cannot be converted to type {dtypes.of(numpy).name} without overflow") from None
+        raise RuntimeError(unfit) from None
     finally:
         unhush(token)
 
@@ -266,6 +269,8 @@ def arange(
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtypes.of(numpy).old_name}'")
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if numpy == np.int64 and not int(step):
+        raise ValueError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
@@ -274,7 +279,9 @@ def arange(
         return finished(np.arange(start, end, step, dtype=np.int64).astype(numpy), device, requires_grad, out)
     count = math.ceil((end - start) / step)
     if numpy.kind in "iu":
-        start, step = int(start), int(step)
+        start, end, step = int(start), int(end), int(step)
+        if numpy == np.int64:  # of which PyTorch counts the steps in integers too
+            count = -((start - end) // step)
     return finished((start + step * np.arange(count)).astype(numpy), device, requires_grad, out)
 
 
@@ -352,6 +359,8 @@ def _spaced(start: Any, end: Any, steps: int, dtype: Any, out: Any, name: str) -
         raise RuntimeError("number of steps must be non-negative")
     is_complex = isinstance(start, complex) or isinstance(end, complex)
     numpy = numpy_dtype(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None, out)
+    if numpy.kind in "iu":
+        start, end = int(start), int(end)
     step = (end - start) / (steps - 1) if steps > 1 else 0
     index = np.arange(steps)
     # From the nearer end, so that the last value is exactly `end`.

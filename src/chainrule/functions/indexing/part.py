@@ -8,6 +8,7 @@ from typing import Any
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index
 from chainrule.core.write.views import CUT_OFF, kind_of
 from chainrule.functions.adapt import public
@@ -38,6 +39,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     axis = axis_index(dim, x.ndim)
     n = x.shape[axis]
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INT):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     first = operator.index(start)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")

@@ -146,7 +146,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     return indexed.index_fill(x, i, value, axis=axis, form=form)
 
 
-@public(out=True, inplace=True, kinds="f", samples=lambda: [
+@public(out="exact", inplace=True, kinds="f", samples=lambda: [
     Sample((3, 4), 0, Ints((5,), 0, 3), (5, 4), reduce, include_self=own) for reduce in REDUCTIONS[1:] for own in (True, False)
 ])  # fmt: skip
 def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:

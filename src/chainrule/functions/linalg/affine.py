@@ -162,6 +162,9 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
             raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {v.ndim}-D")
     _check_expands(x, (a.shape[0], b.shape[0]))
     common = common_dtype([x, a, b])
+    if common is dtypes.bool_:  # sums of products of truths: or, and
+        products = a[:, None] & b & bool(alpha)
+        return x & bool(beta) | products
     return ops.addr(cast(x, common), cast(a, common), cast(b, common), **_factors(x, beta, alpha))
 
 

@@ -425,7 +425,7 @@ def _matmul_operator(self: Tensor, other: Any) -> Any:
 
 
 def _reflected_matmul(self: Tensor, other: Any) -> Any:
-    return matmul(other, self) if isinstance(other, np.ndarray) else NotImplemented
+    return matmul(other, self) if isinstance(other, (Tensor, np.ndarray)) else NotImplemented
 
 
 Tensor.__matmul__ = _matmul_operator  # type: ignore[attr-defined]

@@ -11,8 +11,10 @@ from itertools import combinations
 from math import prod
 from typing import Any
 
+from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg.contract import operand
@@ -62,6 +64,8 @@ def _summed_out(x: Tensor, names: Labels, gone: Labels) -> tuple[Tensor, Labels]
     if not gone:
         return x, names
     axes = tuple(i for i, name in enumerate(names) if name in gone)
+    if x.dtype.category <= dtypes.INT:
+        x = cast(x, dtypes.int64)
     return sum_over(x, axis=axes, keepdims=False), [name for name in names if name not in gone]
 
 
@@ -372,4 +376,5 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
                 f"contracted dimensions need to match, but first has size {n} in dim {i} and second has size {m} in dim {j}"
             )
         right[q] = left[p]
-    return contracted([x, y], [left, right], [n for n in left if n not in right] + [n for n in right if n not in left])
+    rest = [n for n in left if n not in right] + [n for n in right if n not in left]
+    return cast(contracted([x, y], [left, right], rest), x.dtype)

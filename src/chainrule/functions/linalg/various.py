@@ -289,5 +289,7 @@ def powers_of(x: Tensor, count: int) -> Tensor:
     if count <= 1:  # no power of them at all
         return wrap(np.ones((*x.shape, count), numpy_dtype_of(x)))
     factors = broadcast_to(unsqueeze(x, axis=x.ndim), shape=(*x.shape, count - 1))
-    ones = np.ones((*x.shape, 1), numpy_dtype_of(x))
+    if x.dtype.category <= dtypes.INT:
+        factors = cast(factors, dtypes.int64)
+    ones = np.ones((*x.shape, 1), numpy_dtype_of(factors))
     return cat(ones, cumprod(factors, axis=x.ndim, reverse=False), axis=x.ndim)

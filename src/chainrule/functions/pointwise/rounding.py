@@ -66,7 +66,7 @@ def _round(input: Any) -> Tensor:
     return ops.round(as_tensor(input, "round"))
 
 
-@public(out=True,
+@public(out="exact",
     inplace=True,
     kinds="bif",
     samples=lambda: [

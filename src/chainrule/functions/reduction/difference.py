@@ -170,6 +170,9 @@ def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order:
         x = cast(x, dtypes.get_default_dtype())
     given = dim is not None
     axes = list(range(x.ndim)) if not given else [axis_index(d, x.ndim) for d in sizes((dim,))]
+    for axis in axes:
+        if axes.count(axis) > 1:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
     steps = _coordinates(1 if spacing is None else spacing, axes, given, x)
     for axis in axes:
         if x.shape[axis] < edge_order + 1:

@@ -141,7 +141,7 @@ def _many(name: str, values: str, op_call: Any, input: Any, dim: Any, keepdim: b
     return op_call(x, axis=axes, keepdims=keepdim)
 
 
-@public(out=True, kinds="bif", samples=lambda: _amax_samples("amax"))
+@public(out="exact", kinds="bif", samples=lambda: _amax_samples("amax"))
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the largest element over all axes or some; ties share the gradient evenly.
 
@@ -163,7 +163,7 @@ def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _many("amax", "max_values_cpu", ops.amax, input, dim, keepdim)
 
 
-@public(out=True, kinds="bif", samples=lambda: _amax_samples("amin"))
+@public(out="exact", kinds="bif", samples=lambda: _amax_samples("amin"))
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the smallest element over all axes or some; ties share the gradient evenly.
 
@@ -186,7 +186,7 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 _aminmax = named_result("aminmax", "min", "max")
 
 
-@public(out=True,
+@public(out="exact",
     kinds="bif",
     samples=lambda: [
         Sample((3, 4)), Sample((3, 4), dim=1), Sample((2, 3, 4), dim=-2, keepdim=True), Sample(()),

@@ -260,7 +260,7 @@ def _truth(input: Any, name: str, op_call: Any, dim: Any, keepdim: bool) -> Tens
     return cast(out, dtypes.uint8) if x.dtype is dtypes.uint8 else out
 
 
-@public(out=True, kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
+@public(out="exact", kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Tell whether all elements are true, over all axes or some.
 
@@ -287,7 +287,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth(input, "all", ops.all, dim, keepdim)
 
 
-@public(out=True, kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
+@public(out="exact", kinds="bifc", samples=lambda: [*dims(), Sample((0, 3)), Sample((0, 3), dim=0)])
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Tell whether any element is true, over all axes or some.
 
@@ -339,7 +339,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 
 @public(
-    kinds="bif", out=True,
+    kinds="bif", out="exact",
     samples=lambda: [
         Sample((3, 4)), Sample((3, 4), 1), Sample((2, 3, 4), dim=(0, 2), keepdim=True), Sample(()), Sample((0, 2), 1),
         Sample((0,), error=(RuntimeError, "hash_tensor: Expected reduction dim to be specified for input.numel() == 0")),

@@ -32,9 +32,11 @@ def _running(input: Any, name: str, dim: int, dtype: Any, op_call: Any) -> Tenso
     x = as_tensor(input, name)
     if dtype is not None:
         x = cast(x, dtypes.as_dtype(dtype))
+        if x.dtype is dtypes.bool_:
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
     elif x.dtype.category < dtypes.FLOAT:
         x = cast(x, dtypes.int64)
-    return op_call(x, axis=axis_index(dim, x.ndim), reverse=False)
+    return cast(op_call(x, axis=axis_index(dim, x.ndim), reverse=False), x.dtype)  # NumPy widens small integers
 
 
 @public(out=True, kinds="bifc", inplace=True, samples=_samples)

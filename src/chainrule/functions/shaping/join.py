@@ -45,6 +45,12 @@ def _tensors(tensors: Any, name: str) -> list[Tensor]:
     return [t if t.__class__ is Tensor else _element(t, name, i) for i, t in enumerate(tensors)]
 
 
+def _some(tensors: Any, name: str) -> list[Tensor]:
+    if not (found := _tensors(tensors, name)):
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return found
+
+
 def _element(value: Any, name: str, i: int) -> Tensor:
     if value.__class__ in NUMBERS:
         kind = type(value).__name__
@@ -153,7 +159,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     >>> cr.hstack([cr.tensor([1]), cr.tensor([2, 3])]).tolist()
     [1, 2, 3]
     """
-    xs = atleast_1d(_tensors(tensors, "hstack"))
+    xs = atleast_1d(_some(tensors, "hstack"))
     return cat(xs, 0 if xs and xs[0].ndim == 1 else 1)
 
 
@@ -167,7 +173,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     >>> cr.vstack([cr.tensor([1, 2]), cr.tensor([3, 4])]).tolist()
     [[1, 2], [3, 4]]
     """
-    return cat(atleast_2d(_tensors(tensors, "vstack")), 0)
+    return cat(atleast_2d(_some(tensors, "vstack")), 0)
 
 
 row_stack = vstack
@@ -185,7 +191,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     >>> cr.dstack([cr.zeros(2, 3), cr.zeros(2, 3)]).shape
     chainrule.Size([2, 3, 2])
     """
-    return cat(atleast_3d(_tensors(tensors, "dstack")), 2)
+    return cat(atleast_3d(_some(tensors, "dstack")), 2)
 
 
 @public(out=True, method=False, samples=lambda: [Sample([(3,), (3,)]), Sample([(3, 2), (3,)]), Sample([(), ()])])

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.asking import asks
-from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined, innermost
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index, sizes, spread
 from chainrule.core.write.out import into
 from chainrule.functions.adapt import public
@@ -373,6 +374,10 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     lead = len(shape) - len(wanted)
     if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")
+    if wanted == shape and shape:
+        return self
+    if self.dtype.category < dtypes.FLOAT:
+        self = cast(self, dtypes.int64)  # type: ignore[assignment]
     return self if wanted == shape else ops.sum_to(self, shape=wanted)
 
 
@@ -389,7 +394,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     >>> [i.tolist() for i in cr.unravel_index(cr.tensor([5]), (2, 3))]
     [[1], [2]]
     """
-    i = as_tensor(indices, "unravel_index")
+    i = cast(as_tensor(indices, "unravel_index"), dtypes.int64)
     shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
     places = examined(i)
     if places is not None:

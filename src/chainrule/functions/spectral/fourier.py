@@ -111,6 +111,8 @@ def _several(x: Tensor, s: Any, dim: Any, name: str, half: bool = False) -> tupl
     ndim = x.ndim
     s, dim = ((v,) if hasattr(v, "__index__") else v for v in (s, dim))
     if dim is not None:
+        if not ndim and len(dim):
+            raise IndexError(f"Dimension specified as {dim[0]} but tensor has no dimensions")
         axes = tuple([axis_index(d, ndim) for d in dim])
         if len(set(axes)) != len(axes):
             raise RuntimeError("FFT dims must be unique")

@@ -103,9 +103,9 @@ def multilabel_soft_margin_loss(
 
 def _as_rows(x: Tensor) -> Tensor:
     """Return scores as a matrix with a row for each sample."""
-    if x.ndim not in (1, 2) or not x.shape[-1]:
+    if x.ndim > 2 or (x.ndim and not x.shape[-1]):
         raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}")
-    return x if x.ndim == 2 else unsqueeze(x, axis=0)
+    return x if x.ndim == 2 else reshape(x, shape=(1, prod(x.shape)))
 
 
 def _check_long(t: Tensor) -> None:
@@ -175,9 +175,9 @@ def multi_margin_loss(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
             f"Expected target size [{count}], but got {list(t.shape)}. Input has shape {list(given.shape)}."
         )
-    _check_long(t)
     if w is not None and tuple(w.shape) != (classes,):
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(w.shape)}")
+    _check_long(t)
     values = examined(t)
     if values is not None and np.any((values < 0) | (values >= classes)):
         raise RuntimeError("target out of range")
@@ -239,7 +239,7 @@ def multilabel_margin_loss(
     values = examined(t)
     if values is not None and np.any((values < -1) | (values >= classes)):
         raise RuntimeError("argument #2 'target' is out of range")
-    t = t if t.ndim == 2 else unsqueeze(t, axis=0)
+    t = reshape(t, shape=tuple(x.shape))
     counts = cumprod(cast(t >= 0, dtypes.int64), 1) > 0  # up to the first -1
     safe = where(counts, t, 0)
     hit = any((unsqueeze(safe, axis=2) == arange(classes)) & unsqueeze(counts, axis=2), 1)

@@ -19,8 +19,8 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.functions.shaping.join import cat
 from chainrule.ops.indexing.view import unfold, zeros
 from chainrule.ops.nn.norm import standardize
-from chainrule.ops.pointwise.complex import abs
-from chainrule.ops.reduction.reduce import mean
+from chainrule.ops.pointwise.arithmetic import floor_divide
+from chainrule.ops.reduction.reduce import mean, sum
 from chainrule.ops.shaping.shape import detach, reshape
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
@@ -134,7 +134,7 @@ def layer_norm(
 
 @asks
 def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
-    """Return ``x / sqrt(mean(|x|²) + eps) * weight`` over the last axes (arXiv 1910.07467).
+    """Return ``x / sqrt(mean(x²) + eps) * weight`` over the last axes (arXiv 1910.07467).
 
     Parameters
     ----------
@@ -171,8 +171,7 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     half = x.dtype.numpy.itemsize == 2
     inner = cast(x, dtypes.float32) if half else x
     eps = float(np.finfo(inner.dtype.to_real().numpy).eps) if eps is None else eps
-    size = abs(inner) if x.dtype.category == dtypes.COMPLEX else inner
-    y = inner / (mean(size * size, axis=axis, keepdims=True) + eps) ** 0.5
+    y = inner / (mean(inner * inner, axis=axis, keepdims=True) + eps) ** 0.5
     return cast(y if w is None else y * w, x.dtype if w is None or half else (y * w).dtype)
 
 
@@ -266,9 +265,11 @@ def batch_norm(
         raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
     if x.dtype.category != dtypes.FLOAT:
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{x.dtype.old_name}'")
-    if x.ndim < 2:
-        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
     m, v, w, b = _given(running_mean, running_var, weight, bias)
+    if x.ndim < 2:
+        if x.ndim and not x.shape[0]:  # which has no channels, and of which PyTorch asks none
+            return _scaled(x * 1, *[None if p is None else p[0] for p in (w, b)])
+        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
     if not training:
         for name, p in (("running_mean", m), ("running_var", v)):
             if p is None:
@@ -451,7 +452,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     Parameters
     ----------
     input : Tensor
-        Floating point, of shape (N, C, ...), of at least 3 axes.
+        Floating point or ``int64``, of shape (N, C, ...), of at least 3 axes.
     size : int
         How many channels are neighbours, ``size // 2`` of them before each; those outside count as 0.
     alpha, beta, k : float
@@ -483,7 +484,14 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         raise RuntimeError(f"kernel size should be greater than zero, but got kH: {size} kW: 1")
     if not prod(x.shape):
         return x
+    whole = x.dtype.category < dtypes.FLOAT  # of which PyTorch's mean is a whole number
+    if whole and x.dtype is not dtypes.int64:
+        raise NotImplementedError(f"\"avg_pool2d\" not implemented for '{x.dtype.old_name}'")
     outside = lambda n: zeros((x.shape[0], n, *x.shape[2:]), x)
     padded = cat((outside(size // 2), x * x, outside((size - 1) // 2)), 1)
-    near = mean(unfold(padded, axis=1, size=size, step=1), axis=(x.ndim,), keepdims=False)
+    windows = unfold(padded, axis=1, size=size, step=1)
+    if whole:
+        near = floor_divide(sum(windows, axis=(x.ndim,), keepdims=False), size)
+    else:
+        near = mean(windows, axis=(x.ndim,), keepdims=False)
     return x / (near * alpha + k) ** beta

@@ -186,6 +186,8 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     tensor([-0.5000,  2.0000])
     """
     x = floating(input, "rrelu")
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)
     d = x.dtype.numpy

@@ -273,7 +273,7 @@ def _unique_consecutive(x: Any, *, axis: int | None) -> tuple:
     rows = np.moveaxis(x, axis, 0) if axis is not None else x.reshape(-1)
     new = np.ones(len(rows), bool)
     changed = rows[1:] != rows[:-1]
-    new[1:] = changed.reshape(len(changed), -1).any(axis=1) if changed.ndim > 1 else changed
+    new[1:] = changed.any(axis=tuple(range(1, changed.ndim)))
     starts = np.flatnonzero(new)
     values = np.moveaxis(rows[starts], 0, axis) if axis is not None else rows[starts]
     inverse = (np.cumsum(new) - 1).reshape(x.shape if axis is None else -1)

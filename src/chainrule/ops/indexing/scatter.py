@@ -106,7 +106,9 @@ def _extreme(x: ndarray, index: ndarray, y: ndarray, *, axis: int, largest: bool
     view = out.reshape(-1) if flat else out
     here = (checked(index, x.size, False).reshape(-1),) if flat else grid(index, axis, x.shape[axis])
     if not include_self:
-        if out.dtype.kind in "iu":
+        if out.dtype.kind == "b":
+            view[here] = not largest
+        elif out.dtype.kind in "iu":
             view[here] = np.iinfo(out.dtype).min if largest else np.iinfo(out.dtype).max
         else:
             view[here] = -np.inf if largest else np.inf

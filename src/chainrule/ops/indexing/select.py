@@ -9,11 +9,22 @@ import numpy as np
 
 from chainrule.core.op.batching import dynamic
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.lowering import s
 from chainrule.core.op.results import DYNAMIC, int64, joined
 from chainrule.core.op.samples import Bools, Sample
 from chainrule.ops.describe import binary
 
-where: Callable = elementwise("where(condition, x, y)", np.where, promotion="free", kinds="bifc",
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    out = np.where(condition, x, y)
+    if x.__class__ is float or y.__class__ is float:  # which is not weak to NumPy beside bfloat16
+        d = getattr(y if x.__class__ is float else x, "dtype", None)
+        if d is not None and d.isbuiltin != 1:
+            return out.astype(d)
+    return out
+
+
+where: Callable = elementwise("where(condition, x, y)", _where, lower=s.select, promotion="free", kinds="bifc",
     dtype=lambda condition, x, y: joined(x, y),
     x=lambda g, condition: where(condition, g, 0),
     y=lambda g, condition: where(condition, 0, g),

@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.results import BOOL, INT64
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
 
@@ -83,7 +84,12 @@ rsqrt = elementwise("rsqrt(x)", _rsqrt, dtype="float", kinds="bifc", domain=POSI
     doc=unary("Return the reciprocal of the square root of each element.", "cr.rsqrt(cr.tensor([4.0, 0.25]))",
         "tensor([0.5000, 2.0000])"))  # fmt: skip
 
-square = elementwise("square(x)", np.square, kinds="ifc", node="Pow",
+
+def _square(x: Any) -> Any:
+    return np.square(x) if x.dtype.kind != "b" else x.astype(np.int64)
+
+
+square = elementwise("square(x)", _square, kinds="ifc", node="Pow", dtype=lambda x: INT64 if x == BOOL else x,
     public=True, inplace=True,
     lower=lambda x: x * x,
     x=lambda g, x: g * (x + x),
