@@ -40,13 +40,39 @@ def bad_calls(lib):
         lambda: optim.Adam([p], betas=(0, 0.5)),
         lambda: optim.Adam([p], weight_decay=-1),
         lambda: optim.AdamW([p], lr=-0.5),
+        lambda: optim.Adadelta([p], rho=2),
+        lambda: optim.Adadelta([p], eps=-1),
+        lambda: optim.Adagrad([p], lr_decay=-1),
+        lambda: optim.Adagrad([p], initial_accumulator_value=-1),
+        lambda: optim.Adamax([p], betas=(2, 0.1)),
+        lambda: optim.NAdam([p], momentum_decay=-1),
+        lambda: optim.RMSprop([p], momentum=-1),
+        lambda: optim.RMSprop([p], alpha=-1),
+        lambda: optim.Rprop([p], etas=(1, 0.5)),
+        lambda: optim.ASGD([p], weight_decay=-1),
+        lambda: optim.LBFGS([{"params": [p]}, {"params": [leaf(lib)]}]),
+        lambda: optim.Muon([p]),
+        lambda: optim.Muon([leaf(lib, (2, 2))], momentum=-1),
+        lambda: optim.Muon([leaf(lib, (2, 2))], adjust_lr_fn="x"),
+        lambda: optim.Muon([leaf(lib, (2, 2))], lr=-1),
+        lambda: optim.Muon([leaf(lib, (2, 2))], weight_decay=-1),
+        lambda: optim.Muon([leaf(lib, (2, 2))], lr=lib.ones(2)),
+        lambda: optim.Adafactor([p], eps=(-1, 1)),
+        lambda: optim.Adafactor([p], eps=(None, -1)),
+        lambda: optim.Adafactor([p], beta2_decay=1),
+        lambda: optim.Adafactor([p], d=0.5),
+        lambda: optim.Adafactor([p], weight_decay=-1),
+        lambda: optim.SGD([p], fused=True, foreach=True),
+        lambda: optim.SGD([p], fused=True, differentiable=True),
+        lambda: optim.Adam([p], fused=True, foreach=True),
+        lambda: optim.Adagrad([p], fused=True, differentiable=True),
         lambda: optim.SGD([p]).load_state_dict(optim.SGD([{"params": [leaf(lib)]}, {"params": [leaf(lib)]}]).state_dict()),
         lambda: optim.SGD([p]).load_state_dict(optim.SGD([leaf(lib), leaf(lib)]).state_dict()),
         lambda: optim.Optimizer([p], {}).step(),
     ]
 
 
-@pytest.mark.parametrize("index", range(24))
+@pytest.mark.parametrize("index", range(50))
 def test_errors_are_pytorchs(torch, index):
     with pytest.raises(Exception) as theirs:
         bad_calls(torch)[index]()
@@ -55,12 +81,9 @@ def test_errors_are_pytorchs(torch, index):
     assert str(ours.value) == str(theirs.value).replace("torch.", "chainrule.")
 
 
-@pytest.mark.parametrize("option", ["foreach", "fused", "capturable", "differentiable"])
-def test_options_that_choose_an_implementation_are_refused(option):
-    p = leaf(cr)
-    with pytest.raises(RuntimeError, match=f"{option}=True is not available"):
-        cr.optim.Adam([p], **{option: True})
-    cr.optim.Adam([p], **{option: False})
+def test_graphs_of_cuda_are_refused():
+    with pytest.raises(RuntimeError, match="capturable=True is for graphs of CUDA"):
+        cr.optim.Adam([leaf(cr)], capturable=True)
 
 
 def test_a_parameter_twice_in_a_group_warns():
@@ -139,3 +162,45 @@ def test_a_group_added_later_is_trained_with_its_options():
     optimizer.add_param_group({"params": q, "lr": 0.2})
     run(optimizer, 1)
     np.testing.assert_allclose([p[0].item(), q[0].item()], [0.8, 0.6], rtol=1e-6)
+
+
+def test_hooks_stand_around_steps_and_states():
+    p, seen = leaf(cr), []
+    optimizer = cr.optim.SGD([p], lr=0.1)
+
+    def note(what, result=None):
+        return lambda *given: seen.append(what) or result
+
+    handles = [
+        cr.optim.optimizer.register_optimizer_step_pre_hook(note("before any")),
+        cr.optim.optimizer.register_optimizer_step_post_hook(note("after any")),
+        optimizer.register_step_pre_hook(note("before", ((lambda: 7,), {}))),
+        optimizer.register_step_post_hook(note("after")),
+        optimizer.register_state_dict_pre_hook(note("saving")),
+        optimizer.register_state_dict_post_hook(note("saved")),
+        optimizer.register_state_dict_post_hook(note("saved first"), prepend=True),
+        optimizer.register_load_state_dict_pre_hook(note("loading")),
+        optimizer.register_load_state_dict_post_hook(note("loaded")),
+    ]
+    assert optimizer.step() == 7
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert seen == ["before any", "before", "after", "after any", "saving", "saved first", "saved", "loading", "loaded"]
+    for handle in handles:
+        handle.remove()
+    assert optimizer.step() is None
+    assert len(seen) == 9
+    optimizer.register_step_pre_hook(lambda *given: 3)
+    with pytest.raises(RuntimeError, match=r"must return None or a tuple of \(new_args, new_kwargs\)"):
+        optimizer.step()
+
+
+def test_hooks_stand_around_the_steps_of_users_optimizers_once():
+    class Inner(cr.optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    seen = []
+    optimizer = Inner([leaf(cr)], lr=0.1)
+    optimizer.register_step_post_hook(lambda *given: seen.append(1))
+    optimizer.step()
+    assert seen == [1]

@@ -1,4 +1,4 @@
-"""Adam and AdamW."""
+"""Adam and its kin: descent along running means of the gradient, scaled by those of its square."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import array_of
-from chainrule.optim.optimizer import (
-    Optimizer,
-    Scratch,
-    blocks,
-    check_lr,
-    check_numbers,
-    flat,
-    number,
-    refuse,
-    written,
-    zero_step,
-    zeros_for,
-)
+from chainrule.optim.elementwise import Elementwise, Rule, count, like, option, scalar
+from chainrule.optim.options import check_at_least_zero, check_betas, check_eps, check_implementation, check_lr, check_numbers
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+__all__ = ["Adam", "AdamW"]
 
 
-class Adam(Optimizer):
+class Adam(Elementwise):
     """Adam (Kingma & Ba, arXiv 1412.6980): descent along running means of the gradient, scaled by those of its square.
 
     At step t, with ``g = grad + weight_decay * p``: ``m = beta1 * m + (1 - beta1) * g``,
@@ -48,7 +36,7 @@ class Adam(Optimizer):
     maximize : bool
         Climb instead of descend.
     foreach, capturable, differentiable, fused : bool, optional
-        Only PyTorch's defaults: there is one implementation.
+        See :class:`Optimizer`.
     decoupled_weight_decay : bool
         Shrink the parameter by ``1 - lr * weight_decay`` instead of changing g: `AdamW`.
 
@@ -62,6 +50,8 @@ class Adam(Optimizer):
     >>> x.detach()
     tensor([0.9000, 1.9000])
     """
+
+    _shaped = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
@@ -80,20 +70,13 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_numbers(type(self).__name__, lr=lr, eps=eps, weight_decay=weight_decay)
-        if not hasattr(betas, "__getitem__") or isinstance(betas, str):
-            raise TypeError(f"{type(self).__name__}: betas must be two numbers, not {type(betas).__name__} ({betas!r})")
         check_lr(lr)
-        if not eps >= 0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        for i in (0, 1):
-            if not 0 <= number(betas[i]) < 1:
-                raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")
-        if not weight_decay >= 0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_eps(eps)
+        check_betas(betas)
+        check_at_least_zero(weight_decay=weight_decay)
         if not all(isinstance(b, float) for b in betas) and not all(isinstance(b, Tensor) for b in betas):
             raise ValueError("betas must be either both floats or both Tensors")
-        refuse(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
-        self._scratch = Scratch(2)
+        check_implementation(foreach, fused, differentiable, capturable)
         super().__init__(
             params,
             {
@@ -111,54 +94,29 @@ class Adam(Optimizer):
             },
         )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._scratch = Scratch(2)
+    def _rule(self, p: Tensor, group: dict[str, Any]) -> tuple[Rule, tuple[str, ...]]:
+        state = self.state[p]
+        names = self._shaped if group["amsgrad"] else self._shaped[:2]
+        if not state:
+            state.update(step=scalar(), **{name: like(p) for name in names})
+        t, (beta1, beta2) = count(state), option(group, "betas")
+        # The correction c of v is moved out of the root: lr·(m/c1) / (sqrt(v)/c + eps) = size·m / (sqrt(v) + eps·c).
+        c = (1 - beta2**t) ** 0.5
+        size, eps = option(group, "lr") / (1 - beta1**t) * c, option(group, "eps") * c
 
-    _shaped = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+        def rule(x: Any, g: Any, m: Any, v: Any, *largest: Any) -> Any:
+            d = g - m
+            d *= 1 - beta1
+            m += d
+            v *= beta2
+            d = g * g
+            d *= 1 - beta2
+            v += d
+            for w in largest:
+                w[...] = v = np.where(w > v, w, v)  # which needs neither for its derivative, as w is written to
+            return m / (np.sqrt(v) + eps) * size
 
-    def _update(self, group: dict[str, Any]) -> None:
-        lr, eps, decay = number(group["lr"]), group["eps"], number(group["weight_decay"])
-        beta1, beta2 = map(number, group["betas"])
-        names = _MOMENTS if group["amsgrad"] else _MOMENTS[:2]
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            state = self.state[p]
-            if not state:
-                state["step"] = zero_step()
-                state.update({name: zeros_for(p) for name in names})
-            count = array_of(state["step"])
-            count += 1
-            t = count.item()
-            # The correction c of v is moved out of the root: lr·(m/c1) / (sqrt(v)/c + eps) = size·m / (sqrt(v) + eps·c).
-            c = (1 - beta2**t) ** 0.5
-            size = lr / (1 - beta1**t) * c
-            x = flat(p)
-            vectors = [x, flat(p.grad), *(flat(state[name]) for name in names)]
-            shrink = 1 - lr * decay if decay and group["decoupled_weight_decay"] else None
-            l2 = 0 if shrink is not None else decay
-            for x_, g, m, v, *largest, s, s2 in blocks(vectors, self._scratch(x.dtype, x.size)):
-                if shrink is not None:
-                    np.multiply(x_, shrink, out=x_)
-                if l2:
-                    np.multiply(x_, l2, out=s2)
-                    g = np.subtract(s2, g, out=s2) if group["maximize"] else np.add(s2, g, out=s2)
-                elif group["maximize"]:
-                    g = np.negative(g, out=s2)
-                np.subtract(g, m, out=s)
-                np.multiply(s, 1 - beta1, out=s)
-                np.add(m, s, out=m)
-                np.multiply(v, beta2, out=v)
-                np.multiply(g, g, out=s)
-                np.multiply(s, 1 - beta2, out=s)
-                np.add(v, s, out=v)
-                np.sqrt(np.maximum(largest[0], v, out=largest[0]) if largest else v, out=s)
-                np.add(s, eps * c, out=s)
-                np.divide(m, s, out=s)
-                np.multiply(s, -size, out=s)
-                np.add(x_, s, out=x_)
-            written(p, x)
+        return rule, names
 
 
 class AdamW(Adam):

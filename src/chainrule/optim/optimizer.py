@@ -1,29 +1,74 @@
 """Optimizer: parameter groups, per-parameter state, saving and loading, all as PyTorch has them.
 
-A subclass updates one parameter at a time on flat arrays, in blocks that stay in cache (`blocks`): a step makes many
-passes over a block and one over memory.
+How a step is carried out on the parameters is the subclasses': see `elementwise` for the most of them.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import wraps
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.handle import RemovableHandle, register
 from chainrule.core.mode.grad_mode import enable_grad, no_grad
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, version_of
-from chainrule.core.types.dtype import get_default_dtype
-from chainrule.core.write.inplace import about_to_write
+from chainrule.core.tensor.value import array_of
 
-ndarray = np.ndarray
-BLOCK = 1 << 15  # elements
+__all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
+
+Hook = Callable[..., Any]
+_before_all: OrderedDict[int, Hook] = OrderedDict()
+_after_all: OrderedDict[int, Hook] = OrderedDict()
+required = object()  # what older programs give as the default of an option that each group must have
+
+
+def register_optimizer_step_pre_hook(hook: Hook) -> RemovableHandle:
+    """Call ``hook(optimizer, args, kwargs)`` before every step of every optimizer; it may return other arguments.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> steps = []
+    >>> handle = cr.optim.optimizer.register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: steps.append(optimizer))
+    >>> cr.optim.SGD([cr.ones(1, requires_grad=True)]).step()
+    >>> handle.remove()
+    >>> len(steps)
+    1
+    """
+    return register(_before_all, hook)
+
+
+def register_optimizer_step_post_hook(hook: Hook) -> RemovableHandle:
+    """Call ``hook(optimizer, args, kwargs)`` after every step of every optimizer: see `register_optimizer_step_pre_hook`."""
+    return register(_after_all, hook)
+
+
+def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a class's `step` with the hooks around it."""
+
+    @wraps(step)
+    def with_hooks(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        self._opt_called = True
+        if not (_before_all or _after_all or self._step_hooks) or type(self).step is not with_hooks:
+            return step(self, *args, **kwargs)
+        for hook in [*_before_all.values(), *self._hooks("step_pre").values()]:
+            given = hook(self, args, kwargs)
+            if given is None:
+                continue
+            if not (isinstance(given, tuple) and len(given) == 2):
+                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {given}.")
+            args, kwargs = given
+        result = step(self, *args, **kwargs)
+        for hook in [*self._hooks("step_post").values(), *_after_all.values()]:
+            hook(self, args, kwargs)
+        return result
+
+    return with_hooks
 
 
 class Optimizer:
@@ -35,6 +80,12 @@ class Optimizer:
         Tensors, (name, Tensor) pairs, or dicts with ``"params"`` and options of that group.
     defaults : dict
         Options of groups that do not give their own.
+
+    Notes
+    -----
+    Where PyTorch's optimizers take them, ``foreach`` and ``fused`` may be True or False, and are kept: there is one
+    implementation, which makes one pass over memory in blocks that stay in the cache. With ``differentiable=True`` a step
+    is recorded, so the parameters must not be leaves. ``capturable=True`` raises.
 
     Attributes
     ----------
@@ -51,6 +102,13 @@ class Optimizer:
 
     _loaded = False  # whether state was loaded since the last step
     _shaped: tuple[str, ...] = ()  # state that has its parameter's shape
+    _opt_called = False  # whether a step was made, of which schedulers ask
+    _step_hooks: dict[str, OrderedDict[int, Hook]] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -93,7 +151,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_typename(p)}")
-            if not (p.is_leaf or p.retains_grad):
+            if not (p.is_leaf or p.retains_grad or self.defaults.get("differentiable")):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             param_group.setdefault(name, default)
@@ -115,6 +173,7 @@ class Optimizer:
 
     # -- stepping --------------------------------------------------------------------------------------------------
 
+    @_hooked
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients.
 
@@ -161,6 +220,44 @@ class Optimizer:
                 with no_grad():
                     grad.zero_()
 
+    # -- hooks -----------------------------------------------------------------------------------------------------
+
+    def _hooks(self, when: str) -> OrderedDict[int, Hook]:
+        if self._step_hooks is None:
+            self._step_hooks = {}
+        return self._step_hooks.setdefault(when, OrderedDict())
+
+    def _register(self, when: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        hooks = self._hooks(when)
+        handle = register(hooks, hook)
+        if prepend:
+            hooks.move_to_end(handle.id, last=False)
+        return handle
+
+    def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return other arguments, as (args, kwargs)."""
+        return self._register("step_pre", hook)
+
+    def register_step_post_hook(self, hook: Hook) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        return self._register("step_post", hook)
+
+    def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(optimizer)`` before `state_dict` is made."""
+        return self._register("state_pre", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(optimizer, state_dict)`` when `state_dict` is made; it may return another."""
+        return self._register("state_post", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(optimizer, state_dict)`` before `load_state_dict` reads it; it may return another."""
+        return self._register("load_pre", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(optimizer)`` after `load_state_dict`."""
+        return self._register("load_post", hook, prepend)
+
     # -- saving and loading ----------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,6 +268,8 @@ class Optimizer:
         dict
             ``"state"``: position → state; ``"param_groups"``: the groups, with positions as ``"params"``.
         """
+        for hook in self._hooks("state_pre").values():
+            hook(self)
         positions: dict[Tensor, int] = {}
         for p in chain.from_iterable(group["params"] for group in self.param_groups):
             positions.setdefault(p, len(positions))
@@ -179,7 +278,10 @@ class Optimizer:
             for group in self.param_groups
         ]
         state = {positions[k] if isinstance(k, Tensor) else k: v for k, v in self.state.items()}
-        return {"state": state, "param_groups": groups}
+        made = {"state": state, "param_groups": groups}
+        for hook in self._hooks("state_post").values():
+            made = made if (other := hook(self, made)) is None else other
+        return made
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state and options that `state_dict` returned; tensors are copied, in the parameters' dtypes.
@@ -189,6 +291,9 @@ class Optimizer:
         ValueError
             If the groups do not match in number or size.
         """
+        state_dict = state_dict.copy()
+        for hook in self._hooks("load_pre").values():
+            state_dict = state_dict if (other := hook(self, state_dict)) is None else other
         saved = deepcopy(state_dict["param_groups"])
         if len(saved) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -213,6 +318,8 @@ class Optimizer:
                 s.setdefault("param_names", g["param_names"])
         self.__setstate__({"state": state, "param_groups": saved})
         self._loaded = True
+        for hook in self._hooks("load_post").values():
+            hook(self)
 
     def _check_loaded(self) -> None:
         """Raise for state that was loaded for parameters of other shapes; where they would broadcast, it would go unnoticed."""
@@ -234,6 +341,9 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        for group in self.param_groups:  # saved before there were all of these options, perhaps
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
 
     def __repr__(self) -> str:
         text = ""
@@ -256,7 +366,7 @@ def _for_param(value: Any, param: Tensor, key: Any = None) -> Any:
     if isinstance(value, Tensor):
         array = array_of(value)
         keep = key == "step" or not param.is_floating_point()
-        return wrap(array.copy() if keep else array.astype(param.dtype.numpy))
+        return wrap(array.copy() if keep else array.astype(param.dtype.numpy, order="C"))
     if isinstance(value, dict):
         return {k: _for_param(v, param, k) for k, v in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
@@ -266,88 +376,3 @@ def _for_param(value: Any, param: Tensor, key: Any = None) -> Any:
 
 def _typename(value: Any) -> str:
     return f"chainrule.{value.dtype.old_name}Tensor" if isinstance(value, Tensor) else type(value).__name__
-
-
-# -- for the optimizers' updates ---------------------------------------------------------------------------------------
-
-
-def number(value: Any) -> float:
-    """Return an option that may be a one-element tensor as a Python number."""
-    return value.item() if isinstance(value, Tensor) else value
-
-
-def check_numbers(optimizer: str, **options: Any) -> None:
-    """Raise TypeError for an option that is no number; a tensor of one element is one."""
-    for name, value in options.items():
-        if not hasattr(value, "__float__"):
-            raise TypeError(f"{optimizer}: {name} must be a number, not {type(value).__name__} ({value!r})")
-
-
-def check_lr(lr: Any) -> None:
-    """Raise PyTorch's error for a learning rate that is negative or has several elements."""
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
-    if not number(lr) >= 0:
-        raise ValueError(f"Invalid learning rate: {lr}")
-
-
-def refuse(**options: Any) -> None:
-    """Raise for PyTorch's options that choose among implementations, unless they are off."""
-    for name, value in options.items():
-        if value:
-            raise RuntimeError(f"{name}={value} is not available: chainrule has one implementation, so leave {name} out")
-
-
-def zeros_for(p: Tensor) -> Tensor:
-    """Return zeros of a parameter's shape and dtype."""
-    return wrap(np.zeros(tuple(p.shape), p.dtype.numpy))
-
-
-def zero_step() -> Tensor:
-    """Return a step count of zero, which PyTorch keeps as a float."""
-    wide = get_default_dtype().name == "float64"
-    return wrap(np.zeros((), np.float64 if wide else np.float32))
-
-
-def flat(t: Tensor) -> ndarray:
-    """Return a tensor's values as a real vector, sharing memory where it is contiguous; complex ones as pairs."""
-    about_to_write(t)
-    array = array_of(t).reshape(-1)
-    return array.view(array.real.dtype) if array.dtype.kind == "c" else array
-
-
-def written(p: Tensor, x: ndarray) -> None:
-    """Note that a parameter was written to through `flat`, and bring the values back if that was a copy."""
-    array = array_of(p)
-    if not array.flags.c_contiguous:
-        array[...] = x.view(array.dtype).reshape(array.shape)
-    version_of(p).bump()
-
-
-class Scratch:
-    """Buffers for intermediate values of one block, made once per dtype and size."""
-
-    __slots__ = ("_kept", "_width")
-
-    def __init__(self, width: int):
-        self._width = width
-        self._kept: dict[np.dtype, list[ndarray]] = {}
-
-    def __call__(self, d: np.dtype, size: int) -> list[ndarray]:
-        """Return `width` vectors of at least `size` elements, at most a block's."""
-        kept = self._kept.get(d)
-        size = min(size, BLOCK)
-        if kept is None or kept[0].size < size:
-            kept = self._kept[d] = [np.empty(size, d) for _ in range(self._width)]
-        return kept
-
-
-def blocks(vectors: list[ndarray], scratch: list[ndarray]) -> Iterator[list[ndarray]]:
-    """Yield matching pieces of vectors, and of scratch vectors, that fit in the cache together.
-
-    Twelve passes of Adam over ten million float32 take 33 ms in such blocks, 53 ms without.
-    """
-    size = vectors[0].size
-    for start in range(0, size, BLOCK):
-        stop = min(start + BLOCK, size)
-        yield [v[start:stop] for v in vectors] + [s[: stop - start] for s in scratch]

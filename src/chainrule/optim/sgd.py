@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.optim.elementwise import Elementwise, Rule, like, option
+from chainrule.optim.options import check_implementation, check_lr, check_numbers
 
-from chainrule.core.tensor.tensor import wrap
-from chainrule.optim.optimizer import (
-    Optimizer,
-    Scratch,
-    array_of,
-    blocks,
-    check_lr,
-    check_numbers,
-    flat,
-    number,
-    refuse,
-    written,
-)
+__all__ = ["SGD"]
 
 
-class SGD(Optimizer):
+class SGD(Elementwise):
     """Stochastic gradient descent: ``p -= lr * d``.
 
     With ``d = grad + weight_decay * p`` and momentum, the buffer ``b = momentum * b + (1 - dampening) * d`` (at first
@@ -40,7 +30,7 @@ class SGD(Optimizer):
     maximize : bool
         Climb instead of descend.
     foreach, differentiable, fused : bool, optional
-        Only PyTorch's defaults: there is one implementation.
+        See :class:`Optimizer`.
 
     Examples
     --------
@@ -67,7 +57,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_numbers(type(self).__name__, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
+        check_numbers("SGD", lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
         check_lr(lr)
         if momentum < 0:
             raise ValueError(f"Invalid momentum value: {momentum}")
@@ -75,8 +65,7 @@ class SGD(Optimizer):
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        refuse(foreach=foreach, differentiable=differentiable, fused=fused)
-        self._scratch = Scratch(2)
+        check_implementation(foreach, fused, differentiable)
         super().__init__(
             params,
             {
@@ -92,52 +81,19 @@ class SGD(Optimizer):
             },
         )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._scratch = Scratch(2)
-
     _shaped = ("momentum_buffer",)
 
-    def _update(self, group: dict[str, Any]) -> None:
-        lr, decay = number(group["lr"]), number(group["weight_decay"])
-        momentum, nesterov = group["momentum"], group["nesterov"]
-        maximize, share = group["maximize"], 1 - group["dampening"]
-        for p in group["params"]:
-            grad = p.grad
-            if grad is None:
-                continue
-            x, g = flat(p), flat(grad)
-            vectors, is_first = [x, g], False
-            if momentum:
-                state = self.state[p]
-                buffer: Any = state.get("momentum_buffer")
-                is_first = buffer is None
-                if is_first:
-                    buffer = state["momentum_buffer"] = wrap(np.empty(array_of(p).shape, p.dtype.numpy))
-                vectors.append(flat(buffer))
-            for x_, d, *b, s, t in blocks(vectors, self._scratch(x.dtype, x.size)):
-                if decay:
-                    np.multiply(x_, decay, out=s)
-                    d = np.subtract(s, d, out=s) if maximize else np.add(s, d, out=s)
-                elif maximize:
-                    d = np.negative(d, out=s)
-                if momentum:
-                    d = _with_momentum(d, b[0], momentum, share, nesterov, is_first, t)
-                np.multiply(d, -lr, out=t)
-                np.add(x_, t, out=x_)
-            written(p, x)
+    def _rule(self, p: Tensor, group: dict[str, Any]) -> tuple[Rule, tuple[str, ...]]:
+        lr, momentum, nesterov = option(group, "lr"), option(group, "momentum"), group["nesterov"]
+        if not momentum:
+            return lambda x, d: d * lr, ()
+        state, share = self.state[p], 1 - group["dampening"]
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"], share = like(p, -0.0), 1  # to which d adds as it is, the sign of a zero included
 
+        def rule(x: Any, d: Any, b: Any) -> Any:
+            b *= momentum
+            b += d if share == 1 else d * share
+            return (b * momentum + d if nesterov else b) * lr
 
-def _with_momentum(
-    d: np.ndarray, b: np.ndarray, momentum: float, share: float, nesterov: bool, is_first: bool, t: np.ndarray
-) -> np.ndarray:
-    """Return the direction of descent, having put `d` into the momentum buffer; `t` is scratch."""
-    if is_first:
-        b[...] = d
-    else:
-        np.multiply(b, momentum, out=b)
-        np.add(b, d if share == 1 else np.multiply(d, share, out=t), out=b)
-    if not nesterov:
-        return b
-    np.multiply(b, momentum, out=t)
-    return np.add(d, t, out=t)
+        return rule, self._shaped

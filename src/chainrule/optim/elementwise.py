@@ -1,0 +1,127 @@
+"""Optimizers whose step changes each element by its own gradient and history: how any such step is carried out.
+
+A subclass gives a rule for each parameter and step: a function of values, gradients and what is kept of them (moments, for
+example) that changes what is kept in place and returns by how much the values shrink. Rules are written with operators and
+NumPy's functions. They run on blocks of flat arrays that stay in the cache, or, for ``differentiable=True``, on tensors that
+record them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.mode.grad_mode import set_grad_enabled
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.types.dtype import get_default_dtype
+from chainrule.core.write.inplace import about_to_write
+from chainrule.functions.pointwise.complex import view_as_complex, view_as_real
+from chainrule.optim.optimizer import Optimizer
+from chainrule.optim.options import number
+
+ndarray = np.ndarray
+BLOCK = 1 << 15  # elements; twelve passes of Adam over ten million float32 take 33 ms in such blocks, 53 ms without
+Rule = Callable[..., Any]
+
+
+class Elementwise(Optimizer):
+    """Base of the optimizers that treat each element alone."""
+
+    def _rule(self, p: Tensor, group: dict[str, Any]) -> tuple[Rule, tuple[str, ...]]:
+        """Return this step's rule for a parameter and the names of the state that it takes; the first call makes the state."""
+        raise NotImplementedError
+
+    def _update(self, group: dict[str, Any]) -> None:
+        carry_out = _record if group["differentiable"] else _compute
+        decay = option(group, "weight_decay") if "weight_decay" in group else 0
+        shrink = None
+        if group.get("decoupled_weight_decay"):
+            decay, shrink = 0, 1 - option(group, "lr") * decay
+        for p in group["params"]:
+            grad = p.grad
+            if grad is not None:
+                rule, names = self._rule(p, group)
+                carry_out(p, grad, self.state[p] if names else {}, names, rule, group["maximize"], decay, shrink)
+
+
+def _compute(
+    p: Tensor, grad: Tensor, state: dict, names: tuple[str, ...], rule: Rule, maximize: bool, decay: Any, shrink: Any
+) -> None:
+    """Carry out a rule on a parameter's memory, block by block."""
+    changed = [p, *[state[name] for name in names]]
+    x, *kept = flats = [flat(t) for t in changed]
+    vectors = [x, flat(grad), *kept]
+    for start in range(0, x.size, BLOCK):
+        x_, g, *moments = vectors if x.size <= BLOCK else [v[start : start + BLOCK] for v in vectors]
+        if maximize:
+            g = -g
+        if decay:
+            g = g + x_ * decay
+        if shrink is not None:
+            x_ *= shrink
+        x_ -= rule(x_, g, *moments)
+    for t, vector in zip(changed, flats, strict=True):
+        written(t, vector)
+
+
+def _record(
+    p: Tensor, grad: Tensor, state: dict, names: tuple[str, ...], rule: Rule, maximize: bool, decay: Any, shrink: Any
+) -> None:
+    """Carry out a rule on tensors, on the record: what earlier steps saved is not written to."""
+    pair, whole = (view_as_real, view_as_complex) if p.is_complex() else (lambda t: t, lambda t: t)
+    with set_grad_enabled(True):
+        x, g = pair(p.clone()), pair(grad)
+        kept = [pair(state[name].clone()) for name in names]
+        if maximize:
+            g = -g
+        if decay:
+            g = g + x * decay
+        if shrink is not None:
+            x = x * shrink
+        p.copy_(whole(x - rule(x, g, *kept)))
+    state.update((name, whole(value)) for name, value in zip(names, kept, strict=True))
+
+
+def option(group: dict[str, Any], name: str) -> Any:
+    """Return an option: a number, or the tensor that it is where the step is recorded."""
+    value = group[name]
+    if group["differentiable"] or value.__class__ is float:
+        return value
+    return tuple(map(number, value)) if isinstance(value, (tuple, list)) else number(value)
+
+
+def count(state: dict[str, Any]) -> float:
+    """Count a step of a parameter, and return how many there were with it."""
+    steps = array_of(state["step"])
+    steps += 1
+    return steps.item()
+
+
+def like(p: Tensor, value: float = 0.0) -> Tensor:
+    """Return a tensor of a parameter's shape and dtype, full of one number (of a complex parameter, in both parts)."""
+    d = p.dtype.numpy
+    return wrap(np.full(tuple(p.shape), complex(value, value) if d.kind == "c" else value, d))
+
+
+def scalar(value: float = 0.0) -> Tensor:
+    """Return a number as state: PyTorch keeps such numbers as tensors of floats, of single precision if that is the default."""
+    wide = get_default_dtype().name == "float64"
+    return wrap(np.full((), value, np.float64 if wide else np.float32))
+
+
+def flat(t: Tensor) -> ndarray:
+    """Return a tensor's values as a real vector, sharing memory where it is contiguous; complex ones as pairs."""
+    about_to_write(t)
+    array = array_of(t).reshape(-1)
+    return array.view(array.real.dtype) if array.dtype.kind == "c" else array
+
+
+def written(t: Tensor, vector: ndarray) -> None:
+    """Note that a tensor was written to through `flat`, and bring the values back if that was a copy."""
+    array = array_of(t)
+    if not array.flags.c_contiguous:
+        array[...] = vector.view(array.dtype).reshape(array.shape)
+    version_of(t).bump()
