@@ -15,6 +15,7 @@ from chainrule.transforms.custom.call import named_face
 # Caches without a bound, and what bounds them.
 BOUNDED_BY = {
     "torch_names": "takes no argument",
+    "adapters": "takes no argument",
     "_of_fields": "named tuples that the package declares",
     "_transform": "names that the rule book writes out",
     "legendre": "numbers of nodes that the rule book writes out",

@@ -36,6 +36,7 @@ def _samples() -> list[Sample]:
         Sample((3, 2), "sum", offsets=np.array([0, 1, 3])), Sample((3, 2), "mean", offsets=np.array([1, 3])),
         Sample((3, 2, 2), "max", lengths=rows, axis=1), Sample((3, 2), "sum", lengths=np.array([1, 1]), unsafe=True),
         Sample((0, 2), "sum", lengths=np.zeros(2, int)),
+        *[Sample(np.array([1.0, 2.0, 0.5, 3.0]), r, lengths=np.array([2, 2]), initial=2.0) for r in ("max", "min")],
         Sample((3,), "mode", lengths=lengths,
                error=(RuntimeError, "reduce argument must be either sum, prod, mean, amax or amin, got mode")),
         Sample((3,), "sum", error=(RuntimeError, "segment_reduce(): Either lengths or offsets must be defined.")),

@@ -6,6 +6,7 @@ an error says how to leave the graph. Nothing here computes.
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.functions.interop import sampled
 
 # Where the names differ. A name that is not here is looked up as it is.
 _UFUNCS = {
@@ -35,6 +35,15 @@ _SCIPY_UFUNCS = {
     "eval_legendre": "special.legendre_polynomial_p", "eval_hermite": "special.hermite_polynomial_h",
     "eval_hermitenorm": "special.hermite_polynomial_he", "eval_laguerre": "special.laguerre_polynomial_l",
 }  # fmt: skip
+
+
+# Those of NumPy's that are made of several of ours.
+_MADE: dict[str, Callable] = {
+    "divmod": lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
+    "modf": lambda x: (x.frac(), x.trunc()),
+    "matvec": lambda x, y: np.matmul(x, np.expand_dims(y, -1)).squeeze(-1),
+    "vecmat": lambda x, y: np.matmul(np.expand_dims(np.conj(x), -2), y).squeeze(-2),
+}
 
 
 def _of_degree(f: Callable, n: Any, x: Any) -> Any:
@@ -97,6 +106,8 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     args = [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in inputs]
     if method == "__call__":
         _no_options(theirs, options)
+        if name in _MADE and getattr(np, name) is ufunc:
+            return _MADE[name](*args)
         found = _counterpart(ufunc, theirs)
         if name in _SCIPY_ADAPTED:
             return _SCIPY_ADAPTED[name](_find(found), *args)
@@ -230,10 +241,6 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     return _call("clamp", "numpy.clip", a, a_min if min is None else min, a_max if max is None else max)
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    return _call("linalg.norm", "numpy.linalg.norm", x, ord, axis, keepdims)
-
-
 def _over_axes(name: str) -> Callable:
     def transform(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
         given = {} if axes is None else {"dim": axes}
@@ -248,6 +255,38 @@ def _shift(name: str) -> Callable:
 
 def _flat(x: Any) -> Tensor:
     return (x if isinstance(x, Tensor) else wrap(np.asarray(x))).reshape(-1)  # type: ignore[attr-defined]
+
+
+def _dtype(x: Any) -> Any:
+    return x.dtype.numpy if isinstance(x, Tensor) else x
+
+
+def _memory(x: Any) -> np.ndarray:
+    return x.detach().resolve_conj().numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _equivalent(a1: Any, a2: Any) -> bool:
+    x, y = (a if isinstance(a, Tensor) else wrap(np.asarray(a)) for a in (a1, a2))
+    try:
+        return bool((x == y).all())  # type: ignore[attr-defined]
+    except RuntimeError:  # shapes do not broadcast
+        return False
+
+
+def _printed(name: str) -> Callable:
+    return lambda arr, *args, **kwargs: getattr(np, name)(_memory(arr), *args, **kwargs)
+
+
+def _indices_from(half: str) -> Callable:
+    def indices(arr: Any, k: int = 0) -> tuple:
+        found = (
+            np.diag_indices(len(arr), arr.ndim)
+            if half == "diag"
+            else getattr(np, f"{half}_indices")(arr.shape[0], k, arr.shape[1])
+        )
+        return tuple([wrap(i) for i in found])
+
+    return indices
 
 
 FUNCTIONS: dict[str, Callable] = {
@@ -278,22 +317,40 @@ FUNCTIONS: dict[str, Callable] = {
     "argsort": lambda a, axis=-1: _call("argsort", "numpy.argsort", a, dim=axis),
     "take_along_axis": lambda arr, indices, axis=-1: _call("take_along_dim", "numpy.take_along_axis", arr, indices, axis),
     "copy": lambda a: a.clone(), "round": lambda a, decimals=0: _call("round", "numpy.round", a, decimals=decimals),
-    "linalg.norm": _norm,
     **{f"fft.{name}": _over_axes(f"fft.{name}") for name in (
         "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")},
     "fft.fftshift": _shift("fft.fftshift"), "fft.ifftshift": _shift("fft.ifftshift"),
+    "around": lambda a, decimals=0: _call("round", "numpy.around", a, decimals=decimals), "fix": lambda x: x.trunc(),
+    "astype": lambda x, dtype, /, *, copy=True: x.to(dtype, copy=copy),
+    "einsum": lambda *operands, optimize=False: _call("einsum", "numpy.einsum", *operands),
+    "can_cast": lambda from_, to, casting="safe": np.can_cast(_dtype(from_), _dtype(to), casting),
+    "result_type": lambda *arrays_and_dtypes: np.result_type(*map(_dtype, arrays_and_dtypes)),
+    "common_type": lambda *arrays: np.common_type(*[np.empty(0, _dtype(a)) for a in arrays]),
+    "iscomplex": lambda x: x.imag != 0 if x.is_complex() else _call("zeros_like", "numpy.iscomplex", x, dtype=bool),
+    "array_equiv": _equivalent,
+    "shares_memory": lambda a, b, /, max_work=-1: np.shares_memory(_memory(a), _memory(b), max_work),
+    "may_share_memory": lambda a, b, /, max_work=0: np.may_share_memory(_memory(a), _memory(b), max_work),
+    **{name: _printed(name) for name in ("array_repr", "array_str", "array2string")},
+    **{f"{half}_indices_from": _indices_from(half) for half in ("tril", "triu", "diag")},
     "array_equal": lambda a1, a2: _call("equal", "numpy.array_equal", a1, a2),
     "shape": lambda a: tuple(a.shape), "ndim": lambda a: a.ndim, "size": lambda a: a.numel(),
     "iscomplexobj": lambda x: x.is_complex(), "isrealobj": lambda x: not x.is_complex(),
 }  # fmt: skip
 
-FUNCTIONS |= sampled.FUNCTIONS
+
+@functools.cache
+def adapters() -> dict[str, Callable]:
+    """Return the adapters above and those of the files beside this one, which are read when one is first asked for."""
+    from chainrule.functions.interop import matrices, rearranged, sampled, skipping
+
+    return FUNCTIONS | sampled.FUNCTIONS | matrices.FUNCTIONS | skipping.FUNCTIONS | rearranged.FUNCTIONS
+
 
 # These agree with chainrule's functions of the same name in the arguments that NumPy's have, and in meaning.
 SAME = frozenset((
-    "einsum", "kron", "inner", "trace", "real", "imag", "angle", "sinc", "i0", "nan_to_num", "isclose", "allclose",
+    "kron", "inner", "trace", "real", "imag", "angle", "sinc", "i0", "nan_to_num", "isclose", "allclose",
     "zeros_like", "ones_like", "empty_like", "full_like", "atleast_1d", "atleast_2d", "atleast_3d", "fliplr", "flipud",
-    "rot90", "isreal", "isneginf", "isposinf", "linalg.inv", "linalg.det", "linalg.slogdet", "linalg.solve",
+    "rot90", "isreal", "isneginf", "isposinf", "linalg.inv", "linalg.det", "linalg.slogdet",
     "linalg.cholesky", "linalg.eigh", "linalg.eigvalsh", "linalg.eig", "linalg.eigvals", "linalg.matrix_power",
     "linalg.pinv", "linalg.svdvals", "fft.fft", "fft.ifft", "fft.rfft", "fft.irfft", "fft.hfft", "fft.ihfft",
 ))  # fmt: skip
@@ -306,7 +363,7 @@ def array_function(self: Tensor, func: Callable, types: Any, args: tuple, kwargs
     theirs = f"numpy.{name}"
     if kwargs.pop("out", None) is not None:
         raise TypeError(f"{theirs}: out= cannot take the result of an operation on a Tensor, whose history it would lose")
-    adapter = FUNCTIONS.get(name)
+    adapter = adapters().get(name)
     if adapter is not None:
         try:
             return adapter(*args, **kwargs)

@@ -136,7 +136,80 @@ def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     return a[(slice(None),) * (axis % a.ndim) + (at,)]
 
 
+def _cumulative(name: str, one: float) -> Callable:
+    def scan(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        if axis is None:
+            if x.ndim > 1:
+                raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
+            axis = 0
+        out = getattr(_ours(), name)(x, dim=axis, **({} if dtype is None else {"dtype": dtype}))
+        if not include_initial:
+            return out
+        return _ours().cat([out.new_full([1 if k == axis % x.ndim else n for k, n in enumerate(x.shape)], one), out], dim=axis)
+
+    return scan
+
+
+def _steps(start: Any, stop: Any, num: int, endpoint: bool) -> tuple:
+    """Return both ends in a floating dtype, and fractions of the way between them along a new first axis."""
+    start, stop = _ours().broadcast_tensors(_tensor(start), _tensor(stop))
+    dtype = _ours().result_type(start, stop)
+    dtype = dtype if dtype.is_floating_point or dtype.is_complex else _ours().float64
+    parts = np.arange(num) / max(num - 1 if endpoint else num, 1)
+    return start.to(dtype), stop.to(dtype), wrap(parts.reshape(num, *(1,) * start.ndim)).to(dtype)
+
+
+def _linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    a, b, t = _steps(start, stop, num, endpoint)
+    out = a * (1 - t) + b * t
+    out = (out if dtype is None else out.to(dtype)).movedim(0, axis)
+    return (out, (b - a) / max(num - 1 if endpoint else num, 1)) if retstep else out
+
+
+def _logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Any:
+    out = base ** _linspace(start, stop, num, endpoint)
+    return (out if dtype is None else out.to(dtype)).movedim(0, axis)
+
+
+def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    a, b, t = _steps(start, stop, num, endpoint)
+    if (a == 0).any() or (b == 0).any():
+        raise ValueError("Geometric sequence cannot include zero")
+    out = a * (b / a) ** t
+    return (out if dtype is None else out.to(dtype)).movedim(0, axis)
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    p, x = _tensor(p), _tensor(x)
+    out = _ours().zeros_like(x)
+    for coefficient in p:
+        out = out * x + coefficient
+    return out
+
+
+def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    parts = [to_begin, _ours().diff(_tensor(ary).reshape(-1)), to_end]
+    return _ours().cat([_tensor(p).reshape(-1) for p in parts if p is not None])
+
+
+def _unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
+    x = _tensor(p)
+    step = _ours().diff(x.detach(), dim=axis)
+    near = (step + period / 2) % period - period / 2
+    near = _ours().where((near == -period / 2) & (step > 0), period / 2, near)
+    turns = _ours().where(step.abs() < (period / 2 if discont is None else max(discont, period / 2)), 0, near - step)
+    still = [1 if k == axis % x.ndim else n for k, n in enumerate(x.shape)]
+    return x + _ours().cat([x.new_zeros(still), _ours().cumsum(turns, dim=axis)], dim=axis)
+
+
 FUNCTIONS: dict[str, Callable] = {
+    "cumulative_sum": _cumulative("cumsum", 0), "cumulative_prod": _cumulative("cumprod", 1),
+    "linspace": _linspace, "logspace": _logspace, "geomspace": _geomspace, "polyval": _polyval, "ediff1d": _ediff1d,
+    "unwrap": _unwrap,
     "diff": _diff, "gradient": _gradient, "trapezoid": _trapezoid, "interp": _interp,
     "quantile": _quantile("quantile"), "nanquantile": _quantile("nanquantile"),
     "percentile": _quantile("quantile", 100), "nanpercentile": _quantile("nanquantile", 100),
