@@ -30,10 +30,15 @@ from chainrule.nn.modules.smooth import *
 from chainrule.nn.parameter import *
 
 if _TYPE_CHECKING:
+    from chainrule.nn.modules.lazy import *
     from chainrule.nn.modules.transformer import *
 
 # Of each chapter that few programs need, and which is read when one of its names is first asked for: its names.
 _CHAPTERS = {
+    "lazy": (
+        "LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d "
+        "LazyConvTranspose2d LazyConvTranspose3d LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d LazyLinear"
+    ),
     "transformer": "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",
 }
 _tell_of_missing(__name__, {n: f"chainrule.nn.modules.{c}" for c, names in _CHAPTERS.items() for n in names.split()})

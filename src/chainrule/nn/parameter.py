@@ -1,13 +1,16 @@
-"""Parameter and Buffer: tensors that a module registers when they are assigned to it."""
+"""Parameter and Buffer: tensors that a module registers when they are assigned to it, also before their shapes are known."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, check_differentiable, disabled_torch_function, marked_as, not_a_flag
+from chainrule.core.types.dtype import get_default_dtype
+from chainrule.functions.creation.fill import empty
 
-__all__ = ["Buffer", "Parameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
 
 
 def _shared(data: Any, cls: type) -> Any:
@@ -100,3 +103,177 @@ class Buffer(Tensor):
         made = _shared(data, cls)
         made.persistent = persistent
         return made
+
+
+# -- before the shape is known -----------------------------------------------------------------------------------------
+
+
+class _Nothing:
+    """What an uninitialised tensor has in place of an array: a dtype; everything else raises."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: Any):
+        self.dtype = dtype
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__array") and name not in ("__array_ufunc__", "__array_function__", "__array__"):
+            raise AttributeError(name)  # with which NumPy asks what it has before it
+        self._refuse()
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ValueError(
+            "Attempted to use an uninitialized parameter. This error happens when you are using a `LazyModule` or explicitly "
+            "manipulating `nn.parameter.UninitializedParameter` objects. When using LazyModules Call `forward` with a dummy "
+            "batch to initialize the parameters before calling functions"
+        )
+
+    __array_ufunc__ = __array_function__ = __array__ = __getitem__ = __len__ = __iter__ = _refuse
+
+
+def _of_empty(name: str) -> Callable:
+    """Return a method that does what an empty tensor's does; where that is a tensor, it is uninitialised, too."""
+
+    def method(self: UninitializedTensorMixin, *args: Any, **kwargs: Any) -> Any:
+        found = getattr(self.data, name)(*args, **kwargs)
+        if not isinstance(found, Tensor):
+            return found
+        made = _uninitialized(type(self), found.dtype, None)
+        made.__dict__.update(self.__dict__)
+        return made
+
+    method.__name__ = name
+    method.__doc__ = f"Return what `{name}` of an empty tensor is."
+    return method
+
+
+class UninitializedTensorMixin:
+    """What uninitialised parameters and buffers share: a dtype, and that they can be given a shape."""
+
+    cls_to_become: type
+    _data: Any
+    requires_grad: bool
+    dtype: Any
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become a parameter or buffer of a shape, of unspecified values, and if given of another dtype."""
+        self._data = array_of(empty(tuple(shape), dtype=dtype or self.dtype, device=device))
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+
+    @property
+    def data(self) -> Any:
+        """An empty tensor of the dtype."""
+        return empty(0, dtype=self.dtype)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self._data = _Nothing(value.dtype.numpy)
+
+    @property
+    def shape(self) -> NoReturn:
+        """Raise: there is none."""
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
+            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
+            "parameters before accessing their attributes."
+        )
+
+    def share_memory_(self) -> NoReturn:
+        """Raise: there is none."""
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters before "
+            "calling `module.share_memory()`."
+        )
+
+    def copy_(self, src: Any, non_blocking: bool = False) -> Any:
+        """Copy nothing from another uninitialised tensor."""
+        if not is_lazy(src):
+            self._data._refuse()
+        return self
+
+    bfloat16, double, float, half, to = map(_of_empty, ("bfloat16", "double", "float", "half", "to"))
+    char, short, int, long = map(_of_empty, ("char", "short", "int", "long"))
+    cpu, cuda, is_complex, is_floating_point, size = map(_of_empty, ("cpu", "cuda", "is_complex", "is_floating_point", "size"))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        made = memo.get(id(self))
+        if made is None:
+            made = memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return type(self), (self.requires_grad, None, self.dtype)
+
+
+def _uninitialized(cls: type, dtype: Any, device: Any) -> Any:
+    blank = empty(0, dtype=dtype or get_default_dtype(), device=device)  # which checks both
+    return wrap(_Nothing(blank.dtype.numpy), cls)
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]
+    """A parameter whose shape is not known yet; lazy modules have them until their first call.
+
+    Parameters
+    ----------
+    requires_grad : bool
+        Record operations on it, once it has a shape.
+    device, dtype
+        Of what it becomes.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> p = cr.nn.UninitializedParameter()
+    >>> p
+    <UninitializedParameter>
+    >>> p.materialize((2, 3))
+    >>> type(p), p.shape
+    (<class 'chainrule.nn.parameter.Parameter'>, chainrule.Size([2, 3]))
+    """
+
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> UninitializedParameter:
+        """Return a parameter without a shape."""
+        made = _uninitialized(cls, dtype, device)
+        return made.requires_grad_() if requires_grad else made
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Buffer):  # type: ignore[misc]
+    """A buffer whose shape is not known yet.
+
+    Parameters
+    ----------
+    requires_grad : bool
+        Record operations on it, once it has a shape.
+    device, dtype
+        Of what it becomes.
+    persistent : bool
+        Whether it belongs to the module's ``state_dict``.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> b = cr.nn.UninitializedBuffer()
+    >>> b.materialize((2,))
+    >>> b.shape
+    chainrule.Size([2])
+    """
+
+    cls_to_become = Buffer
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> UninitializedBuffer:
+        """Return a buffer without a shape."""
+        made = _uninitialized(cls, dtype, device)
+        made.persistent = persistent
+        return made.requires_grad_() if requires_grad else made
+
+
+def is_lazy(param: Any) -> bool:
+    """Return whether a parameter or buffer has no shape yet."""
+    return isinstance(param, UninitializedTensorMixin)

@@ -15,7 +15,7 @@ from chainrule.core.graph.handle import RemovableHandle, register
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.nn.modules.hook_dictionaries import HookDictionary
-from chainrule.nn.parameter import Parameter
+from chainrule.nn.parameter import Parameter, is_lazy
 
 
 class _IncompatibleKeys(NamedTuple):
@@ -288,9 +288,9 @@ class Stateful:
                 f"but received {type(value)}"
             )
             return
-        if t.ndim == 0 and tuple(value.shape) == (1,):
+        if not is_lazy(t) and t.ndim == 0 and tuple(value.shape) == (1,):
             value = value.reshape(())  # type: ignore[attr-defined]
-        if value.shape != t.shape:
+        if not is_lazy(t) and value.shape != t.shape:
             errors.append(
                 f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
                 f"the shape in current model is {t.shape}."
