@@ -935,6 +935,14 @@ def lstm_step(gates, c):
     return o * np.tanh(cell), cell, np.concatenate([i, f, g, o], -1)
 
 
+def lstm(gates, h, c, w):
+    found = []
+    for x in gates:
+        h, c, active = lstm_step(x + h @ w.T, c)
+        found.append((h, c, active))
+    return tuple(np.stack(parts) for parts in zip(*found, strict=True))
+
+
 ARRAYS = {
     "fft_c2c": lambda x, axis, norm, forward: dft(x, axis, norm, -1 if forward else 1), "fft_r2c": half_dft,
     "fft_c2r": real_dft,
@@ -1030,7 +1038,7 @@ ARRAYS = {
     ).reshape(size, x.ndim),
     "nonzero": lambda x: np.array([p for p in np.ndindex(x.shape) if x[p]], int).reshape(sum(map(bool, x.flat)), x.ndim),
     "nll_loss": nll_loss, "nll_spread": nll_spread,
-    "standardize": standardize, "lstm_step": lstm_step,
+    "standardize": standardize, "lstm_step": lstm_step, "lstm": lstm,
     "standardized": lambda t, y, scale, axis: scale * (t - along_axes(mean, t, axis) - y * along_axes(mean, t * y, axis)),
 }  # fmt: skip
 ARRAYS |= MATRICES

@@ -167,7 +167,7 @@ def _sweep(
     if len(roots) == 1 and roots[0][0]._kind == NODE and (needed is None or roots[0][0] in needed):
         node, g = roots[0]
     else:
-        node, g = None, []  # a list, which owns nothing that it holds: roots' cotangents are the caller's
+        node, g = None, []  # no results', which own nothing: roots' cotangents are the caller's
         edges, gs = [edge for edge, _ in roots], [g for _, g in roots]
     while True:
         while node is not None:
@@ -218,7 +218,7 @@ def _sweep(
                 key = id(edge)
                 entry = leaves.get(key)
                 if entry is None:
-                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and g.__class__ is not list
+                    owned = gi.__class__ is ndarray and gi.base is None and (new(gi, g) if g.__class__ is list else gi is not g)
                     leaves[key] = [edge, gi, owned]
                     continue
             elif kind is Node or edge._kind == NODE:
@@ -237,7 +237,7 @@ def _sweep(
                     heappush(heap, -key)
                     # Its own buffer: not the cotangent passed on (nor one of several), nor a view of it (rules return no
                     # saved value).
-                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and g.__class__ is not list
+                    owned = gi.__class__ is ndarray and gi.base is None and (new(gi, g) if g.__class__ is list else gi is not g)
                     pending[key] = [edge, gi, owned]
                     continue
             else:
@@ -246,7 +246,7 @@ def _sweep(
                         heappush(heap, -held.id)
                         pending[held.id] = [held, held_g, False]
                         held = None
-                    owned = gi.__class__ is ndarray and gi is not g and gi.base is None and g.__class__ is not list
+                    owned = gi.__class__ is ndarray and gi.base is None and (new(gi, g) if g.__class__ is list else gi is not g)
                     add_to_port(edge, gi, owned, pending, heap)
                 continue
             if entry[2] and gi.__class__ is ndarray and entry[1].dtype is gi.dtype:
@@ -267,6 +267,11 @@ def _sweep(
                 g = [whole(gi) for gi in g]
         else:
             return leaves if watch is None else watch.rest(leaves)
+
+
+def new(gi: Any, gs: list) -> bool:
+    """Tell whether what a node of several results made of their cotangents is none of these."""
+    return bool(gs) and all([gi is not g for g in gs])
 
 
 def add_to_port(port: Any, g: Any, owned: bool, pending: dict[int, list], heap: list[int]) -> None:

@@ -22,7 +22,7 @@ TABLE: dict[str, Op] = {}
 MAKERS: list[Callable[[Op], Callable]] = []  # what makes an op's function of it: `core.call.functions` puts it here
 PUBLISHERS: list[Callable[[Op], None]] = []  # told of each op that is declared: `functions.adapt` makes the public ones so
 
-IN, SHAPE, OUT, DOT = "in", "shape", "out", "dot"
+IN, SHAPE, OUT, DOT, NEEDS = "in", "shape", "out", "dot", "needs"
 
 
 class Rule:
@@ -33,7 +33,8 @@ class Rule:
     f : callable
         What the declaration gave.
     sources : tuple of (kind, index)
-        For each argument after the (co)tangent: an input, an input's shape, the result, an input's tangent.
+        For each argument after the (co)tangent: an input, an input's shape, the result, an input's tangent; to which inputs
+        a joint rule is to pull.
     params : tuple of str or None
         The static parameters it takes; None means all of the op's.
     """
@@ -54,6 +55,8 @@ class Rule:
                 sources.append((SHAPE, op.inputs.index(name[:-6])))
             elif name.endswith("_dot") and name[:-4] in op.inputs:
                 sources.append((DOT, op.inputs.index(name[:-4])))
+            elif name == "needs" and op.joint and leading:
+                sources.append((NEEDS, 0))
             else:
                 raise TypeError(
                     f"{op.name}: a rule asks for {name!r}; a rule may ask for the inputs {op.inputs}, 'out', an input's "
@@ -146,6 +149,8 @@ class Op:
         Names of the array inputs and of the static parameters. `variadic` ops take any number of arrays as the first.
     rules : tuple of Rule or None
         Per input, the derivative map; None where the op is not differentiable in that input.
+    joint : bool
+        All inputs have one rule, which gives a list of their cotangents: that of a variadic op, or `pull`.
     jvp : Rule or None
         For a general op, its forward rule.
     view : bool
@@ -195,7 +200,7 @@ class Op:
 
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
-        "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure",
+        "joint", "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure",
         "real_linear", "rules", "second", "selects", "shape", "shares", "stored", "variadic", "view",
     )  # fmt: skip
     call: Callable
@@ -209,6 +214,7 @@ class Op:
         about: About | None = None,
         *,
         jvp: Callable | None = None,
+        pull: Callable | None = None,
         shape: Callable | None = None,
         node: str | Callable | None = None,
         view: bool = False,
@@ -236,7 +242,12 @@ class Op:
         unknown = [name for name in rules if name not in self.inputs]
         if unknown:
             raise TypeError(f"{self.name}: rules for {unknown}, but its inputs are {self.inputs}")
+        self.joint = self.variadic or pull is not None
         self.rules = tuple([Rule(self, rules[name], 1) if name in rules else None for name in self.inputs])
+        if pull is not None:
+            if rules:
+                raise TypeError(f"{self.name}: rules for {list(rules)}, beside one for all inputs")
+            self.rules = (Rule(self, pull, 1),) * len(self.inputs)
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
         self.view, self.kinds, self.batch = view, kinds, batch
         self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
@@ -353,7 +364,7 @@ def _joining(places: list[int] | None) -> Callable:
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
 _PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public",
-    "pure", "real_linear", "second", "selects", "shape", "shares", "stored", "view",
+    "pull", "pure", "real_linear", "second", "selects", "shape", "shares", "stored", "view",
 ), "option")  # fmt: skip
 
 
@@ -420,6 +431,8 @@ def op(signature: str, kernel: Callable, *, jvp: Callable | None = None, **rules
 
     `jvp` takes tangents as ``<input>_dot`` (None where absent), inputs, `out` and parameters, and returns the tangent
     of the result (a tuple for several results, None where a result has none). A rule takes the cotangent of the
-    result (a list for several, None where absent) and is used as it is: it conjugates where it must.
+    result (a list for several, None where absent) and is used as it is: it conjugates where it must. Where the inputs'
+    cotangents have most of their work in common, `pull` gives them all: one rule for all inputs, which returns a list; it
+    may ask which of them are wanted as `needs`, a tuple of bool, and return None for others.
     """
     return _declare(GENERAL, signature, kernel, jvp, rules_and_options)

@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.core.graph.nodes import LEAF, Node, Part, Parts, Port, Version, freed_error, new, next_id
 from chainrule.core.mode.grad_mode import modes
-from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, OUT, SHAPE, TABLE, Op, Rule
+from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, NEEDS, OUT, SHAPE, TABLE, Op, Rule
 from chainrule.core.op.raw import shape_of
 from chainrule.core.op.source import Template, made
 from chainrule.core.record.placed import placing
@@ -169,7 +169,7 @@ _SPACE = {
 def _pull_of(plan: Plan) -> Callable:
     """Return the function that pulls a cotangent back through a node: rules called on what it saved, one for each edge."""
     op, bound, calls = plan.op, {}, []
-    steps: list[tuple] = [("s", plan.steps[0][1])] if op.variadic else [*plan.steps]  # a variadic op's rule gives all gs
+    steps: list[tuple] = [("s", plan.steps[0][1])] if op.joint else [*plan.steps]
     places = ("node.saved", "node.saved2") if plan.pair else ("node.saved",) if plan.single else ()
     saved = []
     for kind, i in dict.fromkeys([source for _, rule in steps for source in rule.sources]):  # unpacked as PyTorch does
@@ -183,10 +183,10 @@ def _pull_of(plan: Plan) -> Callable:
         if rule.raw is not rule.f:
             bound[f"raw{i}"] = rule.raw
             chosen = f"(raw{i} if level == 0 else rule{i})"
-        calls.append((f"g{i}", f"{chosen}({', '.join(['g', *_arguments(op, rule)])})"))
+        calls.append((f"g{i}", f"{chosen}({', '.join(['g', *_arguments(plan, rule)])})"))
     width = len(plan.saves)
     gs = [f"g{i}" if any(i == k for k, _ in steps) else "None" for i in range(width)]
-    result = "gs" if op.variadic else gs[0] if plan.single else f"({', '.join(gs)},)"
+    result = "gs" if op.joint else gs[0] if plan.single else f"({', '.join(gs)},)"
     kept = next((x for x, place in saved if place == "node.saved"), "kept")
     conjugate = plan.conjugate and op.kind != GENERAL and not op.real_linear
     if plan.single and not conjugate:
@@ -195,12 +195,16 @@ def _pull_of(plan: Plan) -> Callable:
     return made(source, "pull", f"pull_{op.name}", {**_SPACE, **bound})
 
 
-def _arguments(op: Op, rule: Rule) -> list[str]:
+def _arguments(plan: Plan, rule: Rule) -> list[str]:
     """Return the source of what a rule takes after the cotangent."""
+    op = plan.op
     found = []
     for kind, i in rule.sources:
         if kind is OUT:
             found.append("out")
+        elif kind is NEEDS:
+            wanted = [i for i, _ in plan.steps]
+            found.append(str(tuple([i in wanted for i in range(len(plan.saves))])))
         elif kind is SHAPE:
             found.append("node.shapes" if op.variadic else f"node.shapes[{i}]")
         else:

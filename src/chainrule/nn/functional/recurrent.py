@@ -1,7 +1,8 @@
 """Recurrent networks as functions, PyTorch's ``torch.lstm``, ``gru``, ``rnn_tanh``, ``rnn_relu`` and their cells.
 
-All inputs go through one matrix product, all that depends on the step before through one each step. Sequences of several
-lengths (packed ones) are computed side by side as long ones: what comes after an end reaches no result, and gets no gradient.
+All inputs go through one matrix product, all that depends on the step before through one each step; an LSTM's steps are one
+op. Sequences of several lengths (packed ones) are computed side by side as long ones: what comes after an end reaches no
+result, and gets no gradient.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.view import getitem
 from chainrule.ops.linalg.contract import addmm, mm
 from chainrule.ops.nn.recurrent import lstm_step
+from chainrule.ops.nn.sequence import lstm as lstm_sequence
 from chainrule.ops.pointwise.activation import relu
 from chainrule.ops.pointwise.exponential import sigmoid
 from chainrule.ops.pointwise.trigonometric import tanh
 from chainrule.ops.shaping.join import split, stack, unbind
-from chainrule.ops.shaping.shape import reshape, t, transpose
+from chainrule.ops.shaping.shape import broadcast_to, flip, reshape, t, transpose
 
 __all__ = ["gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"]
 
@@ -34,7 +36,7 @@ State = tuple[Any, ...]  # (h,), or (h, c) of an LSTM
 Step = Callable[[Any, State], State]
 
 
-# -- steps: what becomes of a projected input and the state before -----------------------------------------------------
+# -- steps: what becomes of a projected input and the state before; sequences: what becomes of all -----------------------
 
 
 def _sum(x: Any, y: Any) -> Any:
@@ -79,6 +81,24 @@ def _plain_steps(activation: Callable) -> Callable[[list], tuple[Any, Step]]:
     return steps
 
 
+def _step_by_step(kind: str, x: Any, state: State, weights: list) -> tuple:
+    """Return the states after all steps, one sequence each."""
+    _, step = _STEPS[kind](weights)
+    found = []
+    for one in unbind(x, axis=0):
+        state = step(one, state)
+        found.append(state)
+    return tuple([stack(*parts, axis=0) for parts in zip(*found, strict=True)])
+
+
+def _sequence(kind: str, x: Any, state: State, weights: list) -> tuple:
+    """Return the states after all steps, one sequence each, of what the inputs were projected to."""
+    if kind != "lstm" or len(weights) > 4:
+        return _step_by_step(kind, x, state, weights)
+    h, c = [s if s.shape[0] == x.shape[1] else broadcast_to(s, shape=(x.shape[1], s.shape[1])) for s in state]
+    return lstm_sequence(x, h, c, weights[1])[:2]
+
+
 _STEPS = {"lstm": _lstm_steps, "gru": _gru_steps, "rnn_tanh": _plain_steps(tanh), "rnn_relu": _plain_steps(relu)}
 
 
@@ -118,19 +138,16 @@ def _flat(x: Any) -> Any:
 
 def _run(kind: str, x: Any, state: State, weights: list, backward: bool, packing: _Packing | None) -> tuple[Any, State]:
     """Return one direction of a layer: outputs in the layout of `x` (steps first, or packed), and the last state."""
-    bias, step = _STEPS[kind](weights)
+    bias, _ = _STEPS[kind](weights)
     x = linear(x, weights[0], bias)
     if packing is not None:
         x = index(x, packing.backward_rows if backward else packing.rows, axes=(0,))
-    inputs = unbind(x, axis=0)
-    found = []
-    for one in reversed(inputs) if backward and packing is None else inputs:
-        state = step(one, state)
-        found.append(state)
+    elif backward:
+        x = flip(x, axis=(0,))
+    found = _sequence(kind, x, state, weights)
     if packing is None:
-        outputs = [s[0] for s in found]
-        return stack(*(outputs[::-1] if backward else outputs), axis=0), state
-    whole = [_flat(stack(*parts, axis=0)) for parts in zip(*found, strict=True)]
+        return flip(found[0], axis=(0,)) if backward else found[0], tuple([getitem(s, index=(-1,)) for s in found])
+    whole = [_flat(s) for s in found]
     out = index(whole[0], packing.backward_places if backward else packing.places, axes=(0,))
     return out, tuple(index(v, packing.ends, axes=(0,)) for v in whole)
 
