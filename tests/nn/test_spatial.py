@@ -285,24 +285,28 @@ def test_half_precision_adds_up_in_single():
             np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
 
 
-@pytest.mark.parametrize(("block", "few", "cached"), [(64, 1, 64), (512, 1, 4096), (1 << 20, 10**6, 1)])
-def test_how_a_convolution_is_cut_into_blocks_does_not_matter(monkeypatch, block, few, cached):
+@pytest.mark.parametrize(("block", "small", "short"), [(64, 1, 64), (1000, 60, 1), (1 << 20, 400, 3), (1 << 20, 10**6, 64)])
+def test_how_a_convolution_is_cut_into_blocks_does_not_matter(monkeypatch, block, small, short):
     rng = np.random.default_rng(0)
-    cases = [((3, 4, 9, 7), (6, 2, 3, 2), 2, 1), ((2, 3, 12, 6), (3, 1, 3, 3), 3, 1), ((3, 4, 9), (2, 4, 3), 1, 2),
-             ((2, 2, 5, 4, 6), (2, 2, 2, 2, 2), 1, 1)]  # fmt: skip
-    for x_shape, w_shape, groups, stride in cases:
+    cases = [((3, 4, 9, 7), (6, 2, 3, 2), 2, 1, 1), ((2, 3, 12, 6), (3, 1, 3, 3), 3, 1, 1), ((3, 4, 9), (2, 4, 3), 1, 2, 1),
+             ((2, 2, 5, 4, 6), (2, 2, 2, 2, 2), 1, 1, 1), ((2, 2, 9, 8), (3, 2, 3, 3), 1, 1, 1),
+             ((2, 2, 9, 8), (3, 2, 5, 5), 1, 1, 2), ((1, 1, 3, 2), (1, 1, 5, 5), 1, 1, 2),
+             ((2, 3, 8, 32), (3, 1, 3, 3), 3, 1, 1), ((2, 2, 4, 6, 5), (9, 2, 3, 1, 3), 1, 1, 1),
+             ((2, 4, 9, 8), (2, 4, 2, 3), 1, 3, 1), ((2, 1, 9, 8), (5, 1, 3, 3), 1, 2, 1)]  # fmt: skip
+    monkeypatch.setattr("chainrule.ops.nn.sliding.CACHED", block)
+    monkeypatch.setattr("chainrule.ops.nn.convolution.CACHED", block)
+    monkeypatch.setattr("chainrule.ops.nn.convolution._SMALL", small)
+    monkeypatch.setattr("chainrule.ops.nn.convolution._SHORT", short)
+    for x_shape, w_shape, groups, stride, padding in cases:
         space = len(w_shape) - 2
         x, w = rng.normal(size=x_shape), rng.normal(size=w_shape)
-        name = f"conv{space}d"
         found = []
         for lib in (torch, cr):
-            if lib is cr:
-                monkeypatch.setattr("chainrule.ops.nn.sliding._BLOCK", block)
-                monkeypatch.setattr("chainrule.ops.nn.sliding._FEW", few)
-                monkeypatch.setattr("chainrule.ops.nn.convolution._CACHED", cached)
             leaves = [lib.tensor(a, requires_grad=True) for a in (x, w)]
-            y = getattr(lib.nn.functional, name)(*leaves, padding=1, groups=groups, stride=stride)
+            options = {"groups": groups, "stride": stride, "padding": padding}
+            y = getattr(lib.nn.functional, f"conv{space}d")(*leaves, **options)
             (y * y).sum().backward()
-            found.append([y.detach().numpy(), *[leaf.grad.numpy() for leaf in leaves]])
+            back = getattr(lib.nn.functional, f"conv_transpose{space}d")(y, leaves[1], **options)
+            found.append([y.detach().numpy(), back.detach().numpy(), *[leaf.grad.numpy() for leaf in leaves]])
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)

@@ -8,26 +8,32 @@ over examples n, channels c and m of one group, places k and positions o.
 
 `conv` is its derivative in y, `conv_input` in x, `conv_weight` in w. Each is bilinear, and the transposes of each are the other
 two, so that every order of derivative is made of the three (Dumoulin & Visin, arXiv 1603.07285). A convolution is a product
-with the matrix of windows (Chellapilla et al. 2006), made a block at a time; where a group has one channel of input, a sum over
-the places in a window.
+with the matrix of windows (Chellapilla et al. 2006), made a block at a time in memory that stays in the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import prod
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import product
+from math import gcd, prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.core.op.batching import Batch, moved, reshaped
 from chainrule.core.op.declaration import bilinear
+from chainrule.core.op.raw import in_c_order
 from chainrule.core.op.samples import Sample
-from chainrule.ops.nn.sliding import Block, Sliding
+from chainrule.ops.nn.sliding import CACHED, Block, Sliding, sliding
 from chainrule.ops.reduction.scan import wide
 
 ndarray = np.ndarray
-_CACHED = 1 << 19  # bytes of input at once where each is used for few products
+_SMALL = 10**6  # multiplications: a product of no more OpenBLAS computes without packing its operands
+_SHORT = 64  # columns: products of fewer are slower
+# The cotangent of an input is a convolution of results that have at most a few times its channels: windows are copied 5 times
+# faster than added up where they overlap. The zeros around results must meet no infinite weight.
+_FEW = 4
+_PHASES = 8  # of a strided input, each a convolution: more cost more in calls
 
 
 def _shared(x: Any, w: Any) -> tuple:
@@ -38,148 +44,278 @@ def _shared(x: Any, w: Any) -> tuple:
     return x.astype(common, copy=False), w.astype(common, copy=False), d
 
 
-def _by_position(y: ndarray, groups: int) -> ndarray:
-    """Return results (examples, channels, *positions) as a view (groups, channels of a group, examples, *positions)."""
-    n, channels = y.shape[:2]
-    axes = y.reshape(n, groups, channels // groups, *y.shape[2:])
-    return np.moveaxis(axes, 0, 2)
+def _by_group(x: ndarray, groups: int, space: tuple) -> ndarray:
+    """Return an array (examples, channels, *space) as a view (groups, channels of a group, examples, *space)."""
+    n, channels = x.shape[:2]
+    return np.moveaxis(x.reshape(n, groups, channels // groups, *space), 0, 2)
 
 
-def _apart(w: ndarray, y: ndarray, groups: int) -> tuple:
-    """Return weights and results, each with the results of one channel of input along an axis of their own."""
-    return w.reshape(groups, -1, *w.shape[2:]), y.reshape(y.shape[0], groups, -1, *y.shape[2:])
+def _rows_apart(shape: tuple, dtype: np.dtype) -> ndarray:
+    """Return memory for matrices whose rows do not start a power of two apart, where they would share lines of the cache.
+
+    Products take 1.5 times as long there, copies twice.
+    """
+    *lead, count = shape
+    between = 256 // dtype.itemsize if count * dtype.itemsize % 1024 == 0 else 0
+    return np.empty((*lead, count + between), dtype)[..., :count]
 
 
-def _part(y: ndarray, block: Block) -> ndarray:
-    """Return a block of results as `_by_position` lays them out."""
-    return y[:, :, block.n : block.m, block.r : block.q]
+class _Lines:
+    """Windows of one block after the other, in memory that each takes over: fresh pages cost more than the products.
+
+    Arrays are laid out by `by_group`.
+    """
+
+    __slots__ = ("dtype", "groups", "made", "s")
+
+    def __init__(self, s: Sliding, groups: int, dtype: np.dtype) -> None:
+        self.s, self.groups, self.dtype = s, groups, dtype
+        self.made: dict[tuple, Any] = {}
+
+    def by_group(self, x: ndarray) -> ndarray:
+        return _by_group(x, self.groups, self.s.runs(x.shape[2:]))
+
+    def at(self, block: Block) -> tuple[ndarray, list, ndarray]:
+        """Return lines, zeros at first, (view of some, index into the array, view of strays) and a view of the windows."""
+        key = (block.m - block.n, block.r, block.q)
+        if key not in self.made:
+            lines = self._memory(block)
+            runs = lines.reshape(*lines.shape[:4], *self.s.runs(lines.shape[4:]))
+            shifts = [
+                (runs[:, :, k][(..., *here)], (..., *there), None if stray is None else lines[:, :, k, ..., stray])
+                for k, here, there, stray in self.s.shifts(block.r, block.q)
+            ]
+            self.made[key] = lines, shifts, self.s.windows(lines, block)
+        return self.made[key]
+
+    def _memory(self, block: Block) -> ndarray:
+        shape = self.s.lines(self.groups, block)
+        if shape not in self.made:
+            self.made[shape] = np.zeros(shape, self.dtype)
+        return self.made[shape]
+
+    def of(self, x: ndarray, block: Block) -> ndarray:
+        """Return the windows of a block of an array."""
+        lines, shifts, windows = self.at(block)
+        if block.q - block.r < self.s.size[0]:
+            lines.fill(0)  # blocks of one example have other margins
+        part = x[:, :, block.n : block.m]
+        for view, elements, strays in shifts:
+            view[...] = part[elements]
+            if strays is not None:
+                strays[...] = 0
+        return windows
+
+    def back(self, x: ndarray, block: Block) -> None:
+        """Add the lines of a block to an array."""
+        part = x[:, :, block.n : block.m]
+        for view, elements, strays in self.at(block)[1]:
+            if strays is not None:
+                strays[...] = 0
+            into = part[elements]
+            np.add(into, view, out=into)  # `+=` would write the view back onto itself
 
 
-def _as_columns(y: ndarray, s: Sliding) -> ndarray:
-    """Return a block of results as matrices (groups, channels, examples and positions), zeros where windows hang over."""
-    if not s.joined or s.width == y.shape[-1]:
-        return y.reshape(*y.shape[:2], prod(y.shape[2:]))
-    shape = (*y.shape[:2], prod(y.shape[2:-1]) * s.width)
-    out = np.zeros((*y.shape[:-1], s.width), y.dtype)
-    out[..., : y.shape[-1]] = y
-    return out.reshape(shape)
+class _Columns:
+    """Memory for the windows of blocks as matrices (groups, channels and places, examples and positions)."""
 
-
-class _Space:
-    """Memory that products of one shape after the other are written to: fresh pages cost more than the product."""
-
-    __slots__ = ("memory",)
+    __slots__ = ("made",)
 
     def __init__(self) -> None:
-        self.memory: ndarray | None = None
+        self.made: dict[tuple, Any] = {}
+
+    def like(self, windows: ndarray) -> tuple[ndarray, ndarray]:
+        """Return the matrices, and the same memory in the shape of the windows."""
+        shape, places = windows.shape, 2 + (windows.ndim - 3) // 2
+        if shape not in self.made:
+            matrix = _rows_apart((shape[0], prod(shape[1:places]), prod(shape[places:])), windows.dtype)
+            self.made[shape] = matrix, matrix.reshape(shape)
+        return self.made[shape]
+
+    def of(self, windows: ndarray) -> ndarray:
+        """Return windows as matrices."""
+        matrix, copy = self.like(windows)
+        np.copyto(copy, windows)
+        return matrix
 
 
-def _product(x: ndarray, y: ndarray, space: _Space) -> ndarray:
-    """Return the products of matrices, in memory that the next of the same shape takes over."""
-    shape = (x.shape[0], x.shape[1], y.shape[2])
-    if space.memory is None or space.memory.shape != shape:
-        space.memory = np.empty(shape, x.dtype)
-    return np.matmul(x, y, out=space.memory)
+class _Pieces:
+    """Windows as many small matrices, each of some rows of positions of one example, each in memory of its own.
 
-
-# -- one channel a group -----------------------------------------------------------------------------------------------
-#
-# A matrix product of one row would copy each window for a single use. NumPy's einsum multiplies and adds in one pass, in C,
-# if its inner loop runs over positions: it does where they lie closest in memory, which the last axis of places may contest.
-
-
-def _examples_at_once(s: Sliding, itemsize: int) -> int:
-    return max(1, _CACHED // (s.shape[1] * prod(s.extent) * itemsize))
-
-
-def _row_sums(windows: ndarray, w: ndarray) -> ndarray:
-    """Return the sum over places of windows (channels, *places, examples, *positions) times weights (channels, *places)."""
-    places, axes = w.ndim - 1, windows.ndim
-    if (
-        windows.strides[-1] != windows.itemsize
-    ):  # of positions apart einsum is no faster than a product and a sum for each place
-        ones = (1,) * (axes - w.ndim)
-        out = np.zeros((windows.shape[0], *windows.shape[w.ndim :]), windows.dtype)
-        for place in np.ndindex(*w.shape[1:]):
-            out += windows[:, *place] * w[:, *place].reshape(-1, *ones)
-        return out
-    rows, kept = list(range(places)), [0, *range(places + 1, axes)]
-    out = None
-    for k in range(w.shape[-1]):
-        part = np.einsum(windows[(slice(None),) * places + (k,)], [*rows, *kept[1:]], w[..., k], rows, kept)
-        out = part if out is None else np.add(out, part, out=out)
-    return out  # type: ignore[return-value]
-
-
-def _conv_apart(s: Sliding, memory: ndarray, w: ndarray, out: ndarray) -> None:
-    """Convolve where each channel is a group: into `out`, (examples, channels, results of a channel, *positions)."""
-    channels, step = s.shape[1], _examples_at_once(s, memory.itemsize)
-    for n in range(0, s.shape[0], step):
-        block = Block(n, min(n + step, s.shape[0]), 0, s.size[0])
-        windows = s.windows(memory, channels, block)[:, 0]
-        for k in range(out.shape[2]):
-            y = _row_sums(windows, w[:, k])
-            into = np.moveaxis(out[block.n : block.m, :, k], 0, 1)
-            into[...] = y.reshape(*into.shape[:-1], s.width)[..., : s.size[-1]]
-
-
-def _backwards(kernel: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple | None:
-    """Return the padding with which convolving results with reversed weights gives the cotangent of the input, or None."""
-    back = tuple([d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)])
-    return back if all([s == 1 for s in stride]) and min(back) >= 0 else None
-
-
-def _reversed(w: ndarray) -> ndarray:
-    """Return weights with the order of places reversed."""
-    return w[(slice(None), slice(None), *[slice(None, None, -1)] * (w.ndim - 2))]
-
-
-def _conv_input_apart(s: Sliding, y: ndarray, w: ndarray, quick: bool) -> ndarray:
-    """Return the cotangent of `x` where each channel is a group; `y` as `_conv_apart` lays it out.
-
-    At stride 1 it is the convolution of the cotangents with the reversed weights.
+    So OpenBLAS multiplies them without packing, 1.3 times faster than one large matrix.
     """
-    back = _backwards(s.kernel, s.stride, s.padding, s.dilation)
-    if quick and back is not None:
-        reversed_w = _reversed(w)
-        out = np.zeros((*s.shape[:2], 1, *s.shape[2:]), y.dtype)
-        for k in range(y.shape[2]):
-            t = Sliding((*s.shape[:2], *s.size), s.kernel, s.shape[2:], s.stride, back, s.dilation)
-            part = out if not k else np.empty_like(out)
-            _conv_apart(t, t.padded(y[:, :, k]), reversed_w[:, k : k + 1], part)
-            if k:
-                out += part
-        return out[:, :, 0]
-    memory = s.empty(y.dtype)
-    windows = s.windows(memory, s.shape[1], Block(0, s.shape[0], 0, s.size[0]))[:, 0]
-    by_channel = np.moveaxis(y, 0, 2)
-    for place in np.ndindex(*s.kernel):
-        into = windows[:, *place].reshape(*windows.shape[:1], s.shape[0], *s.positions())
-        for k in range(y.shape[2]):
-            share = by_channel[:, k] * w[:, k, *place].reshape(-1, *(1,) * (1 + len(s.size)))
-            into[...] += _as_columns(share[:, None], s).reshape(into.shape)
-    return s.cropped(memory)
+
+    __slots__ = ("made", "rows")
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.made: dict[tuple, list] = {}
+
+    def of(self, windows: ndarray) -> list:
+        """Return (copy, windows, matrices, first row, last row) of pieces that fit the cache together.
+
+        The matrices (examples, pieces, groups, channels and places, positions) are filled by copying the windows to the copy.
+        """
+        shape = windows.shape
+        if shape not in self.made:
+            self.made[shape] = list(self._cut(windows))
+        return self.made[shape]
+
+    def _cut(self, windows: ndarray) -> Iterator[tuple]:
+        dims = (windows.ndim - 3) // 2
+        groups, channels, *rest = windows.shape
+        kernel, examples, count, row = rest[:dims], rest[dims], rest[dims + 1], rest[dims + 2 :]
+        most = max(1, CACHED // (windows.itemsize * max(1, prod(windows.shape) // count * self.rows)))
+        a = 0
+        while a < count:
+            step = min(self.rows, count - a)
+            pieces = min(most, (count - a) // step)
+            b = a + pieces * step
+            memory = np.empty((examples, pieces, groups, channels, *kernel, step, *row), windows.dtype)
+            copy = np.moveaxis(memory, (0, 1), (2 + dims, 3 + dims))
+            here = windows[(slice(None),) * (3 + dims) + (slice(a, b),)]
+            here = here.reshape(*windows.shape[: 3 + dims], pieces, step, *row)
+            yield copy, here, memory.reshape(examples, pieces, groups, -1, step * prod(row)), a * prod(row), b * prod(row)
+            a = b
 
 
-def _conv_weight_apart(s: Sliding, memory: ndarray, y: ndarray, out: ndarray) -> None:
-    """Add up the cotangent of the weight where each channel is a group: (channels, results of a channel, *places)."""
-    channels, step = s.shape[1], _examples_at_once(s, memory.itemsize)
-    for n in range(0, s.shape[0], step):
-        block = Block(n, min(n + step, s.shape[0]), 0, s.size[0])
-        windows = s.windows(memory, channels, block)[:, 0]
-        results = np.moveaxis(y[block.n : block.m], 0, 2)
-        columns = _as_columns(results, s).reshape(*results.shape[:2], *windows.shape[1 + len(s.kernel) :])
-        for place in np.ndindex(*s.kernel):
-            for k in range(y.shape[2]):
-                out[:, k, *place] += _dots(windows[:, *place], columns[:, k])
+class _Results:
+    """Results (examples, channels, *positions) by blocks, as matrices (groups, channels, examples and positions)."""
+
+    __slots__ = ("by_group", "made", "rows")
+
+    def __init__(self, y: ndarray, groups: int) -> None:
+        self.by_group = _by_group(y, groups, y.shape[2:])
+        self.rows = y.reshape(y.shape[0], groups, y.shape[1] // groups, -1) if y.flags.c_contiguous else None
+        self.made: dict[tuple, ndarray] = {}
+
+    def at(self, block: Block) -> tuple[ndarray, ndarray, ndarray]:
+        """Return the matrices of a block, and the block itself twice: where it lies, and by position as a view of the matrices.
+
+        The two are one where the matrices are a view of the results: for one example that lies in C order.
+        """
+        part = self.by_group[:, :, block.n : block.m, block.r : block.q]
+        if self.rows is not None and block.m - block.n == 1:
+            row = part[0, 0, 0, 0].size
+            return self.rows[block.n, :, :, block.r * row : block.q * row], part, part
+        shape = part.shape
+        if shape not in self.made:
+            self.made[shape] = np.empty(shape, part.dtype)
+        copy = self.made[shape]
+        return copy.reshape(*shape[:2], -1), part, copy
+
+    def of(self, block: Block) -> ndarray:
+        """Return the matrices with the results in them."""
+        matrix, part, copy = self.at(block)
+        if copy is not part:
+            copy[...] = part
+        return matrix
 
 
-def _dots(x: ndarray, y: ndarray) -> ndarray:
-    """Return the sums of products along all axes but the first."""
-    if x.dtype.kind != "f":
-        return np.einsum(x, list(range(x.ndim)), y, list(range(x.ndim)), [0])
-    found = np.vecdot(x, y)
-    return np.add.reduce(found, axis=tuple(range(1, found.ndim)))
+# -- three ways of moving windows --------------------------------------------------------------------------------------
+
+
+def _rows_at_once(count: int, most: int) -> int:
+    """Return how many of `count` rows to take at once: a divisor that is no less than half of as many as may be, or these."""
+    return next((rows for rows in range(min(count, most), most // 2, -1) if count % rows == 0), min(count, most))
+
+
+def _gather(s: Sliding, x: ndarray, matrix: ndarray) -> ndarray:
+    """Return the products of matrices (groups, channels out of a group, channels in and places) with the windows of `x`."""
+    groups, channels, places = matrix.shape
+    out = np.empty((x.shape[0], groups * channels, *s.size), x.dtype)
+    row = prod(s.size[1:])
+    rows = _rows_at_once(s.size[0], _SMALL // (channels * places * row))
+    if rows * row < _SHORT:
+        _gather_large(s, x, matrix, out)
+        return out
+    lines, cut = _Lines(s, groups, x.dtype), _Pieces(rows)
+    x, y = lines.by_group(x), out.reshape(x.shape[0], groups, channels, prod(s.size))
+    for block in s.blocks(x.itemsize, True):
+        for copy, here, matrices, a, b in cut.of(lines.of(x, block)):
+            np.copyto(copy, here)
+            into = y[block.n : block.m, :, :, block.r * row + a : block.r * row + b]
+            into = into.reshape(*into.shape[:3], matrices.shape[1], matrices.shape[-1]).transpose(0, 3, 1, 2, 4)
+            np.matmul(matrix, matrices, out=into)
+    return out
+
+
+def _gather_large(s: Sliding, x: ndarray, matrix: ndarray, out: ndarray) -> None:
+    """Write the products into `out`, by large matrices."""
+    lines, columns, results = _Lines(s, len(matrix), x.dtype), _Columns(), _Results(out, len(matrix))
+    x = lines.by_group(x)
+    for block in s.blocks(x.itemsize, False):
+        y, part, copy = results.at(block)
+        np.matmul(matrix, columns.of(lines.of(x, block)), out=y)
+        if copy is not part:
+            part[...] = copy
+
+
+def _scatter(s: Sliding, y: ndarray, matrix: ndarray, out: ndarray) -> None:
+    """Add up products of matrices (groups, channels in and places, channels out of a group) with `y` where windows lie."""
+    groups = len(matrix)
+    lines, columns, results = _Lines(s, groups, y.dtype), _Columns(), _Results(y, groups)
+    out = lines.by_group(out)
+    for block in s.blocks(y.itemsize, False):
+        memory, _, windows = lines.at(block)
+        as_matrix, shares = columns.like(windows)
+        np.matmul(matrix, results.of(block), out=as_matrix)
+        memory.fill(0)
+        for place in np.ndindex(*s.kernel[:-1]):
+            into = windows[:, :, *place]
+            np.add(into, shares[:, :, *place], out=into)
+        lines.back(out, block)
+
+
+def _correlate(s: Sliding, x: ndarray, y: ndarray, out: ndarray) -> None:
+    """Add products of windows of `x` with `y` to matrices (groups, channels in and places, channels out of a group)."""
+    groups, share = len(out), np.empty_like(out)
+    lines, columns, results = _Lines(s, groups, x.dtype), _Columns(), _Results(y, groups)
+    x = lines.by_group(x)
+    for block in s.blocks(x.itemsize, False):
+        # Transposed, the product has the longer side of columns as its rows, which BLAS likes better: 1.4 times faster.
+        np.matmul(columns.of(lines.of(x, block)), results.of(block).swapaxes(1, 2), out=share)
+        np.add(out, share, out=out)
+
+
+class _Phase(NamedTuple):
+    """Every s-th element of the input along an axis: a convolution of the results with every S-th weight, in reverse.
+
+    Attributes
+    ----------
+    elements, weights : slice
+    size, padding, dilation : int
+    """
+
+    elements: slice
+    weights: slice
+    size: int
+    padding: int
+    dilation: int
+
+
+def _phases(n: int, kernel: int, stride: int, padding: int, dilation: int) -> list[_Phase]:
+    """Return the phases of an axis of `n` elements, except those that no window reaches.
+
+    Element ``i = first + stride * j`` meets place k where ``i + padding - dilation * k`` is a multiple of the stride, and there
+    it is the position. With k = ``k0 + step * t`` that is position ``j + behind - dilation / common * t``.
+    """
+    found = []
+    common = gcd(stride, dilation)
+    step = stride // common
+    for first in range(min(stride, n)):
+        places = [k for k in range(min(step, kernel)) if (first + padding - dilation * k) % stride == 0]
+        if places:
+            k0 = places[0]
+            taps = -(-(kernel - k0) // step)
+            last = k0 + (taps - 1) * step
+            reach = dilation // common * (taps - 1)
+            weights = slice(last, k0 - 1 if k0 else None, -step)
+            behind = (first + padding - dilation * k0) // stride
+            found.append(
+                _Phase(slice(first, None, stride), weights, -(-(n - first) // stride), reach - behind, dilation // common)
+            )
+    return found
 
 
 # -- kernels -----------------------------------------------------------------------------------------------------------
@@ -187,91 +323,43 @@ def _dots(x: ndarray, y: ndarray) -> ndarray:
 
 def _conv(x: Any, w: Any, *, stride: tuple, padding: tuple, dilation: tuple, groups: int, size: tuple) -> Any:
     x, w, d = _shared(x, w)
-    s = Sliding(x.shape, w.shape[2:], size, stride, padding, dilation)
-    blocks = s.blocks(x.itemsize)
-    if not blocks or not w.size:
-        return np.zeros((x.shape[0], w.shape[0], *size), d)
-    out = np.empty((x.shape[0], w.shape[0], *size), x.dtype)
-    memory = s.padded(x)
-    matrix = w.reshape(groups, w.shape[0] // groups, -1)
-    if w.shape[1] == 1:
-        _conv_apart(s, memory, *_apart(w, out, groups))
-        return out.astype(d, copy=False)
-    buffer, results, space = s.buffer(blocks, x.dtype), _by_position(out, groups), _Space()
-    for block in blocks:
-        columns = s.columns(memory, groups, block, buffer)
-        into = _part(results, block)
-        y = _product(matrix, columns, space)
-        into[...] = y.reshape(*into.shape[:-1], s.width if s.joined else into.shape[-1])[..., : into.shape[-1]]
+    shape = (x.shape[0], w.shape[0], *size)
+    if not x.size or not w.size or not prod(shape):
+        return np.zeros(shape, d)
+    s = sliding(x.shape, w.shape[2:], size, stride, padding, dilation)
+    return _gather(s, in_c_order(x), w.reshape(groups, w.shape[0] // groups, -1)).astype(d, copy=False)
+
+
+def _conv_input(y: Any, w: Any, *, stride: tuple, padding: tuple, dilation: tuple, groups: int, size: tuple) -> Any:
+    y, w, d = _shared(y, w)
+    shape = (y.shape[0], groups * w.shape[1], *size)
+    if not prod(shape) or not y.size or not w.size:
+        return np.zeros(shape, d)
+    out = None if max(stride) == 1 else np.zeros(shape, y.dtype)
+    y, by_group = in_c_order(y), w.reshape(groups, -1, *w.shape[1:])
+    if w.shape[0] <= _FEW * groups * w.shape[1] and prod(stride) <= _PHASES and np.isfinite(w).all():
+        for phases in product(*map(_phases, size, w.shape[2:], stride, padding, dilation)):
+            elements, places, sizes, before, steps = zip(*phases, strict=True)
+            part = np.ascontiguousarray(by_group.swapaxes(1, 2)[(..., *places)])  # BLAS takes no steps backwards
+            s = sliding(y.shape, part.shape[3:], sizes, (1,) * len(size), before, steps)
+            found = _gather(s, y, part.reshape(groups, w.shape[1], -1))
+            if out is None:
+                return found.astype(d, copy=False)
+            out[(..., *elements)] = found
+    else:
+        out = np.zeros(shape, y.dtype)
+        s = sliding(shape, w.shape[2:], y.shape[2:], stride, padding, dilation)
+        _scatter(s, y, by_group.reshape(groups, by_group.shape[1], -1).swapaxes(1, 2), out)
     return out.astype(d, copy=False)
 
 
-def _exact(kernel: Callable) -> Callable:
-    """Return a kernel that computes again what is not finite, without zeros that `quick` brings in: times NaN they are NaN."""
-
-    def run(x: Any, y: Any, **params: Any) -> Any:
-        out = kernel(x, y, quick=True, **params)
-        if out.dtype.kind in "fcV" and not np.isfinite(wide(out)).all():
-            return kernel(x, y, quick=False, **params)
-        return out
-
-    return run
-
-
-@_exact
-def _conv_input(
-    y: Any, w: Any, *, stride: tuple, padding: tuple, dilation: tuple, groups: int, size: tuple, quick: bool
-) -> Any:  # fmt: skip
-    y, w, d = _shared(y, w)
-    back = _backwards(w.shape[2:], stride, padding, dilation)
-    if quick and back is not None and w.shape[1] > 1 and w.shape[0] <= 4 * groups * w.shape[1]:
-        # Windows are copied 5 times faster than added up where they overlap.
-        reversed_w = (
-            _reversed(w).reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2).reshape(-1, w.shape[0] // groups, *w.shape[2:])
-        )
-        out = _conv(y, reversed_w, stride=stride, padding=back, dilation=dilation, groups=groups, size=size)
-        return out.astype(d, copy=False)
-    shape = (y.shape[0], groups * w.shape[1], *size)
-    s = Sliding(shape, w.shape[2:], y.shape[2:], stride, padding, dilation, quick)
-    blocks = s.blocks(y.itemsize)
-    if not blocks or not w.size:
-        return np.zeros(shape, d)
-    if w.shape[1] == 1:
-        w, y = _apart(w, y, groups)
-        return _conv_input_apart(s, y, w, quick).astype(d, copy=False)
-    memory, results = s.empty(y.dtype), _by_position(y, groups)
-    matrix = w.reshape(groups, w.shape[0] // groups, -1).swapaxes(1, 2)
-    places, space = list(np.ndindex(*s.kernel)), _Space()
-    for block in blocks:
-        windows = s.windows(memory, groups, block)
-        columns = _product(matrix, _as_columns(_part(results, block), s), space).reshape(windows.shape)
-        for place in places:
-            into = windows[:, :, *place]
-            np.add(into, columns[:, :, *place], out=into)  # `+=` would write the view back onto itself
-    return s.cropped(memory).astype(d, copy=False)
-
-
-@_exact
-def _conv_weight(
-    x: Any, y: Any, *, stride: tuple, padding: tuple, dilation: tuple, groups: int, size: tuple, quick: bool
-) -> Any:  # fmt: skip
+def _conv_weight(x: Any, y: Any, *, stride: tuple, padding: tuple, dilation: tuple, groups: int, size: tuple) -> Any:
     x, y, d = _shared(x, y)
-    s = Sliding(x.shape, size, y.shape[2:], stride, padding, dilation, quick)
-    out = np.zeros((groups, x.shape[1] // groups * prod(size), y.shape[1] // groups), x.dtype)
-    blocks = s.blocks(x.itemsize) if y.size and prod(size) else []
-    if not blocks:
-        return out.reshape(y.shape[1], x.shape[1] // groups, *size).astype(d, copy=False)
-    memory, results = s.padded(x), _by_position(y, groups)
-    if x.shape[1] == groups:
-        weights = np.zeros((groups, y.shape[1] // groups, *size), x.dtype)
-        _conv_weight_apart(s, memory, y.reshape(y.shape[0], groups, -1, *y.shape[2:]), weights)
-        return weights.reshape(y.shape[1], 1, *size).astype(d, copy=False)
-    buffer = s.buffer(blocks, x.dtype)
-    for block in blocks:
-        columns = s.columns(memory, groups, block, buffer)
-        # Transposed, the product has the longer side of columns as its rows, which BLAS likes better: 1.4 times faster.
-        out += np.matmul(columns, _as_columns(_part(results, block), s).swapaxes(1, 2))
-    return out.swapaxes(1, 2).reshape(y.shape[1], x.shape[1] // groups, *size).astype(d, copy=False)
+    shape = (y.shape[1], x.shape[1] // groups, *size)
+    out = np.zeros((groups, prod(shape[1:]), shape[0] // groups), x.dtype)
+    if out.size and x.size and y.size:
+        _correlate(sliding(x.shape, size, y.shape[2:], stride, padding, dilation), in_c_order(x), in_c_order(y), out)
+    return out.swapaxes(1, 2).reshape(shape).astype(d, copy=False)
 
 
 # -- batches -----------------------------------------------------------------------------------------------------------

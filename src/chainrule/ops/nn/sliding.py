@@ -1,19 +1,25 @@
-"""Where windows that slide over padded arrays lie in memory: views of them, and blocks of them that fit the cache.
+"""Windows that slide over arrays: where their elements lie, and blocks of windows that fit the cache.
 
 NumPy arrays only. Windows of an array (examples, channels, *space) have places in them, and positions. The window at position o
 holds the elements ``stride * o + dilation * k - padding`` for its places k; outside of the array there are zeros.
+
+Windows are made in two steps. First come lines: for each place along the last axis, the array with positions as its last axis,
+and zeros around it along the others. What all windows hold at one place then lies there in long runs, which the second step
+copies several times faster than it would the short runs of the array.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK = 1 << 20  # bytes of columns at once, which stay in the second-level cache
-_FEW = 256  # positions: for fewer, several examples share a matrix product
+ndarray = np.ndarray
+CACHED = 3 << 18  # bytes at once: with what they are made of and give they stay in a second-level cache of 1 MB
 
 
 class Block(NamedTuple):
@@ -23,6 +29,34 @@ class Block(NamedTuple):
     m: int
     r: int
     q: int
+
+
+class Shift(NamedTuple):
+    """The lines of one last place: where they lie along the axes of space, and the elements that they hold.
+
+    Of flat lines the last positions at `stray` hold elements of other rows, and have to be zero.
+    """
+
+    place: int
+    here: tuple
+    there: tuple
+    stray: slice | None
+
+
+def _span(n: int, count: int, start: int, step: int) -> tuple[slice, slice]:
+    """Return which of `count` elements ``start + step * i`` are among the first `n`, and these."""
+    low = max(0, -(start // step))
+    high = max(low, min(count, (n - 1 - start) // step + 1))
+    first = start + step * low
+    return slice(low, high), slice(first, max(first, first + step * (high - low - 1) + 1), step)
+
+
+def _flattened(rows: slice, elements: slice, offset: int, shape: tuple) -> tuple[slice, slice]:
+    """Return rows of lines and of an array as runs of memory, these shifted by an offset and cut off at the array's ends."""
+    height, width = shape
+    start, stop = elements.start * width + offset, elements.stop * width + offset
+    before, behind = max(0, -start), max(0, stop - height * width)
+    return slice(rows.start * width + before, rows.stop * width - behind), slice(start + before, stop - behind)
 
 
 class Sliding:
@@ -35,114 +69,91 @@ class Sliding:
     kernel, size : tuple of int
         Numbers of places in a window, and of positions of windows, along each axis of space.
     stride, padding, dilation : tuple of int
-        Between neighbouring positions; zeros before the array; between neighbouring places.
-    joins : bool
-        Whether axes may be joined.
+        Between neighbouring positions; zeros before the array, or elements left out if negative; between neighbouring places.
 
     Attributes
     ----------
-    extent : tuple of int
-        The part of space that the windows reach, from the first padding on.
-    joined : bool
-        The last two axes of positions are taken as one. At stride 1 its windows lie in memory one after the other, with a few
-        between that hang over the edge, which are computed and dropped: copying long rows is 1.6 times faster.
-    width : int
-        Of the last axis of positions, those that hang over included.
+    flat : bool
+        Lines are as long as the array's, so that many are copied at once: half the time. What is shifted in from the row before
+        or behind is then set to zero.
     """
 
-    __slots__ = ("dilation", "extent", "joined", "kernel", "padding", "shape", "size", "slack", "stride", "strides", "width")
+    __slots__ = ("dilation", "flat", "kernel", "padding", "shape", "shifts", "size", "stride")
 
-    def __init__(
-        self, shape: tuple, kernel: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple, joins: bool = True
-    ):  # fmt: skip
+    def __init__(self, shape: tuple, kernel: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple) -> None:
         self.shape, self.kernel, self.size = shape, kernel, size
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        reach = zip(size, stride, kernel, dilation, strict=True)
-        self.extent = extent = tuple([(o - 1) * s + (k - 1) * d + 1 for o, s, k, d in reach])
-        self.strides = [prod(extent[i + 1 :]) for i in range(len(extent))]
-        self.joined = joins and stride[-2:] == (1, 1) and 4 * extent[-1] <= 5 * size[-1]
-        self.width = extent[-1] if self.joined else size[-1]
-        self.slack = extent[-1] - size[-1] if self.joined else 0
+        self.flat = len(size) > 1 and stride[-1] == 1 and size[-1] == shape[-1]
+        self.shifts = functools.lru_cache(maxsize=64)(self._shifts)
 
-    def empty(self, dtype: Any) -> np.ndarray:
-        """Return zeros for the extent of all channels, as memory of one axis that views may run past the last row of."""
-        return np.zeros(prod(self.shape[:2]) * prod(self.extent) + self.slack, dtype)
+    def is_pointwise(self) -> bool:
+        """Tell whether the array is its own columns: a window is one element, and each element one window."""
+        return prod(self.kernel) == 1 and self.size == self.shape[2:] and not any(self.padding) and set(self.stride) == {1}
 
-    def _inside(self) -> tuple[tuple, tuple]:
-        """Return the parts of the extent and of the array that are the same elements."""
-        pairs = list(zip(self.extent, self.shape[2:], self.padding, strict=True))
-        here = tuple([slice(min(p, e), min(e, p + n)) for e, n, p in pairs])
-        there = tuple([slice(0, max(min(n, e - p), 0)) for e, n, p in pairs])
-        return (..., *here), (..., *there)
+    def positions(self, block: Block) -> tuple:
+        """Return the shape of the positions of a block."""
+        return (block.q - block.r, *self.size[1:])
 
-    def padded(self, x: np.ndarray) -> np.ndarray:
-        """Return the memory of the extent with the array in it; the array's own if that is the same."""
-        if not self.slack and not any(self.padding) and self.extent == x.shape[2:] and x.flags.c_contiguous:
-            return x.reshape(-1)
-        memory = self.empty(x.dtype)
-        here, there = self._inside()
-        memory[: memory.size - self.slack].reshape(*self.shape[:2], *self.extent)[here] = x[there]
-        return memory
+    def lines(self, groups: int, block: Block) -> tuple:
+        """Return the shape of a block's lines: (groups, channels of a group, last places, examples, *space)."""
+        axes = zip(self.positions(block)[:-1], self.stride, self.kernel, self.dilation, strict=False)
+        extent = [(o - 1) * s + (k - 1) * d + 1 for o, s, k, d in axes]
+        last = self.positions(block)[-1]
+        return groups, self.shape[1] // groups, self.kernel[-1], block.m - block.n, *extent, last
 
-    def cropped(self, memory: np.ndarray) -> np.ndarray:
-        """Return an array of the shape, with what the memory of the extent holds of it; zeros elsewhere."""
-        whole = memory[: memory.size - self.slack].reshape(*self.shape[:2], *self.extent)
-        here, there = self._inside()
-        if any(self.extent[i] - p < n for i, (n, p) in enumerate(zip(self.shape[2:], self.padding, strict=True))):
-            out = np.zeros(self.shape, memory.dtype)
-            out[there] = whole[here]
-            return out
-        return np.array(whole[here], order="C")
+    def _shifts(self, r: int, q: int) -> tuple[Shift, ...]:
+        """Return what the lines of the rows [r, q) hold; those that reach no element are left out."""
+        block, last = Block(0, 1, r, q), len(self.size) - 1
+        rows, starts = self.lines(1, block)[4:], [-p for p in self.padding]
+        starts[0] += self.stride[0] * r
+        found = []
+        for k in range(self.kernel[-1]):
+            spans = [_span(n, o, start, 1) for n, o, start in zip(self.shape[2:-1], rows[:-1], starts[:-1], strict=True)]
+            start = starts[last] + self.dilation[last] * k
+            spans.append(_span(self.shape[-1], rows[-1], start, self.stride[last]))
+            if all([here.stop > here.start for here, _ in spans]):
+                stray = None
+                if self.flat:
+                    spans[-2:] = [_flattened(*spans[-2], start, self.shape[-2:])]
+                    stray = slice(0, -start) if start < 0 else slice(rows[-1] - start, None) if start else None
+                found.append(Shift(k, *zip(*spans, strict=True), stray))
+        return tuple(found)
 
-    def positions(self, block: Block | None = None) -> tuple:
-        """Return the shape of positions as they lie in columns, the last two axes joined where they are."""
-        rows = (self.size[0] if block is None else block.q - block.r, *self.size[1:])
-        return (*rows[:-2], rows[-2] * self.width) if self.joined else rows
+    def runs(self, space: tuple) -> tuple:
+        """Return a shape of space as it is copied: with the last two axes as one if lines are flat."""
+        return (*space[:-2], space[-2] * space[-1]) if self.flat else space
 
-    def windows(self, memory: np.ndarray, groups: int, block: Block) -> np.ndarray:
-        """Return a view of windows: (groups, channels of a group, *places, examples, *positions)."""
-        channels, elements, one = self.shape[1], prod(self.extent), memory.itemsize
-        steps = [s * n for s, n in zip(self.stride, self.strides, strict=True)]
-        start = block.n * channels * elements + block.r * steps[0]
-        if self.joined:
-            steps = [*steps[:-2], 1]
-        places = [d * n for d, n in zip(self.dilation, self.strides, strict=True)]
-        strides = [channels // groups * elements, elements, *places, channels * elements, *steps]
-        shape = (groups, channels // groups, *self.kernel, block.m - block.n, *self.positions(block))
-        return np.ndarray(shape, memory.dtype, memory, start * one, [n * one for n in strides])
+    def windows(self, lines: ndarray, block: Block) -> ndarray:
+        """Return a view of the windows in lines: (groups, channels of a group, *places, examples, *positions)."""
+        one, pitches = lines.strides[-1], lines.strides[4:-1]
+        places = [d * n for d, n in zip(self.dilation, pitches, strict=False)]
+        steps = [s * n for s, n in zip(self.stride, pitches, strict=False)]
+        strides = (*lines.strides[:2], *places, *lines.strides[2:4], *steps, one)
+        shape = (*lines.shape[:2], *self.kernel, block.m - block.n, *self.positions(block))
+        return np.ndarray(shape, lines.dtype, lines, 0, strides)
 
-    def columns(self, memory: np.ndarray, groups: int, block: Block, buffer: np.ndarray | None) -> np.ndarray:
-        """Return windows as matrices (groups, channels and places, examples and positions)."""
-        windows = self.windows(memory, groups, block)
-        n = 2 + len(self.kernel)
-        shape = (groups, prod(windows.shape[1:n]), prod(windows.shape[n:]))
-        if buffer is None:
-            return windows.reshape(shape)  # a view, where a window is one element
-        columns = buffer[: prod(shape)]
-        np.copyto(columns.reshape(windows.shape), windows)
-        return columns.reshape(shape)
+    def blocks(self, itemsize: int, whole: bool) -> list[Block]:
+        """Cut examples and positions into blocks whose columns stay in the cache.
 
-    def buffer(self, blocks: list[Block], dtype: Any) -> np.ndarray | None:
-        """Return memory for the columns of any of the blocks; None if they need not be copied."""
-        if prod(self.kernel) == 1 and all([block.m - block.n == 1 for block in blocks]):
-            return None
-        most = max([(block.m - block.n) * prod(self.positions(block)) for block in blocks], default=0)
-        return np.empty(self.shape[1] * prod(self.kernel) * most, dtype)
+        `whole`: columns are made of a few rows at a time, so that the lines of an example need to stay there.
+        """
+        return list(self._blocks(itemsize, whole)) if prod(self.shape[:2]) * prod(self.size) else []
 
-    def blocks(self, itemsize: int) -> list[Block]:
-        """Cut examples and positions into blocks whose columns stay in the cache."""
-        return list(self._blocks(itemsize)) if prod(self.shape[:2]) * prod(self.size) else []
-
-    def _blocks(self, itemsize: int) -> Iterator[Block]:
+    def _blocks(self, itemsize: int, whole: bool) -> Iterator[Block]:
         examples, rows = self.shape[0], self.size[0]
-        row = max(1, self.shape[1] * prod(self.kernel) * prod(self.positions()) // rows * itemsize)
-        if row * rows > 2 * _BLOCK:
-            step = max(1, _BLOCK // row)
-            for n in range(examples):
-                for r in range(0, rows, step):
-                    yield Block(n, n + 1, r, min(r + step, rows))
+        example = self.shape[1] * prod(self.kernel) * prod(self.size) * itemsize
+        split = example // prod(self.kernel[:-1]) if whole else example
+        if split > CACHED:
+            step = -(-rows // min(rows, -(-split // CACHED)))
+            for n, r in product(range(examples), range(0, rows, step)):
+                yield Block(n, n + 1, r, min(r + step, rows))
             return
-        count = prod(self.size)
-        step = 1 if count >= _FEW else max(1, min(-(-2 * _FEW // count), _BLOCK // (row * rows)))
+        step = max(1, CACHED // max(1, example))
         for n in range(0, examples, step):
             yield Block(n, min(n + step, examples), 0, rows)
+
+
+@functools.lru_cache(maxsize=256)
+def sliding(shape: tuple, kernel: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple) -> Sliding:
+    """Return the windows of these numbers, which remember what they were asked before."""
+    return Sliding(shape, kernel, size, stride, padding, dilation)
