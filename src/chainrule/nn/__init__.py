@@ -30,11 +30,13 @@ from chainrule.nn.modules.smooth import *
 from chainrule.nn.parameter import *
 
 if _TYPE_CHECKING:
+    from chainrule.nn.modules.adaptive import *
     from chainrule.nn.modules.lazy import *
     from chainrule.nn.modules.transformer import *
 
 # Of each chapter that few programs need, and which is read when one of its names is first asked for: its names.
 _CHAPTERS = {
+    "adaptive": "AdaptiveLogSoftmaxWithLoss",
     "lazy": (
         "LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d "
         "LazyConvTranspose2d LazyConvTranspose3d LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d LazyLinear"

@@ -13,7 +13,7 @@ from chainrule.nn import init
 from chainrule.nn.modules.module import Module
 from chainrule.nn.parameter import Parameter
 
-__all__ = ["Flatten", "Identity", "Linear"]
+__all__ = ["Flatten", "Identity", "Linear", "Unflatten"]
 
 
 class Identity(Module):
@@ -55,6 +55,48 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """Return the range of axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Divide an axis into several.
+
+    Parameters
+    ----------
+    dim : int
+        The axis.
+    unflattened_size : tuple or list of int
+        The sizes of the axes it becomes; one of them may be -1.
+
+    Raises
+    ------
+    TypeError
+        If the sizes are no sequence of integers: named axes there are not.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.Unflatten(1, (2, 3))(cr.ones(4, 6)).shape
+    chainrule.Size([4, 2, 3])
+    """
+
+    def __init__(self, dim: int, unflattened_size: Any) -> None:
+        super().__init__()
+        if not isinstance(unflattened_size, (tuple, list)):
+            raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}")
+        for i, size in enumerate(unflattened_size):
+            if not isinstance(size, int):
+                raise TypeError(
+                    f"unflattened_size must be tuple of ints, but found element of type {type(size).__name__} at pos {i}"
+                )
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the input with the axis divided."""
+        return input.unflatten(self.dim, self.unflattened_size)  # type: ignore[attr-defined]
+
+    def extra_repr(self) -> str:
+        """Return the axis and the sizes."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Linear(Module):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.functions.creation.create import tensor
+from chainrule.functions.creation.create import as_tensor, tensor
 from chainrule.functions.creation.fill import ones, zeros
 from chainrule.nn import functional as F
 from chainrule.nn import init
@@ -15,8 +17,8 @@ from chainrule.nn.modules.linear import new_parameter
 from chainrule.nn.modules.module import Module
 
 __all__ = [
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm",
-    "LocalResponseNorm", "RMSNorm",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "CrossMapLRN2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
+    "InstanceNorm3d", "LayerNorm", "LocalResponseNorm", "RMSNorm",
 ]  # fmt: skip
 
 
@@ -174,6 +176,39 @@ class LocalResponseNorm(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the input divided."""
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """Divide by the squares of neighbouring channels, as Lua Torch did; `LocalResponseNorm` is the later form.
+
+    ``y_c = x_c / (k + alpha / size * s_c) ** beta``, where ``s_c`` sums the squares of the channels closer to c than
+    ``(size + 1) / 2``, and from the channel on that is so far from the first one that one, too: PyTorch never takes it out of
+    its running sum again. The gradient is that of this function.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.CrossMapLRN2d(3, alpha=3.0, beta=1.0)(cr.ones(1, 3, 1, 1)).flatten()
+    tensor([0.3333, 0.2500, 0.2500])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Any) -> Tensor:
+        """Return the input divided."""
+        if input.ndim != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+        reach, channels = int((self.size - 1) / 2 + 1), np.arange(input.shape[1])
+        near = abs(channels[:, None] - channels) < reach
+        near[reach:, :1] = True
+        summed = as_tensor(near).to(input.dtype) @ (input**2).flatten(2)
+        return input * (self.k + self.alpha / self.size * summed.reshape(input.shape)) ** -self.beta
 
     def extra_repr(self) -> str:
         """Return the settings."""

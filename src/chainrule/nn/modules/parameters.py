@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chainrule.core.tensor.tensor import Tensor
@@ -58,8 +59,8 @@ class ParameterList(Module):
 
     def append(self, value: Any) -> ParameterList:
         """Add a value at the end; return the container."""
-        setattr(self, str(self._size), _as_parameter(value))
         self._size += 1
+        self[self._size - 1] = value
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
@@ -72,6 +73,10 @@ class ParameterList(Module):
 
     def __iadd__(self, values: Iterable[Any]) -> ParameterList:
         return self.extend(values)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise: it only holds parameters."""
+        raise RuntimeError("ParameterList should not be called.")
 
     def extra_repr(self) -> str:
         """Return one line per value."""
@@ -95,17 +100,17 @@ class ParameterDict(Module):
             self.update(parameters)
 
     def __getitem__(self, key: str) -> Any:
-        return getattr(self, self._attribute(key))
+        return getattr(self, self._key_to_attr(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._keys[key] = None
-        setattr(self, self._attribute(key), _as_parameter(value))
+        setattr(self, self._key_to_attr(key), _as_parameter(value))
 
     def __delitem__(self, key: str) -> None:
         del self._keys[key]
-        delattr(self, self._attribute(key))
+        delattr(self, self._key_to_attr(key))
 
-    def _attribute(self, key: Any) -> str:
+    def _key_to_attr(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
                 f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key)}')."
@@ -118,8 +123,55 @@ class ParameterDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
     def __contains__(self, key: str) -> bool:
         return key in self._keys
+
+    def __or__(self, other: Any) -> ParameterDict:
+        made = self.copy()
+        made.update(other)
+        return made
+
+    def __ror__(self, other: Any) -> Any:
+        made = other.copy()
+        made.update(self)
+        return made
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise: it only holds parameters."""
+        raise RuntimeError("ParameterDict should not be called.")
+
+    def copy(self) -> ParameterDict:
+        """Return a dictionary of the same values."""
+        return ParameterDict(OrderedDict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Return a dictionary with one value under all of some names."""
+        return ParameterDict((k, default) for k in keys)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return a value; put the default there first where there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def clear(self) -> None:
+        """Remove all values."""
+        for key in list(self._keys):
+            del self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the value that was put in last; return its name and it."""
+        if not self._keys:
+            raise KeyError("popitem(): dictionary is empty")
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
 
     def keys(self) -> Any:
         """Return the names."""
@@ -127,11 +179,11 @@ class ParameterDict(Module):
 
     def items(self) -> Any:
         """Return the (name, value) pairs."""
-        return [(k, self[k]) for k in self._keys]
+        return ((k, self[k]) for k in self._keys)
 
     def values(self) -> Any:
         """Return the values."""
-        return [self[k] for k in self._keys]
+        return (self[k] for k in self._keys)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a value, or the default where there is none."""
@@ -144,8 +196,11 @@ class ParameterDict(Module):
         return found
 
     def update(self, parameters: Any) -> None:
-        """Add values from a mapping or an iterable of pairs."""
-        for key, value in pairs_of(parameters, "ParameterDict"):
+        """Add values from a mapping or an iterable of pairs; those of a plain mapping in the order of their names."""
+        pairs = pairs_of(parameters, "ParameterDict")
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs = sorted(pairs)
+        for key, value in pairs:
             self[key] = value
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from chainrule.core.tensor.tensor import Tensor
@@ -18,6 +19,7 @@ __all__ = [
     "Hardtanh",
     "LeakyReLU",
     "PReLU",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "Softshrink",
@@ -62,6 +64,29 @@ class LeakyReLU(Module):
     def extra_repr(self) -> str:
         """Return the settings."""
         return f"negative_slope={self.negative_slope}{in_place(self)}"
+
+
+class RReLU(Module):
+    """``x`` where positive, else x times a slope, drawn for each element in training; see :func:`nn.functional.rrelu`.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.RReLU(0.1, 0.3).eval()(cr.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.2000,  0.0000,  2.0000])
+    """
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the function of each element."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return f"lower={self.lower}, upper={self.upper}{in_place(self)}"
 
 
 class PReLU(Module):
@@ -128,11 +153,23 @@ class Hardtanh(Module):
     tensor([-1.,  0.,  1.])
     """
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
-        self.min_val = min_val
-        self.max_val = max_val
+        for name, older in (("min_val", min_value), ("max_val", max_value)):
+            if older is not None:
+                warnings.warn(f"keyword argument `{name}ue` is deprecated and renamed to `{name}`", FutureWarning, stacklevel=2)
+        self.min_val = min_val if min_value is None else min_value
+        self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace
+        if not self.max_val > self.min_val:
+            raise AssertionError(f"max_val ({self.max_val}) must be greater than min_val ({self.min_val})")
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the function of each element."""

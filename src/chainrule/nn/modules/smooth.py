@@ -20,6 +20,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softsign",
@@ -209,6 +210,23 @@ class Softmax(Module):
     def extra_repr(self) -> str:
         """Return the settings."""
         return f"dim={self.dim}"
+
+
+class Softmax2d(Module):
+    """`Softmax` over the channels of inputs of shape (N, C, H, W) or (C, H, W).
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.nn.Softmax2d()(cr.zeros(2, 1, 1)).flatten()
+    tensor([0.5000, 0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the function of the channels at each place."""
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        return F.softmax(input, -3)
 
 
 class LogSoftmax(Module):
