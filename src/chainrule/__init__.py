@@ -128,7 +128,8 @@ cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
 _LATE = {
-    "cond": "chainrule.func.branch", "set_anomaly_enabled": "chainrule.autograd.anomaly_mode",
+    "cond": "chainrule.func.branch", "load": "chainrule.serialization", "save": "chainrule.serialization",
+    "set_anomaly_enabled": "chainrule.autograd.anomaly_mode",
     "vmap": "chainrule.func",
 } | _late.FUNCTIONS | dict.fromkeys(
     (
@@ -174,8 +175,8 @@ _LATE = {
 )  # fmt: skip
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset((
-    "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "signal", "special", "testing",
-    "utils",
+    "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "serialization", "signal",
+    "special", "testing", "utils",
 ))  # fmt: skip
 
 
