@@ -231,6 +231,33 @@ for _name, _use in SAVES.items():
     PROGRAMS[f"save: {_name}"] = lambda lib, use=_use: marks(use(leaf(lib), made(lib)))
 
 
+ALONE = {
+    "multiplied by itself": lambda b, a: b * b,
+    "by another": lambda b, a: b * a,
+    "added": lambda b, a: b + a,
+    "by a number": lambda b, a: b * 2,
+    "a power": lambda b, a: b**2,
+    "sine": lambda b, a: b.sin(),
+    "exponential": lambda b, a: b.exp(),
+    "sum": lambda b, a: b.sum(),
+    "product": lambda b, a: b.prod(),
+    "matrix product": lambda b, a: b @ a,
+    "clone": lambda b, a: b.clone(),
+    "largest": lambda b, a: b.max(),
+    "softmax": lambda b, a: b.softmax(0),
+    "part": lambda b, a: b[0],
+    "parts": lambda b, a: b.unbind()[0],
+}
+for _name, _use in ALONE.items():
+    PROGRAMS[f"alone: {_name}"] = lambda lib, use=_use: marks(use(inside(lib, lambda: leaf(lib)), made(lib)))
+
+
+@program
+def with_normal_tensors_leaves_made_inside_are_recorded(lib):
+    b, n = inside(lib, lambda: leaf(lib)), lib.ones(3)
+    return marks(b * n, n * b, b + n, lib.dot(n, b), lib.where(n > 0, b, n), lib.cat([b, n]))
+
+
 @program
 def requires_grad_outside(lib):
     made(lib).requires_grad_()
@@ -304,6 +331,14 @@ def outcome(lib, f):
         return type(error).__name__, str(error)[:50]
 
 
+def test_gradients_that_get_lost_are_told():
+    b = inside(cr, lambda: leaf(cr))
+    for f in (cr.sin, cr.exp, lambda b: b * b, cr.prod):
+        with pytest.warns(UserWarning, match="were all made in inference mode is not recorded"):
+            f(b)
+
+
+@pytest.mark.filterwarnings("ignore:\\w+.. of tensors that were all made in inference mode")
 @pytest.mark.parametrize("name", list(PROGRAMS))
 def test_as_pytorch(torch, name):
     assert outcome(cr, PROGRAMS[name]) == outcome(torch, PROGRAMS[name])

@@ -7,6 +7,7 @@ tensors that hold a gradient, that were made in inference mode; and they are cal
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -20,12 +21,15 @@ from chainrule.core.graph.nodes import LEAF, NOTHING, Node, Port
 from chainrule.core.mode.grad_mode import inference_mode, no_grad, recording
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
+from chainrule.core.op.samples import Fixed
 from chainrule.core.record.saved import PACKED
 from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
 from chainrule.core.tensor.value import meta_of
+from chainrule.functions.pointwise.complex import conj, imag
 from chainrule.nn.parameter import Parameter
 from chainrule.testing.case import Case, is_floating
 from chainrule.testing.law import law
+from chainrule.transforms.forward import dual
 
 # -- inputs ------------------------------------------------------------------------------------------------------------
 
@@ -63,18 +67,47 @@ def _of_inference(array: Any, grad: bool) -> Tensor:
         return wrap(np.array(array))
 
 
+def _leaf_of_inference(array: Any, grad: bool) -> Tensor:
+    with inference_mode():
+        return wrap(np.array(array)).requires_grad_(grad)
+
+
 def _of_another_dtype(array: Any, grad: bool) -> Tensor:
-    narrow = {"d": "float32", "D": "complex64"}.get(array.dtype.char)
+    narrow = {"d": "float16", "D": "complex64"}.get(array.dtype.char)
     return _plain(array if grad or narrow is None else array.astype(narrow), grad)
 
 
+def _half(array: Any, grad: bool) -> Tensor:
+    return _plain(array.astype("float16") if array.dtype.kind == "f" else array, grad)
+
+
 def _number(array: Any, grad: bool) -> Any:
-    return _plain(array, grad) if grad or array.dtype.kind not in "fc" else array.dtype.type(2).item()
+    if grad or array.dtype.kind not in "ifc":
+        return _plain(array, grad)
+    return 2.5 if array.dtype.kind == "i" else array.dtype.type(2).item()
+
+
+def _of_another_kind(array: Any, grad: bool) -> Tensor:
+    """Return whole numbers for floating ones, and complex ones where gradients are to be."""
+    if array.dtype.kind != "f":
+        return _plain(array, grad)
+    return _plain(array.astype("complex128"), grad) if grad else _plain(array.astype("int64"), grad)
+
+
+def _lazy(array: Any, grad: bool) -> Tensor:
+    """Return values that are those in memory conjugated, or negated."""
+    if array.dtype.kind not in "fc":
+        return _plain(array, grad)
+    if array.dtype.kind == "c":
+        return conj(_plain(array.conj(), grad))
+    return imag(conj(_plain(-1j * array, grad)))
 
 
 DRESSES: dict[str, Callable[[Any, bool], Tensor]] = {
     "tensors": _plain, "scalars": _scalar, "parameters": _parameter, "results": _result, "holding a gradient": _with_gradient,
-    "made in inference mode": _of_inference, "of another dtype": _of_another_dtype, "numbers": _number,
+    "made in inference mode": _of_inference, "leaves made in inference mode": _leaf_of_inference,
+    "of another dtype": _of_another_dtype, "in half precision": _half, "of another kind": _of_another_kind, "numbers": _number,
+    "conjugated or negated lazily": _lazy,
 }  # fmt: skip
 MODES: dict[str, Callable[[], AbstractContextManager]] = {
     "plain": nullcontext,
@@ -96,12 +129,22 @@ class Scene:
         (array, whether it requires grad) → the input.
     mode : callable
         Returns the context of the call.
+    on : sequence of int
+        The inputs that require grad.
     level : int
         That of a transform; its values are the inputs at `on`, and all others are captured. 0 for none.
+    nested : bool
+        Whether the transform's values lie in tensors that require grad, and not in arrays.
+    staggered : bool
+        Whether each further input at `on` is of the level above.
     """
 
-    def __init__(self, name: str, dress: Callable, mode: Callable, on: Sequence[int], level: int = 0, nested: bool = False):
-        self.name, self.dress, self.mode, self.on, self.level, self.nested = name, dress, mode, on, level, nested
+    def __init__(
+        self, name: str, dress: Callable, mode: Callable, on: Sequence[int], level: int = 0, nested: bool = False,
+        staggered: bool = False,
+    ):  # fmt: skip
+        self.name, self.dress, self.mode, self.on, self.level = name, dress, mode, on, level
+        self.nested, self.staggered = nested, staggered
 
     def inputs(self, case: Case) -> list:
         """Return fresh inputs."""
@@ -111,11 +154,14 @@ class Scene:
                 made.append(a)
             elif self.level and i in self.on:
                 payload = np.array(a)
-                t = wrap_at(self.level, _plain(payload, True) if self.nested else payload)
+                level = self.level + (self.on.index(i) if self.staggered else 0)
+                t = wrap_at(level, _plain(payload, True) if self.nested else payload)
                 t._node = LEAF
                 made.append(t)
             else:
                 made.append(self.dress(a, i in self.on and not self.level))
+        if made and not any([isinstance(x, Tensor) for x in made]) and isinstance(case.args[0], (np.ndarray, np.generic)):
+            made[0] = _plain(case.args[0], False)  # numbers alone have no path
         return made
 
 
@@ -126,30 +172,47 @@ def _nested(outer: AbstractContextManager, inner: AbstractContextManager) -> Ite
 
 
 def scenes(case: Case) -> Iterator[Scene]:
-    """Return the ways to call a case's op."""
-    for on in itertools.chain.from_iterable(itertools.combinations(case.moving, n) for n in range(len(case.moving) + 1)):
+    """Return the ways to call a case's op: every dress for every choice of inputs, every mode where all or none are chosen."""
+    floats = tuple([i for i, (a, spec) in enumerate(zip(case.args, case.sample.args, strict=True)) if _may_move(a, spec)])
+    for on in itertools.chain.from_iterable(itertools.combinations(floats, n) for n in range(len(floats) + 1)):
+        all_or_none = len(on) in (0, len(floats))
         for (dressed, dress), (mode, context) in itertools.product(DRESSES.items(), MODES.items()):
-            if dressed == "tensors" or mode in ("plain", "no_grad"):
+            if mode == "plain" or (all_or_none and (dressed == "tensors" or mode == "no_grad")):
                 yield Scene(f"{dressed}, {mode}, {on} require grad", dress, context, on)
         if on:
-            for dressed, dress in DRESSES.items():
-                level = fresh_level()
-                yield Scene(
-                    f"{dressed} captured in a gradient with respect to {on}", dress, lambda at=level: recording(at), on, level
-                )
-            for mode, context in MODES.items():
-                level = fresh_level()
-                inside = lambda at=level, context=context: _nested(recording(at), context())
-                outside = lambda at=level, context=context: _nested(context(), recording(at))
-                yield Scene(f"{mode} inside a gradient with respect to {on}", _plain, inside, on, level)
-                yield Scene(f"{mode} around a gradient with respect to {on}", _plain, outside, on, level)
-            level = fresh_level()
-            below = lambda at=level: _nested(recording(at), _nested(no_grad(), recording(at + 1)))
-            yield Scene(f"below a gradient that no_grad keeps from being recorded, {on} tracked", _plain, below, on, level)
-            level = fresh_level()
-            recorded = lambda a, _: _plain(a, is_floating(a))
-            yield Scene("captured, and recorded outside", recorded, lambda at=level: recording(at), on, level)
-            yield Scene("nested gradients", _plain, lambda at=level: recording(at), on, level, nested=True)
+            yield from _of_transforms(on, all_or_none)
+
+
+def _may_move(a: Any, spec: Any) -> bool:
+    return is_floating(a) and not isinstance(spec, Fixed)
+
+
+def _of_transforms(on: tuple[int, ...], all_of_them: bool) -> Iterator[Scene]:
+    """Return the scenes in which some inputs are values of a gradient."""
+    for dressed, dress in DRESSES.items():
+        level = fresh_level()
+        yield Scene(f"{dressed} captured in a gradient with respect to {on}", dress, lambda at=level: recording(at), on, level)
+    for mode, context in MODES.items() if all_of_them else ():
+        level = fresh_level()
+        inside = lambda at=level, context=context: _nested(recording(at), context())
+        outside = lambda at=level, context=context: _nested(context(), recording(at))
+        yield Scene(f"{mode} inside a gradient with respect to {on}", _plain, inside, on, level)
+        yield Scene(f"{mode} around a gradient with respect to {on}", _plain, outside, on, level)
+    level = fresh_level()
+    below = lambda at=level: _nested(recording(at), _nested(no_grad(), recording(at + 1)))
+    yield Scene(f"below a gradient that no_grad keeps from being recorded, {on} tracked", _plain, below, on, level)
+    level = fresh_level()
+    recorded = lambda a, _: _plain(a, is_floating(a))
+    yield Scene("captured, and recorded outside", recorded, lambda at=level: recording(at), on, level)
+    under, level = fresh_level(), fresh_level()
+    moving = lambda a, _: dual(under, np.array(a), np.ones_like(a)) if is_floating(a) else _plain(a, False)
+    yield Scene("captured, and a value of forward mode outside", moving, lambda at=level: recording(at), on, level)
+    level = fresh_level()
+    yield Scene("nested gradients", _plain, lambda at=level: recording(at), on, level, nested=True)
+    if len(on) > 1:
+        level, _ = fresh_level(), fresh_level()
+        each = lambda at=level: _nested(recording(at), recording(at + 1))
+        yield Scene("values of several gradients", _plain, each, on, level, staggered=True)
 
 
 # -- what is compared --------------------------------------------------------------------------------------------------
@@ -158,7 +221,13 @@ def scenes(case: Case) -> Iterator[Scene]:
 def _array(value: Any) -> tuple:
     """Return what tells an array, NumPy scalar or tensor from another."""
     if isinstance(value, Tensor):
-        return (value.__class__, value._level, _array(value._data), _edge(value._node, ()))
+        return (
+            value.__class__,
+            value._level,
+            _array(value._data),
+            _edge(value._node, ()),
+            _array(getattr(value, "_tangent", None)),
+        )
     if not isinstance(value, (np.ndarray, np.generic)):
         return (value.__class__, repr(value))
     return (value.__class__ is np.ndarray, value.dtype, value.shape, value.tobytes())
@@ -167,7 +236,7 @@ def _array(value: Any) -> tuple:
 def _edge(edge: Any, args: Sequence[Any]) -> Any:
     for i, a in enumerate(args):
         if edge is a or (isinstance(a, Tensor) and edge is a._node and edge is not None and edge is not LEAF):
-            return ("input", i)
+            return ("input itself" if edge is a else "input's node", i)
     if edge is None or edge is LEAF:
         return edge
     if isinstance(edge, Tensor):
@@ -238,11 +307,11 @@ def fields(result: Any, args: Sequence[Any]) -> dict[str, Any]:
 
 
 def _outcome(call: Callable, scene: Scene, case: Case) -> dict[str, Any]:
-    args = scene.inputs(case)
-    if not any(isinstance(a, Tensor) for a in args):
-        return {}  # raw values alone have no path
+    with np.errstate(all="ignore"):  # NaN as a whole number
+        args = scene.inputs(case)
     try:
-        with scene.mode(), np.errstate(all="ignore"):
+        with scene.mode(), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             result = call(*args, **case.params)
     except Exception as error:
         return {"error": (type(error), str(error))}
@@ -282,8 +351,9 @@ def hot_path_is_taken(case: Case) -> str | None:
     if elementwise and op.promotion != "free" and len(dtypes) > 1:
         return None
     for scene in scenes(case):
-        ordinary = scene.name.startswith(("tensors, plain", "parameters, plain", "tensors captured"))
-        if not ordinary:
+        if not scene.name.startswith(("tensors, plain", "parameters, plain", "tensors captured")):
+            continue
+        if scene.level and not op.is_differentiable:
             continue
         args = scene.inputs(case)
         before = GENERAL[op.name]

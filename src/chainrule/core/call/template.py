@@ -26,7 +26,7 @@ from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.op.source import Template, Written, compiled, copied
-from chainrule.core.record.plans import Plan, finish, needs_of, plan_for, refuse_inference, shared_version
+from chainrule.core.record.plans import Plan, finish, needs_of, plan_for, shared_version
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
@@ -229,6 +229,10 @@ def call({signature}):
     if is_complex:
         code += {1 << len(inputs)}
     % end
+    % if not tracked and not view:
+    if {of_inference}:
+        return finish(op, ({args},), {params}, 0, out)
+    % end
     plan = plans[code] or first_plan(op, plans, code)
     node = new(Node)
     node.id = next_id()
@@ -243,10 +247,6 @@ def call({signature}):
     % if single:
     if saves:  # all its plans save the same
         node.saved = {inputs[0][1]}
-        % if not tracked:
-        if {inputs[0][1]}._meta is not None and {inputs[0][1]}._meta.inference:
-            refuse_inference(({inputs[0][1]},))
-        % end
     if saves_more:
         if saves_out:
             node.out = out
@@ -260,12 +260,6 @@ def call({signature}):
         {needs} = plan.saves
         % for place, value in saved:
         node.{place} = {value}
-        % end
-        % if not tracked:
-        % for i, x in inputs:
-        if s{i} and {given_at[i]}{x}._meta is not None and {x}._meta.inference:
-            refuse_inference(({x},))
-        % end
         % end
         if plan.saves_out:
             node.out = out
@@ -284,7 +278,7 @@ def call({signature}):
     return t
 """,
     "tracked, elementwise, typed, view, mixed, single, takes_out, signature, inputs, has_tensor, given_at, args, given, "
-    "payloads, params, shapes, slow, edges, needs, saved",
+    "payloads, params, shapes, slow, edges, needs, saved, of_inference",
 )
 
 
@@ -344,6 +338,7 @@ def source_of(form: Form) -> str:
         list(zip(("edge", "edge2"), edges, strict=False)),
         ", ".join([f"s{i}" for i in range(count)]),
         list(zip(("saved", "saved2"), kept, strict=False)),
+        " or ".join([f"{given_at[i]}{x}._meta is not None and {x}._meta.inference" for i, x in enumerate(names)]),
     )  # fmt: skip
 
 
@@ -442,7 +437,7 @@ SPACE = {
     "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
     "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,
-    "refuse_inference": refuse_inference, "shared_version": shared_version, "single": np.float32, "spread": spread,
+    "shared_version": shared_version, "single": np.float32, "spread": spread,
     "unhush": unhush, "version_of": version_of,
 }  # fmt: skip
 

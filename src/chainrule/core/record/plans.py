@@ -6,6 +6,7 @@ only follow it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import ref
@@ -301,6 +302,26 @@ def refuse_inference(saved: Iterable) -> None:
             )
 
 
+_COPIES = ("clone", "to")
+_WITH_NUMBERS = ("add", "sub", "mul", "div")  # where PyTorch makes tensors of numbers, which are not of inference mode
+
+
+def _all_of_inference(op: Op, args: tuple) -> bool:
+    """Tell, with a warning, whether an op's tensors were all made in inference mode: of them PyTorch records only copies."""
+    tensors = [a for a in args if isinstance(a, Tensor)]
+    if op.name in _COPIES or not all([t.is_inference() for t in tensors]):
+        return False
+    if op.name in _WITH_NUMBERS and len(tensors) < len(args):
+        return False
+    warnings.warn(
+        f"{op.name}() of tensors that were all made in inference mode is not recorded, so no gradient will reach the one that "
+        "requires grad through it. Make a clone of it to get a normal tensor.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
+
+
 def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     """Wrap what an op returned at its level, record the node, link views."""
     several = outs.__class__ is list or outs.__class__ is tuple
@@ -314,7 +335,8 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if m.record and level >= m.floor and op.is_differentiable:
         rules = op.rules * len(args) if op.variadic else op.rules
         edges = tuple([None if r is None else edge_of(a, level) for a, r in zip(args, rules, strict=True)])
-        if any([e is not None for e in edges]) and any(map(is_inexact, outs if several else (outs,))):
+        needed = any([e is not None for e in edges]) and any(map(is_inexact, outs if several else (outs,)))
+        if needed and not (_all_of_inference(op, args) and not level):
             node = make_node(op, args, params, edges, outs, level)
             if several:
                 node.width = len(outs)

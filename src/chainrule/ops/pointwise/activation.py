@@ -37,7 +37,7 @@ def _gate(g: Any, x: Any, *, low: float, high: float | None) -> Any:
 
 
 # Its derivative in x is 0, not absent: what is differentiated again depends on x, as PyTorch's does.
-gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="if",
+gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="f",
     lower=lambda g, x, *, low, high: s.select(x <= low, 0, g) if high is None else s.select((x > low) & (x < high), g, 0),
     node=lambda node: "ThresholdBackward" if node is None or node.params["high"] is None else "HardtanhBackward",
     g=lambda h, x, *, low, high: gate(h, x, low=low, high=high),
