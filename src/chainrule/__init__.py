@@ -61,6 +61,7 @@ try:
         set_grad_enabled,
     )
     from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
+    from chainrule.core.call.misfits import OutOfMemoryError
     from chainrule.core.call.threads import get_num_threads, set_num_threads
     from chainrule.core.types.layout import layout, strided
     from chainrule.core.types.memory_format import (

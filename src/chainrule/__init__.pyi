@@ -41,6 +41,7 @@ from chainrule import signal as signal
 from chainrule import special as special
 from chainrule import testing as testing
 from chainrule import utils as utils
+from chainrule.core.call.misfits import OutOfMemoryError as OutOfMemoryError
 from chainrule.func.branch import cond as cond
 from chainrule.core.mode.grad_mode import enable_grad as enable_grad
 from chainrule.functions.interop.info import finfo as finfo

@@ -117,7 +117,7 @@ def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
             meant = by_other_names(f, kwargs)
             if meant is not None:
                 return f(*args, **meant)
-            wrong = misfit(f, name, args, kwargs)
+            wrong = misfit(f, name, args, kwargs, error)
             if wrong is None:
                 raise
             raise wrong from error

@@ -198,7 +198,7 @@ def asks(f: _F) -> _F:
             meant = by_other_names(f, kwargs)
             if meant is not None:
                 return f(*args, **meant)
-            wrong = misfit(f, f.__name__, args, kwargs)
+            wrong = misfit(f, f.__name__, args, kwargs, error)
             if wrong is None:
                 raise
             raise wrong from error

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.misfits import oversized
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
@@ -30,7 +31,8 @@ ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 NUMBERS: frozenset[Any] = frozenset((float, int, bool, complex))
-KERNEL_ERRORS = (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError)  # those that `explained` explains
+# Those that `explained` explains.
+KERNEL_ERRORS = (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError, MemoryError)
 OPERANDS = (Tensor, ndarray, np.generic, int, float, complex)
 
 
@@ -120,6 +122,8 @@ def explained(op: Op, args: tuple, error: Exception) -> Exception:
     """Return the error to raise for a kernel's: PyTorch's type, naming op, shapes and dtypes."""
     if op.kind == ELEMENTWISE:
         shapes_.broadcast(*[shape_of(a) for a in args])
+    if (found := oversized(error)) is not None:
+        return found
     if isinstance(error, OverflowError):
         return OverflowError(f"int too big to convert: {error} (in {op.name})")
     if isinstance(error, TypeError) and str(error).startswith("ufunc"):  # NumPy's, of a dtype that it does not take

@@ -13,7 +13,35 @@ import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
 
-FAILURES = (TypeError, ValueError, RuntimeError, AttributeError)
+FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, MemoryError)
+
+
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """More memory was asked for than there is: PyTorch's RuntimeError, and Python's own MemoryError.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> try:
+    ...     cr.zeros(2**45)
+    ... except RuntimeError as error:
+    ...     print(str(error)[:43])
+    DefaultCPUAllocator: can't allocate memory:
+    """
+
+
+_TOO_BIG = ("array is too big", "Maximum allowed size", "Maximum allowed dimension", "maximum supported dimension")
+
+
+def oversized(error: Exception) -> OutOfMemoryError | None:
+    """Return PyTorch's error for NumPy's of memory that is not there, or of sizes beyond any; None for others."""
+    if isinstance(error, OutOfMemoryError):
+        return None
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"DefaultCPUAllocator: can't allocate memory: {error}")
+    if isinstance(error, ValueError) and str(error).startswith(_TOO_BIG):
+        return OutOfMemoryError(f"Storage size calculation overflowed: {error}")
+    return None
 
 
 def _is_int(value: Any) -> bool:
@@ -62,8 +90,8 @@ def by_other_names(f: Callable, kwargs: dict[str, Any]) -> dict[str, Any] | None
     return {meant[k]: value for k, value in kwargs.items()}
 
 
-def misfit(f: Callable, name: str, args: tuple, kwargs: dict[str, Any]) -> TypeError | None:
-    """Return PyTorch's error for the first argument that is not of its parameter's type; None if all are.
+def misfit(f: Callable, name: str, args: tuple, kwargs: dict[str, Any], error: Exception | None = None) -> Exception | None:
+    """Return PyTorch's error for the first argument that is not of its parameter's type, or for want of memory; else None.
 
     Examples
     --------
@@ -71,6 +99,9 @@ def misfit(f: Callable, name: str, args: tuple, kwargs: dict[str, Any]) -> TypeE
     >>> misfit(narrow, "narrow", (1.0, 0, "a"), {})
     TypeError("narrow(): argument 'start' (position 3) must be int, not str")
     """
+    found = None if error is None else oversized(error)
+    if found is not None:
+        return found
     code = getattr(f, "__wrapped__", f).__code__
     names = code.co_varnames[: code.co_argcount]
     for parameter, value in (*zip(names, args, strict=False), *kwargs.items()):

@@ -144,7 +144,7 @@ def call({signature}):
         out = kernel({payloads})
         % end
     % if elementwise:
-    except (ValueError, TypeError, ArithmeticError, RuntimeWarning):
+    except (ValueError, TypeError, ArithmeticError, MemoryError, RuntimeWarning):
         return {slow}
     % else:
     except KERNEL_ERRORS as error:

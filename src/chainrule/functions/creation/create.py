@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.core.call.asking import ask_once, asking, asks_once, call_of, is_silent
 from chainrule.core.call.dispatch import NUMBERS, cast
+from chainrule.core.call.misfits import oversized
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import LEAF, new, next_id
 from chainrule.core.mode.grad_mode import modes
@@ -43,7 +44,10 @@ def placed(factory: _F) -> _F:
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs and ("layout" in kwargs or "pin_memory" in kwargs):
             _check_placement(factory.__name__, kwargs.pop("layout", None), kwargs.pop("pin_memory", None))
-        return factory(*args, **kwargs)
+        try:
+            return factory(*args, **kwargs)
+        except (MemoryError, ValueError) as error:
+            raise oversized(error) or error from None
 
     call.placed = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
-from operator import add
-from typing import Any
 
-from chainrule.core.call.dispatch import as_tensor
+import numpy as np
+
+from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Sample
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign
 from chainrule.functions.adapt import public
 from chainrule.ops.pointwise import special as ops
+from chainrule.ops.pointwise.arithmetic import add, sub
+from chainrule.ops.reduction.reduce import sum
+from chainrule.ops.shaping.shape import unsqueeze
 
 __all__ = ["mvlgamma", "polygamma"]
 
@@ -114,5 +117,6 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     x = as_tensor(input, "mvlgamma")
-    terms: list[Any] = [ops.lgamma(x - i / 2) for i in range(p)]
-    return reduce(add, terms) + p * (p - 1) / 4 * math.log(math.pi)
+    steps = cast(wrap(np.arange(p) / 2), x.dtype if x.dtype.is_floating_point else dtypes.get_default_dtype())
+    terms = ops.lgamma(sub(unsqueeze(x, axis=x.ndim), steps))
+    return add(sum(terms, axis=(x.ndim,), keepdims=False), p * (p - 1) / 4 * math.log(math.pi))

@@ -410,6 +410,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         count = operator.index(indices_or_sections)
         if count <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {count}")
+        _ = [None] * count  # there may be no memory for so many
         small, more = divmod(n, count)
         cuts = [i * small + min(i, more) for i in range(1, count)]
     starts, ends = [0, *cuts], [*cuts, n]

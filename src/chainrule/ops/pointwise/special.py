@@ -158,7 +158,8 @@ def _polygamma(x: Any, *, n: int) -> Any:
     if n == 0:
         return scipy_function("psi")(wide).astype(x.dtype)
     zeta = np.where(np.isneginf(wide), np.nan, scipy_function("zeta")(wide.dtype.type(n + 1), wide))
-    return (zeta * ((-1) ** (n + 1) * float(math.factorial(n)))).astype(x.dtype)[()]
+    size = float(math.factorial(n)) if n <= 170 else math.inf
+    return (zeta * (size if n % 2 else -size)).astype(x.dtype)[()]
 
 
 polygamma = elementwise("polygamma(x, *, n)", _polygamma, dtype="float", kinds="bif", domain=POSITIVE,
