@@ -252,5 +252,6 @@ EXCEPTIONS = [
     ("tensor_split", "tensor_indices_or_sections", "unexpected", "the same: one name for all of them"),
     ("max|min", "dim 0-d tensor", "1 results", "a tensor there is the other operand"),
     ("unravel_index", "shape first alone", "out of bounds", "PyTorch's does not look whether the index is in the shape"),
+    ("repeat_interleave", "sample 4", "missing 1 required|ours accepts", "counts alone are had by position, and as a method"),
     ("unique_consecutive", "2 by position", "3 results", "a flag that PyTorch's own dispatcher loses"),
 ]  # fmt: skip

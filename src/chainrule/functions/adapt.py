@@ -88,8 +88,10 @@ def public(
 
 
 def _renamed(kwargs: dict[str, Any], f: Callable) -> None:
+    code = f.__code__
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     for theirs, ours in _NUMPY_NAMES.items():
-        if theirs in kwargs and theirs not in f.__code__.co_varnames:
+        if theirs in kwargs and theirs not in own:
             if ours in kwargs:
                 raise TypeError(f"{f.__name__}() got both {ours!r} and its NumPy name {theirs!r}")
             kwargs[ours] = kwargs.pop(theirs)

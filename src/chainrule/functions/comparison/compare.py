@@ -50,7 +50,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     if x.dtype is not y.dtype:
         raise RuntimeError(f"{x.dtype.old_name} did not match {y.dtype.old_name}")
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if value < 0:
+        if not value >= 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
     return _isclose(x, y, rtol=float(rtol), atol=float(atol), equal_nan=equal_nan)
 

@@ -9,7 +9,7 @@ from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
-from chainrule.functions.indexing.part import select
+from chainrule.functions.indexing.part import check_steps, select
 from chainrule.ops.indexing import view as parts
 
 __all__ = ["as_strided_scatter", "diagonal_scatter", "select_scatter", "slice_scatter"]
@@ -54,6 +54,8 @@ def slice_scatter(
     """
     x, y = as_tensor(input, "slice_scatter"), as_tensor(src, "slice_scatter", 1)
     axis = axis_index(dim, x.ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
     first, last, by = slice(start, end, step).indices(x.shape[axis])
     place = list(x.shape)
     place[axis] = len(range(first, last, by))
@@ -89,6 +91,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
     [1.0, 0.0, 1.0, 0.0]
     """
     x, y = as_tensor(input, "as_strided_scatter"), as_tensor(src, "as_strided_scatter", 1)
+    check_steps(tuple(size), tuple(stride))
     _fits(tuple(size), y, "as_strided_scatter")
     return parts.as_strided_scatter(
         x, cast(y, x.dtype), size=tuple(size), stride=tuple(stride), offset=int(storage_offset or 0)

@@ -92,7 +92,16 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     a, b = axis_index(dim1, x.ndim), axis_index(dim2, x.ndim)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return parts.diagonal(x, offset=operator.index(offset), a=a, b=b)
+    m, n = (x.shape[a], x.shape[b])
+    return parts.diagonal(x, offset=max(-m, min(operator.index(offset), n)), a=a, b=b)
+
+
+def check_steps(size: tuple, stride: tuple) -> None:
+    """Raise PyTorch's errors for the arguments of `as_strided`."""
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any([step < 0 for step in stride]):
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
 
 
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
@@ -115,7 +124,7 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise RuntimeError(f"maximum size for tensor at dimension {axis} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
-    return parts.unfold(self, axis=axis, size=size, step=step)
+    return parts.unfold(self, axis=axis, size=size, step=min(step, max(n, 1)))
 
 
 Tensor.unfold = unfold  # type: ignore[attr-defined]
@@ -147,6 +156,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     """
     x = as_tensor(input, "as_strided")
     size, stride = tuple(map(operator.index, size)), tuple(map(operator.index, stride))
+    check_steps(size, stride)
     own = x.storage_offset()
     offset = own if storage_offset is None else operator.index(storage_offset)
     x._check_strided(size, stride, offset)

@@ -13,7 +13,7 @@ from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.shape import axis_index
+from chainrule.core.types.shape import axis_index, broadcast
 from chainrule.functions.adapt import public
 from chainrule.functions.shaping.view import reshape
 from chainrule.ops.indexing import scatter as ops
@@ -293,7 +293,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = axis_index(dim, x.ndim)
     flat = [tuple(1 if d == axis else n for d, n in enumerate(t.shape)) for t in (x, i)]
-    shape = np.broadcast_shapes(*flat)
+    shape = broadcast(*flat)
     x, i = (
         t.expand([n if d == axis else shape[d] for d, n in enumerate(t.shape)])  # type: ignore[attr-defined]
         for t in (x, i)

@@ -82,11 +82,18 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def _slices(x: Tensor, axis: int, i: Tensor, y: Tensor, name: str) -> Tensor:
     """Return a source for index_add, index_copy, index_reduce of the shape it must have; raise if it cannot."""
     count = i.numel()
+    if name == "index_copy_" and x.ndim and y.ndim and x.ndim != y.ndim:
+        raise IndexError(
+            f"{name}(): When source and destination are not scalars, their dimensionality must match. Source dimensionality "
+            f"({y.ndim}), destination dimensionality ({x.ndim})"
+        )
     have = y.shape or (1,)
     if (have[axis] if axis < len(have) else 0) != count:
+        found = have[axis] if axis < len(have) else 0
+        if name == "index_copy_":
+            raise IndexError(f"{name}(): Number of indices ({count}) should be equal to source.size(dim) ({found})")
         raise RuntimeError(
-            f"{name}(): Number of indices ({count}) should be equal to source.size(dim): "
-            f"({have[axis] if axis < len(have) else 0}), for dim: {axis}"
+            f"{name}(): Number of indices ({count}) should be equal to source.size(dim): ({found}), for dim: {axis}"
         )
     shape = list(x.shape or (1,))
     shape[axis] = count

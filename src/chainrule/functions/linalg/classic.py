@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_complex
+from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg import definite, determinant, rank, various
 from chainrule.functions.linalg import solve as systems
@@ -22,9 +24,10 @@ from chainrule.ops.indexing.select import where
 from chainrule.ops.linalg import solve as ops
 from chainrule.ops.linalg import symmetric
 from chainrule.ops.linalg.contract import matmul
-from chainrule.ops.linalg.matrix import mh, numpy_dtype_of
+from chainrule.ops.linalg.matrix import diagonal_of, mh, numpy_dtype_of
 from chainrule.ops.linalg.solve import solve_triangular
 from chainrule.ops.pointwise.exponential import log
+from chainrule.ops.reduction.reduce import amax
 from chainrule.return_types import named_result
 
 __all__ = [
@@ -33,6 +36,10 @@ __all__ = [
 ]  # fmt: skip
 
 _slogdet = named_result("slogdet", "sign", "logabsdet")
+_SINGULAR = (
+    "cholesky_inverse: {}The diagonal element {} is zero, the inversion could not be completed because the input matrix is "
+    "singular."
+)
 
 
 # -- determinants and inverses -----------------------------------------------------------------------------------------
@@ -252,6 +259,11 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
             [0.0000, 0.2500]])
     """
     a = matrices(input, "cholesky_inverse", kernel="cholesky_inverse_out_cpu", ints=False)
+    zero = cast(diagonal_of(a) == 0, dtypes.int64)
+    count = np.arange(a.shape[-1], 0, -1)  # of the first zero the largest
+    first = amax(zero * count, axis=(zero.ndim - 1,), keepdims=False) if a.shape[-1] else None
+    if first is not None:
+        check_info(where(first == 0, 0, a.shape[-1] + 1 - first), _SINGULAR)
     low = mh(a) if upper else a
     one = np.broadcast_to(np.eye(a.shape[-1], dtype=numpy_dtype_of(a)), tuple(a.shape)).copy()
     inner = solve_triangular(low, one, upper=False, unit=False)

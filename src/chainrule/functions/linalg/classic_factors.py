@@ -205,6 +205,16 @@ def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, tran
     for what, v in (("input", a), ("other", x)):
         if v.ndim < 2:
             raise RuntimeError(f"torch.ormqr: {what} must have at least 2 dimensions.")
+    if t.ndim != a.ndim - 1:
+        raise RuntimeError(
+            f"torch.ormqr: Expected tau to have one dimension less than input, but got tau.ndim equal to {t.ndim} and "
+            f"input.ndim is equal to {a.ndim}"
+        )
+    if x.ndim != a.ndim:
+        raise RuntimeError(
+            f"torch.ormqr: Expected other to have the same number of dimensions as input, but got other.ndim equal to {x.ndim} "
+            f"and input.ndim is equal to {a.ndim}"
+        )
     place = -2 if left else -1
     if x.shape[place] < t.shape[-1]:
         raise RuntimeError(f"torch.ormqr: other.shape[{place}] must be greater than or equal to tau.shape[-1]")
@@ -212,6 +222,8 @@ def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, tran
         raise RuntimeError(f"torch.ormqr: other.shape[{place}] must be equal to input.shape[-2]")
     if t.shape[-1] > a.shape[-1]:
         raise RuntimeError("torch.ormqr: tau.shape[-1] must be less than or equal to input.shape[-1]")
+    if t.shape[-1] != min(x.shape[place], a.shape[-1]):
+        raise RuntimeError(f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{place}], input.shape[-1])")
     for what, v in (("tau", t), ("other", x)):
         if v.dtype is not a.dtype:
             raise RuntimeError(

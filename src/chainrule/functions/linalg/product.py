@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from chainrule.core.call.dispatch import cast, common_dtype
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import shape as shapes
@@ -166,7 +165,10 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     axis = axis_index(dim, x.ndim)
     if x.shape[axis] != 3 or y.shape[axis] != 3:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {x.shape[axis]} and {y.shape[axis]}")
-    common = common_dtype([x, y])
+    if x.dtype is not y.dtype:
+        raise RuntimeError(f"expected scalar type {x.dtype.old_name} but found {y.dtype.old_name}")
+    if x.dtype.name == "bool":
+        raise NotImplementedError("\"cross\" not implemented for 'Bool'")
     shape = shapes.broadcast(tuple(x.shape), tuple(y.shape))
-    x, y = (z if tuple(z.shape) == shape else broadcast_to(z, shape=shape) for z in (cast(x, common), cast(y, common)))
+    x, y = (z if tuple(z.shape) == shape else broadcast_to(z, shape=shape) for z in (x, y))
     return ops.cross(x, y, axis=axis)

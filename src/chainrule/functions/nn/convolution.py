@@ -39,6 +39,8 @@ def _ints(value: Any, count: int, name: str) -> tuple[int, ...]:
 def _tensors(input: Any, weight: Any, bias: Any, name: str) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the operands as tensors of one dtype."""
     x, w = as_tensor(input, name), as_tensor(weight, name, 1)
+    if w.ndim < 3 and name != "conv_tbc":  # which says so in words of its own
+        raise RuntimeError("weight should have at least three dimensions")
     if x.dtype is not w.dtype:
         raise RuntimeError(f"expected scalar type {x.dtype.old_name} but found {w.dtype.old_name}")
     b = None if bias is None else as_tensor(bias, name, 2)

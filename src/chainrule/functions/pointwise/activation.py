@@ -219,7 +219,10 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     >>> cr.prelu(cr.tensor([-1.0, 1.0]), cr.tensor([0.25]))
     tensor([-0.2500,  1.0000])
     """
-    x, w = floating(input, "prelu"), as_tensor(weight, "prelu", 1)
+    x, w = as_tensor(input, "prelu"), as_tensor(weight, "prelu", 1)
+    if x.dtype is not w.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {x.dtype.old_name} and {w.dtype.old_name}")
+    x = floating(x, "prelu")
     if w.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {w.ndim}")
     if w.numel() != 1:

@@ -335,11 +335,11 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     tensor([1., 2.])
     """
     x, y = as_tensor(input, "lerp"), as_tensor(end, "lerp", 1)
-    if x.dtype.category < dtypes.FLOAT:
-        raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{x.dtype.old_name}'")
     for name, t in (("end", y), ("weight", lift(weight, "lerp", 2))):
         if isinstance(t, Tensor) and t.dtype is not x.dtype:
             raise RuntimeError(f"expected dtype {x.dtype} for `{name}` but got dtype {t.dtype}")
+    if x.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{x.dtype.old_name}'")
     return _lerp(x, y, weight)
 
 

@@ -104,6 +104,8 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     d = common_dtype((x, y))
     if d.category < dtypes.FLOAT:
         raise RuntimeError(f"norm(): input dtype should be either floating point or complex. Got {d.old_name} instead.")
+    if x.dtype.name == "bool" or y.dtype.name == "bool":
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported.")
     broadcast(tuple(x.shape), tuple(y.shape))
     return ops.dist(cast(x, d), cast(y, d), order=float(p))
 
@@ -141,7 +143,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     x = as_tensor(input, "renorm")
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
-    if maxnorm < 0:
+    if not maxnorm >= 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     if x.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions")

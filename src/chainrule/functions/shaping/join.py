@@ -204,7 +204,10 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     >>> cr.column_stack([cr.tensor([1, 2]), cr.tensor([3, 4])]).tolist()
     [[1, 3], [2, 4]]
     """
-    return cat([x if x.ndim > 1 else reshape(x, (x.numel(), 1)) for x in _tensors(tensors, "column_stack")], 1)
+    given = _tensors(tensors, "column_stack")
+    if not given:
+        raise RuntimeError("column_stack expects a non-empty TensorList")
+    return cat([x if x.ndim > 1 else reshape(x, (x.numel(), 1)) for x in given], 1)
 
 
 @public(method=False, samples=lambda: [Sample((2, 3), (1, 2)), Sample((3,), (), (2, 2))])

@@ -9,6 +9,7 @@ from weakref import ref
 
 import numpy as np
 
+from chainrule.core.call.misfits import oversized
 from chainrule.core.graph.nodes import LEAF, Part, Parts, Refused, next_id
 from chainrule.core.mode.grad_mode import Argument, enable_grad, inference_mode, modes, no_grad
 from chainrule.core.op.declaration import TABLE, Op
@@ -196,7 +197,10 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
         return self
     memory, count = _from_first(array), prod(shape)
     if count > memory.size:
-        grown = np.empty(count, memory.dtype)
+        try:
+            grown = np.empty(count, memory.dtype)
+        except (MemoryError, ValueError) as error:
+            raise oversized(error) or error from None
         grown[: memory.size] = memory
         memory = grown
     self._data = memory[:count].reshape(shape)

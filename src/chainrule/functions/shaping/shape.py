@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Ints, Sample
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import examined, innermost
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index, sizes, spread
@@ -77,9 +77,12 @@ def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
 
 @public(samples=lambda: [
     Sample((3, 4), 2, 0), Sample((3, 4), 2), Sample((3, 4), Ints((3,), 0, 3), 0), Sample((3,), Fixed(np.array([1, 0, 2]))),
+    Sample(np.array([2, 0, 1])),
 ])  # fmt: skip
-def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
     """Return the elements of an axis, each repeated in its place; without an axis, those of the tensor as a vector.
+
+    Of counts alone, ``repeat_interleave(counts)``, the result is the places 0, 1, …, each as often as it says.
 
     Parameters
     ----------
@@ -99,6 +102,10 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, ou
     [1, 1, 2]
     """
     x = as_tensor(input, "repeat_interleave")
+    if repeats is None:
+        if x.dtype not in (dtypes.int64, dtypes.int32):
+            raise RuntimeError("repeats has to be Long or Int tensor")
+        x, repeats = wrap(np.arange(x.shape[0] if x.ndim else 1).astype(x.dtype.numpy)), x
     if isinstance(repeats, (Tensor, np.ndarray)):
         counts = np.atleast_1d(innermost(repeats))
         if counts.ndim != 1:
@@ -313,9 +320,9 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     choose = combinations_with_replacement if with_replacement else index_combinations
-    rows = np.array(list(choose(range(x.numel()), r)), np.int64).reshape(-1, r)
     if not r:
         return reshape(x[:0], (0,))
+    rows = np.array(list(choose(range(x.numel()), r)), np.int64).reshape(-1, r)
     return stack([index_select(x, 0, np.ascontiguousarray(rows[:, k])) for k in range(r)], 1)
 
 
@@ -394,8 +401,13 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     >>> [i.tolist() for i in cr.unravel_index(cr.tensor([5]), (2, 3))]
     [[1], [2]]
     """
-    i = cast(as_tensor(indices, "unravel_index"), dtypes.int64)
+    given = as_tensor(indices, "unravel_index")
+    if given.dtype.category != dtypes.INT:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {given.dtype}")
+    i = cast(given, dtypes.int64)
     shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
+    if any([n < 0 for n in shape]):
+        raise ValueError(f"'shape' cannot have negative values, but got {shape}")
     places = examined(i)
     if places is not None:
         np.unravel_index(places, shape)  # raises if one is out of bounds

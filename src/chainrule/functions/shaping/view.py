@@ -184,7 +184,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     chainrule.Size([2, 3, 4])
     """
     x = as_tensor(input, "unflatten")
-    shape = x.shape
+    shape = x.shape or (1,)
     axis = axis_index(dim, len(shape))
     wanted = tuple(map(operator.index, sizes))
     if not wanted:

@@ -50,7 +50,11 @@ mirrored = op("mirrored(x, *, upper)", _mirrored,
 @in_lapack
 def _cholesky(x: ndarray, *, upper: bool) -> tuple:
     try:
-        return np.linalg.cholesky(x, upper=upper), zeros_info(x.shape[:-2])
+        out = np.linalg.cholesky(x, upper=upper)
+        wrong = ~(np.diagonal(out, axis1=-2, axis2=-1).real > 0)  # NaN, of which NumPy does not tell
+        if not wrong.any():
+            return out, zeros_info(x.shape[:-2])
+        return out, np.where(wrong.any(axis=-1), np.argmax(wrong, axis=-1) + 1, 0).astype(INT32)[()]
     except np.linalg.LinAlgError:
         potrf = lapack("potrf", x)
         out, info = np.empty_like(x), np.zeros(x.shape[:-2], INT32)
