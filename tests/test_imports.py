@@ -31,11 +31,16 @@ def modules():
     return found
 
 
+def statements(node):
+    """Return the statements right inside of one, where imports may stand; expressions hold none."""
+    return [child for part in ("body", "handlers", "orelse", "finalbody", "cases") for child in getattr(node, part, ())]
+
+
 def imported(tree, known):
     """Yield (module, whether inside a function) for each import of one of ours that runs, type checkers' apart."""
 
     def walk(node, inside):
-        for child in ast.iter_child_nodes(node):
+        for child in statements(node):
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             if isinstance(child, ast.Import):
@@ -44,7 +49,7 @@ def imported(tree, known):
                 for alias in child.names:
                     full = f"{child.module}.{alias.name}"
                     yield (full if full in known else child.module), inside
-            yield from walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+            yield from walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
 
     yield from [(name, inside) for name, inside in walk(tree, False) if name in known]
 

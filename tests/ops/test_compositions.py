@@ -24,7 +24,7 @@ def test_every_composition_agrees_with_the_derivative_found_another_way(case):
     assert compositions.failures(case) == {}
 
 
-@by_name("case", CASES[::16])
+@by_name("case", CASES[::24])
 def test_compositions_of_some_ops_agree(case):
     assert compositions.failures(case) == {}
 

@@ -9,6 +9,6 @@ from chainrule.testing import cases, values
 NARROW = [c for c in cases(dtypes=("float16", "float32", "complex64"), differentiable=True) if c.is_supported()]
 
 
-@by_name("case", NARROW)
+@by_name("case", NARROW, fast=4)
 def test_precision_is_kept(case):
     values.precision_is_kept(case)

@@ -7,12 +7,12 @@ from tests.each import by_name
 from chainrule.testing import cases, interface, values
 
 
-@by_name("case", cases(kinds="fc"), fast=3)
+@by_name("case", cases(kinds="fc"), fast=2)
 def test_layout_does_not_matter(case):
     values.layout_does_not_matter(case)
 
 
-@by_name("case", cases(differentiable=True))
+@by_name("case", cases(differentiable=True), fast=3)
 def test_broadcast_cotangent_gives_the_same(case):
     interface.broadcast_cotangent_gives_the_same(case)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
+import pytest
 from tests.each import by_name
 
 import chainrule as cr
@@ -45,9 +46,19 @@ def nested(f, primals, series):
     return found
 
 
-@by_name("case", DIFFERENTIABLE, fast=1)
+@by_name("case", [case for case in DIFFERENTIABLE if not case.index])
 def test_jet_is_nested_forward_mode(case):
-    primals, series = curve(case)
+    is_nested_forward_mode(case, ORDER - 1)  # each order takes twice the time of the one before
+
+
+@pytest.mark.slow
+@by_name("case", DIFFERENTIABLE)
+def test_jet_of_every_sample_is_nested_forward_mode(case):
+    is_nested_forward_mode(case, ORDER)
+
+
+def is_nested_forward_mode(case, order):
+    primals, series = curve(case, order)
     f = case.function(case.moving)
     values, derivatives = jet(f, primals, series)
     for k, expected in enumerate(nested(f, primals, series)):
@@ -76,8 +87,21 @@ def test_dtypes_are_kept(case):
     assert [[d.dtype for d in terms] for terms in derivatives] == [[v.dtype] * 2 for v in values]
 
 
-@by_name("case", [c for c in cases(kinds="f", differentiable=True) if c.index == 0])
+FIRST = [c for c in cases(kinds="f", differentiable=True) if c.index == 0]
+
+
+@by_name("case", FIRST[::8])
 def test_cost_grows_with_a_small_power_of_the_order(case):
+    cost_grows_with_a_small_power_of_the_order(case)
+
+
+@pytest.mark.slow
+@by_name("case", FIRST)
+def test_cost_of_every_op_grows_with_a_small_power_of_the_order(case):
+    cost_grows_with_a_small_power_of_the_order(case)
+
+
+def cost_grows_with_a_small_power_of_the_order(case):
     """Order 8 takes at most 8 times the ops of order 4 (K³); nested forward mode takes some 80 times."""
 
     def ops(order):

@@ -23,7 +23,7 @@ def test_every_op_has_a_reference():
 CASES = [case for case in cases(OPS, dtypes=("float64", "complex128")) if case.op.name not in BY_LAWS]
 
 
-@by_name("case", CASES)
+@by_name("case", CASES, fast=3)
 def test_value_is_the_reference(case):
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

@@ -7,6 +7,6 @@ from tests.each import by_name
 from chainrule.testing import cases, derivatives
 
 
-@by_name("case", cases(differentiable=True), fast=3)
+@by_name("case", cases(differentiable=True), fast=2)
 def test_second_order_agrees_in_all_orders(case):
     derivatives.second_order_agrees_in_all_orders(case)

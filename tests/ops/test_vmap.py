@@ -11,7 +11,7 @@ from chainrule.testing.case import load_table
 CASES = cases(kinds="f") + [c for c in cases(kinds="bic") if c.op.kinds[-1] == c.dtype.kind != "f"]
 
 
-@by_name("case", CASES, fast=4)
+@by_name("case", CASES, fast=3)
 def test_vmap_is_a_loop(case):
     batched.vmap_is_a_loop(case)
 

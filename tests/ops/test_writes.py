@@ -83,17 +83,17 @@ def _set(x, key, value):
 CALLS = [*calls(), *[Call(name, f, 0, sample, "float64") for name, (f, sample) in OTHERS.items()]]
 
 
-@by_name("case", cases(differentiable=True))
+@by_name("case", cases(differentiable=True), fast=3)
 def test_a_write_to_an_ops_operand_or_result_is_noticed(case):
     writes.a_write_is_noticed(case)
 
 
-@by_name("case", cases(kinds="f", differentiable=True), fast=2)
+@by_name("case", cases(kinds="f", differentiable=True), fast=1)
 def test_a_write_between_two_passes_is_noticed(case):
     writes.a_write_between_passes_is_noticed(case)
 
 
-@by_name("case", cases(kinds="f", differentiable=True), fast=2)
+@by_name("case", cases(kinds="f", differentiable=True), fast=1)
 def test_a_write_between_vjp_and_its_pull_is_noticed(case):
     writes.a_write_before_the_pull_is_noticed(case)
 
@@ -109,7 +109,7 @@ def test_results_lie_in_declared_memory(case):
     writes.results_lie_in_declared_memory(case)
 
 
-@by_name("call", [call for call in CALLS if not hasattr(call.function, "op")], lambda call: call.name)
+@by_name("call", [call for call in CALLS if not hasattr(call.function, "op")], lambda call: call.name, fast=1)
 def test_a_write_to_a_functions_operand_or_result_is_noticed(call):
     assert writes.wrong_after_a_write(call, call.args, call.kwargs) is None
 
