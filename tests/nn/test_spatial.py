@@ -285,6 +285,22 @@ def test_half_precision_adds_up_in_single():
             np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "float16", "complex64"])
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"])
+@pytest.mark.parametrize("params", [{}, {"dilation": 2}, {"stride": 2, "groups": 2}])
+def test_convolutions_take_the_dtypes_that_pytorchs_take(name, dtype, params):
+    space = int(name[-2])
+    for examples in (0, 1):
+        answers = []
+        for lib in (torch, cr):
+            x, w = (lib.ones(*n, *[k] * space).to(getattr(lib, dtype)) for n, k in (((examples, 2), 5), ((2, 2), 3)))
+            try:
+                answers.append(getattr(lib.nn.functional, name)(x, w[:, : 2 // params.get("groups", 1)], **params).tolist())
+            except (RuntimeError, NotImplementedError) as error:
+                answers.append((type(error), str(error).split("\n")[0]))
+        assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize(("block", "small", "short"), [(64, 1, 64), (1000, 60, 1), (1 << 20, 400, 3), (1 << 20, 10**6, 64)])
 def test_how_a_convolution_is_cut_into_blocks_does_not_matter(monkeypatch, block, small, short):
     rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 _AXES = ("depth", "height", "width")
+_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
@@ -47,8 +48,6 @@ def _tensors(input: Any, weight: Any, bias: Any, name: str) -> tuple[Tensor, Ten
     if b is not None and b.dtype is not x.dtype:
         given, found = C_NAMES[x.dtype.name], C_NAMES[b.dtype.name]
         raise RuntimeError(f"Input type ({given}) and bias type ({found}) should be the same")
-    if x.dtype.name == "bool":
-        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
     return x, w, b
 
 
@@ -115,6 +114,13 @@ def _check(
         raise RuntimeError(f"kernel size should be greater than zero, but got {_named(tuple(given[2:]), 'kernel')}")
 
 
+def _check_dtype(x: Tensor, kernel: str, integers: tuple[str, ...]) -> None:
+    """Raise PyTorch's error for a dtype that its kernel lacks; of no elements it takes any."""
+    d = x.dtype
+    if x.numel() and not d.is_floating_point and not d.is_complex and d.name not in integers:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{d.old_name}'")
+
+
 def _positions(x: Tensor, w: Tensor, stride: tuple, padding: tuple, dilation: tuple) -> tuple[int, ...]:
     """Return how many positions the kernel has along each axis, as much padding behind as before."""
     given = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
@@ -156,6 +162,10 @@ def _convolve(
         before = _ints(padding, space, "padding")
     _check(x, w, b, stride, before, dilation, groups, False)
     size = tuple(x.shape[2:]) if padding == "same" else _positions(x, w, stride, before, dilation)
+    if max(dilation) > 1:
+        _check_dtype(x, "slow_conv_dilated<>", ("int64",))
+    else:
+        _check_dtype(x, "compute_columns3d" if space == 3 else "slow_conv2d_cpu", _INTEGERS)
     out = ops.conv(x, w, stride=stride, padding=before, dilation=dilation, groups=groups, size=size)
     return _finished(out, b, is_one)
 
@@ -179,6 +189,7 @@ def _convolve_transposed(
         raise RuntimeError(
             f"Given input size per channel: ({given}). Calculated output size per channel: ({found}). Output size is too small"
         )
+    _check_dtype(x, f"slow_conv_transpose{max(space, 2)}d_out_cpu", ("int64",))
     out = ops.conv_input(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups, size=size)
     return _finished(out, b, is_one)
 
@@ -292,6 +303,8 @@ def conv2d(
     ------
     RuntimeError
         If shapes or dtypes do not fit, the kernel is larger than the padded input, or a step is not positive.
+    NotImplementedError
+        If the values are truth values or, with dilation, integers other than int64.
 
     Examples
     --------
@@ -385,6 +398,8 @@ def conv_transpose2d(
     RuntimeError
         If shapes or dtypes do not fit, a size would be less than 1, a step is not positive, or `output_padding` is not less
         than stride or dilation.
+    NotImplementedError
+        If the values are truth values, or integers other than int64.
 
     Examples
     --------
@@ -474,5 +489,6 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
         raise RuntimeError("Input dim 2 (input channels) is not == dim 1 in the weight tensor")
     if b.shape[0] != w.shape[2]:
         raise RuntimeError("Bias size must equal dim 2 in the weight tensor (output channels).")
+    _check_dtype(x, "addmm_impl_cpu_", _INTEGERS)
     out = _convolve(permute(x, order=(1, 2, 0)), permute(w, order=(2, 1, 0)), b, 1, operator.index(pad), 1, 1, False)
     return permute(out, order=(2, 0, 1))
