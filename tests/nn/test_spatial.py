@@ -285,6 +285,40 @@ def test_half_precision_adds_up_in_single():
             np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
 
 
+LAST = {
+    "conv2d": [call((2, 4, 6, 5), (3, 4, 3, 3), padding=1), call((2, 4, 6, 5), (4, 2, 3, 3), stride=2, groups=2),
+               call((2, 4, 6, 5), (3, 4, 1, 1)), call((2, 4, 6, 5), (4, 1, 3, 3), groups=4)],
+    "conv3d": [call((2, 2, 4, 5, 4), (3, 2, 3, 3, 3), padding=1)],
+    "conv_transpose2d": [call((2, 4, 6, 5), (4, 3, 3, 3), stride=2)],
+    "max_pool2d": [call((2, 4, 6, 5), kernel_size=2), call((2, 4, 6, 5), kernel_size=3, stride=1, padding=1)],
+    "max_pool3d": [call((2, 2, 4, 5, 4), kernel_size=2)],
+    "avg_pool2d": [call((2, 4, 6, 5), kernel_size=3, stride=2, padding=1)],
+    "lp_pool2d": [call((2, 4, 6, 5), 2.0, kernel_size=2)],
+    "adaptive_avg_pool2d": [call((2, 4, 6, 5), output_size=(3, 2))],
+    "adaptive_max_pool2d": [call((2, 4, 6, 5), output_size=(3, 2))],
+    "batch_norm": [call((2, 4, 6, 5), None, None, (4,), (4,), training=True), call((2, 4, 4, 5, 3), None, None, training=True)],
+    "group_norm": [call((2, 4, 6, 5), 2, (4,), (4,))], "instance_norm": [call((2, 4, 6, 5))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_images_with_their_channels_last_in_memory(name):
+    for args, params in LAST[name]:
+        found = []
+        for lib in (torch, cr):
+            rng = np.random.default_rng(0)
+            given = [lib.tensor(rng.normal(size=a)) if isinstance(a, tuple) else a for a in args]
+            last = lib.channels_last if given[0].ndim == 4 else lib.channels_last_3d
+            given[0] = given[0].to(memory_format=last)
+            leaves = [a.requires_grad_() for a in given if isinstance(a, lib.Tensor)]
+            y = getattr(lib.nn.functional, name)(*given, **params)
+            y.backward(lib.tensor(rng.normal(size=tuple(y.shape))).to(memory_format=last))
+            found.append([y.detach().numpy(), *[leaf.grad.numpy() for leaf in leaves]])
+            assert leaves[0].grad.is_contiguous(memory_format=last)
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "float16", "complex64"])
 @pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"])
 @pytest.mark.parametrize("params", [{}, {"dilation": 2}, {"stride": 2, "groups": 2}])

@@ -101,25 +101,30 @@ def _results(case: Case, args: list, i: int) -> Callable:
     return f
 
 
-def _units(shapes: list[tuple], dtype: np.dtype) -> Iterator[tuple]:
-    """Yield for each element of several arrays the arrays that are 1 there and 0 elsewhere."""
-    for k, shape in enumerate(shapes):
-        for j in range(int(np.prod(shape))):
-            unit = [np.zeros(s, dtype) for s in shapes]
-            unit[k].reshape(-1)[j] = 1
-            yield tuple(map(wrap, unit))
+def _rows(f: Callable, shapes: list[tuple], dtype: np.dtype) -> np.ndarray:
+    """Return what a linear function makes of arrays that are 1 at one element and 0 elsewhere, a row for each element.
 
-
-def _flat(values: Any) -> np.ndarray:
-    return np.concatenate([payload(v).reshape(-1) for v in values])
+    Under `vmap`, which is 5 to 10 times faster than one after the other; that both are one is a law of its own.
+    """
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    parts = np.split(np.eye(sum(sizes), dtype=dtype), np.cumsum(sizes)[:-1], axis=1)
+    units = [part.reshape(sum(sizes), *shape) for part, shape in zip(parts, shapes, strict=True)]
+    try:
+        found = [payload(v) for v in mapped(f, (0,) * len(units), list(map(wrap, units)))]
+    except RuntimeError as error:
+        if not str(error).startswith("vmap: "):
+            raise
+        each = [[payload(v) for v in f(*map(wrap, row))] for row in zip(*units, strict=True)]
+        found = [np.stack(column) for column in zip(*each, strict=True)]
+    return np.concatenate([v.reshape(sum(sizes), -1) for v in found], axis=1)
 
 
 def jacobians(f: Callable, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Jacobians of the results of `f`, as matrices, by forward and by reverse mode, one direction at a time."""
+    """Return the Jacobians of the results of `f`, as matrices, by forward and by reverse mode."""
     outs, pull = func.vjp(f, wrap(x))
-    forward = [_flat(func.jvp(f, (wrap(x),), unit)[1]) for unit in _units([x.shape], x.dtype)]
-    reverse = [_flat(pull(unit)) for unit in _units([tuple(o.shape) for o in outs], payload(outs[0]).dtype)]
-    return np.stack(forward, 1), np.stack(reverse)
+    forward = _rows(lambda t: func.jvp(f, (wrap(x),), (t,))[1], [x.shape], x.dtype)
+    reverse = _rows(lambda *gs: pull(gs), [tuple(o.shape) for o in outs], payload(outs[0]).dtype)
+    return forward.T, reverse
 
 
 def conflict(forward: np.ndarray, reverse: np.ndarray, tolerance: float) -> str | None:
