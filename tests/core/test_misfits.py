@@ -73,7 +73,7 @@ ERRORS = [
     ("func.vjp(3, ONES)", TypeError, "'int' object is not callable: vjp() takes a function"),
     ("func.jvp(3, (ONES,), (ONES,))", TypeError, "'int' object is not callable: jvp() takes a function"),
     ("nn.Conv9", AttributeError, "module 'chainrule.nn' has no attribute 'Conv9'"),
-    ("nn.DataParallel", AttributeError, "module 'chainrule.nn' has no attribute 'DataParallel': PyTorch has it"),
+    ("nn.LinearCrossEntropyOptions", AttributeError, "module 'chainrule.nn' has no attribute 'LinearCrossEntropyOptions'"),
     ("cr.softmaxx", AttributeError, "module 'chainrule' has no attribute 'softmaxx'. Did you mean: 'softmax'?"),
     ("optim.Adamm", AttributeError, "module 'chainrule.optim' has no attribute 'Adamm'. Did you mean: 'Adam'?"),
     ("F.reluu", AttributeError, "module 'chainrule.nn.functional' has no attribute 'reluu'. Did you mean: 'relu'?"),

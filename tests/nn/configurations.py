@@ -198,7 +198,9 @@ add("AdaptiveLogSoftmaxWithLoss", ((8, 12, [3, 7]), {"div_value": 2.0, "head_bia
 # Classes that hold other modules or parameters, or are what others are built on: other tests have them.
 ELSEWHERE = {
     "Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Parameter", "Buffer", "RNNBase",
-    "RNNCellBase", "TransformerEncoder", "TransformerDecoder", "UninitializedParameter", "UninitializedBuffer",
+    "RNNCellBase",
+    "Container", "DataParallel", "SyncBatchNorm", "TransformerEncoder", "TransformerDecoder",
+    "UninitializedParameter", "UninitializedBuffer",
 }  # fmt: skip
 
 

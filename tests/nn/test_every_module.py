@@ -6,6 +6,7 @@ The fast set asks without PyTorch what holds of every module: its copies, pickle
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import pickle
 import warnings
@@ -87,11 +88,78 @@ def test_module_is_pytorch_s(torch, case):
             agree(ours, theirs, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", [n for n in CLASSES if n not in ("RNN", "LSTM", "GRU", "RNNBase", "RNNCellBase", "NLLLoss2d")])
+@pytest.mark.parametrize(
+    "name", [n for n in CLASSES if n not in ("RNN", "LSTM", "GRU", "RNNBase", "RNNCellBase", "NLLLoss2d", "Container")]
+)
 def test_signature_is_pytorch_s(torch, name):
     read = lambda lib: [(p.name, p.default) for p in inspect.signature(getattr(lib.nn, name)).parameters.values()]
     plain = lambda found: [(n, getattr(d, "__name__", d)) for n, d in found]
     assert plain(read(cr)) == plain(read(torch))
+
+
+def test_classes_are_kinds_of_each_other_as_pytorch_s(torch):
+    """Lazy norms apart, which are here what they become."""
+    named = [n for n in CLASSES if hasattr(torch.nn, n) and not n.startswith(("Lazy", "Uninit"))]
+    kinds = lambda lib: {(a, b) for a in named for b in named if issubclass(getattr(lib.nn, a), getattr(lib.nn, b))}
+    assert kinds(cr) == kinds(torch)
+
+
+FILES = {
+    "activation": "ReLU Softmax2d MultiheadAttention", "adaptive": "AdaptiveLogSoftmaxWithLoss", "linear": "Linear Identity",
+    "batchnorm": "BatchNorm1d _BatchNorm _NormBase SyncBatchNorm", "channelshuffle": "ChannelShuffle", "rnn": "LSTM RNNBase",
+    "container": "Sequential ModuleList", "conv": "Conv2d _ConvNd _ConvTransposeNd LazyConv1d", "distance": "PairwiseDistance",
+    "dropout": "Dropout _DropoutNd", "flatten": "Flatten Unflatten", "fold": "Fold Unfold", "instancenorm": "_InstanceNorm",
+    "lazy": "LazyModuleMixin", "loss": "_Loss _WeightedLoss MSELoss CTCLoss", "module": "Module", "padding": "_ConstantPadNd",
+    "normalization": "LayerNorm CrossMapLRN2d", "pixelshuffle": "PixelShuffle", "pooling": "_MaxPoolNd _AvgPoolNd",
+    "sparse": "Embedding EmbeddingBag", "transformer": "Transformer", "upsampling": "Upsample",
+    "utils": "_single _pair _triple _quadruple _ntuple _reverse_repeat_tuple consume_prefix_in_state_dict_if_present",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_of_pytorch_have_their_names(torch, file):
+    ours, theirs = (importlib.import_module(f"{lib.__name__}.nn.modules.{file}") for lib in (cr, torch))
+    for name in FILES[file].split():
+        assert hasattr(theirs, name)
+        found = getattr(ours, name)
+        kinds = lambda lib, cls: {n for n in CLASSES if hasattr(torch.nn, n) and issubclass(getattr(lib.nn, n), cls)}
+        if isinstance(found, type) and not name.startswith("Lazy"):
+            lazy = {n for n in CLASSES if n.startswith("Lazy")}
+            assert kinds(cr, found) - lazy == kinds(torch, getattr(theirs, name)) - lazy
+    assert getattr(cr.nn.modules, file) is ours
+    assert cr.nn.modules.Linear is cr.nn.Linear
+
+
+def test_tuples_of_arguments(torch):
+    def results(lib):
+        u = importlib.import_module(f"{lib.__name__}.nn.modules.utils")
+        state = lib.nn.DataParallel(lib.nn.Sequential(lib.nn.Linear(1, 1))).state_dict()
+        u.consume_prefix_in_state_dict_if_present(state, "module.")
+        sizes = [
+            u._pair(3),
+            u._triple([1, 2, 3]),
+            u._reverse_repeat_tuple((1, 2), 2),
+            u._list_with_default([None, 3], [7, 8, 9]),
+        ]
+        return sizes, [*state], [*state._metadata]
+
+    agree(results(cr), results(torch))
+
+
+def test_kinds_for_gpus_are_known():
+    net = cr.nn.Sequential(cr.nn.Conv2d(1, 2, 1), cr.nn.BatchNorm2d(2))
+    made = cr.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert isinstance(made[1], cr.nn.SyncBatchNorm)
+    assert made[1].weight is net[1].weight or made[1].weight is not None
+    with pytest.raises(ValueError, match="SyncBatchNorm expected input tensor to be on GPU"):
+        made(cr.ones(1, 1, 2, 2))
+    assert made.eval()(cr.ones(1, 1, 2, 2)).shape == (1, 2, 2, 2)
+    with pytest.raises(RuntimeError, match="Default process group has not been initialized"):
+        cr.nn.parallel.DistributedDataParallel(net)
+    with pytest.warns(FutureWarning, match="Container"):
+        assert list(cr.nn.Container(a=cr.nn.ReLU()).state_dict()) == []
+    with pytest.raises(AssertionError, match="Backend must be"), cr.nn.attention.sdpa_kernel(3.0):
+        pass
 
 
 def test_every_class_is_compared():

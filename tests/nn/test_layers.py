@@ -9,7 +9,17 @@ import pytest
 from tests.nn.comparison import close, torch
 
 import chainrule as cr
-from chainrule.nn.modules import attention, distance, dropout, embedding, normalization, ranking, recurrent
+from chainrule.nn.modules import (
+    attention,
+    batchnorm,
+    distance,
+    dropout,
+    embedding,
+    instancenorm,
+    normalization,
+    ranking,
+    recurrent,
+)
 
 RNG = np.random.default_rng(7)
 
@@ -122,7 +132,7 @@ def test_layer_is_pytorch_s(name, args, options, inputs):
                 close(a, b, 1e-9)
 
 
-MODULES = (attention, distance, dropout, embedding, normalization, ranking, recurrent)
+MODULES = (attention, batchnorm, distance, dropout, embedding, instancenorm, normalization, ranking, recurrent)
 
 
 @pytest.mark.parametrize("name", sorted({n for m in MODULES for n in m.__all__} - {"GRU", "LSTM", "RNN", "RNNCellBase"}))

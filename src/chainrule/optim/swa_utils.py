@@ -11,8 +11,8 @@ from typing import Any
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.creation.create import tensor
+from chainrule.nn.modules.batchnorm import _BatchNorm
 from chainrule.nn.modules.module import Module
-from chainrule.nn.modules.normalization import _BatchNorm
 from chainrule.optim.lr_scheduler.cycles import each
 from chainrule.optim.lr_scheduler.scheduler import LRScheduler
 from chainrule.optim.optimizer import Optimizer

@@ -9,12 +9,12 @@ from typing import Any
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.nn import functional as F
 from chainrule.nn.modules.linear import Linear
-from chainrule.nn.modules.regression import Loss
+from chainrule.nn.modules.regression import _Loss
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "LinearCrossEntropyLoss", "NLLLoss", "NLLLoss2d"]
 
 
-class _WeightedLoss(Loss):
+class _WeightedLoss(_Loss):
     """A loss with weights, which are a buffer."""
 
     def __init__(
@@ -214,7 +214,7 @@ class BCELoss(_WeightedLoss):
         return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_WeightedLoss):
+class BCEWithLogitsLoss(_Loss):
     """The cross-entropy of two classes, from scores; `pos_weight` weighs the positive targets.
 
     Examples
@@ -232,7 +232,8 @@ class BCEWithLogitsLoss(_WeightedLoss):
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(weight, size_average, reduce, reduction)
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def repeated(value: Any, count: int) -> tuple:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
 
 
-class _Convolution(Module):
+class _ConvNd(Module):
     """What all convolutions have: channels, windows, a weight and a bias, drawn as PyTorch draws them."""
 
     space: ClassVar[int]
@@ -79,7 +79,7 @@ class _Convolution(Module):
         return ", ".join(parts)
 
 
-class _Forward(_Convolution):
+class _Forward(_ConvNd):
     """A convolution."""
 
     _function: ClassVar[Callable[..., Tensor]]
@@ -108,7 +108,7 @@ class _Forward(_Convolution):
         return f(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-class _Transposed(_Convolution):
+class _ConvTransposeNd(_ConvNd):
     """A transposed convolution."""
 
     transposed: ClassVar[bool] = True
@@ -215,7 +215,7 @@ class Conv3d(_Forward):
     _function = staticmethod(F.conv3d)
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_ConvTransposeNd):
     """A transposed convolution over length; see `nn.functional.conv_transpose1d`.
 
     Examples
@@ -229,7 +229,7 @@ class ConvTranspose1d(_Transposed):
     _function = staticmethod(F.conv_transpose1d)
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_ConvTransposeNd):
     """A transposed convolution over height, width; see `nn.functional.conv_transpose2d`.
 
     Examples
@@ -243,7 +243,7 @@ class ConvTranspose2d(_Transposed):
     _function = staticmethod(F.conv_transpose2d)
 
 
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(_ConvTransposeNd):
     """A transposed convolution over depth, height, width; see `nn.functional.conv_transpose3d`.
 
     Examples

@@ -9,7 +9,21 @@ from chainrule.nn.modules.module import Module
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
 
 
-class Dropout(Module):
+class _DropoutNd(Module):
+    """What all kinds of dropout have: a probability, and whether the input is overwritten."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p, self.inplace = p, inplace
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_DropoutNd):
     """Drop elements while training, and do nothing in evaluation; see :func:`chainrule.nn.functional.dropout`.
 
     Parameters
@@ -31,22 +45,12 @@ class Dropout(Module):
     tensor([1., 1.])
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        self.p, self.inplace = p, inplace
-
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with elements dropped."""
         return F.dropout(input, self.p, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"p={self.p}, inplace={self.inplace}"
 
-
-class Dropout1d(Dropout):
+class Dropout1d(_DropoutNd):
     """Drop whole channels of inputs of shape (N, C, L) or (C, L); see :func:`chainrule.nn.functional.dropout1d`.
 
     Examples
@@ -61,7 +65,7 @@ class Dropout1d(Dropout):
         return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
-class Dropout2d(Dropout):
+class Dropout2d(_DropoutNd):
     """Drop whole channels of inputs of shape (N, C, H, W); see :func:`chainrule.nn.functional.dropout2d`.
 
     Examples
@@ -76,7 +80,7 @@ class Dropout2d(Dropout):
         return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
-class Dropout3d(Dropout):
+class Dropout3d(_DropoutNd):
     """Drop whole channels of inputs of shape (N, C, D, H, W); see :func:`chainrule.nn.functional.dropout3d`.
 
     Examples
@@ -91,7 +95,7 @@ class Dropout3d(Dropout):
         return F.dropout3d(input, self.p, self.training, self.inplace)
 
 
-class AlphaDropout(Dropout):
+class AlphaDropout(_DropoutNd):
     """Drop elements, keeping mean and variance of standard normal inputs; see :func:`chainrule.nn.functional.alpha_dropout`.
 
     Examples
@@ -106,7 +110,7 @@ class AlphaDropout(Dropout):
         return F.alpha_dropout(input, self.p, self.training, self.inplace)
 
 
-class FeatureAlphaDropout(Dropout):
+class FeatureAlphaDropout(_DropoutNd):
     """Drop whole channels, keeping mean and variance; see :func:`chainrule.nn.functional.feature_alpha_dropout`.
 
     Examples

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.create import tensor
+from chainrule.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from chainrule.nn.modules.convolution import (
     Conv1d,
     Conv2d,
@@ -15,16 +16,9 @@ from chainrule.nn.modules.convolution import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from chainrule.nn.modules.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from chainrule.nn.modules.linear import Linear
 from chainrule.nn.modules.module import Module
-from chainrule.nn.modules.normalization import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-)
 from chainrule.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 __all__ = [
@@ -149,7 +143,7 @@ class LazyLinear(_LazyLayer, Linear):
             self.in_features = input.shape[-1]
 
 
-class _LazyConvolution(_LazyLayer):
+class _LazyConvXdMixin(_LazyLayer):
     space: ClassVar[int]
     transposed: ClassVar[bool]
     in_channels: int
@@ -182,7 +176,7 @@ class _LazyConvolution(_LazyLayer):
         self.reset_parameters()
 
 
-class _LazyForward(_LazyConvolution):
+class _LazyForward(_LazyConvXdMixin):
     def __init__(
         self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
         bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
@@ -191,7 +185,7 @@ class _LazyForward(_LazyConvolution):
         self._take_channels(out_channels, bias, device, dtype)
 
 
-class _LazyTransposed(_LazyConvolution):
+class _LazyTransposed(_LazyConvXdMixin):
     def __init__(
         self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
         bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
@@ -200,7 +194,7 @@ class _LazyTransposed(_LazyConvolution):
         self._take_channels(out_channels, bias, device, dtype)
 
 
-class _LazyNorm(_LazyLayer):
+class _LazyNormBase(_LazyLayer):
     num_features: int
 
     def __init__(
@@ -315,7 +309,7 @@ class LazyConvTranspose3d(_LazyTransposed, ConvTranspose3d):
     cls_to_become = ConvTranspose3d
 
 
-class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
+class LazyBatchNorm1d(_LazyNormBase, BatchNorm1d):
     """A :class:`BatchNorm1d` that reads `num_features` from its first input.
 
     Examples
@@ -329,7 +323,7 @@ class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
     cls_to_become = BatchNorm1d
 
 
-class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
+class LazyBatchNorm2d(_LazyNormBase, BatchNorm2d):
     """A :class:`BatchNorm2d` that reads `num_features` from its first input.
 
     Examples
@@ -343,7 +337,7 @@ class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
     cls_to_become = BatchNorm2d
 
 
-class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
+class LazyBatchNorm3d(_LazyNormBase, BatchNorm3d):
     """A :class:`BatchNorm3d` that reads `num_features` from its first input.
 
     Examples
@@ -357,7 +351,7 @@ class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
     cls_to_become = BatchNorm3d
 
 
-class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
+class LazyInstanceNorm1d(_LazyNormBase, InstanceNorm1d):
     """An :class:`InstanceNorm1d` that reads `num_features` from its first input.
 
     Examples
@@ -371,7 +365,7 @@ class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
     cls_to_become = InstanceNorm1d
 
 
-class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
+class LazyInstanceNorm2d(_LazyNormBase, InstanceNorm2d):
     """An :class:`InstanceNorm2d` that reads `num_features` from its first input.
 
     Examples
@@ -385,7 +379,7 @@ class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
     cls_to_become = InstanceNorm2d
 
 
-class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
+class LazyInstanceNorm3d(_LazyNormBase, InstanceNorm3d):
     """An :class:`InstanceNorm3d` that reads `num_features` from its first input.
 
     Examples

@@ -53,6 +53,8 @@ __all__ = ["Module"]
 
 _Self = TypeVar("_Self", bound="Module")
 _REGISTERS = ("_parameters", "_buffers", "_modules")
+_PARAMETERS: Callable = lambda module: module._parameters.items()
+_BUFFERS: Callable = lambda module: module._buffers.items()
 
 
 class Module(Convertible, Hooked, Stateful):
@@ -270,11 +272,14 @@ class Module(Convertible, Hooked, Stateful):
         for _, module in self.named_children():
             yield module
 
-    def _named(self, register: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
-        seen: set[Tensor] = set()
+    def _named_members(
+        self, get_members_fn: Callable, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield (dotted name, value) for what a function gives of each module: (name, value) pairs."""
+        seen: set[Any] = set()
         modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
-            for name, t in module.__dict__[register].items():
+            for name, t in get_members_fn(module):
                 if t is not None and t not in seen:
                     if remove_duplicate:
                         seen.add(t)
@@ -291,22 +296,22 @@ class Module(Convertible, Hooked, Stateful):
         >>> [(name, tuple(p.shape)) for name, p in nn.Linear(2, 3).named_parameters()]
         [('weight', (3, 2)), ('bias', (3,))]
         """
-        return self._named("_parameters", prefix, recurse, remove_duplicate)
+        return self._named_members(_PARAMETERS, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield the parameters, with `recurse` those of all modules inside too; a shared one once."""
-        for _, p in self._named("_parameters", "", recurse, True):
+        for _, p in self._named_members(_PARAMETERS, "", recurse, True):
             yield p
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield (name, buffer), with `recurse` those of all modules inside too."""
-        return self._named("_buffers", prefix, recurse, remove_duplicate)
+        return self._named_members(_BUFFERS, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Yield the buffers, with `recurse` those of all modules inside too."""
-        for _, b in self._named("_buffers", "", recurse, True):
+        for _, b in self._named_members(_BUFFERS, "", recurse, True):
             yield b
 
     def get_submodule(self, target: str) -> Module:

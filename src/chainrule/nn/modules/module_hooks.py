@@ -56,6 +56,8 @@ class Hooked:
             return _Call(self, args, kwargs).run()  # type: ignore[arg-type]
         return self.forward(*args, **kwargs)
 
+    _call_impl = __call__
+
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Call a hook before `forward`.
 

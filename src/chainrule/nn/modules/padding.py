@@ -53,7 +53,7 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class _ConstantPad(_Pad):
+class _ConstantPadNd(_Pad):
     """A constant around the input."""
 
     mode = "constant"
@@ -71,7 +71,7 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class _ZeroPad(_ConstantPad):
+class _ZeroPad(_ConstantPadNd):
     """Zeros around the input."""
 
     def __init__(self, padding: Any) -> None:
@@ -82,7 +82,7 @@ class _ZeroPad(_ConstantPad):
         return f"{self.padding}"
 
 
-class _CircularPad(_Pad):
+class _CircularPadNd(_Pad):
     """The other end of the input around it."""
 
     mode = "circular"
@@ -95,19 +95,19 @@ class _CircularPad(_Pad):
         return super().forward(input)
 
 
-class _ReflectionPad(_Pad):
+class _ReflectionPadNd(_Pad):
     """The input mirrored at its first and last elements around it."""
 
     mode = "reflect"
 
 
-class _ReplicationPad(_Pad):
+class _ReplicationPadNd(_Pad):
     """The first and last elements again around the input."""
 
     mode = "replicate"
 
 
-class CircularPad1d(_CircularPad):
+class CircularPad1d(_CircularPadNd):
     """The other end before and behind length.
 
     Examples
@@ -120,7 +120,7 @@ class CircularPad1d(_CircularPad):
     space = 1
 
 
-class CircularPad2d(_CircularPad):
+class CircularPad2d(_CircularPadNd):
     """The other end before and behind height, width.
 
     Examples
@@ -133,7 +133,7 @@ class CircularPad2d(_CircularPad):
     space = 2
 
 
-class CircularPad3d(_CircularPad):
+class CircularPad3d(_CircularPadNd):
     """The other end before and behind depth, height, width.
 
     Examples
@@ -146,7 +146,7 @@ class CircularPad3d(_CircularPad):
     space = 3
 
 
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd):
     """A constant before and behind length.
 
     Examples
@@ -159,7 +159,7 @@ class ConstantPad1d(_ConstantPad):
     space = 1
 
 
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd):
     """A constant before and behind height, width.
 
     Examples
@@ -172,7 +172,7 @@ class ConstantPad2d(_ConstantPad):
     space = 2
 
 
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd):
     """A constant before and behind depth, height, width.
 
     Examples
@@ -185,7 +185,7 @@ class ConstantPad3d(_ConstantPad):
     space = 3
 
 
-class ReflectionPad1d(_ReflectionPad):
+class ReflectionPad1d(_ReflectionPadNd):
     """Mirrored elements before and behind length.
 
     Examples
@@ -198,7 +198,7 @@ class ReflectionPad1d(_ReflectionPad):
     space = 1
 
 
-class ReflectionPad2d(_ReflectionPad):
+class ReflectionPad2d(_ReflectionPadNd):
     """Mirrored elements before and behind height, width.
 
     Examples
@@ -211,7 +211,7 @@ class ReflectionPad2d(_ReflectionPad):
     space = 2
 
 
-class ReflectionPad3d(_ReflectionPad):
+class ReflectionPad3d(_ReflectionPadNd):
     """Mirrored elements before and behind depth, height, width.
 
     Examples
@@ -224,7 +224,7 @@ class ReflectionPad3d(_ReflectionPad):
     space = 3
 
 
-class ReplicationPad1d(_ReplicationPad):
+class ReplicationPad1d(_ReplicationPadNd):
     """The outermost elements again before and behind length.
 
     Examples
@@ -237,7 +237,7 @@ class ReplicationPad1d(_ReplicationPad):
     space = 1
 
 
-class ReplicationPad2d(_ReplicationPad):
+class ReplicationPad2d(_ReplicationPadNd):
     """The outermost elements again before and behind height, width.
 
     Examples
@@ -250,7 +250,7 @@ class ReplicationPad2d(_ReplicationPad):
     space = 2
 
 
-class ReplicationPad3d(_ReplicationPad):
+class ReplicationPad3d(_ReplicationPadNd):
     """The outermost elements again before and behind depth, height, width.
 
     Examples
@@ -263,7 +263,7 @@ class ReplicationPad3d(_ReplicationPad):
     space = 3
 
 
-class ZeroPad1d(_ZeroPad):
+class ZeroPad1d(_ZeroPad, ConstantPad1d):
     """Zeros before and behind length.
 
     Examples
@@ -276,7 +276,7 @@ class ZeroPad1d(_ZeroPad):
     space = 1
 
 
-class ZeroPad2d(_ZeroPad):
+class ZeroPad2d(_ZeroPad, ConstantPad2d):
     """Zeros before and behind height, width.
 
     Examples
@@ -289,7 +289,7 @@ class ZeroPad2d(_ZeroPad):
     space = 2
 
 
-class ZeroPad3d(_ZeroPad):
+class ZeroPad3d(_ZeroPad, ConstantPad3d):
     """Zeros before and behind depth, height, width.
 
     Examples

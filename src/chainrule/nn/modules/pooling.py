@@ -51,7 +51,7 @@ class _Pooling(Module):
         return ", ".join([f"{name}={getattr(self, name)}" for name in self.shown])
 
 
-class _MaxPool(_Pooling):
+class _MaxPoolNd(_Pooling):
     """The largest elements of windows."""
 
     shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -71,7 +71,7 @@ class _MaxPool(_Pooling):
         return f(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
 
 
-class _MaxUnpool(_Pooling):
+class _MaxUnpoolNd(_Pooling):
     """Elements put back where maxima were."""
 
     shown = ("kernel_size", "stride", "padding")
@@ -87,7 +87,7 @@ class _MaxUnpool(_Pooling):
         return type(self).function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class _AvgPool(_Pooling):
+class _AvgPoolNd(_Pooling):
     """The means of windows."""
 
     shown = ("kernel_size", "stride", "padding")
@@ -107,7 +107,7 @@ class _AvgPool(_Pooling):
         return f(input, *args, self.divisor_override)
 
 
-class _FractionalMaxPool(_Pooling):
+class _FractionalMaxPoolNd(_Pooling):
     """The largest elements of windows that start at random places."""
 
     space: ClassVar[int]
@@ -135,7 +135,7 @@ class _FractionalMaxPool(_Pooling):
         return f(input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, samples)
 
 
-class _LPPool(_Pooling):
+class _LPPoolNd(_Pooling):
     """``(sum of x**p)**(1/p)`` over windows."""
 
     shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
@@ -149,7 +149,7 @@ class _LPPool(_Pooling):
         return type(self).function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
-class _AdaptiveMaxPool(_Pooling):
+class _AdaptiveMaxPoolNd(_Pooling):
     """The largest elements of as many windows as wanted."""
 
     shown = ("output_size",)
@@ -163,7 +163,7 @@ class _AdaptiveMaxPool(_Pooling):
         return type(self).function(input, self.output_size, self.return_indices)
 
 
-class _AdaptiveAvgPool(_Pooling):
+class _AdaptiveAvgPoolNd(_Pooling):
     """The means of as many windows as wanted."""
 
     shown = ("output_size",)
@@ -177,7 +177,7 @@ class _AdaptiveAvgPool(_Pooling):
         return type(self).function(input, self.output_size)
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPoolNd):
     """The largest elements of windows over length; see `nn.functional.max_pool1d`.
 
     Examples
@@ -190,7 +190,7 @@ class MaxPool1d(_MaxPool):
     function = staticmethod(F.max_pool1d)
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPoolNd):
     """The largest elements of windows over height, width; see `nn.functional.max_pool2d`.
 
     Examples
@@ -203,7 +203,7 @@ class MaxPool2d(_MaxPool):
     function = staticmethod(F.max_pool2d)
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPoolNd):
     """The largest elements of windows over depth, height, width; see `nn.functional.max_pool3d`.
 
     Examples
@@ -216,7 +216,7 @@ class MaxPool3d(_MaxPool):
     function = staticmethod(F.max_pool3d)
 
 
-class MaxUnpool1d(_MaxUnpool):
+class MaxUnpool1d(_MaxUnpoolNd):
     """Elements put back where maxima over length were; see `nn.functional.max_unpool1d`.
 
     Examples
@@ -230,7 +230,7 @@ class MaxUnpool1d(_MaxUnpool):
     space = 1
 
 
-class MaxUnpool2d(_MaxUnpool):
+class MaxUnpool2d(_MaxUnpoolNd):
     """Elements put back where maxima over height, width were; see `nn.functional.max_unpool2d`.
 
     Examples
@@ -244,7 +244,7 @@ class MaxUnpool2d(_MaxUnpool):
     space = 2
 
 
-class MaxUnpool3d(_MaxUnpool):
+class MaxUnpool3d(_MaxUnpoolNd):
     """Elements put back where maxima over depth, height, width were; see `nn.functional.max_unpool3d`.
 
     Examples
@@ -258,7 +258,7 @@ class MaxUnpool3d(_MaxUnpool):
     space = 3
 
 
-class AvgPool1d(_AvgPool):
+class AvgPool1d(_AvgPoolNd):
     """The means of windows over length; see `nn.functional.avg_pool1d`.
 
     Examples
@@ -281,7 +281,7 @@ class AvgPool1d(_AvgPool):
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
 
-class AvgPool2d(_AvgPool):
+class AvgPool2d(_AvgPoolNd):
     """The means of windows over height, width; see `nn.functional.avg_pool2d`.
 
     Examples
@@ -294,7 +294,7 @@ class AvgPool2d(_AvgPool):
     function = staticmethod(F.avg_pool2d)
 
 
-class AvgPool3d(_AvgPool):
+class AvgPool3d(_AvgPoolNd):
     """The means of windows over depth, height, width; see `nn.functional.avg_pool3d`.
 
     Examples
@@ -307,7 +307,7 @@ class AvgPool3d(_AvgPool):
     function = staticmethod(F.avg_pool3d)
 
 
-class FractionalMaxPool2d(_FractionalMaxPool):
+class FractionalMaxPool2d(_FractionalMaxPoolNd):
     """The largest elements of random windows over height, width; see `nn.functional.fractional_max_pool2d`.
 
     Examples
@@ -321,7 +321,7 @@ class FractionalMaxPool2d(_FractionalMaxPool):
     space = 2
 
 
-class FractionalMaxPool3d(_FractionalMaxPool):
+class FractionalMaxPool3d(_FractionalMaxPoolNd):
     """The largest elements of random windows over depth, height, width; see `nn.functional.fractional_max_pool3d`.
 
     Examples
@@ -335,7 +335,7 @@ class FractionalMaxPool3d(_FractionalMaxPool):
     space = 3
 
 
-class LPPool1d(_LPPool):
+class LPPool1d(_LPPoolNd):
     """Norms of windows over length; see `nn.functional.lp_pool1d`.
 
     Examples
@@ -348,7 +348,7 @@ class LPPool1d(_LPPool):
     function = staticmethod(F.lp_pool1d)
 
 
-class LPPool2d(_LPPool):
+class LPPool2d(_LPPoolNd):
     """Norms of windows over height, width; see `nn.functional.lp_pool2d`.
 
     Examples
@@ -361,7 +361,7 @@ class LPPool2d(_LPPool):
     function = staticmethod(F.lp_pool2d)
 
 
-class LPPool3d(_LPPool):
+class LPPool3d(_LPPoolNd):
     """Norms of windows over depth, height, width; see `nn.functional.lp_pool3d`.
 
     Examples
@@ -374,7 +374,7 @@ class LPPool3d(_LPPool):
     function = staticmethod(F.lp_pool3d)
 
 
-class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """The largest elements of as many windows over length as wanted; see `nn.functional.adaptive_max_pool1d`.
 
     Examples
@@ -387,7 +387,7 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     function = staticmethod(F.adaptive_max_pool1d)
 
 
-class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """The largest elements of as many windows over height, width as wanted; see `nn.functional.adaptive_max_pool2d`.
 
     Examples
@@ -400,7 +400,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     function = staticmethod(F.adaptive_max_pool2d)
 
 
-class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """The largest elements of as many windows over depth, height, width as wanted; see `nn.functional.adaptive_max_pool3d`.
 
     Examples
@@ -413,7 +413,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     function = staticmethod(F.adaptive_max_pool3d)
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """The means of as many windows over length as wanted; see `nn.functional.adaptive_avg_pool1d`.
 
     Examples
@@ -426,7 +426,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     function = staticmethod(F.adaptive_avg_pool1d)
 
 
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """The means of as many windows over height, width as wanted; see `nn.functional.adaptive_avg_pool2d`.
 
     Examples
@@ -439,7 +439,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     function = staticmethod(F.adaptive_avg_pool2d)
 
 
-class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """The means of as many windows over depth, height, width as wanted; see `nn.functional.adaptive_avg_pool3d`.
 
     Examples

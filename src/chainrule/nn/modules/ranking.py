@@ -9,7 +9,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.nn import functional as F
 from chainrule.nn.modules.classification import _WeightedLoss
 from chainrule.nn.modules.distance import PairwiseDistance
-from chainrule.nn.modules.regression import Loss
+from chainrule.nn.modules.regression import _Loss
 
 __all__ = [
     "CTCLoss", "CosineEmbeddingLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "MarginRankingLoss", "MultiLabelMarginLoss",
@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _MarginLoss(Loss):
+class _MarginLoss(_Loss):
     """A loss with a margin."""
 
     def __init__(
@@ -88,7 +88,7 @@ class CosineEmbeddingLoss(_MarginLoss):
         return F.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
-class SoftMarginLoss(Loss):
+class SoftMarginLoss(_Loss):
     """The logistic loss of signs; see :func:`chainrule.nn.functional.soft_margin_loss`.
 
     Examples
@@ -103,7 +103,7 @@ class SoftMarginLoss(Loss):
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
-class MultiLabelMarginLoss(Loss):
+class MultiLabelMarginLoss(_Loss):
     """The hinge loss of samples of many classes each; see :func:`chainrule.nn.functional.multilabel_margin_loss`.
 
     Examples
@@ -164,7 +164,7 @@ class MultiMarginLoss(_WeightedLoss):
         return F.multi_margin_loss(input, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction)
 
 
-class TripletMarginLoss(Loss):
+class TripletMarginLoss(_Loss):
     """The loss of triplets; see :func:`chainrule.nn.functional.triplet_margin_loss`.
 
     Examples
@@ -197,7 +197,7 @@ class TripletMarginLoss(Loss):
         )
 
 
-class TripletMarginWithDistanceLoss(Loss):
+class TripletMarginWithDistanceLoss(_Loss):
     """The loss of triplets with a distance of one's own.
 
     Examples
@@ -230,7 +230,7 @@ class TripletMarginWithDistanceLoss(Loss):
         )  # fmt: skip
 
 
-class PoissonNLLLoss(Loss):
+class PoissonNLLLoss(_Loss):
     """The negative log-likelihood of counts; see :func:`chainrule.nn.functional.poisson_nll_loss`.
 
     Examples
@@ -259,7 +259,7 @@ class PoissonNLLLoss(Loss):
         )
 
 
-class GaussianNLLLoss(Loss):
+class GaussianNLLLoss(_Loss):
     """The negative log-likelihood of numbers; see :func:`chainrule.nn.functional.gaussian_nll_loss`.
 
     Examples
@@ -278,7 +278,7 @@ class GaussianNLLLoss(Loss):
         return F.gaussian_nll_loss(input, target, var, full=self.full, eps=self.eps, reduction=self.reduction)
 
 
-class CTCLoss(Loss):
+class CTCLoss(_Loss):
     """The negative log-likelihood of label sequences; see :func:`chainrule.nn.functional.ctc_loss`.
 
     Examples

@@ -28,7 +28,7 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     return meant
 
 
-class Loss(Module):
+class _Loss(Module):
     """A loss with a reduction."""
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
@@ -36,7 +36,7 @@ class Loss(Module):
         self.reduction = _reduction(size_average, reduce, reduction)
 
 
-class L1Loss(Loss):
+class L1Loss(_Loss):
     """The absolute difference.
 
     Examples
@@ -51,7 +51,7 @@ class L1Loss(Loss):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class MSELoss(Loss):
+class MSELoss(_Loss):
     """The squared difference.
 
     Examples
@@ -66,7 +66,7 @@ class MSELoss(Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(_Loss):
     """``d² / (2 * beta)`` where the absolute difference d is below `beta`, else ``d - beta / 2``.
 
     Examples
@@ -91,7 +91,7 @@ class SmoothL1Loss(Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class HuberLoss(Loss):
+class HuberLoss(_Loss):
     """``d² / 2`` where the absolute difference d is below `delta`, else ``delta * (d - delta / 2)``.
 
     Examples
@@ -112,7 +112,7 @@ class HuberLoss(Loss):
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
-class KLDivLoss(Loss):
+class KLDivLoss(_Loss):
     """The Kullback-Leibler divergence of targets from inputs given as log-probabilities.
 
     Examples

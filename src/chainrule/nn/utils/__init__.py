@@ -53,5 +53,5 @@ _CHAPTERS = {
     "prune": "",
     "stateless": "",
 }
-_late = {n: f"{__name__}.{chapter}" for chapter, names in _CHAPTERS.items() for n in (names.split() or [chapter])}
+_late = {n: f"{__name__}.{chapter}" for chapter, names in _CHAPTERS.items() for n in (*names.split(), chapter)}
 _tell_of_missing(__name__, _late)
