@@ -167,6 +167,8 @@ _LATE = {
     ),
     "chainrule.nn.functional.native",
 ) | dict.fromkeys(
+    ("native_batch_norm", "native_group_norm", "native_layer_norm"), "chainrule.nn.functional.native_norm",
+) | dict.fromkeys(
     ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"),
     "chainrule.nn.functional.recurrent",
 ) | dict.fromkeys(

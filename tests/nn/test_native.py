@@ -37,6 +37,11 @@ CALLS = {
     "group_norm": lambda t, a, b: (
         t.group_norm(a, 3, b[0], b[1], 1e-5, False) + t.group_norm(a[None], 2, b[:, 0], b[:, 1], 1e-3)[0]
     ),
+    "native_layer_norm": lambda t, a, b: t.cat([x.reshape(-1) for x in t.native_layer_norm(a, (3,), b[0], b[1], 1e-3)]),
+    "native_group_norm": lambda t, a, b: t.cat([x.reshape(-1) for x in t.native_group_norm(a, b[0], None, 4, 3, 1, 3, 1e-3)]),
+    "native_batch_norm": lambda t, a, b: t.cat(
+        [x.reshape(-1) for x in t.native_batch_norm(a, b[0], b[1], None, None, True, 0.1, 1e-3)]
+    ),
     "layer_norm": lambda t, a, b: t.layer_norm(a, (3,), b[0], b[1], 1e-5, False),
     "embedding": lambda t, a, b: t.embedding(a, t.tensor([[1, 0], [3, 1]]), 1),
     "embedding_bag": lambda t, a, b: bags(t, a, b),

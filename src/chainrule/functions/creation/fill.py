@@ -462,8 +462,14 @@ def empty_permuted(
             "Number of dimensions in size does not match the length of the physical_layout; i.e. "
             f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(layout)}"
         )
-    if sorted(layout) != list(range(len(shape))):
-        raise RuntimeError(f"physical_layout must be a permutation of the axes, got {layout}")
+    for i, axis in enumerate(layout):
+        if not 0 <= axis < len(shape):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {axis} at index {i}).  NB: "
+                "negative dims not currently supported; file an issue if you want it."
+            )
+        if layout.count(axis) > 1:
+            raise RuntimeError("Duplicate dim not allowed")
     array = np.empty([shape[i] for i in layout], numpy_dtype(dtype)).transpose(np.argsort(layout))
     check_device(device)
     return leaf(wrap(array), requires_grad)

@@ -18,6 +18,8 @@ __all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero", "nonzero_st
 
 def _mask_of(x: Tensor, mask: Any, name: str) -> tuple[Tensor, Tensor]:
     mask = as_tensor(mask, name, 1)
+    if mask.dtype is not dtypes.bool_ and name.startswith("masked_scatter"):
+        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.old_name}")
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError(f"{name}: expected BoolTensor for mask, not {mask.dtype.old_name}Tensor")
     return (x, mask) if x.shape == mask.shape else broadcast_tensors(x, mask)  # type: ignore[return-value]

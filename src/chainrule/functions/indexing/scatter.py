@@ -49,11 +49,13 @@ def _fitting(x: Tensor, index: Tensor, axis: int, name: str) -> Tensor:
     if 0 in wanted:
         return index
     if len(shape) != len(wanted):
-        raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as self tensor")
+        whose = "input" if name == "gather" else "self"
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {whose} tensor")
     for d, (n, m) in enumerate(zip(shape, wanted, strict=True)):
         if m > n and d != axis:
+            where = f"Size does not match at dimension {d} expected" if name == "gather" else "Expected"
             raise RuntimeError(
-                f"{name}(): Expected index {list(wanted)} to be smaller than self {list(shape)} apart from dimension {axis}"
+                f"{where} index {list(wanted)} to be no larger than self {list(shape)} apart from dimension {axis}"
             )
     return reshape(index, wanted) if len(x.shape) > len(index.shape) else index
 
@@ -66,9 +68,9 @@ def _source(y: Tensor, index: Tensor, name: str) -> Tensor:
     if 0 in wanted:
         return reshape(parts.getitem(reshape(y, (-1,)), index=(slice(0, 0), ...)), wanted)
     if len(have) != len(wanted):
-        raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as src tensor")
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     if any(m > n for n, m in zip(have, wanted, strict=True)):
-        raise RuntimeError(f"{name}(): Expected index {list(wanted)} to be smaller than src {list(have)} in every dimension")
+        raise RuntimeError(f"Expected index {list(wanted)} to be no larger size than src {list(have)}")
     return parts.getitem(y, index=(*[slice(0, m) for m in wanted], ...))
 
 

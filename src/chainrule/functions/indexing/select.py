@@ -89,6 +89,11 @@ _where_method.__qualname__ = "Tensor.where"
 Tensor.where = _where_method  # type: ignore[attr-defined]
 
 
+def _in_c(d: dtypes.dtype) -> str:
+    """Return the name of a dtype's numbers in C++, as PyTorch's errors have it."""
+    return f"{d.name}_t" if d.category == dtypes.INT else {"float64": "double", "float32": "float"}.get(d.name, d.name)
+
+
 @public(
     inplace=True,
     kinds="fc",
@@ -137,5 +142,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {v.ndim} dimension(s)."
             )
     elif isinstance(v, complex) and x.dtype.category != dtypes.COMPLEX:
-        raise RuntimeError(f"value cannot be converted to type {x.dtype.name.rstrip('0123456789')} without overflow")
+        raise RuntimeError(f"value cannot be converted to type {_in_c(x.dtype)} without overflow")
+    if isinstance(v, Tensor) and v.dtype.category == dtypes.COMPLEX and dtypes.BOOL < x.dtype.category < dtypes.COMPLEX:
+        raise RuntimeError(f"value cannot be converted to type {_in_c(x.dtype)} without overflow")
     return ops.where(m, cast(as_tensor(v), x.dtype), x)

@@ -98,7 +98,10 @@ def _slices(x: Tensor, axis: int, i: Tensor, y: Tensor, name: str) -> Tensor:
     shape = list(x.shape or (1,))
     shape[axis] = count
     if have != tuple(shape):
-        raise RuntimeError(f"{name}(): source {list(have)} must match self {list(x.shape)} in all other dimensions")
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {list(x.shape)} source.shape = {list(y.shape)}"
+        )
     return y if y.ndim else reshape(y, (1,))
 
 

@@ -72,6 +72,8 @@ def _check(
     x: Tensor, w: Tensor, b: Tensor | None, stride: tuple, padding: tuple, dilation: tuple, groups: int, transposed: bool
 ) -> None:
     """Raise PyTorch's errors for what does not fit."""
+    if w.ndim < 3:
+        raise RuntimeError("weight should have at least three dimensions")
     if min(padding) < 0:
         raise RuntimeError("negative padding is not supported")
     if min(stride) <= 0:

@@ -54,6 +54,12 @@ def check_axes(x: Tensor, space: int, name: str) -> None:
             )
         raise RuntimeError(f"non-empty {space + 1}D or {space + 2}D (batch mode) tensor expected for input")
     if 0 in x.shape[x.ndim - space - 1 :]:
+        if name == "max_pool3d":
+            axis = x.shape[x.ndim - space - 1 :].index(0) + x.ndim - space - 1
+            raise RuntimeError(
+                "max_pool3d_with_indices_out_cpu_template(): Expected input's non-batch dimensions to have positive length, "
+                f"but input has a shape of {list(x.shape)} and non-batch dimension {axis} has length zero!"
+            )
         lead = f"{name}: " if space == 1 else ""
         raise RuntimeError(
             f"{lead}Expected {space + 1}D or {space + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
@@ -105,7 +111,10 @@ def target_sizes(x: Tensor, output_size: Any, space: int, name: str) -> tuple[in
     if isinstance(output_size, (tuple, list)) and len(wanted) >= x.ndim:
         raise ValueError(f"Input dimension should be at least {len(wanted) + 1}")
     if len(wanted) != space:
-        raise RuntimeError(f"{name}: output_size must be {space}")
+        if space == 1:
+            raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(wanted)})")
+        inside = "(): internal error: output_size.size()" if "max" in name else ": output_size"
+        raise RuntimeError(f"{name}{inside} must be {space}")
     if x.ndim not in (space + 1, space + 2):
         if space == 1:
             check_axes(x, 1, name)
@@ -131,15 +140,15 @@ def target_sizes(x: Tensor, output_size: Any, space: int, name: str) -> tuple[in
 
 
 def max_pool(
-    input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, space: int
+    input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, space: int, places: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Return the largest elements of windows, and their flat places in space."""
+    """Return the largest elements of windows, and their flat places in space; `places` tells whether these are wanted."""
     name = f"max_pool{space}d"
     x = as_tensor(input, name)
     kernel = ints(kernel_size, space, name, "kernel_size")
     stride = ints(stride, space, name, "stride", kernel)
     padding, dilation = ints(padding, space, name, "padding"), ints(dilation, space, name, "dilation")
-    if space == 1:
+    if space == 1 and not places:
         _check_of_one_axis(x, kernel[0], stride[0], padding[0], dilation[0])
     sizes = window_sizes(x, kernel, stride, padding, dilation, ceil_mode, name)
     refuse(x, "iuf", name)
@@ -266,7 +275,7 @@ def max_pool1d(
     >>> cr.max_pool1d(cr.tensor([[1.0, 3.0, 2.0, 5.0]]), 2)
     tensor([[3., 5.]])
     """
-    return max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, 1)[0]
+    return max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, 1, False)[0]
 
 
 @public(method=False, kinds="f", samples=lambda: [Sample((2, 3, 7), 3, 2, 1), Sample((3, 6), 2)])

@@ -300,7 +300,7 @@ _PAIRS = [
 ]  # fmt: skip
 
 
-@public(out=True, method=False, kinds="f", samples=lambda: _PAIRS)
+@public(out="exact", method=False, kinds="f", samples=lambda: _PAIRS)
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """Return complex numbers of their real and imaginary parts.
 

@@ -24,8 +24,19 @@ from chainrule.functions.shaping.copy import laid_out
 from chainrule.functions.shaping.join import stack
 from chainrule.functions.shaping.view import broadcast_tensors
 from chainrule.ops.comparison.compare import lt
+from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.arithmetic import add, mul
-from chainrule.ops.random.draw import Draw, draw_integers, draw_normal, draw_uniform, drawn, drawn_with, refuse
+from chainrule.ops.random.draw import (
+    Draw,
+    check_weights,
+    draw_indices,
+    draw_integers,
+    draw_normal,
+    draw_uniform,
+    drawn,
+    drawn_with,
+    refuse,
+)
 from chainrule.ops.shaping.shape import detach
 
 __all__ = [
@@ -316,7 +327,7 @@ def _check_std(std: Any, name: str = "normal") -> None:
 
 @asks
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Tensor:
-    """Return ones with the given probabilities, else zeros; no gradient flows, as a sample is no smooth function.
+    """Return ones with the given probabilities, else zeros; the gradients are zeros, as a sample is no smooth function.
 
     Parameters
     ----------
@@ -349,7 +360,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     refuse(x.dtype.numpy, "fV", "bernoulli_tensor_cpu_p_")
     if values is not None and not ((values >= 0) & (values <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return _coins(x, detach(x), generator)
+    return _of_no_slope(x, _coins(x, detach(x), generator))
 
 
 def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
@@ -360,7 +371,7 @@ def _coins(model: Tensor, p: Any, generator: Generator | None) -> Tensor:
 
 @asks
 def poisson(input: Any, generator: Generator | None = None) -> Tensor:
-    """Return Poisson random numbers of the given rates, in their dtype; no gradient flows.
+    """Return Poisson random numbers of the given rates, in their dtype; the gradients are zeros.
 
     Raises
     ------
@@ -379,7 +390,12 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     numpy = x.dtype.numpy
     draw = lambda rng, rates: np.asarray(rng.poisson(rates.astype(np.float64))).astype(numpy)
-    return drawn_with(x, draw, tuple(x.shape), numpy, generator)
+    return _of_no_slope(x, drawn_with(x, draw, tuple(x.shape), numpy, generator))
+
+
+def _of_no_slope(x: Tensor, draws: Tensor) -> Tensor:
+    """Return draws from the distributions that `x` gives, with zeros for their derivatives in it, as PyTorch has them."""
+    return where(False, x, draws)
 
 
 @asks
@@ -452,6 +468,8 @@ def multinomial(
     tensor([1, 1, 1])
     """
     if out is not None:
+        if isinstance(out, Tensor) and out.dtype is not dtypes.int64:
+            raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.old_name}")
         return into(out, "multinomial", multinomial, (input, num_samples, replacement), {"generator": generator}, exact=True)
     x, values = _checked(input, "multinomial")
     if x.ndim not in (1, 2):
@@ -462,30 +480,12 @@ def multinomial(
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > x.shape[-1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    if x.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     if values is not None:
-        _check_weights(values.astype(np.float64))
-    draw = lambda rng, weights: _draw_indices(rng, weights.astype(np.float64), num_samples, replacement)
+        check_weights(values.astype(np.float64), replacement)
+    draw = lambda rng, weights: draw_indices(rng, weights.astype(np.float64), num_samples, replacement)
     return drawn_with(x, draw, (*x.shape[:-1], num_samples), np.dtype(np.int64), generator)
-
-
-def _check_weights(weights: np.ndarray) -> None:
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if not (weights.sum(-1) > 0).all():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-
-
-def _draw_indices(rng: np.random.Generator, weights: np.ndarray, count: int, replacement: bool) -> np.ndarray:
-    """Return indices drawn with the weights of each row of the last axis."""
-    if not replacement:
-        # The order of weight / exponential is that of drawing without replacement (Efraimidis & Spirakis 2006).
-        order = np.argsort(-weights / rng.standard_exponential(weights.shape), axis=-1, kind="stable")
-        return np.ascontiguousarray(order[..., :count]).astype(np.int64)
-    steps = np.cumsum(weights, -1)
-    draws = rng.random((*weights.shape[:-1], count)) * steps[..., -1:]
-    rows = zip(steps.reshape(-1, steps.shape[-1]), draws.reshape(-1, count), strict=True)
-    found = [np.searchsorted(step, draw, side="right") for step, draw in rows]
-    return np.array(found, np.int64).reshape(draws.shape)
 
 
 Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]

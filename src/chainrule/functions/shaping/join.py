@@ -52,6 +52,8 @@ def _some(tensors: Any, name: str) -> list[Tensor]:
 
 
 def _element(value: Any, name: str, i: int) -> Tensor:
+    if value is None:
+        raise TypeError(f"expected Tensor as element {i} in argument 0, but got NoneType")
     if value.__class__ in NUMBERS:
         kind = type(value).__name__
         raise TypeError(f"expected Tensor as element {i} in argument 0, but got {kind}: make it one with tensor([{value}])")

@@ -291,10 +291,14 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     x = as_tensor(input, "roll")
     steps = sizes((shifts,))
     axes = () if dims is None else sizes((dims,))
+    if not steps:
+        raise RuntimeError("`shifts` required")
     if not axes:
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
         return ops.roll(x, shifts=steps, axis=())
+    if not x.ndim:
+        raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
     return ops.roll(x, shifts=steps, axis=tuple([axis_index(d, x.ndim) for d in axes]))

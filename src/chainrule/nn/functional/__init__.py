@@ -29,6 +29,8 @@ from chainrule.nn.functional.linear import *  # noqa: F403
 from chainrule.nn.functional.linear import __all__ as _linear
 from chainrule.nn.functional.margin import *  # noqa: F403
 from chainrule.nn.functional.margin import __all__ as _margin
+from chainrule.nn.functional.mean_square import *  # noqa: F403
+from chainrule.nn.functional.mean_square import __all__ as _mean_square
 from chainrule.nn.functional.normalization import *  # noqa: F403
 from chainrule.nn.functional.normalization import __all__ as _normalization
 from chainrule.nn.functional.piecewise import *  # noqa: F403
@@ -61,6 +63,7 @@ __all__ = sorted(
         *_likelihood,
         *_linear,
         *_margin,
+        *_mean_square,
         *_normalization,
         *_piecewise,
         *_pooling,

@@ -14,16 +14,13 @@ import numpy as np
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
-from chainrule.functions.shaping.join import cat
-from chainrule.ops.indexing.view import unfold, zeros
 from chainrule.ops.nn.norm import standardize
-from chainrule.ops.pointwise.arithmetic import floor_divide
-from chainrule.ops.reduction.reduce import mean, sum
+from chainrule.ops.reduction.reduce import mean
 from chainrule.ops.shaping.shape import detach, reshape
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
@@ -61,7 +58,7 @@ def _scaled(y: Tensor, weight: Any, bias: Any, shape: tuple | None = None) -> Te
     return cast(y, d)
 
 
-def _over_last(x: Tensor, normalized_shape: Any, name: str, star: str, **parameters: Tensor | None) -> tuple:
+def over_last(x: Tensor, normalized_shape: Any, name: str, star: str, **parameters: Tensor | None) -> tuple:
     """Return the axes that `normalized_shape` names, the last; raise PyTorch's errors if it does not fit."""
     if not isinstance(normalized_shape, Sequence):
         raise TypeError(
@@ -125,54 +122,17 @@ def layer_norm(
     >>> cr.nn.functional.layer_norm(cr.tensor([[1.0, 3.0]]), (2,))
     tensor([[-1.0000,  1.0000]])
     """
+    return of_layers(input, normalized_shape, weight, bias, eps)[0]
+
+
+def of_layers(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `layer_norm` returns, the means, and the reciprocals of the standard deviations."""
     x = _real(input, "layer_norm", "LayerNormKernelImpl")
     w, b = _given(weight, bias)
-    axis = _over_last(x, normalized_shape, "layer_norm", ", ", weight=w, bias=b)
+    axis = over_last(x, normalized_shape, "layer_norm", ", ", weight=w, bias=b)
     _same_dtype(x, w, b)
-    return _scaled(standardize(x, axis=axis, eps=float(eps))[0], w, b)
-
-
-@asks
-def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
-    """Return ``x / sqrt(mean(x²) + eps) * weight`` over the last axes (arXiv 1910.07467).
-
-    Parameters
-    ----------
-    input : Tensor
-        Floating point or complex, of shape (..., *normalized_shape).
-    normalized_shape : sequence of int
-        The sizes of the axes over which the mean is taken.
-    weight : Tensor, optional
-        Of that shape.
-    eps : float, optional
-        Added to the mean square; the spacing of the dtype's numbers at 1 if not given.
-
-    Returns
-    -------
-    Tensor
-        Of the shape of `input`.
-
-    Raises
-    ------
-    RuntimeError
-        If the shapes do not fit.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.nn.functional.rms_norm(cr.tensor([[3.0, 3.0]]), (2,))
-    tensor([[1., 1.]])
-    """
-    x = as_tensor(input, "rms_norm")
-    if x.dtype.category < dtypes.FLOAT:
-        raise NotImplementedError(f"\"rms_norm\" not implemented for '{x.dtype.old_name}'")
-    (w,) = _given(weight)
-    axis = _over_last(x, normalized_shape, "rms_norm", "", weight=w)
-    half = x.dtype.numpy.itemsize == 2
-    inner = cast(x, dtypes.float32) if half else x
-    eps = float(np.finfo(inner.dtype.to_real().numpy).eps) if eps is None else eps
-    y = inner / (mean(inner * inner, axis=axis, keepdims=True) + eps) ** 0.5
-    return cast(y if w is None else y * w, x.dtype if w is None or half else (y * w).dtype)
+    y, average, scale = standardize(x, axis=axis, eps=float(eps))
+    return _scaled(y, w, b), average, scale
 
 
 # -- over the batch ----------------------------------------------------------------------------------------------------
@@ -256,19 +216,26 @@ def batch_norm(
     >>> cr.nn.functional.batch_norm(x, m, v, training=True).flatten(), m
     (tensor([-1.0000,  1.0000]), tensor([0.2000]))
     """
-    x = as_tensor(input, "batch_norm")
     if training:
-        _check_batch(x)
+        _check_batch(as_tensor(input, "batch_norm"))
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     if eps < 0:
         raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    return of_batches(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def of_batches(
+    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `batch_norm` returns, and the means and reciprocals of standard deviations that training took."""
+    x = as_tensor(input, "batch_norm")
     if x.dtype.category != dtypes.FLOAT:
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{x.dtype.old_name}'")
     m, v, w, b = _given(running_mean, running_var, weight, bias)
     if x.ndim < 2:
         if x.ndim and not x.shape[0]:  # which has no channels, and of which PyTorch asks none
-            return _scaled(x * 1, *[None if p is None else p[0] for p in (w, b)])
+            return _scaled(x * 1, *[None if p is None else p[0] for p in (w, b)]), _no_statistics(x), _no_statistics(x)
         raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
     if not training:
         for name, p in (("running_mean", m), ("running_var", v)):
@@ -281,7 +248,7 @@ def batch_norm(
     _same_dtype(x, m, v, w, b)
     shape = (1, channels, *(1,) * (x.ndim - 2))
     if not training:
-        return _standardized_with(x, m, v, w, b, shape, eps)
+        return _standardized_with(x, m, v, w, b, shape, eps), _no_statistics(x), _no_statistics(x)
     axis = (0, *range(2, x.ndim))
     y, average, scale = standardize(x, axis=axis, eps=float(eps))
     if m is not None:
@@ -289,7 +256,12 @@ def batch_norm(
         if n:
             _moved(m, average, momentum)
             _moved(v, _unbiased(scale, eps, n), momentum)
-    return _scaled(y, w, b, None if x.ndim == 2 else shape)
+    statistics = [reshape(t, shape=(channels,)) for t in (average, scale)]
+    return _scaled(y, w, b, None if x.ndim == 2 else shape), *statistics
+
+
+def _no_statistics(x: Tensor) -> Tensor:
+    return wrap(np.zeros(0, x.dtype.numpy))
 
 
 def _standardized_with(x: Tensor, m: Any, v: Any, w: Any, b: Any, shape: tuple, eps: float) -> Tensor:
@@ -425,6 +397,13 @@ def group_norm(
     lead = [count * channels // num_groups, num_groups, *shape[2:]]
     if lead[0] * prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {lead}")
+    return of_groups(x, num_groups, weight, bias, eps)[0]
+
+
+def of_groups(x: Tensor, num_groups: int, weight: Any, bias: Any, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `group_norm` returns, and the groups' means and reciprocals of standard deviations."""
+    shape = tuple(x.shape)
+    count, channels = shape[:2]
     if channels % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of shape "
@@ -441,57 +420,6 @@ def group_norm(
         raise NotImplementedError(f"\"GroupNormKernelImpl\" not implemented for '{x.dtype.old_name}'")
     _same_dtype(x, w, b)
     grouped = reshape(x, shape=(count, num_groups, channels // num_groups * prod(shape[2:])))
-    y = reshape(standardize(grouped, axis=(2,), eps=float(eps))[0], shape=shape)
-    return _scaled(y, w, b, (1, channels, *(1,) * (x.ndim - 2)))
-
-
-@asks
-def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """Return ``x / (k + alpha * mean of x² over neighbouring channels)**beta`` (Krizhevsky et al., NeurIPS 2012).
-
-    Parameters
-    ----------
-    input : Tensor
-        Floating point or ``int64``, of shape (N, C, ...), of at least 3 axes.
-    size : int
-        How many channels are neighbours, ``size // 2`` of them before each; those outside count as 0.
-    alpha, beta, k : float
-        The formula's factor, exponent and constant.
-
-    Returns
-    -------
-    Tensor
-        Of the shape of `input`.
-
-    Raises
-    ------
-    ValueError
-        If the input has fewer axes.
-    RuntimeError
-        If `size` is not positive.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.nn.functional.local_response_norm(cr.ones(1, 2, 1), 2, alpha=2.0, beta=1.0)
-    tensor([[[0.5000],
-             [0.3333]]])
-    """
-    x = as_tensor(input, "local_response_norm")
-    if x.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {x.ndim} dimensions)")
-    if size <= 0:
-        raise RuntimeError(f"kernel size should be greater than zero, but got kH: {size} kW: 1")
-    if not prod(x.shape):
-        return x
-    whole = x.dtype.category < dtypes.FLOAT  # of which PyTorch's mean is a whole number
-    if whole and x.dtype is not dtypes.int64:
-        raise NotImplementedError(f"\"avg_pool2d\" not implemented for '{x.dtype.old_name}'")
-    outside = lambda n: zeros((x.shape[0], n, *x.shape[2:]), x)
-    padded = cat((outside(size // 2), x * x, outside((size - 1) // 2)), 1)
-    windows = unfold(padded, axis=1, size=size, step=1)
-    if whole:
-        near = floor_divide(sum(windows, axis=(x.ndim,), keepdims=False), size)
-    else:
-        near = mean(windows, axis=(x.ndim,), keepdims=False)
-    return x / (near * alpha + k) ** beta
+    y, *statistics = standardize(grouped, axis=(2,), eps=float(eps))
+    average, scale = [reshape(t, shape=(count, num_groups)) for t in statistics]
+    return _scaled(reshape(y, shape=shape), w, b, (1, channels, *(1,) * (x.ndim - 2))), average, scale

@@ -43,7 +43,8 @@ def max_pool1d(
     >>> cr.nn.functional.max_pool1d(cr.tensor([[1.0, 3.0, 2.0, 5.0]]), 2)
     tensor([[3., 5.]])
     """
-    return first_or_both(pooling.max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, 1), return_indices)
+    both = pooling.max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, 1, return_indices)
+    return first_or_both(both, return_indices)
 
 
 @asks

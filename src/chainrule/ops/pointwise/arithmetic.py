@@ -425,7 +425,12 @@ def _same_dtype(x: Any, y: Any) -> None:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
 
 
-heaviside = elementwise("heaviside(x, y)", lambda x, y: np.where(x == 0, y, (x > 0).astype(x.dtype)),
+def _heaviside(x: Any, y: Any) -> Any:
+    above = np.greater(x, 0)
+    return np.where(x == 0, y, above.astype(x.dtype) if hasattr(x, "dtype") else above)
+
+
+heaviside = elementwise("heaviside(x, y)", _heaviside,
     public=True, inplace=True, second="values",
     lower=lambda x, y: s.select(x == 0, y, x > 0),
     kinds="bif", check=_same_dtype, node="NotImplemented!",

@@ -110,6 +110,10 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
 
     One buffer and no more: (1 + tanh(x/2)) / 2 is as fast, but has no correct digit where the result is small.
     """
+    if x.dtype.kind == "c":  # whose quotient by an infinite number is NaN
+        left = x.real < 0
+        small = np.exp(np.where(left, x, -x))
+        return (np.where(left, small, 1) / (1 + small))[()]
     if not x.ndim or x.dtype.kind in "biu":
         return narrowed(1 / (1 + np.exp(x * -1.0 if x.dtype.kind in "biu" else -x)), x)
     # NumPy 2.4's negative reads wrong elements of some strided arrays when it writes to another; fresh ones are contiguous.

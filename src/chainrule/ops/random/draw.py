@@ -209,3 +209,31 @@ random_of: Callable = op("random_of(x, generator, *, draw, shape, dtype)",
     samples=lambda: [
         Sample(shape, Fixed(Generator()), draw=_poisson, shape=shape, dtype=_F64) for shape in ((3, 4), (0, 2))
     ])  # fmt: skip
+
+
+# -- indices with weights ----------------------------------------------------------------------------------------------
+
+
+def check_weights(weights: np.ndarray, replacement: bool) -> None:
+    """Raise PyTorch's error unless these are weights to draw indices with."""
+    if replacement and (weights < 0).any():
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
+    if replacement and not np.isfinite(weights).all():
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry = infinity or NaN)")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if not (weights.sum(-1) > 0).all():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+
+
+def draw_indices(rng: np.random.Generator, weights: np.ndarray, count: int, replacement: bool) -> np.ndarray:
+    """Return indices drawn with the weights of each row of the last axis."""
+    if not replacement:
+        # The order of weight / exponential is that of drawing without replacement (Efraimidis & Spirakis 2006).
+        order = np.argsort(-weights / rng.standard_exponential(weights.shape), axis=-1, kind="stable")
+        return np.ascontiguousarray(order[..., :count]).astype(np.int64)
+    steps = np.cumsum(weights, -1)
+    draws = rng.random((*weights.shape[:-1], count)) * steps[..., -1:]
+    rows = zip(steps.reshape(-1, steps.shape[-1]), draws.reshape(-1, count), strict=True)
+    found = [np.searchsorted(step, draw, side="right") for step, draw in rows]
+    return np.array(found, np.int64).reshape(draws.shape)
