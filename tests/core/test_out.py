@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import warnings
 
 import numpy as np
@@ -44,19 +45,18 @@ def result_and_out(lib, function, make, call, translate):
 
 @by_name("call", CALLS, of_function)
 def test_a_function_writes_into_out_where_pytorchs_does(torch, call):
-    theirs = getattr(torch, call.function.name, None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            assert theirs is not None
+            theirs = operator.attrgetter(call.function.name)(torch)
             _, expected = result_and_out(torch, theirs, torch.as_tensor, call, lambda v: translated(torch, v))
-    except (AssertionError, TypeError, AttributeError, RuntimeError, NotImplementedError):
+    except (TypeError, AttributeError, RuntimeError, NotImplementedError):
         pytest.skip("PyTorch's does not take out=")
     plain, found = result_and_out(cr, call.function.call, wrap, call, lambda v: v)
     for a, b, c in zip(*[t if isinstance(t, tuple) else (t,) for t in (found, plain, expected)], strict=True):
         assert a.dtype is b.dtype
         assert gap(array(a), array(b), 0) is None
-        assert a.shape == c.shape
+        assert a.shape == c.shape or call.function.name == "fft.ihfftn"  # of a vector PyTorch leaves it empty
 
 
 def outcome(lib, program):
@@ -121,6 +121,16 @@ def test_out_of_several_results_is_a_tuple():
         cr.max(cr.ones(2, 2), 1, out=values)
     np.add(np.ones(2), 1, out=values.numpy())
     assert values.tolist() == [2.0, 2.0]
+
+
+def test_least_squares_have_out_and_joint_histograms_have_none():
+    A, B = cr.tensor([[1.0], [1.0]]), cr.tensor([[1.0], [3.0]])
+    outs = tuple(cr.empty(0, dtype=dtype) for dtype in (cr.float32, cr.float32, cr.int64, cr.float32))
+    found = cr.linalg.lstsq(A, B, driver="gelsd", out=outs)
+    assert all(a is b for a, b in zip(found, outs, strict=True))
+    assert found.solution.item() == pytest.approx(2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'out'"):
+        cr.histogramdd(cr.ones(3, 2), bins=[2, 2], out=outs[:2])
 
 
 def test_out_is_given_by_name_alone():

@@ -188,7 +188,7 @@ GAUGED = {"linalg.eig", "linalg.eigh", "linalg.svd", "svd"}
 _RECONSTRUCTED = "its factors multiply to its input: tests/ops/test_linalg.py"
 BY_PRODUCT = {
     "eigh": _RECONSTRUCTED, "eig": _RECONSTRUCTED, "svd": _RECONSTRUCTED, "qr": _RECONSTRUCTED, "geqrf": _RECONSTRUCTED,
-    "ldl_factor": "its factors solve: tests/ops/test_linalg.py", "ldl_solve": "likewise",
+    **dict.fromkeys(("ldl_factor", "ldl_solve"), "its factors solve: tests/ops/test_linalg.py"),
     **dict.fromkeys(("complement", "rest_of_qr"), "orthonormal with its input: tests/ops/test_linalg.py"),
     "lobpcg": "its pairs are eigh's: tests/ops/test_linalg.py", "null_bases": "det's derivatives at singular matrices",
 }  # fmt: skip

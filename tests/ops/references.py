@@ -43,7 +43,7 @@ def through(f, *, real=None):
 
 def power(x, y):
     if isinstance(x, int) and isinstance(y, int):
-        return x**y if y >= 0 else int(x**y)
+        return x**y if y >= 0 else int(x**y) if x else 0
     try:
         found = x**y
     except ZeroDivisionError:
@@ -1056,18 +1056,14 @@ def quarter_turns(x, k, axis):
 
 # Ops whose results no second text says better than the laws do.
 BY_LAWS = {
-    "copy_slices": "its parameter is a path of views: tests/core/test_inplace_writes.py",
-    "retake": "likewise",
-    "assemble": "likewise",
-    "random": "its moments and streams are tested: tests/core/test_random.py",
-    "random_of": "likewise",
+    **dict.fromkeys(("copy_slices", "retake", "assemble"),
+                    "its parameter is a path of views: tests/core/test_inplace_writes.py"),
+    **dict.fromkeys(("random", "random_of"), "its moments and streams are tested: tests/core/test_random.py"),
     "undifference": "the transpose of difference, by the inner product",
-    "median_along": "value as median_of_all; which position, at ties, is PyTorch's choice",
-    "nanmedian_along": "likewise",
-    "kthvalue": "likewise: tests/ops/test_reduction_kinks.py",
-    "mode": "likewise",
+    **dict.fromkeys(("median_along", "nanmedian_along", "kthvalue", "mode"),
+                    "which position, at ties, is PyTorch's choice: tests/ops/test_reduction_kinks.py"),
     **BY_PRODUCT,
-}
+}  # fmt: skip
 
 
 def reference_of(op):

@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-from math import factorial
-
 import numpy as np
 import pytest
 from tests.each import by_name
 
 import chainrule as cr
 from chainrule.core.tensor.tensor import wrap
-from chainrule.func import jet, jvp, trace
+from chainrule.func import jet, trace
 from chainrule.testing import cases
-from chainrule.testing.compare import first_gap
-from chainrule.testing.derive import at_of, payload, wrapped
+from chainrule.testing.taylor import ORDER, curve, differs_from_nested, nested
 
-ORDER = 4
-DIFFERENTIABLE = cases(differentiable=True)
-
-
-def curve(case, order=ORDER):
-    """Return the primals and, for each, random derivatives of a curve through it."""
-    each = [wrapped(case.directions(case.moving, f"derivative {k}")) for k in range(order)]
-    return wrapped(at_of(case, case.moving)), tuple(list(terms) for terms in zip(*each, strict=True))
+# The slow set holds every sample to this law with all columns of the matrix: test_compositions.py.
+FIRST = [case for case in cases(differentiable=True) if not case.index]
 
 
-def nested(f, primals, series):
-    """Return the derivatives of f on the curve by forward mode on forward mode, in its parameter."""
-    one = wrap(np.float64(1))
-
-    def on_curve(s):
-        points = []
-        for x, terms in zip(primals, series, strict=True):
-            power = s
-            for k, term in enumerate(terms, 1):
-                x = x + power.to(x.dtype) * (term / factorial(k))
-                power = power * s
-            points.append(x)
-        return f(*points)
-
-    found, g = [], on_curve
-    for _ in series[0]:
-        g = (lambda h: lambda s: jvp(h, (s,), (one,))[1])(g)
-        found.append(g(wrap(np.float64(0))))
-    return found
-
-
-@by_name("case", [case for case in DIFFERENTIABLE if not case.index])
+@by_name("case", FIRST)
 def test_jet_is_nested_forward_mode(case):
-    is_nested_forward_mode(case, ORDER - 1)  # each order takes twice the time of the one before
-
-
-@pytest.mark.slow
-@by_name("case", DIFFERENTIABLE)
-def test_jet_of_every_sample_is_nested_forward_mode(case):
-    is_nested_forward_mode(case, ORDER)
-
-
-def is_nested_forward_mode(case, order):
-    primals, series = curve(case, order)
-    f = case.function(case.moving)
-    values, derivatives = jet(f, primals, series)
-    for k, expected in enumerate(nested(f, primals, series)):
-        found = [terms[k] for terms in derivatives]
-        assert first_gap([payload(d) for d in found], [payload(e) for e in expected], 1e-9) is None, f"order {k + 1}"
-        assert [(d.shape, d.dtype) for d in found] == [(v.shape, v.dtype) for v in values]
-    assert first_gap([payload(v) for v in values], case.raw(), 1e-12) is None
+    assert differs_from_nested(case, ORDER - 1) is None  # each order takes twice the time of the one before
 
 
 def test_an_op_of_several_results_may_be_called_twice():

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 from tests.each import by_name
 from tests.ops.references import BY_LAWS, reference_of
 
 from chainrule.testing import cases
 from chainrule.testing.case import load_table
-from chainrule.testing.compare import first_gap
-from chainrule.testing.values import results
+from chainrule.testing.values import differs_from
 
 OPS = list(load_table().values())
 
@@ -25,9 +23,6 @@ CASES = [case for case in cases(OPS, dtypes=("float64", "complex128")) if case.o
 
 @by_name("case", CASES, fast=3)
 def test_value_is_the_reference(case):
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found, expected = results(case.call(case.args)), results(reference_of(case.op)(*case.args, **case.params))
-    assert len(found) == len(expected)
-    different = first_gap(found, expected, 1e-9)
-    assert different is None, different
+        assert differs_from(reference_of(case.op), case) is None

@@ -38,13 +38,17 @@ class Function:
         NumPy kinds of dtypes to try: any of "b", "i", "f", "c".
     method, inplace : bool
         Whether `Tensor` has it as a method, and as an in-place method with a trailing underscore.
+    out : bool
+        Whether it takes ``out=``.
     """
 
-    __slots__ = ("call", "domain", "inplace", "kinds", "method", "name", "samples")
+    __slots__ = ("call", "domain", "inplace", "kinds", "method", "name", "out", "samples")
 
-    def __init__(self, name: str, call: Callable, samples: Callable, domain: Any, kinds: str, method: bool, inplace: bool):
+    def __init__(
+        self, name: str, call: Callable, samples: Callable, domain: Any, kinds: str, method: bool, inplace: bool, out: bool
+    ):
         self.name, self.call, self.samples, self.domain = name, call, samples, domain
-        self.kinds, self.method, self.inplace = kinds, method, inplace
+        self.kinds, self.method, self.inplace, self.out = kinds, method, inplace, out
 
 
 def public(
@@ -81,7 +85,8 @@ def public(
         takes_out = out if "out" not in names else False  # the hottest say themselves what `out` does
         adapted = _adapted(f, public_name, takes_out) if "dim" in names or takes_out else None
         call = adapted or (f if "asking" in code.co_names else asks(f))
-        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace), adapted or f)
+        has_out = bool(out) or "out" in names
+        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace, has_out), adapted or f)
         return call
 
     return declare if f is None else declare(f)
@@ -137,7 +142,7 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     call.__doc__ = op.about.doc
     call.__module__ = "chainrule.functions"
     call.op = op  # type: ignore[attr-defined]
-    _register(Function(name, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace), call)
+    _register(Function(name, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace, True), call)
     return call
 
 

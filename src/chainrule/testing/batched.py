@@ -10,16 +10,22 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.batching import looped
+from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Fixed
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
 from chainrule.testing.case import Case, filled, like, tensor_of
 from chainrule.testing.compare import first_gap
 from chainrule.testing.derive import payload
-from chainrule.testing.law import law
+from chainrule.testing.law import Silent, law
 
+REFUSED = Silent("`vmap` refuses: values decide the shape of a result, or Python asks for them on its way")
+UNFIT = Silent("other examples are refused with these parameters, or have results of other shapes")
+RAGGED = Silent("the examples' results have several shapes, where PyTorch's result for a batch has one")
+NO_ARRAYS = Silent("no arrays are given that could be batched")
 EXAMPLES, EXACT = 3, 1e-9
 MOST_SUBSETS = 32
+REFUSALS = ("vmap: ", "vmap over ", "Batching rule not implemented", "Cannot access data pointer of Tensor")
 
 
 def arrays(case: Case) -> list[int]:
@@ -46,7 +52,7 @@ def examples(case: Case, i: int) -> list[np.ndarray]:
 def refuses(case: Case, batched: Sequence[int], error: Exception) -> bool:
     """Tell whether an error is that of results of another shape for each example, from an op that has such."""
     masks = any(np.asarray(case.args[i]).dtype == bool for i in batched)
-    return str(error).startswith("vmap: ") and (masks or getattr(case.op.batch, "refuses", False))
+    return str(error).startswith(REFUSALS) and (masks or getattr(case.op.batch, "refuses", False))
 
 
 def stacked(rows: Sequence[np.ndarray], dim: int) -> Tensor:
@@ -58,60 +64,88 @@ def _outputs(out: Any) -> tuple:
     return tuple(out) if isinstance(out, (tuple, list)) else (out,)
 
 
+class RaggedError(Exception):
+    """The examples' results have several shapes, so that no array holds them."""
+
+
 def _one_by_one(f: Callable, rows: Sequence[Sequence[np.ndarray]]) -> list:
     """Return f's results on each example, stacked."""
     found = [[payload(o) for o in f(*[tensor_of(x) for x in row])] for row in rows]
+    if len({tuple([o.shape for o in outs]) for outs in found}) > 1:
+        raise RaggedError
     return [np.stack(column) for column in zip(*found, strict=True)]
 
 
 @law("vmap = loop")
 def vmap_is_a_loop(case: Case) -> str | None:
     """Check every non-empty subset of the inputs batched, the batch axis first, last, and mixed; no examples; two levels."""
+    silent: str | None = NO_ARRAYS
     for batched in subsets(arrays(case)):
         names = ", ".join(case.input_name(i) for i in batched)
-        rows = list(zip(*[examples(case, i) for i in batched], strict=True))
-        f = _of(case, batched)
         try:
-            expected = _one_by_one(f, rows)
-        except (ValueError, RuntimeError, IndexError):
-            continue  # these examples are not for this op
-        for dims in _placements([rows[0][k].ndim for k in range(len(batched))]):
-            xs = [stacked(column, dim) for column, dim in zip(zip(*rows, strict=True), dims, strict=True)]
-            try:
-                found = mapped(f, dims, xs)
-            except RuntimeError as error:
-                if refuses(case, batched, error):
-                    break
+            wrong = _batched(case, batched)
+        except RuntimeError as error:
+            if not refuses(case, batched, error):
                 error.add_note(f"batched {names}")
                 raise
-            wrong = _differs(found, expected)
-            if wrong is not None:
-                return f"batched {names}, in_dims={dims}: {wrong}"
-        else:
-            if case.op.batch not in (None, looped):
-                xs = [stacked(column, 0)[:0] for column in zip(*rows, strict=True)]
-                wrong = _differs(mapped(f, (0,) * len(xs), xs), [e[:0] for e in expected])
-                if wrong is not None:
-                    return f"batched {names}, no examples: {wrong}"
-                wrong = _differs(_twice(f, rows), [np.stack([e, e], 1) for e in expected])
-                if wrong is not None:
-                    return f"batched {names}, twice: {wrong}"
-    return None
+            wrong = REFUSED
+        if wrong.__class__ is str:
+            return f"batched {names}, {wrong}"
+        silent = silent and wrong  # one subset that is batched is enough to have been checked
+    return silent
+
+
+def _batched(case: Case, batched: tuple[int, ...]) -> str | None:
+    """Return what is wrong with the op where the inputs at some positions are batched."""
+    rows = list(zip(*[examples(case, i) for i in batched], strict=True))
+    f = every_result(case, batched)
+    try:
+        expected = _one_by_one(f, rows)
+    except (ValueError, RuntimeError, IndexError):
+        return UNFIT
+    except RaggedError:
+        mapped(f, (0,) * len(batched), [stacked(column, 0) for column in zip(*rows, strict=True)])
+        return "the results have a shape each, and vmap does not refuse" if isinstance(case.op, Op) else RAGGED
+    for dims in _placements([x.ndim for x in rows[0]]):
+        xs = [stacked(column, dim) for column, dim in zip(zip(*rows, strict=True), dims, strict=True)]
+        wrong = _differs(mapped(f, dims, xs), expected)
+        if wrong is not None:
+            return f"in_dims={dims}: {wrong}"
+    if case.op.batch in (None, looped):
+        return None
+    wrong = _without_examples(f, rows, expected)
+    if wrong is not None:
+        return f"no examples: {wrong}"
+    wrong = _differs(_twice(f, rows), [np.stack([e, e], 1) for e in expected])
+    return None if wrong is None else f"twice: {wrong}"
+
+
+def _without_examples(f: Callable, rows: Sequence[Sequence[np.ndarray]], expected: Sequence[np.ndarray]) -> str | None:
+    xs = [stacked(column, 0)[:0] for column in zip(*rows, strict=True)]
+    try:
+        found = mapped(f, (0,) * len(xs), xs)
+    except RuntimeError as error:
+        if "has no batching rule, and so none for a batch of size 0" in str(error):
+            return None
+        raise
+    return _differs(found, [e[:0] for e in expected])
 
 
 def _twice(f: Callable, rows: Sequence[Sequence[np.ndarray]]) -> Any:
     """Return f's results for two copies of the examples, under two levels of `vmap`."""
-    return vmap(vmap(f), in_dims=1, out_dims=1)(*[tensor_of(np.stack([np.stack(c)] * 2, 1)) for c in zip(*rows, strict=True)])
+    xs = [tensor_of(np.stack([np.stack(c)] * 2, 1)) for c in zip(*rows, strict=True)]
+    return mapped(lambda *x: mapped(f, (0,) * len(x), x), (1,) * len(xs), xs, 1)
 
 
-def mapped(f: Callable, dims: tuple, xs: Sequence[Tensor]) -> Any:
+def mapped(f: Callable, dims: tuple, xs: Sequence[Tensor], out_dims: int = 0) -> Any:
     """Return what f gives under `vmap`; an op that is declared to loop need not say so."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        return vmap(f, in_dims=dims)(*xs)
+        return vmap(f, in_dims=dims, out_dims=out_dims)(*xs)
 
 
-def _of(case: Case, at: Sequence[int]) -> Callable:
+def every_result(case: Case, at: Sequence[int]) -> Callable:
+    """Return the op as a function of tensors at some positions: a tuple of all its results."""
     return lambda *xs: _outputs(case.op.call(*filled(case.tensors(), xs, at), **case.params))
 
 

@@ -7,7 +7,20 @@ from typing import Any
 
 from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Sample, samples_of
-from chainrule.testing import batched, compositions, declared, derivatives, extremes, interface, passes, paths, planted, values
+from chainrule.testing import (
+    batched,
+    compositions,
+    declared,
+    derivatives,
+    extremes,
+    interface,
+    passes,
+    paths,
+    planted,
+    taylor,
+    traced,
+    values,
+)
 from chainrule.testing.case import OpError, cases
 from chainrule.testing.law import Law
 
@@ -21,6 +34,7 @@ VALUE_LAWS: tuple[Law, ...] = (
     values.value_is_the_reference,
     extremes.value_is_the_reference_at_special_values,
     declared.lowering_is_the_kernel,
+    traced.graph_equals_the_op,
     declared.shapes_alone_give_the_same_graph,
     batched.vmap_is_a_loop,
     paths.hot_path_is_the_general_path,
@@ -33,6 +47,7 @@ DERIVATIVE_LAWS: tuple[Law, ...] = (
     derivatives.second_order_agrees_in_all_orders,
     batched.vmap_composes,
     *compositions.TRIPLES.values(),
+    taylor.jet_is_nested_forward_mode,
     interface.backward_gives_the_vjp,
     interface.rules_return_fresh_arrays,
     interface.rules_write_nowhere,
@@ -62,11 +77,11 @@ def check_op(
     Declaration: shape, dtype, shared memory, purity and lowering are what it says; one that says nothing of its result fails.
     Values: on tensors as on arrays, as the reference gives, in any memory layout; result and node by the hot path as by the
     general one, field by field, in every mode. Derivatives: jvp is the numeric derivative, vjp its transpose, for every subset
-    of inputs, of the primal's shape and dtype; second order agrees in all four orders of modes, third order in forward mode; at
-    NaN, infinities, zeros and subnormals all ways to ask give one answer. Batching: under `vmap`, alone and with derivatives of
-    first and second order, the same as for one example after the other, for every subset of inputs. Contracts: rules give back
-    fresh arrays, write nowhere, take broadcast cotangents, and free what they saved; a pass gives the same whatever looks on,
-    and writes into its own buffers. Samples with an error raise it.
+    of inputs, of the primal's shape and dtype; second order agrees in all four orders of modes, third order in forward mode,
+    fourth in Taylor mode; at NaN, infinities, zeros and subnormals all ways to ask give one answer. A traced graph is the call.
+    Batching: under `vmap`, alone and with derivatives of first and second order, the same as for one example after the other,
+    for every subset of inputs. Contracts: rules give back fresh arrays, write nowhere, take broadcast cotangents, and free what
+    they saved; a pass gives the same whatever looks on, and writes into its own buffers. Samples with an error raise it.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ arrays and on tensors.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -128,14 +129,22 @@ class About:
         Where samples are drawn.
     reference : callable or None
         Another way to compute it, independent of the kernel.
+    home : str
+        The module that declares it.
     """
 
-    __slots__ = ("doc", "domain", "reference", "samples")
+    __slots__ = ("doc", "domain", "home", "reference", "samples")
 
     def __init__(
-        self, *, doc: str = "", samples: Callable | None = None, domain: Any = None, reference: Callable | None = None
+        self,
+        *,
+        doc: str = "",
+        samples: Callable | None = None,
+        domain: Any = None,
+        reference: Callable | None = None,
+        home: str = "",
     ):
-        self.doc, self.samples, self.domain, self.reference = doc, samples, domain, reference
+        self.doc, self.samples, self.domain, self.reference, self.home = doc, samples, domain, reference, home
 
 
 class Op:
@@ -372,6 +381,7 @@ def _declare(kind: str, signature: str, kernel: Callable, jvp: Callable | None, 
     parts: dict[str, dict[str, Any]] = {"backend": {}, "about": {}, "option": {}, "rule": {}}
     for name, value in given.items():
         parts[_PART.get(name, "rule")][name] = value
+    parts["about"]["home"] = sys._getframe(2).f_globals["__name__"]
     made = Op(
         kind, signature, Backend(kernel, **parts["backend"]), parts["rule"], About(**parts["about"]), jvp=jvp, **parts["option"]
     )

@@ -82,7 +82,7 @@ def histogram(input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any 
 
 
 @public(
-    kinds="f", method=False, out=True,
+    kinds="f", method=False,
     samples=lambda: [
         Sample((6, 2), [3, 2]), Sample((2, 3, 2), 3), Sample((6, 2), [2, 2], range=[-1.0, 1.0, 0.0, 1.0], density=True),
         Sample((4, 1), [3], weight=np.arange(4.0)),

@@ -181,7 +181,7 @@ def _last(x: Tensor) -> Tensor:
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
-@public(name="linalg.lstsq", method=False, samples=lambda: [
+@public(name="linalg.lstsq", method=False, out=True, samples=lambda: [
     Sample((4, 2), (4, 3)), Sample((2, 4, 2), (2, 4, 3)), Sample((2, 4, 2), (2, 4)), Sample((4, 2), (4,)),
     Sample((2, 4), (2, 1), driver="gelsd"), Sample(_DEFICIENT, (4, 2), driver="gelsd", kinds="f"),
     Sample((4, 2), (4, 1), driver="gels"),
