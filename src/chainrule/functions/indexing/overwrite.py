@@ -75,6 +75,7 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     """
     x, y = as_tensor(input, "diagonal_scatter"), as_tensor(src, "diagonal_scatter", 1)
     a, b = axis_index(dim1, x.ndim), axis_index(dim2, x.ndim)
+    offset = max(-x.shape[a], min(offset, x.shape[b])) if x.ndim else offset
     _fits(tuple(parts.diagonal(x, offset=offset, a=a, b=b).shape), y, "diagonal_scatter")
     return parts.diagonal_scatter(x, cast(y, x.dtype), offset=offset, a=a, b=b)
 

@@ -144,7 +144,10 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     x = as_tensor(input, "index_fill")
     i, axis = _vector(x, dim, index, "index_fill_")
     is_number = not isinstance(value, (Tensor, np.ndarray))
-    y = cast(as_tensor(value, "index_fill", 3), x.dtype)
+    y = as_tensor(value, "index_fill", 3)
+    if y.is_complex() and not x.is_complex():
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
+    y = cast(y, x.dtype)
     if y.ndim:
         raise RuntimeError(
             f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {y.ndim} dimension(s)."

@@ -411,7 +411,7 @@ def _check_cdist(x: Tensor, y: Tensor, p: float, compute_mode: Any) -> None:
     for name, v in (("X1", x), ("X2", y)):
         if v.dtype.category != dtypes.FLOAT:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {v.dtype.old_name}")
-    if p < 0:
+    if not float(p) >= 0:
         raise RuntimeError("cdist only supports non-negative p values")
     if x.dtype is not y.dtype:
         raise RuntimeError(f"expected scalar type {x.dtype.old_name} but found {y.dtype.old_name}")

@@ -456,6 +456,8 @@ def convolution(
     x, w, b = _tensors(input, weight, bias, "convolution")
     if transposed:
         return _convolve_transposed(x, w, b, stride, padding, output_padding, groups, dilation, False)
+    if min(_ints(output_padding, w.ndim - 2, "output_padding")) < 0:
+        raise RuntimeError("negative output_padding is not supported")
     return _convolve(x, w, b, stride, padding, dilation, groups, False)
 
 

@@ -51,7 +51,8 @@ mirrored = op("mirrored(x, *, upper)", _mirrored,
 def _cholesky(x: ndarray, *, upper: bool) -> tuple:
     try:
         out = np.linalg.cholesky(x, upper=upper)
-        wrong = ~(np.diagonal(out, axis1=-2, axis2=-1).real > 0)  # NaN, of which NumPy does not tell
+        d = np.diagonal(out, axis1=-2, axis2=-1).real
+        wrong = ~((d > 0) & (d < np.inf))  # of what is not finite NumPy does not tell
         if not wrong.any():
             return out, zeros_info(x.shape[:-2])
         return out, np.where(wrong.any(axis=-1), np.argmax(wrong, axis=-1) + 1, 0).astype(INT32)[()]
