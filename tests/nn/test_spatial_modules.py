@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -107,3 +109,19 @@ def test_settings_that_pytorch_refuses(name, args, kwargs):
     with pytest.raises(ValueError) as ours:
         made(cr, name, args, kwargs)
     assert str(ours.value)[:25] == str(theirs.value)[:25]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1, "groups": 2}, {"dilation": 2}])
+def test_gradients_of_convolutions_are_pytorch_s(n, options):
+    rng = np.random.default_rng(n)
+    x, w = rng.normal(size=(2, 4, 6, 5, 6)[: n + 2]), rng.normal(size=(2, 4 // options.get("groups", 1), 3, 2, 2)[: n + 2])
+    found = []
+    for lib in (cr, torch):
+        a, b = lib.tensor(x), lib.tensor(w)
+        g = getattr(lib.nn.functional, f"conv{n}d")(a, b, **options) ** 2
+        grad = importlib.import_module(f"{lib.__name__}.nn.grad")
+        of_input, of_weight = getattr(grad, f"conv{n}d_input"), getattr(grad, f"conv{n}d_weight")
+        found.append([of_input(x.shape, b, g, **options), of_weight(a, w.shape, g, **options)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10)

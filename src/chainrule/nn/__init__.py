@@ -34,6 +34,7 @@ from chainrule.nn.parameter import *
 if _TYPE_CHECKING:
     from chainrule.nn import attention as attention
     from chainrule.nn import common_types as common_types
+    from chainrule.nn import grad as grad
     from chainrule.nn import parallel as parallel
     from chainrule.nn.modules.adaptive import *
     from chainrule.nn.modules.lazy import *
@@ -50,5 +51,7 @@ _CHAPTERS = {
     "transformer": "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",
 }
 _late = {n: f"chainrule.nn.modules.{c}" for c, names in _CHAPTERS.items() for n in names.split()}
-_late |= {"DataParallel": f"{__name__}.parallel"} | {n: f"{__name__}.{n}" for n in ("attention", "common_types", "parallel")}
+_late |= {"DataParallel": f"{__name__}.parallel"} | {
+    n: f"{__name__}.{n}" for n in ("attention", "common_types", "grad", "parallel")
+}
 _tell_of_missing(__name__, _late)

@@ -201,7 +201,8 @@ class UninitializedTensorMixin:
     def __deepcopy__(self, memo: dict) -> Any:
         made = memo.get(id(self))
         if made is None:
-            made = memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)
+            kind: Any = type(self)
+            made = memo[id(self)] = kind(self.requires_grad, dtype=self.dtype)
         return made
 
     def __reduce_ex__(self, protocol: Any) -> tuple:

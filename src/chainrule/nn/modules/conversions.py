@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, TypeVar
@@ -99,6 +100,12 @@ class Convertible:
         found, form = _asked(args, kwargs)
         if found is not None and found.category < dtypes.FLOAT:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={found}")
+        if found is not None and found.category > dtypes.FLOAT:
+            warnings.warn(
+                "Complex modules are a new feature under active development whose design may change, and some modules might "
+                "not work as expected when using complex tensors as parameters or buffers.",
+                stacklevel=2,
+            )
         if found is None and form is None:
             return self
         return self._apply(

@@ -414,6 +414,9 @@ class Module(Convertible, Hooked, Stateful):
         fn(self)
         return self
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing, whatever options of PyTorch's compiler are given: the module is called as it is."""
+
     # -- text ------------------------------------------------------------------------------------------------------
 
     def _get_name(self) -> str:

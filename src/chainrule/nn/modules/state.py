@@ -202,7 +202,7 @@ class Stateful:
         unexpected: list[str] = []
         errors: list[str] = []
         given = _StateDict(state_dict)  # which the modules may change
-        metadata = getattr(state_dict, "_metadata", None) or {}
+        metadata: Any = getattr(state_dict, "_metadata", None) or {}
         if metadata:
             given._metadata = metadata
         self._load(given, "", metadata, assign, _IncompatibleKeys(missing, unexpected), errors)

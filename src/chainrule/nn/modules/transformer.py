@@ -389,13 +389,15 @@ class Transformer(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        given: tuple = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
+        given = (
+            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, device, dtype,
+        )  # fmt: skip
         norm = lambda: LayerNorm(d_model, eps=layer_norm_eps, bias=bias, device=device, dtype=dtype)
         if custom_encoder is None:
-            layer = TransformerEncoderLayer(*given, device=device, dtype=dtype)
+            layer = TransformerEncoderLayer(*given)
             custom_encoder = TransformerEncoder(layer, num_encoder_layers, norm())
         if custom_decoder is None:
-            decoding = TransformerDecoderLayer(*given, device=device, dtype=dtype)
+            decoding = TransformerDecoderLayer(*given)
             custom_decoder = TransformerDecoder(decoding, num_decoder_layers, norm())
         self.encoder, self.decoder = custom_encoder, custom_decoder
         self._reset_parameters()

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.creation.fill import eye
 from chainrule.functions.interop.info import finfo
 from chainrule.functions.linalg.classic_factors import geqrf
@@ -21,6 +22,13 @@ from chainrule.nn.utils.spectral_norm import as_matrix, checked, outputs_axis, u
 from chainrule.nn.utils.weight_norm import norm_except, normed
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
+
+
+def _tensor(module: Any, name: str) -> Any:
+    weight = getattr(module, name, None)
+    if not isinstance(weight, Tensor):
+        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    return weight
 
 
 # -- orthogonal matrices -----------------------------------------------------------------------------------------------
@@ -143,9 +151,7 @@ def orthogonal(module: Any, name: str = "weight", orthogonal_map: str | None = N
     >>> bool(((q.T @ q - cr.eye(20)).abs() < 1e-5).all())
     True
     """
-    weight = getattr(module, name, None)
-    if not hasattr(weight, "is_complex"):
-        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    weight = _tensor(module, name)
     if weight.ndim < 2:
         raise ValueError(f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions.")
     if orthogonal_map is None:
@@ -288,8 +294,6 @@ def spectral_norm(
     >>> bool(abs(cr.linalg.matrix_norm(m.weight, 2) - 1) < 1e-3)
     True
     """
-    weight = getattr(module, name, None)
-    if not hasattr(weight, "is_complex"):
-        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    weight = _tensor(module, name)
     made = _SpectralNorm(weight, n_power_iterations, outputs_axis(module, dim), eps)
     return parametrize.register_parametrization(module, name, made)

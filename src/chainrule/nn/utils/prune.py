@@ -124,7 +124,7 @@ class PruningContainer(BasePruningMethod):
     """Methods applied to one tensor one after the other, each to what those before have left."""
 
     def __init__(self, *args: BasePruningMethod) -> None:
-        self._pruning_methods: tuple[BasePruningMethod, ...] = ()
+        self._pruning_methods: tuple[Any, ...] = ()
         if len(args) == 1:
             self._tensor_name = args[0]._tensor_name
         for method in args:
@@ -186,10 +186,10 @@ def _checked_amount(amount: Any) -> Any:
 
 def _count(amount: Any, size: int) -> int:
     """Return how many of some elements an amount means."""
-    count = amount if isinstance(amount, numbers.Integral) else round(amount * size)
+    count = int(amount) if isinstance(amount, numbers.Integral) else round(amount * size)
     if count > size:
         raise ValueError(f"amount={count} should be smaller than the number of parameters to prune={size}")
-    return int(count)
+    return count
 
 
 class Identity(BasePruningMethod):
