@@ -28,6 +28,12 @@ def test_functions_of_a_chapter_are_those_it_exports(chapter):
     assert all(getattr(cr, name) is getattr(module, name) for name in names)
 
 
+@pytest.mark.parametrize("module", late.ABOVE)
+def test_functions_of_modules_above_are_theirs(module):
+    home = import_module(f"chainrule.{module}")
+    assert all(getattr(cr, name) is getattr(home, name) for name in late.ABOVE[module].split())
+
+
 def test_methods_of_chapters_are_those_they_attach():
     code = (
         "from chainrule.functions import late\n"

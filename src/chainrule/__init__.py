@@ -128,54 +128,7 @@ half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
 
-_LATE = {
-    "cond": "chainrule.func.branch", "load": "chainrule.serialization", "save": "chainrule.serialization",
-    "set_anomaly_enabled": "chainrule.autograd.anomaly_mode",
-    "vmap": "chainrule.func",
-} | _late.FUNCTIONS | dict.fromkeys(
-    (
-        "are_deterministic_algorithms_enabled", "get_default_device", "get_deterministic_debug_mode",
-        "get_float32_matmul_precision", "get_num_interop_threads", "is_deterministic_algorithms_warn_only_enabled",
-        "set_default_device", "set_default_tensor_type", "set_deterministic_debug_mode", "set_float32_matmul_precision",
-        "set_flush_denormal", "set_num_interop_threads", "use_deterministic_algorithms",
-    ),
-    "chainrule.settings",
-) | dict.fromkeys(
-    ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"),
-    "chainrule.functions.creation.window",
-) | dict.fromkeys(
-    (
-        "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
-    ),
-    "chainrule.functions.nn.convolution",
-) | dict.fromkeys(
-    (
-        "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
-        "max_pool3d",
-    ),
-    "chainrule.functions.nn.pooling",
-) | dict.fromkeys(
-    ("channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"),
-    "chainrule.functions.nn.shuffle",
-) | dict.fromkeys(
-    (
-        "affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d",
-        "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
-        "ctc_loss", "dropout", "dropout_", "embedding", "embedding_bag", "embedding_renorm_", "feature_alpha_dropout",
-        "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "group_norm", "hinge_embedding_loss",
-        "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
-    ),
-    "chainrule.nn.functional.native",
-) | dict.fromkeys(
-    ("native_batch_norm", "native_group_norm", "native_layer_norm"), "chainrule.nn.functional.native_norm",
-) | dict.fromkeys(
-    ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"),
-    "chainrule.nn.functional.recurrent",
-) | dict.fromkeys(
-    ("bilinear", "celu_", "cosine_similarity", "pairwise_distance", "pdist", "rms_norm", "rrelu", "rrelu_", "selu_",
-     "threshold_"),
-    "chainrule.nn.functional",
-)  # fmt: skip
+_LATE = _late.FUNCTIONS
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset((
     "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "serialization", "signal",

@@ -123,7 +123,7 @@ def test_source_is_shown_in_tracebacks():
 
 
 def test_ops_of_one_form_share_their_source():
-    assert template.source_of.cache_info().currsize < 40  # of more than 250 ops
+    assert template.source_of.cache_info().currsize < 60  # of 400 ops and more
 
 
 def test_numpy_scalars_meet_the_hot_path_too():

@@ -1,4 +1,4 @@
-"""Chapters of functions that few programs need: each is read when one of its names is first asked for.
+"""What few programs need of the top level: each chapter of functions, and other module, is read when a name of it is asked for.
 
 A chapter costs `import chainrule` 0.2 to 0.8 ms when it is read, and 1 µs a name here. Its functions are had as
 ``chainrule.name``, whose module asks this one; its methods stand on `Tensor` as :class:`LateMethod`, which puts the real ones
@@ -28,6 +28,7 @@ CHAPTERS: dict[str, tuple[str, str]] = {
         "range",
         "new",
     ),
+    "creation.window": ("bartlett_window blackman_window hamming_window hann_window kaiser_window", ""),
     "creation.memory": ("from_file frombuffer", ""),
     "in_place": (
         "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ "
@@ -55,6 +56,15 @@ CHAPTERS: dict[str, tuple[str, str]] = {
         "cdist geqrf lu lu_solve lu_unpack orgqr ormqr qr svd triangular_solve vander",
         "geqrf lu lu_solve orgqr ormqr qr svd triangular_solve",
     ),
+    "nn.convolution": (
+        "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution",
+        "",
+    ),
+    "nn.pooling": (
+        "adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d max_pool1d max_pool1d_with_indices max_pool2d max_pool3d",
+        "",
+    ),
+    "nn.shuffle": ("channel_shuffle native_channel_shuffle pixel_shuffle pixel_unshuffle", ""),
     "pointwise.incomplete": ("igamma igammac", "igamma igamma_ igammac igammac_"),
     "random.inplace": (
         "",
@@ -64,7 +74,31 @@ CHAPTERS: dict[str, tuple[str, str]] = {
     "reduction.quantile": ("nanquantile quantile", "nanquantile quantile"),
     "spectral.short_time": ("istft stft", "istft stft"),
 }
-FUNCTIONS = {name: f"chainrule.functions.{chapter}" for chapter, (names, _) in CHAPTERS.items() for name in names.split()}
+# Of modules that stand above the chapters: what the top level has of them.
+ABOVE: dict[str, str] = {
+    "autograd.anomaly_mode": "set_anomaly_enabled",
+    "func": "vmap",
+    "func.branch": "cond",
+    "nn.functional": "bilinear celu_ cosine_similarity pairwise_distance pdist rms_norm rrelu rrelu_ selu_ threshold_",
+    "nn.functional.native": (
+        "affine_grid_generator alpha_dropout alpha_dropout_ batch_norm binary_cross_entropy_with_logits cosine_embedding_loss "
+        "ctc_loss dropout dropout_ embedding embedding_bag embedding_renorm_ feature_alpha_dropout feature_alpha_dropout_ "
+        "feature_dropout feature_dropout_ grid_sampler grid_sampler_2d grid_sampler_3d group_norm hinge_embedding_loss "
+        "instance_norm kl_div layer_norm margin_ranking_loss poisson_nll_loss triplet_margin_loss"
+    ),
+    "nn.functional.native_norm": "native_batch_norm native_group_norm native_layer_norm",
+    "nn.functional.recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
+    "serialization": "load save",
+    "settings": (
+        "are_deterministic_algorithms_enabled get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
+        "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled set_default_device set_default_tensor_type "
+        "set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal set_num_interop_threads "
+        "use_deterministic_algorithms"
+    ),
+}
+FUNCTIONS = {name: f"chainrule.functions.{chapter}" for chapter, (names, _) in CHAPTERS.items() for name in names.split()} | {
+    name: f"chainrule.{module}" for module, names in ABOVE.items() for name in names.split()
+}
 
 
 class LateMethod:
