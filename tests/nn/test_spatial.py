@@ -11,6 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule.func import jvp
 from chainrule.nn import functional as F
+from chainrule.ops.nn.sliding import sliding
 
 torch = pytest.importorskip("torch")
 TF = torch.nn.functional
@@ -343,10 +344,11 @@ def test_how_a_convolution_is_cut_into_blocks_does_not_matter(monkeypatch, block
              ((2, 2, 9, 8), (3, 2, 5, 5), 1, 1, 2), ((1, 1, 3, 2), (1, 1, 5, 5), 1, 1, 2),
              ((2, 3, 8, 32), (3, 1, 3, 3), 3, 1, 1), ((2, 2, 4, 6, 5), (9, 2, 3, 1, 3), 1, 1, 1),
              ((2, 4, 9, 8), (2, 4, 2, 3), 1, 3, 1), ((2, 1, 9, 8), (5, 1, 3, 3), 1, 2, 1)]  # fmt: skip
+    sliding.cache_clear()
     monkeypatch.setattr("chainrule.ops.nn.sliding.CACHED", block)
-    monkeypatch.setattr("chainrule.ops.nn.convolution.CACHED", block)
-    monkeypatch.setattr("chainrule.ops.nn.convolution._SMALL", small)
-    monkeypatch.setattr("chainrule.ops.nn.convolution._SHORT", short)
+    monkeypatch.setattr("chainrule.ops.nn.columns.CACHED", block)
+    monkeypatch.setattr("chainrule.ops.nn.columns._SMALL", small)
+    monkeypatch.setattr("chainrule.ops.nn.columns._SHORT", short)
     for x_shape, w_shape, groups, stride, padding in cases:
         space = len(w_shape) - 2
         x, w = rng.normal(size=x_shape), rng.normal(size=w_shape)

@@ -11,7 +11,6 @@ copies several times faster than it would the short runs of the array.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -78,17 +77,14 @@ class Sliding:
         or behind is then set to zero.
     """
 
-    __slots__ = ("dilation", "flat", "kernel", "padding", "shape", "shifts", "size", "stride")
+    __slots__ = ("blocks", "dilation", "flat", "kernel", "padding", "shape", "shifts", "size", "stride")
 
     def __init__(self, shape: tuple, kernel: tuple, size: tuple, stride: tuple, padding: tuple, dilation: tuple) -> None:
         self.shape, self.kernel, self.size = shape, kernel, size
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.flat = len(size) > 1 and stride[-1] == 1 and size[-1] == shape[-1]
         self.shifts = functools.lru_cache(maxsize=64)(self._shifts)
-
-    def is_pointwise(self) -> bool:
-        """Tell whether the array is its own columns: a window is one element, and each element one window."""
-        return prod(self.kernel) == 1 and self.size == self.shape[2:] and not any(self.padding) and set(self.stride) == {1}
+        self.blocks = functools.lru_cache(maxsize=4)(self._blocks)
 
     def positions(self, block: Block) -> tuple:
         """Return the shape of the positions of a block."""
@@ -132,25 +128,19 @@ class Sliding:
         shape = (*lines.shape[:2], *self.kernel, block.m - block.n, *self.positions(block))
         return np.ndarray(shape, lines.dtype, lines, 0, strides)
 
-    def blocks(self, itemsize: int, whole: bool) -> list[Block]:
+    def _blocks(self, itemsize: int, whole: bool) -> list[Block]:
         """Cut examples and positions into blocks whose columns stay in the cache.
 
-        `whole`: columns are made of a few rows at a time, so that the lines of an example need to stay there.
+        `whole`: columns are made of a few rows at a time, so that only the lines of an example need to stay there.
         """
-        return list(self._blocks(itemsize, whole)) if prod(self.shape[:2]) * prod(self.size) else []
-
-    def _blocks(self, itemsize: int, whole: bool) -> Iterator[Block]:
         examples, rows = self.shape[0], self.size[0]
         example = self.shape[1] * prod(self.kernel) * prod(self.size) * itemsize
         split = example // prod(self.kernel[:-1]) if whole else example
         if split > CACHED:
             step = -(-rows // min(rows, -(-split // CACHED)))
-            for n, r in product(range(examples), range(0, rows, step)):
-                yield Block(n, n + 1, r, min(r + step, rows))
-            return
+            return [Block(n, n + 1, r, min(r + step, rows)) for n, r in product(range(examples), range(0, rows, step))]
         step = max(1, CACHED // max(1, example))
-        for n in range(0, examples, step):
-            yield Block(n, min(n + step, examples), 0, rows)
+        return [Block(n, min(n + step, examples), 0, rows) for n in range(0, examples, step)]
 
 
 @functools.lru_cache(maxsize=256)
