@@ -920,10 +920,10 @@ def along_axes(f, x, axis):
     return out
 
 
-def standardize(x, axis, eps):
+def standardize(x, w, b, axis, eps):
     average = along_axes(mean, x, axis)
     scale = 1 / np.sqrt(along_axes(mean, (x - average) ** 2, axis) + eps)
-    return (x - average) * scale, average, scale
+    return (x - average) * scale * (1 if w is None else w) + (0 if b is None else b), average, scale
 
 
 def lstm_step(gates, c):

@@ -18,7 +18,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
 from chainrule.ops.nn.norm import standardize
 from chainrule.ops.reduction.reduce import mean
-from chainrule.ops.shaping.shape import detach, reshape
+from chainrule.ops.shaping.shape import reshape
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
@@ -44,18 +44,24 @@ def _same_dtype(x: Tensor, *parameters: Tensor | None) -> None:
             raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
 
 
-def _given(*values: Any) -> list:
-    return [None if v is None else as_tensor(v) for v in values]
+def _given(*values: Any, shape: tuple | None = None) -> list:
+    """Return tensors, in a shape if that is given; None of None."""
+    found = [None if v is None else as_tensor(v) for v in values]
+    return found if shape is None else [v if v is None else reshape(v, shape=shape) for v in found]
 
 
-def _scaled(y: Tensor, weight: Any, bias: Any, shape: tuple | None = None) -> Tensor:
-    """Return ``y * weight + bias``, both in a shape that broadcasts, in the dtype of `y`."""
-    d = y.dtype
-    if weight is not None:
-        y = y * (weight if shape is None else reshape(weight, shape=shape))
-    if bias is not None:
-        y = y + (bias if shape is None else reshape(bias, shape=shape))
-    return cast(y, d)
+def _scaled(y: Tensor, weight: Any, bias: Any) -> Tensor:
+    """Return ``y * weight + bias`` in the dtype of `y`."""
+    found = y if weight is None else y * weight
+    return cast(found if bias is None else found + bias, y.dtype)
+
+
+def _standardized(x: Tensor, weight: Any, bias: Any, axis: tuple, eps: float) -> tuple:
+    """Return `x` standardised, times weight, plus bias, which broadcast; its mean; ``1 / sqrt(var + eps)``."""
+    if any([v is not None and v.dtype is not x.dtype for v in (weight, bias)]):  # single precision beside half
+        y, average, scale = standardize(x, None, None, axis=axis, eps=float(eps))
+        return _scaled(y, weight, bias), average, scale
+    return standardize(x, weight, bias, axis=axis, eps=float(eps))
 
 
 def over_last(x: Tensor, normalized_shape: Any, name: str, star: str, **parameters: Tensor | None) -> tuple:
@@ -131,8 +137,7 @@ def of_layers(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: fl
     w, b = _given(weight, bias)
     axis = over_last(x, normalized_shape, "layer_norm", ", ", weight=w, bias=b)
     _same_dtype(x, w, b)
-    y, average, scale = standardize(x, axis=axis, eps=float(eps))
-    return _scaled(y, w, b), average, scale
+    return _standardized(x, w, b, axis, eps)
 
 
 # -- over the batch ----------------------------------------------------------------------------------------------------
@@ -159,8 +164,8 @@ def _unbiased(scale: Tensor, eps: float, n: int) -> Tensor:
 
 
 def _moved(running: Any, value: Tensor, momentum: float) -> None:
-    with no_grad():
-        running.mul_(1 - momentum).add_(cast(detach(reshape(value, shape=tuple(running.shape))), running.dtype) * momentum)
+    running.mul_(1 - momentum)
+    running.add_(cast(reshape(value, shape=tuple(running.shape)), running.dtype) * momentum)
 
 
 def _both_or_neither(running_mean: Any, running_var: Any) -> None:
@@ -250,14 +255,17 @@ def of_batches(
     if not training:
         return _standardized_with(x, m, v, w, b, shape, eps), _no_statistics(x), _no_statistics(x)
     axis = (0, *range(2, x.ndim))
-    y, average, scale = standardize(x, axis=axis, eps=float(eps))
+    if x.ndim > 2:
+        w, b = _given(w, b, shape=shape)
+    y, average, scale = _standardized(x, w, b, axis, eps)
     if m is not None:
         n = prod([x.shape[k] for k in axis])
         if n:
-            _moved(m, average, momentum)
-            _moved(v, _unbiased(scale, eps, n), momentum)
+            with no_grad():
+                _moved(m, average, momentum)
+                _moved(v, _unbiased(scale, eps, n), momentum)
     statistics = [reshape(t, shape=(channels,)) for t in (average, scale)]
-    return _scaled(y, w, b, None if x.ndim == 2 else shape), *statistics
+    return y, *statistics
 
 
 def _no_statistics(x: Tensor) -> Tensor:
@@ -343,11 +351,12 @@ def instance_norm(
     shape = (1, channels, *(1,) * (x.ndim - 2))
     if not use_input_stats:
         return _standardized_with(x, m, v, w, b, shape, eps)
-    y, average, scale = standardize(x, axis=tuple(range(2, x.ndim)), eps=float(eps))
+    y, average, scale = _standardized(x, *_given(w, b, shape=shape), tuple(range(2, x.ndim)), eps)
     if m is not None and count:
-        _moved(m, mean(average, axis=(0,), keepdims=False), momentum)
-        _moved(v, mean(_unbiased(scale, eps, prod(x.shape[2:])), axis=(0,), keepdims=False), momentum)
-    return _scaled(y, w, b, shape)
+        with no_grad():
+            _moved(m, mean(average, axis=(0,), keepdims=False), momentum)
+            _moved(v, mean(_unbiased(scale, eps, prod(x.shape[2:])), axis=(0,), keepdims=False), momentum)
+    return y
 
 
 # -- over groups of channels -------------------------------------------------------------------------------------------
@@ -420,6 +429,6 @@ def of_groups(x: Tensor, num_groups: int, weight: Any, bias: Any, eps: float) ->
         raise NotImplementedError(f"\"GroupNormKernelImpl\" not implemented for '{x.dtype.old_name}'")
     _same_dtype(x, w, b)
     grouped = reshape(x, shape=(count, num_groups, channels // num_groups * prod(shape[2:])))
-    y, *statistics = standardize(grouped, axis=(2,), eps=float(eps))
+    y, *statistics = standardize(grouped, None, None, axis=(2,), eps=float(eps))
     average, scale = [reshape(t, shape=(count, num_groups)) for t in statistics]
-    return _scaled(reshape(y, shape=shape), w, b, (1, channels, *(1,) * (x.ndim - 2))), average, scale
+    return _scaled(reshape(y, shape=shape), *_given(w, b, shape=(1, channels, *(1,) * (x.ndim - 2)))), average, scale
