@@ -115,8 +115,8 @@ def add_at(out: ndarray, index: tuple, values: ndarray) -> ndarray:
     flat = out.reshape(-1)
     if values.size < _FEW:
         np.add.at(out, index, values)
-    elif _are_many_rows(out, index, values):
-        _add_rows(out, index[0], values)
+    elif _are_many_rows(out.shape, out.dtype, index, values):
+        out += _rows_summed(out.shape, out.dtype, index[0], values)
     elif out.ndim > 1:
         for part, here in _stretches(index, values.shape):
             at = positions(out.shape, here)
@@ -128,21 +128,21 @@ def add_at(out: ndarray, index: tuple, values: ndarray) -> ndarray:
     return out
 
 
-def _are_many_rows(out: ndarray, index: tuple, values: ndarray) -> bool:
-    return len(index) == 1 and values.size >= _STRETCH // 4 and out.dtype.kind in "fc" and out.size >= _CROWDED * len(out)
+def _are_many_rows(shape: tuple, d: Any, index: tuple, values: ndarray) -> bool:
+    return len(index) == 1 and values.size >= _STRETCH // 4 and d.kind in "fc" and prod(shape[1:]) >= _CROWDED
 
 
-def _add_rows(out: ndarray, index: ndarray, values: ndarray) -> None:
-    """Add whole rows, as the product of a sparse matrix of ones with them.
+def _rows_summed(shape: tuple, d: Any, index: ndarray, values: ndarray) -> ndarray:
+    """Return zeros of a shape with whole rows added, as the product of a sparse matrix of ones with them.
 
     For 8,192 rows of 256 float32 it takes 1.3 ms, element by element 8.3, sorted rows and `add.reduceat` 18.9.
     """
     from scipy.sparse import csc_array
 
-    index = _counted_from_front(index, len(out), 0).reshape(-1)
-    ones = np.ones(len(index), out.dtype)
-    chosen = csc_array((ones, index, np.arange(len(index) + 1)), shape=(len(out), len(index)))
-    out += (chosen @ values.reshape(len(index), -1)).reshape(out.shape)
+    index = _counted_from_front(index, shape[0], 0).reshape(-1)
+    chosen = csc_array((np.ones(len(index), d), index, np.arange(len(index) + 1)), shape=(shape[0], len(index)))
+    found = chosen @ values.reshape(len(index), -1)
+    return found if len(shape) == 2 else found.reshape(shape)
 
 
 def _summing(d: np.dtype) -> Any:
@@ -156,4 +156,7 @@ def added(x: ndarray, index: tuple, values: ndarray) -> ndarray:
 
 def accumulated(g: ndarray, shape: tuple, index: tuple) -> ndarray:
     """Return zeros of a shape with `g` added at `index`, repeated positions summed."""
-    return add_at(np.zeros(shape, _summing(g.dtype)), index, g).astype(g.dtype, copy=False)
+    d = np.dtype(_summing(g.dtype))
+    if _are_many_rows(shape, d, index, g):  # a third less time than to add the sums to zeros
+        return _rows_summed(shape, d, index[0], g).astype(g.dtype, copy=False)
+    return add_at(np.zeros(shape, d), index, g).astype(g.dtype, copy=False)
