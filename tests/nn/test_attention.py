@@ -182,3 +182,42 @@ def test_error_of_many_heads_is_pytorch_s(changed, extra):
         call(cr, F)
     first = lambda error: str(error.value).replace("torch.", "").replace("chainrule.", "").split()[:4]
     assert first(ours) == first(theirs)
+
+
+MASKS = {
+    "none": (None, None),
+    "boolean": (np.array([[False, True, False, False, True]] * 3), np.array([[False] * 5, [False, False, False, True, True]])),
+    "added": (RNG.normal(size=(3, 5)), RNG.normal(size=(2, 5))),
+    "of each head": (RNG.normal(size=(4, 3, 5)), None),
+    "padding alone": (None, np.array([[False] * 5, [False, True, False, True, True]])),
+}
+LAYOUTS = [{}, {"add_bias_kv": True}, {"add_zero_attn": True, "bias": False}, {"kdim": 3, "vdim": 6}, {"batch_first": True}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("calls", [{}, {"need_weights": False}, {"average_attn_weights": False}], ids=str)
+def test_module_of_many_heads_is_pytorch_s(masks, layout, calls):
+    attn, padding = masks
+    q, k, v = normal(3, 2, 4), normal(5, 2, layout.get("kdim", 4)), normal(5, 2, layout.get("vdim", 4))
+    if layout.get("batch_first"):
+        q, k, v = (x.swapaxes(0, 1).copy() for x in (q, k, v))
+    source = torch.nn.MultiheadAttention(4, 2, **layout).double()
+    state = {name: normal(*w.shape) for name, w in source.state_dict().items()}
+    found = []
+    for lib in (cr, torch):
+        net = lib.nn.MultiheadAttention(4, 2, **layout).double()
+        net.load_state_dict({name: lib.tensor(w) for name, w in state.items()})
+        leaves = [lib.tensor(x, requires_grad=True) for x in (q, k, v)]
+        given = {"attn_mask": attn, "key_padding_mask": padding}
+        y, w = net(*leaves, **{n: lib.tensor(m) for n, m in given.items() if m is not None}, **calls)
+        loss = (y**2).sum() + (0 if w is None else (w**3).sum())
+        grads = lib.autograd.grad(loss, [*leaves, *net.parameters()])
+        net.eval()
+        with lib.no_grad():  # where PyTorch may take another way
+            again, _ = net(*leaves, **{n: lib.tensor(m) for n, m in given.items() if m is not None}, **calls)
+        found.append([y, again, *([] if w is None else [w]), *grads])
+    assert len(found[0]) == len(found[1])
+    for ours, theirs in zip(*found, strict=True):
+        close(ours, theirs, 1e-9)
