@@ -54,3 +54,15 @@ def test_forward_mode_carries_the_same_mask():
     x = cr.ones(100)
     y, t = cr.func.jvp(F.dropout, (x,), (x,))
     assert y.tolist() == t.tolist()
+
+
+AXES = {"dropout": 1, "dropout1d": 3, "dropout2d": 4, "dropout3d": 5, "alpha_dropout": 2, "feature_alpha_dropout": 3}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_where_nothing_is_dropped_nothing_is_drawn(name):
+    f, x, before = getattr(F, name), cr.ones((2,) * AXES[name]), cr.get_rng_state()
+    assert f(x, 0.0, True) is x
+    assert cr.equal(cr.get_rng_state(), before)
+    draws = lambda x: F.dropout(x, 0.0, True)
+    assert cr.equal(cr.func.vmap(draws)(x), x)

@@ -31,6 +31,11 @@ def _kept(x: Tensor, p: float, shape: tuple) -> Tensor:
     return drawn(lambda rng, shape: np.asarray(rng.random(shape) < 1 - p).astype(d), shape, d, None)
 
 
+def _drops_nothing(x: Tensor, p: float) -> bool:
+    """Return whether nothing can be dropped; then nothing is drawn, so that `vmap` has nothing against it."""
+    return p == 0 or 0 in x.shape
+
+
 def _maps(x: Tensor) -> tuple:
     """Return the shape of a mask of feature maps."""
     if x.ndim < 2:
@@ -39,6 +44,8 @@ def _maps(x: Tensor) -> tuple:
 
 
 def _dropped(x: Tensor, p: float, shape: tuple, inplace: bool, name: str) -> Tensor:
+    if _drops_nothing(x, p):
+        return x
     mask: Any = _kept(x, p, shape)
     if 0 < p < 1:
         mask.div_(1 - p)
@@ -47,6 +54,8 @@ def _dropped(x: Tensor, p: float, shape: tuple, inplace: bool, name: str) -> Ten
 
 def _alpha_dropped(x: Tensor, p: float, shape: tuple, inplace: bool, name: str) -> Tensor:
     """Drop to the value that `selu` goes to far below 0, then scale and shift so that mean and variance stay."""
+    if _drops_nothing(x, p):
+        return x
     if p == 1:
         return placed(x, lambda x: x * 0, inplace, name)
     low = -SELU_ALPHA * SELU_SCALE
