@@ -283,3 +283,9 @@ def test_is_contiguous_asks_for_the_format_of_an_example():
     vmap(lambda x: found.append(x.is_contiguous(memory_format=cr.channels_last)) or x)(x)
     vmap(lambda x: found.append(x.clone(memory_format=cr.channels_last).is_contiguous(memory_format=cr.channels_last)) or x)(x)
     assert found == [False, True]
+
+
+def test_no_examples_of_a_window_have_no_signals():
+    x = cr.ones(5, 6, dtype=cr.complex64)
+    found = cr.func.vmap(lambda window: cr.istft(x, 8, window=window))(cr.ones(0, 8))
+    assert tuple(found.shape) == (0, *cr.istft(x, 8, window=cr.ones(8)).shape)

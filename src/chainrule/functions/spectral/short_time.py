@@ -368,7 +368,7 @@ def _overlapped(frames: Tensor, w: Tensor | None, hop: int, start: int, length: 
     end = whole - start if length is None else start + length
     signal, envelope = (getitem(x, index=(slice(None), slice(start, end))) for x in (signal, envelope))
     known = examined(envelope)
-    if not envelope.numel() or (known is not None and np.abs(known).min() < 1e-11):
+    if not envelope.numel() or (known is not None and np.abs(known).min(initial=np.inf) < 1e-11):
         raise RuntimeError(f"{what[:-2]}window overlap add min: 1")
     out = signal / envelope
     if end > whole:
