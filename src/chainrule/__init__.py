@@ -131,9 +131,14 @@ short, int, long = int16, int32, int64
 _LATE = _late.FUNCTIONS
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset((
-    "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "serialization", "signal",
-    "special", "testing", "utils",
+    "amp", "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "serialization",
+    "signal", "special", "testing", "torch", "utils",
 ))  # fmt: skip
+_ALIKE = frozenset((
+    "backends", "compiler", "cpu", "distributed", "futures", "hub", "jit", "mps", "multiprocessing", "profiler", "types",
+    "version", "xpu",
+))  # fmt: skip
+"""Modules that programs of PyTorch ask for beside the mathematics."""
 
 
 def __getattr__(name: str) -> _Any:
@@ -141,13 +146,17 @@ def __getattr__(name: str) -> _Any:
         import importlib
 
         return importlib.import_module(f"chainrule.{name}")
+    if name in _ALIKE:
+        import importlib
+
+        return importlib.import_module(f"chainrule.torch.{name}")
     if name in _LATE:
         import importlib
 
         found = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
         return found
     if name == "__all__":  # what `from chainrule import *` takes
-        return [public for public in __dir__() if public[0] != "_" and public not in {*_LAZY, "bfloat16"}]
+        return [public for public in __dir__() if public[0] != "_" and public not in {*_LAZY, *_ALIKE, "bfloat16"}]
     if name == "bfloat16":
         from chainrule.core.types.dtype import bfloat16
 
@@ -161,4 +170,4 @@ def __dir__() -> list[str]:
     """Return the public names, those that are made at first use too."""
     inner = {"annotations", "core", "demo", "functions", "info", "ops", "settings", "transforms"}
     shown = {name for name in globals() if name[0] != "_" or name[:2] == "__"}
-    return sorted({*shown, *_LAZY, *_LATE, "bfloat16"} - inner)
+    return sorted({*shown, *_LAZY, *_ALIKE, *_LATE, "bfloat16"} - inner)

@@ -1,8 +1,9 @@
-"""The command line: ``chainrule demo`` and ``chainrule info``."""
+"""The command line: ``chainrule demo``, ``chainrule info``, and ``chainrule run`` for programs written for PyTorch."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +32,33 @@ def parser() -> argparse.ArgumentParser:
         help="show versions, the BLAS in use, and which optional parts are installed",
         description="Show versions, the BLAS in use, and which optional parts are installed.",
     )
+    run = commands.add_parser(
+        "run",
+        help="run a program written for PyTorch, with chainrule in torch's place",
+        description="Run an unmodified program written for PyTorch: `import torch` gives chainrule. PyTorch need not be "
+        "installed.",
+        usage="chainrule run [-h] (SCRIPT | -m MODULE) [ARGS ...]",
+    )
+    run.add_argument("-m", dest="module", action="store_true", help="run a module, as python -m does")
+    run.add_argument("program", metavar="SCRIPT", help="the program's file, or its module's name with -m")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
     return made
+
+
+def _run(program: str, arguments: list[str], is_module: bool) -> None:
+    """Run a program as Python would, with chainrule in torch's place."""
+    import runpy
+
+    from chainrule.torch.alias import as_torch
+
+    as_torch()
+    sys.argv[:] = [program, *arguments]
+    if is_module:
+        sys.path.insert(0, "")
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(program)))
+        runpy.run_path(program, run_name="__main__")
 
 
 def _count(text: str) -> int:
@@ -57,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             print(f'The demo needs {error.name}. In a clone of the repository: pip install ".[demo]"', file=sys.stderr)
             return 1
+    if arguments.command == "run":
+        if not arguments.module and not os.path.exists(arguments.program):
+            print(f"chainrule run: there is no file {arguments.program!r}", file=sys.stderr)
+            return 2
+        _run(arguments.program, arguments.arguments, arguments.module)
+        return 0
     parser().print_help()
     return 0
 

@@ -76,6 +76,7 @@ CHAPTERS: dict[str, tuple[str, str]] = {
 }
 # Of modules that stand above the chapters: what the top level has of them.
 ABOVE: dict[str, str] = {
+    "amp": "autocast is_autocast_enabled",
     "autograd.anomaly_mode": "set_anomaly_enabled",
     "func": "vmap",
     "func.branch": "cond",
@@ -89,6 +90,8 @@ ABOVE: dict[str, str] = {
     "nn.functional.native_norm": "native_batch_norm native_group_norm native_layer_norm",
     "nn.functional.recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
     "serialization": "load save",
+    "torch.alias": "as_torch",
+    "torch.compiler": "compile",
     "settings": (
         "are_deterministic_algorithms_enabled get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
         "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled set_default_device set_default_tensor_type "

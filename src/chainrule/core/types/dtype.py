@@ -10,6 +10,8 @@ import warnings
 
 import numpy as np
 
+from chainrule.core.types import spelling
+
 _BY_NUMPY: dict[np.dtype, dtype] = {}
 
 BOOL, INT, FLOAT, COMPLEX = range(4)
@@ -72,7 +74,7 @@ class dtype:  # noqa: N801 - PyTorch's public name
         return complex128 if self is float64 else complex64
 
     def __repr__(self) -> str:
-        return f"chainrule.{self.name}"
+        return f"{spelling.library}.{self.name}"
 
     def __reduce__(self) -> tuple:
         return (named, (self.name,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from chainrule.core.types import spelling
+
 
 class layout:  # noqa: N801 - PyTorch's public name
     """How elements lie in memory, as PyTorch names it: ``chainrule.strided``.
@@ -16,7 +18,7 @@ class layout:  # noqa: N801 - PyTorch's public name
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "chainrule.strided"
+        return f"{spelling.library}.strided"
 
     def __reduce__(self) -> str:
         return "strided"  # the one there is

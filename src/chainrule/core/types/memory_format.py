@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.core.types import spelling
+
 
 class memory_format:  # noqa: N801 - PyTorch's name
     """An order of a tensor's elements in memory.
@@ -28,7 +30,7 @@ class memory_format:  # noqa: N801 - PyTorch's name
         self.name, self.order = name, order
 
     def __repr__(self) -> str:
-        return f"chainrule.{self.name}"
+        return f"{spelling.library}.{self.name}"
 
     def __reduce__(self) -> tuple:
         return _named, (self.name,)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, SupportsIndex, overload
 
+from chainrule.core.types import spelling
+
 Shape = tuple[int, ...]
 
 
@@ -29,7 +31,7 @@ class Size(tuple[int, ...]):
         return prod(self)
 
     def __repr__(self) -> str:
-        return f"chainrule.Size([{', '.join(map(str, self))}])"
+        return f"{spelling.library}.Size([{', '.join(map(str, self))}])"
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> int: ...

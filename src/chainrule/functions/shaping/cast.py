@@ -8,6 +8,7 @@ from typing import Any
 from chainrule.core.call.dispatch import cast
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import spelling
 from chainrule.core.types.device import device as as_device
 from chainrule.core.types.memory_format import channels_last, channels_last_3d, contiguous_format
 from chainrule.functions.shaping.copy import laid_out
@@ -91,7 +92,7 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     chainrule.int64
     """
     if dtype is None:
-        return f"chainrule.{self.dtype.old_name}Tensor"
+        return f"{spelling.library}.{self.dtype.old_name}Tensor"
     dtype = getattr(dtype, "dtype", dtype)  # of a class such as FloatTensor
     if isinstance(dtype, str):
         dtype = next((d for d in dtypes._BY_NUMPY.values() if dtype.endswith(f".{d.old_name}Tensor")), dtype)

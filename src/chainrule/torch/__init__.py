@@ -1,0 +1,31 @@
+"""The look-alike of PyTorch's package, under which unmodified programs run: `chainrule.as_torch` has it answer to ``torch``.
+
+It has chainrule's names, and those that programs ask for beside the mathematics: whether there is a GPU, whether they are being
+compiled, which version this is. Each has an honest answer, or an error that says what there is instead.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import chainrule
+from chainrule.torch.version import __version__ as __version__
+
+OWN = frozenset((
+    "__config__", "__future__", "_dynamo", "_utils", "backends", "compiler", "cpu", "distributed", "futures", "hub", "jit",
+    "mps", "multiprocessing", "profiler", "types", "version", "xpu",
+))  # fmt: skip
+"""Submodules of this package; all others are chainrule's."""
+
+globals().update({name: value for name, value in vars(chainrule).items() if name[:1] != "_" and name != "torch"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in OWN:
+        return import_module(f"chainrule.torch.{name}")
+    return getattr(chainrule, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*dir(chainrule), *OWN})

@@ -1,0 +1,106 @@
+"""Having ``import torch`` give chainrule: an import hook, put in place when asked for and not before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from chainrule.core.types import spelling
+
+__all__ = ["as_torch"]
+
+_RENAMED = {
+    "functional": "", "_tensor": "", "storage": "", "tensor": "", "nn.modules.activation": "nn",
+    "nn.modules.adaptive": "nn", "nn.modules.batchnorm": "nn.modules.normalization", "nn.modules.channelshuffle": "nn",
+    "nn.modules.conv": "nn.modules.convolution", "nn.modules.flatten": "nn", "nn.modules.fold": "nn",
+    "nn.modules.instancenorm": "nn.modules.normalization", "nn.modules.lazy": "nn", "nn.modules.loss": "nn",
+    "nn.modules.pixelshuffle": "nn", "nn.modules.rnn": "nn.modules.recurrent", "nn.modules.sparse": "nn",
+    "nn.modules.upsampling": "nn", "nn.modules.utils": "nn.modules", "nn.backends": "nn", "optim.adamw": "optim",
+    "utils.data.dataloader": "utils.data", "utils.data.distributed": "utils.data", "utils.data.sampler": "utils.data",
+    "utils.data.dataset": "utils.data", "utils._pytree": "core.types.tree", "_C": "torch._c", "_utils": "torch._utils",
+    "fx.experimental": "torch", "autograd.variable": "autograd", "autograd.gradcheck": "autograd",
+    "distributions.utils": "distributions",
+}  # fmt: skip
+"""PyTorch's modules whose names are in a module of another name here."""
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds ``torch`` and its submodules: those of the look-alike, or else chainrule's of the same name."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """Return how a module of ``torch`` is loaded; None for other modules."""
+        if fullname != "torch" and not fullname.startswith("torch."):
+            return None
+        module = self._module(fullname[6:])
+        if module is None:
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: chainrule, which stands in for torch here, has no counterpart of it",
+                name=fullname,
+            )
+        spec = ModuleSpec(fullname, self, is_package=hasattr(module, "__path__"))
+        spec.loader_state = module, module.__spec__
+        return spec
+
+    @staticmethod
+    def _module(rest: str) -> ModuleType | None:
+        """Return the module that answers to a name within torch."""
+        places = [f"chainrule.torch.{rest}", f"chainrule.{rest}"] if rest else ["chainrule.torch"]
+        if rest in _RENAMED:
+            places.append(f"chainrule.{_RENAMED[rest]}".rstrip("."))
+        for place in places:
+            try:
+                return import_module(place)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+                    raise
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module itself."""
+        return spec.loader_state[0]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put back what the import machinery wrote into a module that was there."""
+        spec = module.__spec__
+        assert spec is not None
+        module.__spec__ = spec.loader_state[1]
+
+
+_finder = _Finder()
+
+
+def as_torch() -> ModuleType:
+    """Have ``import torch`` give chainrule, from now on and in the whole process.
+
+    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``.
+
+    Returns
+    -------
+    module
+        What ``import torch`` gives.
+
+    Raises
+    ------
+    RuntimeError
+        If PyTorch itself was imported already.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> torch = cr.as_torch()  # doctest: +SKIP
+    >>> import torch  # doctest: +SKIP
+    """
+    if _finder not in sys.meta_path:
+        if "torch" in sys.modules:
+            raise RuntimeError("torch is imported already: call chainrule.as_torch() before anything imports it")
+        sys.meta_path.insert(0, _finder)
+        spelling.library = "torch"
+        for name in _RENAMED:  # which programs find as attributes, too
+            if name.startswith("nn.modules."):
+                import_module(f"torch.{name}")
+    return import_module("torch")

@@ -1,0 +1,28 @@
+"""PyTorch's ``distributed``: there is none, and programs that ask are told so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["is_available", "is_initialized", "is_torchelastic_launched"]
+
+
+def is_available() -> bool:
+    """Return False: chainrule has no process groups."""
+    return False
+
+
+def is_initialized() -> bool:
+    """Return False."""
+    return False
+
+
+def is_torchelastic_launched() -> bool:
+    """Return False."""
+    return False
+
+
+def __getattr__(name: str) -> Any:
+    if name[:2] == "__":
+        raise AttributeError(name)
+    raise AttributeError(f"torch.distributed.{name}: chainrule runs in one process; distributed.is_available() is False")

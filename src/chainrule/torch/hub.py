@@ -1,0 +1,31 @@
+"""PyTorch's ``hub``: its folder, and errors, as nothing is fetched from the network."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
+
+__all__ = ["download_url_to_file", "get_dir", "list", "load", "load_state_dict_from_url", "set_dir"]
+
+_folder: str | None = None
+
+
+def get_dir() -> str:
+    """Return the folder in which PyTorch keeps what it fetched."""
+    home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
+    return _folder or os.path.join(os.path.expanduser(home), "hub")
+
+
+def set_dir(d: str) -> None:
+    """Set that folder."""
+    global _folder
+    _folder = os.path.expanduser(d)
+
+
+def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
+    raise NotImplementedError(
+        "torch.hub: chainrule fetches nothing from the network; download the file and load it with torch.load"
+    )
+
+
+download_url_to_file = list = load = load_state_dict_from_url = _refuse

@@ -1,0 +1,173 @@
+"""Programs written for PyTorch, run with chainrule in its place; each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import chainrule as cr
+from chainrule.torch.version import TorchVersion
+
+
+def run(text, *arguments, module=False, folder):
+    (folder / "program.py").write_text(textwrap.dedent(text))
+    program = ["-m", "program"] if module else [str(folder / "program.py")]
+    command = [sys.executable, "-W", "error", "-m", "chainrule", "run", *program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder if module else None)
+
+
+TRAIN = """
+    import sys
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    import torch.backends.cudnn as cudnn
+    from torch import Tensor, optim
+    from torch.autograd import Function, Variable
+    from torch.nn import init
+    from torch.nn.modules.conv import _ConvNd
+    from torch.nn.parameter import Parameter
+    from torch.optim.lr_scheduler import StepLR
+    from torch.utils.data import DataLoader, TensorDataset
+    from torch.utils.data.dataset import Dataset
+
+    cudnn.benchmark = True
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+            self.head = nn.Linear(4 * 9, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(F.max_pool2d(F.relu(self.conv(x)), 2).flatten(1))
+
+    def weights(m):
+        if isinstance(m, (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)):
+            init.kaiming_normal_(m.weight)
+
+    x = torch.randn(64, 1, 8, 8)
+    y = (x.mean((1, 2, 3)) > 0).long()
+    net = torch.compile(torch.jit.script(Net().to(device).apply(weights)))
+    optimizer = optim.AdamW(net.parameters(), lr=0.01)
+    schedule = StepLR(optimizer, 10)
+    for epoch in range(int(sys.argv[1])):
+        for a, b in DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(a), b)
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+        schedule.step()
+    torch.save(net.state_dict(), sys.argv[2])
+    net.load_state_dict(torch.load(sys.argv[2]))
+    print((net(x).argmax(1) == y).float().mean().item() > 0.8, loss.dtype, x.shape, x.type(), __name__, sys.argv[0][-10:])
+"""
+
+
+@pytest.mark.parametrize("module", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_program_trains_as_it_is(tmp_path, module):
+    done = run(TRAIN, "20", str(tmp_path / "net.pt"), module=module, folder=tmp_path)
+    assert not done.stderr
+    shown = "True torch.float32 torch.Size([64, 1, 8, 8]) torch.FloatTensor __main__ program.py"
+    assert done.stdout.strip() == shown
+    assert (tmp_path / "net.pt").exists()
+
+
+ASKED = """
+    import torch, torch.distributed as dist, torch.multiprocessing as mp, torch.futures
+    from torch.cuda.amp import GradScaler, autocast
+    from torch.utils._pytree import tree_map
+    from torch.types import Device, Number
+    from torch.jit import Final
+
+    assert torch.__version__ >= "2.0" and torch.__version__ < (3,) and torch.version.cuda is None
+    assert not torch.cuda.is_available() and not torch.backends.mps.is_available() and not dist.is_available()
+    assert not torch.jit.is_scripting() and not torch.compiler.is_compiling() and not torch.distributed.is_initialized()
+    torch.cuda.manual_seed_all(0), torch.cuda.empty_cache()
+    with torch.backends.cudnn.flags(enabled=False), torch.autocast("cpu", enabled=False):
+        assert not torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.enabled
+
+    @torch.jit.ignore
+    def f(x):
+        return x
+
+    @torch.jit.ignore(drop=True)
+    def g(x):
+        return f(x)
+
+    assert torch.jit.wait(torch.jit.fork(g, 3)) == 3
+    assert tree_map(lambda x: x + 1, {"a": 1}) == {"a": 2}
+    import chainrule
+    assert torch.Tensor is chainrule.Tensor and torch.nn is chainrule.nn
+    assert chainrule.nn.__spec__.name == "chainrule.nn" and chainrule.__version__ != torch.__version__
+    for what, error, words in [
+        (lambda: __import__("torch.fx.passes"), ModuleNotFoundError, "No module named 'torch.fx"),
+        (lambda: torch.foo, AttributeError, "has no attribute 'foo'"),
+        (lambda: torch.cuda.current_device(), AssertionError, "Torch not compiled with CUDA enabled"),
+        (lambda: torch.hub.load("a", "b"), NotImplementedError, "fetches nothing"),
+        (lambda: torch.distributed.init_process_group(), AttributeError, "runs in one process"),
+        (lambda: torch.autocast("cpu"), NotImplementedError, "in the dtype of what it is given"),
+        (lambda: torch.jit.load("a"), NotImplementedError, "TorchScript"),
+    ]:
+        try:
+            what()
+        except error as raised:
+            assert words in str(raised), raised
+        else:
+            raise AssertionError(words)
+    try:
+        import torch.fx
+    except ImportError:
+        print("right")
+"""
+
+
+def test_what_programs_ask_for_beside_mathematics_has_an_answer(tmp_path):
+    done = run(ASKED, folder=tmp_path)
+    assert (done.stdout, done.stderr) == ("right\n", "")
+
+
+def test_errors_and_exit_codes_are_the_programs(tmp_path):
+    done = run("import sys; sys.exit(7)", folder=tmp_path)
+    assert done.returncode == 7
+    done = run("1 / 0", folder=tmp_path)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "chainrule", "run", "missing.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no file 'missing.py'" in done.stderr
+
+
+def test_the_place_of_pytorch_is_not_taken_while_it_is_there(torch):
+    with pytest.raises(RuntimeError, match="torch is imported already"):
+        cr.as_torch()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "order"), [("2.13.0", "2.9", 1), ("2.13.0", "2.13", 0), ("2.13.0+cpu", (2, 13), 0), ("2.13.0", "2.13.1rc1", -1)]
+)
+def test_versions_are_ordered_as_versions(a, b, order):
+    version = TorchVersion(a)
+    assert ((version > b) - (version < b), version == b) == (order, order == 0)
+
+
+def test_the_look_alike_has_chainrules_names():
+    from chainrule import torch as alike
+
+    assert {name for name in dir(cr) if name[0] != "_"} <= set(dir(alike))
+    assert alike.sin is cr.sin
+    assert cr.backends is alike.backends
+    folder = Path(alike.__file__).parent
+    own = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} - {
+        "__init__",
+        "alias",
+    }
+    assert own == set(alike.OWN)
