@@ -11,12 +11,12 @@ from chainrule.testing.case import load_table
 CASES = cases(kinds="f") + [c for c in cases(kinds="bic") if c.op.kinds[-1] == c.dtype.kind != "f"]
 
 
-@by_name("case", CASES, fast=3)
+@by_name("case", CASES, fast=2)
 def test_vmap_is_a_loop(case):
     batched.vmap_is_a_loop(case)
 
 
-@by_name("case", cases(differentiable=True), fast=2)  # all of them take half a minute
+@by_name("case", cases(differentiable=True), fast=1)  # all of them take half a minute
 def test_vmap_composes_with_derivatives(case):
     batched.vmap_composes(case)
 
