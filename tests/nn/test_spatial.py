@@ -286,6 +286,28 @@ def test_half_precision_adds_up_in_single():
             np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize(("name", "groups", "stride"), [("conv2d", 1, 1), ("conv2d", 2, 2), ("conv_transpose2d", 1, 1)])
+def test_what_is_not_finite_spreads_as_in_pytorch(name, groups, stride, value):
+    """An element meets the weights that are its own, and the zeros around the input are numbers like others."""
+    for at in range(3):
+        found = []
+        for lib in (torch, cr):
+            rng = np.random.default_rng(0)
+            arrays = [rng.normal(size=shape) for shape in ((2, 4, 5, 5), (4, 4 // groups, 3, 3))]
+            if at < 2:
+                arrays[at].flat[-1] = value
+            x, w = (lib.tensor(a, requires_grad=True) for a in arrays)
+            y = getattr(lib.nn.functional, name)(x, w, padding=1, groups=groups, stride=stride)
+            g = rng.normal(size=tuple(y.shape))
+            if at == 2:
+                g.flat[0] = value
+            y.backward(lib.tensor(g))
+            found.append([y.detach().numpy(), x.grad.numpy(), w.grad.numpy()])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-10)
+
+
 LAST = {
     "conv2d": [call((2, 4, 6, 5), (3, 4, 3, 3), padding=1), call((2, 4, 6, 5), (4, 2, 3, 3), stride=2, groups=2),
                call((2, 4, 6, 5), (3, 4, 1, 1)), call((2, 4, 6, 5), (4, 1, 3, 3), groups=4)],
