@@ -286,6 +286,20 @@ def test_half_precision_adds_up_in_single():
             np.testing.assert_allclose(f(F, a).float().numpy(), f(TF, b).float().numpy(), atol=g)
 
 
+def test_a_convolution_is_the_same_on_several_threads(monkeypatch):
+    rng, before = np.random.default_rng(0), cr.get_num_threads()
+    x, w = cr.tensor(rng.normal(size=(7, 8, 32, 32))), cr.tensor(rng.normal(size=(8, 8, 3, 3)))
+    monkeypatch.setattr("chainrule.ops.nn.columns._SHARE", 1000)
+    found = []
+    try:
+        for number in (1, 3):
+            cr.set_num_threads(number)
+            found.append(F.conv2d(x, w, padding=1))
+    finally:
+        cr.set_num_threads(before)
+    assert cr.equal(*found)
+
+
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize(("name", "groups", "stride"), [("conv2d", 1, 1), ("conv2d", 2, 2), ("conv_transpose2d", 1, 1)])
 def test_what_is_not_finite_spreads_as_in_pytorch(name, groups, stride, value):

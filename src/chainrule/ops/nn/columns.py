@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.threads import get_num_threads, in_threads
 from chainrule.ops.nn.sliding import CACHED, Block, Sliding
 
 ndarray = np.ndarray
 _SMALL = 10**6  # multiplications: a product of no more OpenBLAS computes without packing its operands
 _SHORT = 64  # columns: products of fewer are slower
+_SHARE = 2 * 10**7  # multiplications worth another thread: BLAS computes small products on one
 
 
 def _by_group(x: ndarray, groups: int, space: tuple) -> ndarray:
@@ -204,14 +206,24 @@ def gather(s: Sliding, x: ndarray, matrix: ndarray) -> ndarray:
     if rows * row < _SHORT:
         _gather_large(s, x, matrix, out)
         return out
-    lines, cut = _Lines(s, groups, x.dtype), _Pieces(rows)
-    x, y = lines.by_group(x), out.reshape(x.shape[0], groups, channels, prod(s.size))
-    for block in s.blocks(x.itemsize, True):
-        for copy, here, matrices, a, b in cut.of(lines.of(x, block)):
-            np.copyto(copy, here)
-            into = y[block.n : block.m, :, :, block.r * row + a : block.r * row + b]
-            into = into.reshape(*into.shape[:3], matrices.shape[1], matrices.shape[-1]).transpose(0, 3, 1, 2, 4)
-            np.matmul(matrix, matrices, out=into)
+    y = out.reshape(x.shape[0], groups, channels, prod(s.size))
+
+    def work(blocks: list[Block]) -> None:
+        lines, cut = _Lines(s, groups, x.dtype), _Pieces(rows)
+        by_group = lines.by_group(x)
+        for block in blocks:
+            for copy, here, matrices, a, b in cut.of(lines.of(by_group, block)):
+                np.copyto(copy, here)
+                into = y[block.n : block.m, :, :, block.r * row + a : block.r * row + b]
+                into = into.reshape(*into.shape[:3], matrices.shape[1], matrices.shape[-1]).transpose(0, 3, 1, 2, 4)
+                np.matmul(matrix, matrices, out=into)
+
+    blocks = s.blocks(x.itemsize, True)
+    number = min(get_num_threads(), len(blocks), y.size * places // _SHARE)
+    if number < 2:
+        work(blocks)
+    else:
+        in_threads(lambda k: work(blocks[k::number]), number)
     return out
 
 
