@@ -162,3 +162,17 @@ def test_running_statistics_have_no_derivative(name):
     running[name].requires_grad_()
     with pytest.raises(RuntimeError, match=f"not differentiable with respect to argument '{name}'"):
         F.batch_norm(cr.ones(2, 3), **running)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "group_norm", "instance_norm", "batch_norm"])
+def test_a_result_without_parameters_may_be_written_to(name):
+    """As activations in place do: what the backward pass needs is not what was returned."""
+    params = {"layer_norm": {"normalized_shape": (4,)}, "group_norm": {"num_groups": 3},
+              "batch_norm": {"running_mean": None, "running_var": None, "training": True}}.get(name, {})  # fmt: skip
+    grads = []
+    for lib, home, x in ((cr, F, normal(2, 3, 4)), (torch, TF, None)):
+        x = lib.tensor(grads[0][0] if x is None else x, requires_grad=True)
+        y = getattr(home, name)(x, **params).relu_()
+        (y * y).sum().backward()
+        grads.append((x.detach().numpy(), x.grad))
+    close(grads[0][1], grads[1][1], 1e-10)

@@ -115,27 +115,35 @@ def every_subset_of_inputs_agrees(case: Case) -> str | None:
 def second_order_agrees_in_all_orders(case: Case) -> str | None:
     """Check H t of <w, f>, taken as reverse or forward over reverse or forward, and from differences of the gradient."""
     at, xs = case.moving, at_of(case, case.moving)
-    t, u, w = case.directions(at), case.directions(at, "second"), case.weights()
-    f = case.function(at)
-    of_gradient = gradient(f, w)
+    different = wrong_order(case.function(at), xs, case.directions(at), case.directions(at, "second"), case.weights())
+    if different is None:
+        return None
+    order, i, how = different
+    if order == FORWARD_OVER_FORWARD:
+        return f"{order}: f''[t, u] of result {i} {how} (numeric, of the tangent)"
+    return f"{order}: H t in input {case.input_name(at[i])} {how} (numeric, of the gradient)"
+
+
+FORWARD_OVER_FORWARD = "forward over forward"
+
+
+def wrong_order(f: Callable, xs: Arrays, t: Arrays, u: Arrays, w: Arrays) -> tuple[str, int, str] | None:
+    """Return which order of modes gives a wrong second derivative of ``f(*xs)``, in which input or result, and how.
+
+    H t of <w, f> is compared with differences of the gradient along t, and f''[t, u] with those of the tangent along u.
+    """
+    of_gradient, of_slope = gradient(f, w), slope(f, t)
     numbers = lambda *x: [payload(g) for g in of_gradient(*wrapped(x))]
     products = {
         "reverse over reverse": pulled(of_gradient, xs, t),
         "forward over reverse": pushed(of_gradient, xs, t)[1],
-        "reverse over forward": pulled(slope(f, t), xs, w),
+        "reverse over forward": pulled(of_slope, xs, w),
     }
     for order, found in products.items():
         different = gap_to_slope([payload(h) for h in found], numbers, xs, t, NUMERIC)
         if different is not None:
-            return f"{order}: H t in input {case.input_name(at[different[0]])} {different[1]} (numeric, of the gradient)"
-    return _forward_over_forward(case, xs, t, u)
-
-
-def _forward_over_forward(case: Case, xs: Arrays, t: Arrays, u: Arrays) -> str | None:
-    of_slope = slope(case.function(case.moving), t)
+            return order, *different
     _, second = pushed(of_slope, xs, u)
     numbers = lambda *x: [payload(d) for d in of_slope(*wrapped(x))]
     different = gap_to_slope([payload(d) for d in second], numbers, xs, u, NUMERIC)
-    if different is None:
-        return None
-    return f"forward over forward: f''[t, u] of result {different[0]} {different[1]} (numeric, of the tangent)"
+    return None if different is None else (FORWARD_OVER_FORWARD, *different)

@@ -101,7 +101,7 @@ erfc = elementwise("erfc(x)", in_scipy("erfc"), dtype="float", kinds="bif",
 erfinv = elementwise("erfinv(x)", in_scipy("erfinv"), dtype="float", kinds="bif", domain=(-0.9, 0.9),
     public=True, inplace=True,
     lower=OPAQUE,
-    x=lambda g, out: g * (exp(out * out) * (SQRT_PI / 2)),
+    x=lambda g, x: g * (exp(erfinv(x) ** 2) * (SQRT_PI / 2)),
     doc=unary("Return the inverse of the error function of each element.", "cr.erfinv(cr.tensor([0.0, 0.5, 1.0]))",
         "tensor([0.0000, 0.4769,    inf])", "bif", notes="NaN outside [-1, 1]."))  # fmt: skip
 
