@@ -13,7 +13,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.reduction.reduce import sum as total
-from chainrule.nn.functional.regression import reduced, reduction_of
+from chainrule.nn.functional.regression import as_stored_in, reduced, reduction_of
 from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.select import where
 from chainrule.ops.nn import loss as ops
@@ -357,7 +357,9 @@ def binary_cross_entropy_with_logits(
     x, y = as_tensor(input, "binary_cross_entropy"), as_tensor(target, "binary_cross_entropy", 1)
     if x.shape != y.shape:
         raise ValueError(f"Target size ({y.shape}) must be the same as input size ({x.shape})")
-    loss = ops.cross_entropy_with_logits(x, y)
+    if x.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{x.dtype.old_name}'")
+    loss = as_stored_in(y, ops.cross_entropy_with_logits(x, y))
     if pos_weight is not None:
         loss = loss + (as_tensor(pos_weight) - 1) * y * logaddexp(-x, 0)
     return reduced(loss if weight is None else loss * as_tensor(weight), reduction)

@@ -15,7 +15,7 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.fill import arange
 from chainrule.functions.reduction.reduce import any
 from chainrule.functions.reduction.scan import cumprod
-from chainrule.nn.functional.regression import reduced, reduction_of
+from chainrule.nn.functional.regression import as_stored_in, reduced, reduction_of
 from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.scatter import gather
 from chainrule.ops.indexing.select import where
@@ -55,9 +55,7 @@ def soft_margin_loss(
     """
     reduction = reduction_of(size_average, reduce, reduction)
     x, t = as_tensor(input, "soft_margin_loss"), as_tensor(target, "soft_margin_loss", 1)
-    if x.dtype.category < dtypes.FLOAT and t.dtype.category < dtypes.FLOAT:
-        raise RuntimeError(f"result type Float can't be cast to the desired output type {x.dtype.old_name}")
-    return reduced(logaddexp(-t * x, 0), reduction)
+    return reduced(as_stored_in(x, logaddexp(-t * x, 0)), reduction)
 
 
 @asks

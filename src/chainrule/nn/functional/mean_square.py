@@ -60,7 +60,8 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     inner = cast(x, dtypes.float32) if half else x
     eps = float(np.finfo(inner.dtype.to_real().numpy).eps) if eps is None else eps
     y = inner / (mean(inner * inner, axis=axis, keepdims=True) + eps) ** 0.5
-    return cast(y if w is None else y * w, x.dtype if w is None or half else (y * w).dtype)
+    y = y if w is None else y * w
+    return cast(y, x.dtype if half or y.dtype.category == x.dtype.category else y.dtype)
 
 
 @asks

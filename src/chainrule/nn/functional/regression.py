@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from chainrule.core.call.asking import asks
-from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.elementwise import xlogy
@@ -76,6 +76,15 @@ def _pair(input: Any, target: Any, name: str) -> tuple[Tensor, Tensor]:
     if x.dtype.category < dtypes.FLOAT and y.dtype.category < dtypes.FLOAT:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{x.dtype.old_name}'")
     return x, y
+
+
+def as_stored_in(x: Tensor, loss: Tensor) -> Tensor:
+    """Return elements' losses in the dtype of the tensor beside which PyTorch allocates them; raise its error if none fits."""
+    if loss.dtype is x.dtype:
+        return loss
+    if not dtypes.can_cast(loss.dtype, x.dtype):
+        raise RuntimeError(f"result type {loss.dtype.old_name} can't be cast to the desired output type {x.dtype.old_name}")
+    return cast(loss, x.dtype)
 
 
 @asks
@@ -225,7 +234,7 @@ def huber_loss(
     x, y = _pair(input, target, "huber")
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    loss = huber(x - y, delta=delta, closed=True)
+    loss = as_stored_in(x, huber(x - y, delta=delta, closed=True))
     if weight is not None:  # unlike mse_loss and l1_loss, PyTorch's weighted mean divides by the number of elements
         loss = _weighted(loss, weight, "none")
     return reduced(loss, reduction)
