@@ -29,7 +29,7 @@ DTYPES = {"f": ("float64", "float32"), "c": ("complex128",), "i": ("int64",), "b
 # Functions that programs do not call, beside those that PyTorch has not.
 EXCLUDED = {
     "hash_tensor": "a digest of every bit",
-    "gumbel_softmax": "it draws numbers, and has no other mode",
+    **dict.fromkeys(("gumbel_softmax", "lobpcg", "pca_lowrank", "svd_lowrank"), "it draws numbers, and has no other mode"),
 }
 # PyTorch's values of these have but six digits, or their gradients, by constants in single precision.
 COARSE = {
@@ -52,6 +52,7 @@ KEEPING = {
     "ldexp", "polar", "matmul", "frexp", "conv2d", "kron", "linalg.qr", "linalg.lu_factor", "linalg.lu_factor_ex", "linalg.lu",
     "linalg.eigvalsh", "linalg.eig", "linalg.eigvals", "linalg.svd", "linalg.svdvals", "qr", "svd", "lu", "linalg.matrix_norm",
     "linalg.norm", "linalg.cond", "special.ndtr", "scaled_dot_product_attention", "instance_norm",
+    "nuclear_norm", "norm", "norm_except_dim",
 }  # fmt: skip
 # PyTorch's gradients of their gradients are wrong: there differences decide.
 WRONG_TWICE = {"group_norm"}
