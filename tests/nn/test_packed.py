@@ -162,3 +162,29 @@ MISFITS = {
 @pytest.mark.parametrize("call", MISFITS.values(), ids=MISFITS)
 def test_misfit_is_told_as_by_pytorch(torch, call):
     both(torch, lambda lib: call(lib.nn.GRU(2, 3).double(), lib))
+
+
+CHECKS = {
+    "dtype": lambda m, lib: m(lib.ones(4, 1, 2)),
+    "size": lambda m, lib: m(lib.ones(4, 1, 3).double()),
+    "axes, packed": lambda m, lib: m.check_input(lib.ones(4).double(), lib.tensor([4])),
+    "one state": lambda m, lib: m.check_hidden_size(lib.ones(1), (1, 2, 3)),
+    "shapes": lambda m, lib: [m.get_expected_hidden_size(lib.ones(4, 5, 2), b) for b in (None, lib.tensor([3]))],
+    "order": lambda m, lib: m.permute_hidden(lib.tensor(X), lib.tensor([2, 0, 1])),
+    "weights": lambda m, lib: [tuple(w.shape) for w in m._flat_weights] + m._flat_weights_names,
+}
+
+
+@pytest.mark.parametrize("call", CHECKS.values(), ids=CHECKS)
+def test_checks_for_subclasses_are_pytorch_s(torch, call):
+    both(torch, lambda lib: call(lib.nn.GRU(2, 3, num_layers=2).double(), lib))
+    if call not in (CHECKS["order"],):
+        both(torch, lambda lib: call(lib.nn.LSTM(2, 3, proj_size=1).double(), lib))
+
+
+def test_lstm_s_states_are_checked_each(torch):
+    def program(lib, *shapes):
+        lib.nn.LSTM(2, 3, proj_size=1)(lib.ones(4, 5, 2), tuple(lib.ones(s) for s in shapes))
+
+    for shapes in (((1, 5, 1), (1, 5, 1)), ((1, 5, 3), (1, 5, 3)), ((1, 1, 1), (1, 5, 3))):
+        agree(outcome(cr, program, *shapes)[0], outcome(torch, program, *shapes)[0])

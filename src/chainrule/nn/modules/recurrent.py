@@ -95,7 +95,7 @@ class RNNBase(Module):
         self.bidirectional, self.proj_size = bidirectional, proj_size
         gates, out = _GATES[mode] * hidden_size, proj_size or hidden_size
         directions = 2 if bidirectional else 1
-        self._names: list[str] = []
+        self._flat_weights_names: list[str] = []
         for layer in range(num_layers):
             size = input_size if layer == 0 else out * directions
             for direction in range(directions):
@@ -107,7 +107,7 @@ class RNNBase(Module):
                     shapes["weight_hr"] = (proj_size, hidden_size)
                 for name, shape in shapes.items():
                     self.register_parameter(name + suffix, new_parameter(shape, device, dtype))
-                    self._names.append(name + suffix)
+                    self._flat_weights_names.append(name + suffix)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -120,50 +120,74 @@ class RNNBase(Module):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The weights of each layer and direction."""
-        size = len(self._names) // (self.num_layers * (2 if self.bidirectional else 1))
-        found = [getattr(self, name) for name in self._names]
+        size = len(self._flat_weights_names) // (self.num_layers * (2 if self.bidirectional else 1))
+        found = [getattr(self, name) for name in self._flat_weights_names]
         return [found[k : k + size] for k in range(0, len(found), size)]
 
-    def _states(self, hx: Any, batch: int, dtype: Any, order: Any) -> list:
-        """Return the first states, zeros by default, in the order of the sequences; raise PyTorch's errors for misfits."""
-        rows = self.num_layers * (2 if self.bidirectional else 1)
-        lstm = self.mode == "LSTM"
-        sizes = [self.proj_size or self.hidden_size, *([self.hidden_size] if lstm else [])]
-        if hx is None:
-            return [zeros(rows, batch, n, dtype=dtype) for n in sizes]
-        given = list(hx) if lstm else [hx]
-        named = ("hidden[0]", "hidden[1]") if lstm else ("hidden",)
-        for s, n, name in zip(given, sizes, named, strict=True):
-            if tuple(s.shape) != (rows, batch, n):
-                raise RuntimeError(f"Expected {name} size {(rows, batch, n)}, got {list(s.shape)}")
-        return given if order is None else [s.index_select(1, order) for s in given]
+    @property
+    def _flat_weights(self) -> list[Any]:
+        return [getattr(self, name) for name in self._flat_weights_names]
 
-    def _run(self, *before: Any, states: list, after: tuple = ()) -> Any:
+    # -- checks, which subclasses with a forward of their own call, too ------------------------------------------------
+
+    def check_input(self, input: Any, batch_sizes: Any) -> None:
+        """Raise PyTorch's errors unless an input, packed if there are batch sizes, is of the dtype, axes and size expected."""
+        expected = self._flat_weights[0].dtype
+        if input.dtype is not expected:
+            raise ValueError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({expected}). Convert input: "
+                f"input.to({expected}), or convert model: model.to({input.dtype})"
+            )
+        axes = 3 if batch_sizes is None else 2
+        if input.ndim != axes:
+            raise RuntimeError(f"input must have {axes} dimensions, got {input.ndim}")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+
+    def _state_shape(self, input: Any, batch_sizes: Any, size: int) -> tuple[int, int, int]:
+        batch = input.shape[0 if self.batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
+        return self.num_layers * (2 if self.bidirectional else 1), batch, size
+
+    def get_expected_hidden_size(self, input: Any, batch_sizes: Any) -> tuple[int, int, int]:
+        """Return the shape of hidden states that go with an input."""
+        return self._state_shape(input, batch_sizes, self.proj_size or self.hidden_size)
+
+    def check_hidden_size(self, hx: Any, expected_hidden_size: tuple, msg: str = "Expected hidden size {}, got {}") -> None:
+        """Raise an error unless a state has a shape."""
+        if tuple(hx.shape) != expected_hidden_size:
+            raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
+
+    def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+        """Raise PyTorch's errors unless an input and the first states fit."""
+        self.check_input(input, batch_sizes)
+        self.check_hidden_size(hidden, self.get_expected_hidden_size(input, batch_sizes))
+
+    def permute_hidden(self, hx: Any, permutation: Any) -> Any:
+        """Return states in the order of a permutation of the sequences; as they are without one."""
+        return hx if permutation is None else hx.index_select(1, permutation)
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def _first_states(self, input: Any, batch_sizes: Any) -> Any:
+        return zeros(self.get_expected_hidden_size(input, batch_sizes), dtype=input.dtype)
+
+    def _run(self, *before: Any, hx: Any, after: tuple = ()) -> Any:
         """Return the outputs and the last states of the function of this mode."""
         options = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional, *after)
-        weights = [getattr(self, name) for name in self._names]
-        out, *last = getattr(functions, self.mode.lower())(
-            *before, states if self.mode == "LSTM" else states[0], weights, *options
-        )
-        return out, last
+        out, *last = getattr(functions, self.mode.lower())(*before, hx, self._flat_weights, *options)
+        return out, self._as_states(last)
 
-    def _result(self, out: Any, last: list) -> tuple:
-        return out, tuple(last) if self.mode == "LSTM" else last[0]
+    def _as_states(self, states: Any) -> Any:
+        """Return states, one or two, as this mode takes them."""
+        (state,) = states
+        return state
 
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple:
         data, sizes, order, back = input
-        if data.ndim != 2:
-            raise RuntimeError(f"input must have 2 dimensions, got {data.ndim}")
-        self._check_size(data)
-        states = self._states(hx, int(sizes[0]), data.dtype, order)
-        out, last = self._run(data, sizes, states=states)
-        if back is not None:
-            last = [s.index_select(1, back) for s in last]
-        return self._result(PackedSequence(out, sizes, order, back), last)
-
-    def _check_size(self, input: Any) -> None:
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+        hx = self._first_states(data, sizes) if hx is None else hx
+        self.check_forward_args(data, hx, sizes)
+        out, last = self._run(data, sizes, hx=self.permute_hidden(hx, order))
+        return PackedSequence(out, sizes, order, back), self.permute_hidden(last, back)
 
     def forward(self, input: Any, hx: Any = None) -> tuple:
         """Return (outputs, last states) of inputs of shape (L, N, in), (N, L, in) with `batch_first`, (L, in), or packed."""
@@ -171,17 +195,15 @@ class RNNBase(Module):
             return self._forward_packed(input, hx)
         if input.ndim not in (2, 3):
             raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
-        self._check_size(input)
         single, axis = input.ndim == 2, 0 if self.batch_first else 1
         if single:
             input = input.unsqueeze(axis)
-        if hx is not None:
-            hx = self._batched(hx, single)
-        states = self._states(hx, input.shape[axis], input.dtype, None)
-        out, last = self._run(input, states=states, after=(self.batch_first,))
-        if single:
-            out, last = out.squeeze(axis), [s.squeeze(1) for s in last]
-        return self._result(out, last)
+        hx = self._first_states(input, None) if hx is None else self._batched(hx, single)
+        self.check_forward_args(input, hx, None)
+        out, last = self._run(input, hx=hx, after=(self.batch_first,))
+        if not single:
+            return out, last
+        return out.squeeze(axis), self._as_states([s.squeeze(1) for s in ([last] if isinstance(last, Tensor) else last)])
 
     def _batched(self, hx: Any, single: bool) -> Any:
         """Return given states with the batch axis; raise PyTorch's errors unless they have as many axes as the input."""
@@ -252,6 +274,28 @@ class LSTM(RNNBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("LSTM", *args, **kwargs)
+
+    def get_expected_cell_size(self, input: Any, batch_sizes: Any) -> tuple[int, int, int]:
+        """Return the shape of cell states that go with an input."""
+        return self._state_shape(input, batch_sizes, self.hidden_size)
+
+    def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+        """Raise PyTorch's errors unless an input and the first states fit."""
+        self.check_input(input, batch_sizes)
+        sizes = self.get_expected_hidden_size(input, batch_sizes), self.get_expected_cell_size(input, batch_sizes)
+        for i, size in enumerate(sizes):
+            self.check_hidden_size(hidden[i], size, f"Expected hidden[{i}] size {{}}, got {{}}")
+
+    def permute_hidden(self, hx: Any, permutation: Any) -> Any:
+        """Return states in the order of a permutation of the sequences; as they are without one."""
+        return hx if permutation is None else tuple(s.index_select(1, permutation) for s in hx)
+
+    def _first_states(self, input: Any, batch_sizes: Any) -> Any:
+        cell = zeros(self.get_expected_cell_size(input, batch_sizes), dtype=input.dtype)
+        return super()._first_states(input, batch_sizes), cell
+
+    def _as_states(self, states: Any) -> Any:
+        return tuple(states)
 
 
 class GRU(RNNBase):
