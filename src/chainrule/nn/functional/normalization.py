@@ -164,8 +164,10 @@ def _unbiased(scale: Tensor, eps: float, n: int) -> Tensor:
 
 
 def _moved(running: Any, value: Tensor, momentum: float) -> None:
+    if value.shape != running.shape:
+        value = reshape(value, shape=tuple(running.shape))
     running.mul_(1 - momentum)
-    running.add_(cast(reshape(value, shape=tuple(running.shape)), running.dtype) * momentum)
+    running.add_(cast(value, running.dtype) * momentum)
 
 
 def _both_or_neither(running_mean: Any, running_var: Any) -> None:
@@ -258,14 +260,13 @@ def of_batches(
     if x.ndim > 2:
         w, b = _given(w, b, shape=shape)
     y, average, scale = _standardized(x, w, b, axis, eps)
-    if m is not None:
+    with no_grad():  # through statistics no gradient flows, as in PyTorch
+        average, scale = [reshape(t, shape=(channels,)) for t in (average, scale)]
         n = prod([x.shape[k] for k in axis])
-        if n:
-            with no_grad():
-                _moved(m, average, momentum)
-                _moved(v, _unbiased(scale, eps, n), momentum)
-    statistics = [reshape(t, shape=(channels,)) for t in (average, scale)]
-    return y, *statistics
+        if m is not None and n:
+            _moved(m, average, momentum)
+            _moved(v, _unbiased(scale, eps, n), momentum)
+    return y, average, scale
 
 
 def _no_statistics(x: Tensor) -> Tensor:
@@ -351,7 +352,8 @@ def instance_norm(
     shape = (1, channels, *(1,) * (x.ndim - 2))
     if not use_input_stats:
         return _standardized_with(x, m, v, w, b, shape, eps)
-    y, average, scale = _standardized(x, *_given(w, b, shape=shape), tuple(range(2, x.ndim)), eps)
+    w, b = _given(w, b, shape=shape)
+    y, average, scale = _standardized(x, w, b, tuple(range(2, x.ndim)), eps)
     if m is not None and count:
         with no_grad():
             _moved(m, mean(average, axis=(0,), keepdims=False), momentum)
