@@ -6,10 +6,10 @@ import math
 import warnings
 from typing import Any
 
+import chainrule.nn.functional.recurrent as functions  # `from` would ask the package, which looks for names that are close
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.creation.fill import zeros
 from chainrule.nn import init
-from chainrule.nn.functional import recurrent as functions
 from chainrule.nn.modules.linear import new_parameter
 from chainrule.nn.modules.module import Module
 from chainrule.nn.utils.rnn import PackedSequence

@@ -6,7 +6,6 @@ from typing import Any
 
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.functions.linalg.contract import mv
-from chainrule.functions.linalg.rank import pinv
 from chainrule.nn import functional as F
 from chainrule.nn.modules.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from chainrule.nn.parameter import Parameter, is_lazy
@@ -78,7 +77,7 @@ class SpectralNorm:
 
     def _solve_v_and_rescale(self, matrix: Any, u: Any, sigma: Any) -> Any:
         """Return v with ``u @ matrix @ v = sigma`` in the direction that the iteration would have from u."""
-        v = pinv(matrix.t() @ matrix) @ (matrix.t() @ u)
+        v = (matrix.t() @ matrix).pinverse() @ (matrix.t() @ u)
         return v * (sigma / u.dot(mv(matrix, v)))
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from chainrule.functions.linalg.size import vector_norm
+from chainrule.functions.reduction.norm import norm
 from chainrule.nn.parameter import Parameter, is_lazy
 
 __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
@@ -14,9 +14,9 @@ __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
 def norm_except(v: Any, dim: int) -> Any:
     """Return the norms of the slices of a tensor at the places along an axis, with all axes kept; of all of it for -1."""
     if dim == -1:
-        return vector_norm(v)
+        return norm(v)
     axes = [i for i in range(v.ndim) if i != dim % v.ndim]
-    return vector_norm(v, dim=axes, keepdim=True) if axes else v.abs()
+    return norm(v, dim=axes, keepdim=True) if axes else v.abs()
 
 
 def normed(v: Any, g: Any, dim: int) -> Any:
