@@ -11,7 +11,8 @@ from tests import each
 from chainrule.functions import late
 
 late.load()  # what is derived from the tables of ops and functions is to be of all of them
-collect_ignore = ["programs"]  # scripts, which tests/test_tutorials.py runs
+# Scripts, which tests/test_tutorials.py runs; and modules that import PyTorch's database, which takes seconds.
+collect_ignore = ["programs", "ops/database.py", "ops/database_modes.py"]
 
 
 def pytest_configure(config):
