@@ -22,7 +22,7 @@ class Given:
         Every floating number is moved by a part of itself of about this size: how much the results then move tells how
         far two libraries' roundings may take them apart.
     step : float
-        Leaves are moved by so much of a direction of their own, for differences.
+        Leaves that require grad are moved by so much of a direction of their own, for differences.
     """
 
     def __init__(self, lib, seed=0, moved=0.0, step=0.0):
@@ -42,7 +42,7 @@ class Given:
     def leaf(self, shape, dtype="float64", requires_grad=True):
         """Return a leaf of normal numbers."""
         x = self.normal(shape) + 1j * self.normal(shape) if dtype[0] == "c" else self.normal(shape)
-        self.directions.append(self.shaking.normal(size=shape) if self.step else None)
+        self.directions.append(self.shaking.normal(size=shape) if self.step and requires_grad else np.zeros(shape))
         x = self.tensor(x + self.step * self.directions[-1] if self.step else x, dtype)
         self.leaves.append(x)
         return x.requires_grad_(requires_grad)

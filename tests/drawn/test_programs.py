@@ -147,6 +147,14 @@ def dtype_of_ones(lib, where, names):
     return str(out.dtype).rpartition(".")[2]
 
 
+def test_nothing_divided_by_an_integer_zero_is_nothing():
+    """Found by a drawn program."""
+    lines = ("x0 = given.leaf((2,))", "x1 = lib.{}(given.ints((0,), 0, 1), given.ints((1,), 0, 1))")
+    for name in ("remainder", "fmod", "floor_divide"):
+        running.check(running.Program((lines[0], lines[1].format(name)), 0, "grad", (name,)))
+        assert cr.div(cr.ones(0, dtype=cr.int64), cr.tensor([0]), rounding_mode="floor").shape == (0,)
+
+
 def test_a_program_is_a_script(capsys):
     program = running.Program(("x0 = given.leaf((2,))", "x1 = lib.sin(x0)"), 3, "twice", ("sin",))
     exec(compile(str(program), "<script>", "exec"), {})

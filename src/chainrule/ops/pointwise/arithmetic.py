@@ -191,8 +191,10 @@ pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (
 # -- quotients in whole numbers ----------------------------------------------------------------------------------------
 
 
-def _refuse_zero(y: Any) -> None:
-    """Raise PyTorch's error for an integer divisor of 0, where NumPy gives 0."""
+def _refuse_zero(x: Any, y: Any) -> None:
+    """Raise PyTorch's error for an integer divisor of 0, where NumPy gives 0; not where nothing is divided."""
+    if not getattr(x, "size", 1):
+        return
     d = getattr(y, "dtype", None)
     if (y == 0 and y.__class__ is not float) if d is None else (d.kind in "iu" and not np.all(y)):
         raise RuntimeError("ZeroDivisionError")
@@ -207,7 +209,7 @@ _QUOTIENTS = np.array([[-2.5, 0.75], [0.0, 3.0]])
 
 def _floor_divide(x: Any, y: Any) -> Any:
     if _is_whole(x) and _is_whole(y):
-        _refuse_zero(y)
+        _refuse_zero(x, y)
     return operator.floordiv(x, y)
 
 
@@ -227,7 +229,7 @@ def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
         return _floor_divide(x, y)
     if not (_is_whole(x) and _is_whole(y)):
         return np.trunc(x / y)
-    _refuse_zero(y)
+    _refuse_zero(x, y)
     down = x // y
     return down + ((down < 0) & (down * y != x)).astype(down.dtype)
 
@@ -242,13 +244,13 @@ div_rounded = elementwise("div_rounded(x, y, *, mode)", _div_rounded, kinds="f",
 
 def _remainder(x: Any, y: Any) -> Any:
     if _is_whole(x) and _is_whole(y):
-        _refuse_zero(y)
+        _refuse_zero(x, y)
     return operator.mod(x, y)
 
 
 def _fmod(x: Any, y: Any) -> Any:
     if _is_whole(x) and _is_whole(y):
-        _refuse_zero(y)
+        _refuse_zero(x, y)
     return np.fmod(x, y)
 
 
