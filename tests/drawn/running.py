@@ -80,8 +80,11 @@ class Outcome:
             self.keep(f"gradient of leaf {i}", g)
         if end == "twice":
             self.where = "the second pass"
-            active = [g for g in grads if g is not None and g.requires_grad]
-            seconds = lib.autograd.grad(self.total(active), leaves, allow_unused=True) if active else [None] * len(leaves)
+            active = [g is not None and g.requires_grad for g in grads]  # PyTorch records some constants
+            total = self.total(
+                [g if is_active else lib.zeros_like(x) for g, x, is_active in zip(grads, leaves, active, strict=True)]
+            )
+            seconds = lib.autograd.grad(total, leaves, allow_unused=True) if any(active) else [None] * len(leaves)
             for i, (x, g) in enumerate(zip(leaves, seconds, strict=True)):
                 self.keep(f"second gradient of leaf {i}", lib.zeros_like(x) if g is None else g)
 
