@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import cast
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined
 from chainrule.core.types import dtype as dtypes
@@ -100,10 +99,3 @@ def together(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def as_columns(b: Tensor) -> Tensor:
     """Return vectors as matrices of one column."""
     return reshape(b, shape=(*b.shape, 1))
-
-
-def number_or_tensor(value: Any, like: Tensor) -> Any:
-    """Return a tolerance, which may be a tensor, in the real dtype of matrices."""
-    if isinstance(value, Tensor):
-        return cast(value, like.dtype.to_real())
-    return value

@@ -19,7 +19,7 @@ from chainrule.functions.linalg.arguments import (
 )
 from chainrule.functions.linalg.contract import operand
 from chainrule.ops.linalg import solve as ops
-from chainrule.ops.linalg.matrix import mh, mt
+from chainrule.ops.linalg.matrix import mt
 from chainrule.ops.shaping.shape import permute, reshape, squeeze
 from chainrule.return_types import named_result
 
@@ -264,11 +264,6 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     if left:
         return ops.solve_triangular(a, b, upper=bool(upper), unit=bool(unitriangular))
     return mt(ops.solve_triangular(mt(a), mt(b), upper=not upper, unit=bool(unitriangular)))
-
-
-def adjoint_solve(a: Tensor, b: Tensor, upper: bool) -> Tensor:
-    """Return the solutions with the adjoint of triangular matrices."""
-    return ops.solve_triangular(mh(a), b, upper=not upper, unit=False)
 
 
 # -- tensors as matrices -----------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from chainrule.ops.pointwise.special import OPAQUE, SQRT_PI, in_blocks, in_doubl
 
 log1p = weak(exponential.log1p)
 SQRT_2PI = math.sqrt(2 * math.pi)
-ORDERS = (1, 2, 3)
 
 
 @in_double
