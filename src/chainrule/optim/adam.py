@@ -72,7 +72,7 @@ class Adam(Elementwise):
         check_numbers(type(self).__name__, lr=lr, eps=eps, weight_decay=weight_decay)
         check_lr(lr)
         check_eps(eps)
-        check_betas(betas)
+        check_betas(type(self).__name__, betas)
         check_at_least_zero(weight_decay=weight_decay)
         if not all(isinstance(b, float) for b in betas) and not all(isinstance(b, Tensor) for b in betas):
             raise ValueError("betas must be either both floats or both Tensors")

@@ -65,7 +65,7 @@ class Adamax(Elementwise):
         check_numbers("Adamax", lr=lr, eps=eps, weight_decay=weight_decay)
         check_lr(lr)
         check_eps(eps)
-        check_betas(betas)
+        check_betas(type(self).__name__, betas)
         check_at_least_zero(weight_decay=weight_decay)
         check_implementation(foreach, None, differentiable, capturable)
         super().__init__(

@@ -34,10 +34,10 @@ def check_at_least_zero(**options: Any) -> None:
             raise ValueError(f"Invalid {name} value: {value}")
 
 
-def check_betas(betas: Any) -> None:
+def check_betas(optimizer: str, betas: Any) -> None:
     """Raise PyTorch's error for shares that the running means keep, unless they are two numbers from 0 to below 1."""
     if not hasattr(betas, "__getitem__") or isinstance(betas, str):
-        raise TypeError(f"betas must be two numbers, not {type(betas).__name__} ({betas!r})")
+        raise TypeError(f"{optimizer}: betas must be two numbers, not {type(betas).__name__} ({betas!r})")
     for i in (0, 1):
         if not 0 <= number(betas[i]) < 1:
             raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")

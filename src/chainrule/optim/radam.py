@@ -69,7 +69,7 @@ class RAdam(Elementwise):
         check_numbers("RAdam", lr=lr, eps=eps, weight_decay=weight_decay)
         check_lr(lr)
         check_eps(eps)
-        check_betas(betas)
+        check_betas(type(self).__name__, betas)
         check_at_least_zero(weight_decay=weight_decay)
         check_implementation(foreach, None, differentiable, capturable)
         super().__init__(
