@@ -289,7 +289,7 @@ def names() -> str:
         if name == "bfloat16":
             values.append("bfloat16: Final[dtype]")
         elif isinstance(value, ModuleType):
-            modules.append(f"from chainrule import {name} as {name}")
+            modules.append(f"from {value.__name__.rpartition('.')[0]} import {name} as {name}")
         elif isinstance(value, type) and value.__module__ == "chainrule":  # stands for tensors of one dtype
             values.append(f"{name}: Final[type[Tensor]]")
         elif isinstance(value, type) and f" as {name}\n" not in HEAD:
