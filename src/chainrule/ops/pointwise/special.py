@@ -27,7 +27,28 @@ def scipy_function(name: str) -> Callable:
     """Return a function of ``scipy.special``, which is imported when first needed."""
     from scipy import special
 
-    return getattr(special, name)
+    return hurwitz(special.zeta) if name == "zeta" else getattr(special, name)
+
+
+def hurwitz(zeta: Callable) -> Callable:
+    """Return SciPy's function Σ (k + q)^-s, in bounded time.
+
+    SciPy's adds one term for each k until ``k + q`` is positive. Far below 0, with q = f - m, those terms are
+    ``(-1)^s Σ (j - f)^-s`` for j from 1 to m: the difference of two values at positive arguments.
+    """
+
+    def call(s: Any, *given: Any) -> Any:
+        if not given or not np.any(far := (given[0] < -64) & (given[0] != np.floor(given[0]))):
+            return zeta(s, *given)
+        s, q = np.broadcast_arrays(s, given[0])
+        q = np.where(far, q, -64.5)
+        below = np.floor(q)
+        f = q - below
+        whole = np.where(s % 2 == 0, 1, -1) * (zeta(s, 1 - f) - zeta(s, 1 - f - below)) + zeta(s, f)
+        out = zeta(s, np.where(far, 1.5, given[0]))
+        return np.where(far, np.where(s == np.floor(s), whole, np.nan), out).astype(out.dtype)
+
+    return call
 
 
 def weak(f: Callable) -> Callable:
