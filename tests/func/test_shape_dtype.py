@@ -30,7 +30,7 @@ def traced(f, args):
     """Return the text of a graph, or the error."""
     try:
         return str(trace(f)(*args))
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError) as error:
         return error
 
 

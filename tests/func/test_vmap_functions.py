@@ -72,7 +72,9 @@ def _varied(call, k, leaves):
 
 # What must know the numbers to know the shape of its result says so (histc: where it is given no bounds), or whether there is
 # one (istft: a window without gaps).
-REFUSE = {"argwhere", "histc", "index_put", "istft", "nonzero", "repeat_interleave", "unique", "unique_consecutive"}
+REFUSE = {
+    "argwhere", "histc", "index_put", "istft", "nonzero", "repeat_interleave", "segment_reduce", "unique", "unique_consecutive",
+}  # fmt: skip
 READS = ("vmap: ", "Cannot access data pointer")
 
 

@@ -27,6 +27,6 @@ def test_strange_values_stay_where_they_are(case):
 def test_zeta_far_below_zero_takes_no_time_and_is_right():
     x = cr.tensor([-70.3, -100.25, -1e4 - 0.4, -1e12 - 0.5], dtype=cr.float64)  # mpmath's, whose time grows with x
     wanted = [15.065289643812127, 19.729283325349364, 10.911466270439332, 9.869604401089358]
-    np.testing.assert_allclose(cr.special.polygamma(1, x).numpy(), wanted, rtol=1e-13)
-    np.testing.assert_allclose(cr.special.zeta(cr.tensor(2.0, dtype=cr.float64), x).numpy(), wanted, rtol=1e-13)
+    np.testing.assert_allclose(cr.special.polygamma(1, x).numpy(), wanted, rtol=1e-12)
+    np.testing.assert_allclose(cr.special.zeta(cr.tensor(2.0, dtype=cr.float64), x).numpy(), wanted, rtol=1e-12)
     assert cr.special.zeta(cr.tensor(2.5), x).isnan().all()

@@ -53,9 +53,17 @@ def _false(*args: Any, **kwargs: Any) -> bool:
 is_initialized = is_bf16_supported = is_current_stream_capturing = _false
 
 
+_OF_A_GPU = frozenset((
+    "Event", "Stream", "current_device", "current_stream", "default_stream", "device", "device_of", "get_device_capability",
+    "get_device_name", "get_device_properties", "get_rng_state", "get_rng_state_all", "init", "initial_seed", "ipc_collect",
+    "max_memory_cached", "mem_get_info", "memory_cached", "memory_stats", "memory_summary", "reset_max_memory_allocated",
+    "reset_peak_memory_stats", "set_device", "set_rng_state", "set_rng_state_all", "stream", "synchronize", "utilization",
+))  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    if name[:2] == "__":
-        raise AttributeError(name)
+    if name not in _OF_A_GPU:
+        raise AttributeError(f"module 'chainrule.cuda' has no attribute {name!r}: chainrule computes on the CPU")
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError(f"Torch not compiled with CUDA enabled: chainrule computes on the CPU, without torch.cuda.{name}")

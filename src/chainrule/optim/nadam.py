@@ -49,7 +49,7 @@ class NAdam(Elementwise):
     >>> (x * x).sum().backward()
     >>> opt.step()
     >>> x.detach()
-    tensor([0.8939, 1.8939])
+    tensor([0.8944, 1.8944])
     """
 
     _shaped = ("exp_avg", "exp_avg_sq")

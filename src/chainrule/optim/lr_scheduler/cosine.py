@@ -18,6 +18,7 @@ class CosineAnnealingLR(LRScheduler):
     >>> import chainrule as cr
     >>> opt = cr.optim.SGD([cr.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = cr.optim.lr_scheduler.CosineAnnealingLR(opt, T_max=2)
+    >>> opt.step()
     >>> schedule.step()
     >>> [round(lr, 6) for lr in schedule.get_last_lr()]
     [0.5]

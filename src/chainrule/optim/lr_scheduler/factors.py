@@ -49,6 +49,7 @@ class LambdaLR(_OfFunctions):
     >>> import chainrule as cr
     >>> opt = cr.optim.SGD([cr.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = cr.optim.lr_scheduler.LambdaLR(opt, lambda epoch: 1 / (1 + epoch))
+    >>> opt.step()
     >>> schedule.step()
     >>> opt.param_groups[0]["lr"]
     0.5
@@ -90,6 +91,7 @@ class StepLR(LRScheduler):
     >>> opt = cr.optim.SGD([cr.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = cr.optim.lr_scheduler.StepLR(opt, step_size=2, gamma=0.5)
     >>> for _ in range(4):
+    ...     opt.step()
     ...     schedule.step()
     >>> schedule.get_last_lr()
     [0.25]
@@ -117,6 +119,7 @@ class MultiStepLR(LRScheduler):
     >>> opt = cr.optim.SGD([cr.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = cr.optim.lr_scheduler.MultiStepLR(opt, milestones=[1, 3], gamma=0.5)
     >>> for _ in range(4):
+    ...     opt.step()
     ...     schedule.step()
     >>> schedule.get_last_lr()
     [0.25]
@@ -144,6 +147,7 @@ class ExponentialLR(LRScheduler):
     >>> import chainrule as cr
     >>> opt = cr.optim.SGD([cr.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = cr.optim.lr_scheduler.ExponentialLR(opt, gamma=0.5)
+    >>> opt.step()
     >>> schedule.step()
     >>> schedule.get_last_lr()
     [0.5]
@@ -169,6 +173,7 @@ class LinearLR(LRScheduler):
     >>> import chainrule as cr
     >>> opt = cr.optim.SGD([cr.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = cr.optim.lr_scheduler.LinearLR(opt, start_factor=0.5, total_iters=2)
+    >>> opt.step()
     >>> schedule.step()
     >>> schedule.get_last_lr()
     [0.75]
