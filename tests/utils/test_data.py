@@ -18,6 +18,10 @@ import chainrule as cr
 from chainrule.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
 Point = namedtuple("Point", "x y")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create 2 "),  # where there is one processor
+    pytest.mark.filterwarnings("ignore:os.fork"),  # of JAX, where another test has imported it
+]
 
 
 def parts(lib):
