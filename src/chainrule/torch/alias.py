@@ -15,16 +15,9 @@ from chainrule.core.types import spelling
 __all__ = ["as_torch"]
 
 _RENAMED = {
-    "functional": "", "_tensor": "", "storage": "", "tensor": "", "nn.modules.activation": "nn",
-    "nn.modules.adaptive": "nn", "nn.modules.batchnorm": "nn.modules.normalization", "nn.modules.channelshuffle": "nn",
-    "nn.modules.conv": "nn.modules.convolution", "nn.modules.flatten": "nn", "nn.modules.fold": "nn",
-    "nn.modules.instancenorm": "nn.modules.normalization", "nn.modules.lazy": "nn", "nn.modules.loss": "nn",
-    "nn.modules.pixelshuffle": "nn", "nn.modules.rnn": "nn.modules.recurrent", "nn.modules.sparse": "nn",
-    "nn.modules.upsampling": "nn", "nn.modules.utils": "nn.modules", "nn.backends": "nn", "optim.adamw": "optim",
+    "functional": "", "_tensor": "", "storage": "", "tensor": "", "optim.adamw": "optim",
     "utils.data.dataloader": "utils.data", "utils.data.distributed": "utils.data", "utils.data.sampler": "utils.data",
-    "utils.data.dataset": "utils.data", "utils._pytree": "core.types.tree", "_C": "torch._c", "_utils": "torch._utils",
-    "fx.experimental": "torch", "autograd.variable": "autograd", "autograd.gradcheck": "autograd",
-    "distributions.utils": "distributions",
+    "utils.data.dataset": "utils.data", "utils._pytree": "core.types.tree",
 }  # fmt: skip
 """PyTorch's modules whose names are in a module of another name here."""
 
@@ -100,7 +93,4 @@ def as_torch() -> ModuleType:
             raise RuntimeError("torch is imported already: call chainrule.as_torch() before anything imports it")
         sys.meta_path.insert(0, _finder)
         spelling.library = "torch"
-        for name in _RENAMED:  # which programs find as attributes, too
-            if name.startswith("nn.modules."):
-                import_module(f"torch.{name}")
     return import_module("torch")
