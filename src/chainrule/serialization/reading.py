@@ -152,7 +152,7 @@ class _Stream:
         try:
             magic = plain(self.file, self._storage).load()
         except pickle.UnpicklingError as error:
-            raise pickle.UnpicklingError(f"this is none of PyTorch's files: {error}") from error
+            raise pickle.UnpicklingError("this is none of PyTorch's files: it begins as no format of theirs") from error
         if magic != MAGIC:
             raise RuntimeError("Invalid magic number; corrupt file? This is none of PyTorch's files")
         if (version := plain(self.file, self._storage).load()) != PROTOCOL:
