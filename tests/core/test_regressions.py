@@ -167,6 +167,9 @@ import numpy as np
 import chainrule as cr
 big = cr.tensor([3e38])
 big * 10, big + big, cr.tensor(3e38) * 10, cr.tensor([0.0]) / 0, cr.tensor(2**63 - 1) + 1
+for zero in (cr.zeros(2), cr.tensor(0.0), cr.zeros(2, dtype=cr.float64), cr.zeros(2, dtype=cr.int64)):
+    zero**-0.5, zero ** cr.tensor(-1.5), zero ** cr.tensor([-1.5, -2.5])
+0.0 ** cr.tensor([-1, -2]), 0 ** cr.tensor([-0.5]), cr.zeros(2).pow_(-1), cr.tensor(-1.0) ** 0.5, big**20
 for shape in ((), (1,)):
     x = cr.full(shape, 3e38, requires_grad=True)
     for _ in range(4):

@@ -54,3 +54,16 @@ def test_powers_and_their_derivatives_are_pytorchs(y, d, number, as_tensor):
     normal = (np.abs(a) >= np.finfo(d).tiny) | (a == 0)  # PyTorch's vectorised power of subnormals has fewer digits
     assert_same(ours[normal], theirs[normal], d)
     assert_same(our_slope[normal], their_slope[normal], d)
+
+
+def _powers(t):
+    x, fixed = t.tensor([2.0, 3.0], requires_grad=True), t.tensor([2.0, 3.0])
+    raised = [
+        x**2, x**0.5, 2**x, x**x, x**fixed, fixed**x, t.pow(2.0, x), x ** t.tensor(2), x.clone().pow_(2), x.clone().pow_(x),
+        t.float_power(x, 2), t.float_power(x, fixed), t.float_power(2, x),
+    ]  # fmt: skip
+    return [y.grad_fn.name() for y in raised]
+
+
+def test_nodes_say_which_of_base_and_exponent_is_a_number():
+    assert _powers(cr) == _powers(pytest.importorskip("torch"))

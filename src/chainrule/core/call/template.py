@@ -441,5 +441,6 @@ SPACE = {
     "unhush": unhush, "version_of": version_of,
 }  # fmt: skip
 
-# Ops declared `calm` run without `hush`; this keeps their rare overflow as silent as PyTorch's.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=re.escape(__name__))
+# Ops declared `calm` run without `hush`; this keeps their rare overflow, and a kernel's that is Python, as silent as PyTorch's.
+for _place in (re.escape(__name__), r"chainrule\.ops\."):
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=_place)

@@ -177,10 +177,20 @@ def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
     return g * where(flat, 0, out * _log_of(x, y))
 
 
+def _power_name(node: Any) -> str:
+    """Return what PyTorch calls a power: by which of the two is a Python number, as long as the node knows them."""
+    base, exponent = (None, None) if node.saved is None else node.kept
+    if exponent.__class__ in NUMBERS:
+        return "Pow"
+    if base.__class__ in NUMBERS:
+        return "Pow2"
+    return "Pow1" if exponent is not None or node.edges[1] is not None else "Pow"
+
+
 pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
     public=True, inplace=True, second="exponent",
     lower="pow",
-    node=lambda node: "Pow1" if node.edges[1] is not None else "Pow",
+    node=_power_name,
     x=_power_in_base,
     y=_power_in_exponent,
     doc=binary("Return `input` to the power of `exponent`.", "cr.pow(cr.tensor([1.0, 2.0, 3.0]), 2)", "tensor([1., 4., 9.])",
