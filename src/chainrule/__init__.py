@@ -131,8 +131,8 @@ short, int, long = int16, int32, int64
 _LATE = _late.FUNCTIONS
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset((
-    "amp", "cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random", "serialization",
-    "signal", "special", "testing", "torch", "utils",
+    "amp", "cuda", "distributions", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random",
+    "serialization", "signal", "special", "testing", "torch", "utils",
 ))  # fmt: skip
 _ALIKE = frozenset((
     "backends", "compiler", "cpu", "distributed", "futures", "hub", "jit", "mps", "multiprocessing", "profiler", "types",

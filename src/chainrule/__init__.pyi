@@ -32,6 +32,7 @@ from chainrule.torch import compiler as compiler
 from chainrule.torch import cpu as cpu
 from chainrule import cuda as cuda
 from chainrule.torch import distributed as distributed
+from chainrule import distributions as distributions
 from chainrule import fft as fft
 from chainrule import func as func
 from chainrule.torch import futures as futures
