@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import fields, kernels, layers, passes
+from benchmarks import fields, kernels, layers, passes, training
 from benchmarks.libraries import load
 from benchmarks.table import duration, environment, table
 from benchmarks.timing import Effort, interleaved, ratio
@@ -23,6 +23,7 @@ PROGRAMS: dict[str, Callable[[Any, np.random.Generator], Step]] = {
     **kernels.PROGRAMS,
     **layers.PROGRAMS,
     **passes.PROGRAMS,
+    **training.PROGRAMS,
 }
 
 

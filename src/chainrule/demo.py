@@ -33,6 +33,12 @@ NEXT = (
     ("docs/add-an-op.md", "an op of your own, declared once"),
     ("python -m benchmarks", "side by side with PyTorch, JAX and autograd"),
 )
+EXAMPLES = {
+    "mlp_digits.py": "a perceptron, the plainest training loop",
+    "cnn_digits.py": "a convolutional network with batch norm",
+    "char_transformer.py": "a transformer writes like Python's help texts",
+    "lstm_series.py": "an LSTM foretells a brain's waves",
+}
 Report = Callable[[int, float, float], None]  # told of each epoch: number, mean loss, accuracy on the images held out
 
 
@@ -54,6 +60,9 @@ def run(epochs: int, seed: int, live: bool = True) -> int:
     agree = _check(console, net, images, labels)
     console.print("\n[bold]Where to go next[/bold]\n")
     for place, what in NEXT:
+        console.print(f"  {place:<22}{what}")
+    console.print('\n[bold]Examples[/bold] in a clone: pip install ".\\[examples]", then python examples/…\n')
+    for place, what in EXAMPLES.items():
         console.print(f"  {place:<22}{what}")
     return 0 if learnt and agree else 1
 
