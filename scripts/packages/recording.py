@@ -1,4 +1,4 @@
-"""A pytest plugin that writes the outcome of each test as it ends, stops one that takes too long, and leaves out what is named."""
+"""A pytest plugin that writes the outcome of each test as it ends, stops what takes too long, and leaves out what is named."""
 
 from __future__ import annotations
 
