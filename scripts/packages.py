@@ -40,8 +40,8 @@ HEAD = """\
 # Published packages on chainrule
 
 Packages that were written for PyTorch, each run on its own tests, or where it ships none on a program that trains its models
-from the weights and inputs of a run under PyTorch. Both libraries run the same files. `python scripts/packages.py` fetches them,
-counts what passes of what PyTorch does not skip, and writes this page.
+from the weights and inputs of a run under PyTorch. Both libraries run the same. `python scripts/packages.py` fetches them and
+counts what passes of what PyTorch does not skip; it writes this page.
 
 | package | what is run | PyTorch | chainrule | what PyTorch passes and chainrule does not |
 |---|---|---|---|---|
