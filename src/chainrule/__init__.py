@@ -89,6 +89,7 @@ try:
     from chainrule.functions.interop.info import *
     from chainrule.functions.interop import numpy as _numpy
     from chainrule.functions.creation.like import *
+    from chainrule.functions.random.distributions import *
     from chainrule.functions.random.tensors import *
     from chainrule.functions.reduction.extrema import *
     from chainrule.functions.reduction.norm import *

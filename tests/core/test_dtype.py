@@ -7,6 +7,7 @@ from operator import itemgetter
 
 import numpy as np
 import pytest
+from tests import oracle
 from tests.each import by_name
 
 import chainrule as cr
@@ -106,3 +107,111 @@ def test_bfloat16_does_not_widen_beside_numbers():
     for f in (lambda x: cr.where(x > 1, x, 0.0), lambda x: x.var(), lambda x: cr.hypot(x, x), cr.nn.functional.gelu):
         value, tangent = cr.func.jvp(f, (x,), (x,))
         assert value.dtype is tangent.dtype is cr.func.jacfwd(f)(x).dtype is cr.bfloat16
+
+
+SPECS = [float, int, bool, complex, str, object, None, "float32", 1]
+"""What programs give for a dtype: Python's types of numbers mean the widest; the rest is refused, or stands for the default."""
+
+TAKERS = {
+    "tensor": lambda L, d: L.tensor(3, dtype=d), "zeros": lambda L, d: L.zeros(2, dtype=d),
+    "full": lambda L, d: L.full((2,), 1, dtype=d), "arange": lambda L, d: L.arange(3, dtype=d),
+    "randn": lambda L, d: L.randn(3, dtype=d), "randint": lambda L, d: L.randint(1, (2,), dtype=d),
+    "zeros_like": lambda L, d: L.zeros_like(L.ones(2), dtype=d), "as_tensor": lambda L, d: L.as_tensor(L.ones(2), dtype=d),
+    "asarray": lambda L, d: L.asarray(L.ones(2), dtype=d), "eye": lambda L, d: L.eye(2, dtype=d),
+    "logspace": lambda L, d: L.logspace(0, 1, 3, dtype=d), "tril_indices": lambda L, d: L.tril_indices(2, 2, dtype=d),
+    "frombuffer": lambda L, d: L.frombuffer(bytearray(16), dtype=d), "new_zeros": lambda L, d: L.ones(1).new_zeros(2, dtype=d),
+    "new_tensor": lambda L, d: L.ones(1).new_tensor(2, dtype=d), "to": lambda L, d: L.ones(2).to(dtype=d),
+    "to by position": lambda L, d: L.ones(2).to("cpu", d), "type": lambda L, d: L.ones(2).type(d),
+    "view": lambda L, d: L.ones(2).view(d), "sum": lambda L, d: L.tensor([1.5, 2.0]).sum(dtype=d),
+    "prod": lambda L, d: L.tensor([1.5, 2.0]).prod(dtype=d), "nansum": lambda L, d: L.tensor([[1.5, 2.0]]).nansum(1, dtype=d),
+    "cumsum": lambda L, d: L.tensor([1.5, 2.0]).cumsum(0, dtype=d), "mean": lambda L, d: L.ones(2).mean(dtype=d),
+    "softmax": lambda L, d: L.softmax(L.ones(2), 0, dtype=d), "norm": lambda L, d: L.linalg.norm(L.ones(2), dtype=d),
+    "promote_types": lambda L, d: L.promote_types(d, L.int8), "can_cast": lambda L, d: L.can_cast(d, L.int8),
+    "finfo": lambda L, d: L.finfo(d).dtype, "iinfo": lambda L, d: L.iinfo(d).dtype,
+    "set_default_dtype": lambda L, d: L.set_default_dtype(d), "Linear": lambda L, d: L.nn.Linear(2, 2, dtype=d).weight,
+    "Module.to": lambda L, d: L.nn.Linear(2, 2).to(dtype=d).weight,
+    "Module.type": lambda L, d: L.nn.Linear(2, 2).type(d).weight,
+}  # fmt: skip
+SAID_OTHERWISE = {
+    ("Module.type", "None"), ("finfo", "None"), ("type", "None"),  # given None, PyTorch trips; ours may be given it
+    ("nansum", str(complex)),  # refused by either, with another type of error
+}  # fmt: skip
+
+
+def taken(lib, taker, spec):
+    """Return the dtype and values of what a function makes with a dtype argument, or its error."""
+    found, _ = oracle.outcome(lib, TAKERS[taker], spec)
+    if isinstance(found, oracle.Raised):
+        return found.kind.__name__
+    if taker == "sum":
+        return str(found.dtype).partition(".")[2], found.item()
+    return str(getattr(found, "dtype", found)).rpartition(".")[2]
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_python_types_as_dtypes_mean_what_they_mean_to_pytorch(torch, taker):
+    for spec in SPECS:
+        if (taker, str(spec)) not in SAID_OTHERWISE:
+            assert taken(cr, taker, spec) == taken(torch, taker, spec), (taker, spec)
+
+
+def test_python_types_mean_the_widest_whatever_the_default_is():
+    cr.set_default_dtype(cr.float16)
+    try:
+        assert cr.zeros(1, dtype=float).dtype is cr.float64
+        assert cr.zeros(1, dtype=complex).dtype is cr.complex128
+    finally:
+        cr.set_default_dtype(cr.float32)
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "nansum", "cumsum", "cumprod"])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "float16", "float64"])
+def test_totals_are_taken_in_the_dtype_asked_for(torch, name, dtype):
+    def program(L):
+        x = L.tensor([100, 100, 100, 3])
+        dim = (0,) if name.startswith("cum") else ()
+        return getattr(x, name)(*dim, dtype=getattr(L, dtype))
+
+    oracle.agree(oracle.outcome(cr, program)[0], oracle.outcome(torch, program)[0])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int16", "complex64", "int32"])
+def test_memory_is_read_as_another_dtype_where_pytorch_reads_it(torch, dtype):
+    def program(L, cut):
+        return cut(L.arange(6.0).reshape(2, 3)).view(getattr(L, dtype))
+
+    cuts = [
+        lambda x: x,
+        lambda x: x.t(),
+        lambda x: x[:, :2],
+        lambda x: x[0, 0],
+        lambda x: x[:, :2].contiguous(),
+        lambda x: x[:0],
+    ]
+    for cut in cuts:
+        oracle.agree(oracle.outcome(cr, program, cut)[0], oracle.outcome(torch, program, cut)[0])
+
+
+def test_types_are_given_by_their_older_names(torch):
+    specs = [
+        lambda L: L.Tensor, lambda L: L.DoubleTensor, lambda L: "torch.LongTensor", lambda L: "DoubleTensor",
+        lambda L: "torch.cuda.FloatTensor", lambda L: L.float16, lambda L: np.float32, lambda L: L.ones(1),
+    ]  # fmt: skip
+    for spec in specs:
+        ours, theirs = (taken(lib, "type", spec(lib)) for lib in (cr, torch))
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "float16", "complex64"])
+def test_random_integers_are_of_their_dtype(torch, dtype):
+    draws = [
+        lambda L, d: L.randint(1000, (2,), dtype=d), lambda L, d: L.randint_like(L.ones(2, dtype=d), high=2),
+        lambda L, d: L.randint_like(L.ones(2, dtype=d), -100000, 1), lambda L, d: L.ones(2, dtype=d).random_(-200, 3),
+        lambda L, d: L.randint(2.5, (2,), dtype=d), lambda L, d: L.randint(high=2, size=(3,), dtype=d),
+    ]  # fmt: skip
+    for draw in draws:
+        ours, theirs = (oracle.outcome(lib, draw, getattr(lib, dtype))[0] for lib in (cr, torch))
+        if isinstance(theirs, oracle.Raised):
+            oracle.agree(ours, theirs, full_text="invalid combination" not in theirs.text)
+        else:
+            assert (ours.dtype.name, ours.shape) == (dtype, tuple(theirs.shape))

@@ -131,6 +131,13 @@ def named(name: str) -> dtype:
     raise TypeError(f"{name!r} is not a dtype chainrule knows; it has {', '.join(d.name for d in _BY_NUMPY.values())}")
 
 
+def of_old_name(name: str) -> dtype | None:
+    """Return the dtype whose tensors' type PyTorch names so: ``"Float"`` of ``FloatTensor``; None if there is none."""
+    if name == "BFloat16":
+        return bfloat16()
+    return next((d for d in _BY_NUMPY.values() if d.old_name == name), None)
+
+
 def of(numpy: np.dtype) -> dtype:
     """Return the dtype of a NumPy dtype; raise `TypeError` for one that tensors cannot hold."""
     found = _BY_NUMPY.get(numpy)
@@ -144,22 +151,28 @@ def of(numpy: np.dtype) -> dtype:
     )
 
 
+_OF_PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}
+
+
 def as_dtype(spec: object) -> dtype:
-    """Return the dtype that `spec` (a dtype, NumPy dtype, scalar type or Python type) means to PyTorch."""
+    """Return the dtype that `spec` (a dtype, a Python type of numbers, or a NumPy dtype or scalar type) means to PyTorch.
+
+    Python's types mean the widest, whatever the default dtype is.
+
+    Raises
+    ------
+    TypeError
+        For anything else, the name of a dtype and None among them.
+    """
     if spec.__class__ is dtype:
         return spec  # type: ignore[return-value]
-    if spec is float:
-        return _default
-    if spec is int:
-        return int64
-    if spec is bool:
-        return bool_
-    if spec is complex:
-        return _default.to_complex()
-    try:
-        return of(np.dtype(spec))  # type: ignore[call-overload]
-    except TypeError:
-        raise TypeError(f"dtype must be a chainrule.dtype or a NumPy dtype, not {spec!r}") from None
+    if isinstance(spec, (type, np.dtype)):
+        found = _OF_PYTHON.get(spec)  # type: ignore[call-overload]
+        if found is not None:
+            return found
+        if isinstance(spec, np.dtype) or issubclass(spec, np.generic):
+            return of(np.dtype(spec))
+    raise TypeError(f"argument 'dtype' must be {spelling.library}.dtype, not {type(spec).__name__}")
 
 
 def get_default_dtype() -> dtype:
@@ -175,7 +188,7 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Set the floating point dtype given to Python floats and to integer inputs of float functions.
+    """Set the floating point dtype given to Python floats and to integer inputs of float functions: a dtype, no Python type.
 
     Raises
     ------
@@ -191,9 +204,10 @@ def set_default_dtype(d: dtype) -> None:
     >>> cr.set_default_dtype(cr.float32)
     """
     global _default
-    d = as_dtype(d)
-    if d.category != FLOAT:
-        raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    if isinstance(d, np.dtype):
+        d = of(d)
+    if not isinstance(d, dtype) or d.category != FLOAT:
+        raise TypeError(f"invalid dtype object: only floating-point types are supported as the default type, got {d}")
     _default = d
 
 
@@ -217,8 +231,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     >>> cr.promote_types(cr.int64, cr.float32)
     chainrule.float32
     """
-    if a is b:
+    if a is b and a.__class__ is dtype:
         return a
+    a, b = as_dtype(a), as_dtype(b)
     if a.category < b.category:
         a, b = b, a
     if a.category == COMPLEX:

@@ -359,6 +359,8 @@ def _spaced(start: Any, end: Any, steps: int, dtype: Any, out: Any, name: str) -
         raise RuntimeError("number of steps must be non-negative")
     is_complex = isinstance(start, complex) or isinstance(end, complex)
     numpy = numpy_dtype(dtype, dtypes.get_default_dtype().to_complex() if is_complex else None, out)
+    if numpy.kind == "b":
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
     if numpy.kind in "iu":
         start, end = int(start), int(end)
     step = (end - start) / (steps - 1) if steps > 1 else 0
@@ -388,7 +390,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int
             [0, 0, 1]])
     """
     _check_triangle(row, col)
-    return finished(np.array(np.tril_indices(row, offset, col)).astype(numpy_dtype(dtype)), device, False)
+    return finished(np.array(np.tril_indices(row, offset, col)).astype(_of_indices(dtype, "tril_indices")), device, False)
 
 
 @asks
@@ -404,7 +406,15 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int
             [1, 2, 2]])
     """
     _check_triangle(row, col)
-    return finished(np.array(np.triu_indices(row, offset, col)).astype(numpy_dtype(dtype)), device, False)
+    return finished(np.array(np.triu_indices(row, offset, col)).astype(_of_indices(dtype, "triu_indices")), device, False)
+
+
+def _of_indices(dtype: Any, name: str) -> np.dtype:
+    """Return the NumPy dtype of indices; raise PyTorch's error for one that counts nothing."""
+    d = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
+    if d.category != dtypes.INT:
+        raise NotImplementedError(f'"{name}" not implemented for {d.old_name!r}')
+    return d.numpy
 
 
 def _check_triangle(row: int, col: int) -> None:

@@ -13,6 +13,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined, is_batched_at
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign
+from chainrule.functions.random.tensors import check_bounds
 from chainrule.ops.comparison.compare import lt
 from chainrule.ops.random.draw import draw_integers, draw_normal, draw_uniform, drawn
 from chainrule.ops.shaping.shape import detach
@@ -184,14 +185,15 @@ def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, ge
     """
     d = self.dtype
     if d.category == dtypes.COMPLEX:
+        if to is not None or from_ is not None:
+            check_bounds(0, 1, d)
         raise NotImplementedError(f"\"random_kernel_cpu\" not implemented for '{d.old_name}'")
     top = 1 if d.category == dtypes.BOOL else _LARGEST_WHOLE[d.name] if d.category == dtypes.FLOAT else np.iinfo(d.numpy).max
     if to is None:
         widest = d.category == dtypes.INT and d.itemsize == 8  # whose largest number NumPy's int64 cannot exceed
         from_, to = 0, from_ if from_ is not None else int(top) if widest else int(top) + 1
     low = from_ or 0
-    if low < to and d.category <= dtypes.INT and to - 1 > top:
-        raise RuntimeError(f"to - 1 is out of bounds for {d.name}")
+    check_bounds(low, to, d)
     return _filled(self, "random_", generator, lambda rng, shape, numpy: draw_integers(rng, shape, low, to))
 
 

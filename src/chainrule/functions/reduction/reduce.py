@@ -36,6 +36,11 @@ def _summand(input: Any, name: str, dtype: Any) -> Tensor:
     return cast(x, dtypes.int64) if x.dtype.category < dtypes.FLOAT else x
 
 
+def _total(x: Tensor, dtype: Any) -> Tensor:
+    """Return a total in the dtype asked for: that of integers and bools was taken in 64 bits, whose last are the same."""
+    return x if dtype is None else cast(x, dtypes.as_dtype(dtype))
+
+
 def refuse_complex(x: Tensor, text: str, kind: type[Exception] = NotImplementedError) -> None:
     """Raise PyTorch's error for a function that orders its elements; `{}` in the text is the dtype."""
     if x.dtype.category == dtypes.COMPLEX:
@@ -81,7 +86,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     if dim is None and dtype is None and input.__class__ is Tensor and input._data.dtype.kind in "fc":
         return ops.sum(input, axis=ops.ALL[input.ndim], keepdims=keepdim)
     x = _summand(input, "sum", dtype)
-    return ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
+    return _total(ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim), dtype)
 
 
 @public(out=True,
@@ -148,7 +153,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     x = _summand(input, "nansum", dtype)
     refuse_complex(x, "nansum on CPU does not support complex inputs", RuntimeError)
     if x.dtype.category < dtypes.FLOAT:
-        return ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
+        return _total(ops.sum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim), dtype)
     return ops.nansum(x, axis=axes_tuple(dim, x.ndim), keepdims=keepdim)
 
 
@@ -212,7 +217,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     tensor([0., 6., 0.])
     """
     x = _summand(input, "prod", dtype)
-    return ops.prod(x, axis=None if dim is None else axis_index(dim, x.ndim), keepdims=keepdim)
+    return _total(ops.prod(x, axis=None if dim is None else axis_index(dim, x.ndim), keepdims=keepdim), dtype)
 
 
 # -- logarithm of a sum ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,7 @@ def to(
     for arg in args:
         if isinstance(arg, Tensor):
             dtype = arg.dtype
-        elif isinstance(arg, (str, as_device)):
+        elif isinstance(arg, (str, as_device)) and device is None:
             device = arg
         elif arg is not None and not isinstance(arg, bool):
             dtype = arg
@@ -82,8 +83,53 @@ def _is_channels_last(t: Tensor) -> bool:
     return not t.is_contiguous() and (t.is_contiguous(channels_last) or t.is_contiguous(channels_last_3d))
 
 
+def type_meant(spec: Any) -> dtypes.dtype:
+    """Return the dtype that a dtype, a class such as ``FloatTensor``, or its full name stands for; of ``Tensor``, the default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these; a Python type of numbers is none.
+    RuntimeError
+        If it is of another device.
+    """
+    if isinstance(spec, dtypes.dtype):
+        return spec
+    if spec is Tensor:
+        return dtypes.get_default_dtype()
+    meant = getattr(spec, "dtype", None) if isinstance(spec, builtins.type) else None
+    if isinstance(meant, dtypes.dtype):
+        return meant
+    if not isinstance(spec, (str, builtins.type)):
+        raise TypeError("dtype must be a type, str, or dtype object")
+    name = (
+        spec
+        if isinstance(spec, str)
+        else spec.__name__
+        if spec.__module__ == "builtins"
+        else f"{spec.__module__}.{spec.__name__}"
+    )
+    library, _, kind = name.partition(".")
+    if library in ("torch", "chainrule"):
+        if kind.startswith("cuda."):
+            raise RuntimeError(
+                f"Cannot initialize CUDA without ATen_cuda library: chainrule computes on the CPU, without {name}"
+            )
+        found = dtypes.of_old_name(kind.removesuffix("Tensor"))
+        if found is not None and kind.endswith("Tensor"):
+            return found
+    raise ValueError(f"invalid type: {name!r}")
+
+
 def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """Return the tensor in another dtype; without one, the name of the tensor's type.
+
+    Parameters
+    ----------
+    dtype : dtype, class or str, optional
+        Also a class such as ``FloatTensor``, or its full name.
+    non_blocking : bool
+        As for :meth:`to`.
 
     Examples
     --------
@@ -93,10 +139,7 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """
     if dtype is None:
         return f"{spelling.library}.{self.dtype.old_name}Tensor"
-    dtype = getattr(dtype, "dtype", dtype)  # of a class such as FloatTensor
-    if isinstance(dtype, str):
-        dtype = next((d for d in dtypes._BY_NUMPY.values() if dtype.endswith(f".{d.old_name}Tensor")), dtype)
-    return to(self, dtype)
+    return to(self, type_meant(dtype))
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:

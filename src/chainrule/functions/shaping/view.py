@@ -103,7 +103,8 @@ def view(self: Tensor, *shape: Any, size: Any = None, dtype: dtypes.dtype | None
     """
     if size is not None or dtype is not None:
         shape = spread(shape, size, "view", "size") if dtype is None else (dtype,)
-    if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
+    if len(shape) == 1 and isinstance(shape[0], (dtypes.dtype, type)):
+        new = dtypes.as_dtype(shape[0])
         if self._level:
             raise RuntimeError("view(dtype) has no derivative; take it of a detached tensor outside the transform")
         if self._bit:
@@ -111,7 +112,9 @@ def view(self: Tensor, *shape: Any, size: Any = None, dtype: dtypes.dtype | None
             raise RuntimeError(
                 f"chainrule.Tensor.view is not supported for {kind} view tensors when converting to a different dtype."
             )
-        made = wrap(array_of(self).view(shape[0].numpy))
+        array = array_of(self)
+        _check_read(array, self.dtype, new)
+        made = wrap(array.view(new.numpy))
         made._ver = version_of(self)
         return made
     target = infer(sizes(shape), prod(self.shape))
@@ -121,6 +124,26 @@ def view(self: Tensor, *shape: Any, size: Any = None, dtype: dtypes.dtype | None
             "contiguous subspaces). Use .reshape(...) instead."
         )
     return ops.view(self, shape=target)
+
+
+def _check_read(array: np.ndarray, old: dtypes.dtype, new: dtypes.dtype) -> None:
+    """Raise PyTorch's error unless the elements of an array can be read in place as another dtype's."""
+    if old.itemsize == new.itemsize:
+        return
+    purpose = f"to view {old.old_name} as {new.old_name} (different element sizes)"
+    if not array.ndim:
+        raise RuntimeError(f"self.dim() cannot be 0 {purpose}")
+    steps = [step // old.itemsize for step in array.strides]
+    if steps[-1] != 1 and array.shape[-1] > 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 {purpose}, but got {steps[-1]}")
+    ratio = new.itemsize // old.itemsize
+    if ratio < 2:
+        return
+    if array.shape[-1] % ratio:
+        raise RuntimeError(f"self.size(-1) must be divisible by {ratio} {purpose}, but got {array.shape[-1]}")
+    for axis, step in enumerate(steps[:-1]):
+        if step % ratio:
+            raise RuntimeError(f"self.stride({axis}) must be divisible by {ratio} {purpose}, but got {step}")
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:

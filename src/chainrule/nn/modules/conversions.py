@@ -15,6 +15,7 @@ from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import device
 from chainrule.core.types.memory_format import memory_format
 from chainrule.functions.creation.like import empty_like
+from chainrule.functions.shaping.cast import type_meant
 
 _Self = TypeVar("_Self", bound="Convertible")
 
@@ -115,8 +116,8 @@ class Convertible:
         )
 
     def type(self: _Self, dst_type: Any) -> _Self:
-        """Convert all parameters and buffers to a dtype; return the module."""
-        d = dtypes.as_dtype(dst_type)
+        """Convert all parameters and buffers to a dtype, given as :meth:`Tensor.type` takes it; return the module."""
+        d = type_meant(dst_type)
         return self._apply(lambda t: t.to(d))  # type: ignore[attr-defined]
 
     def _floats_to(self: _Self, d: dtypes.dtype) -> _Self:

@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from chainrule.core.generator import Generator
 from chainrule.functions.creation.create import as_tensor
-from chainrule.functions.random.tensors import multinomial, randperm
+from chainrule.functions.random.distributions import multinomial
 from chainrule.functions.random.tensors import randint as draw_integers
+from chainrule.functions.random.tensors import randperm
 
 __all__ = [
     "BatchSampler", "DistributedSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
