@@ -105,11 +105,14 @@ ASKED = """
 
     assert torch.jit.wait(torch.jit.fork(g, 3)) == 3
     assert tree_map(lambda x: x + 1, {"a": 1}) == {"a": 2}
+    from torch.testing import assert_close, make_tensor
+    assert_close(make_tensor(3, dtype=torch.float32, device="cpu", low=1, high=2) > 0, torch.ones(3) == 1)
     import chainrule
     assert torch.Tensor is chainrule.Tensor and torch.nn is chainrule.nn
     assert chainrule.nn.__spec__.name == "chainrule.nn" and chainrule.__version__ != torch.__version__
     for what, error, words in [
         (lambda: __import__("torch.fx.passes"), ModuleNotFoundError, "No module named 'torch.fx"),
+        (lambda: __import__("torch.testing._internal.common_utils"), ModuleNotFoundError, "has no counterpart of it"),
         (lambda: torch.foo, AttributeError, "has no attribute 'foo'"),
         (lambda: torch.cuda.current_device(), AssertionError, "Torch not compiled with CUDA enabled"),
         (lambda: torch.hub.load("a", "b"), NotImplementedError, "fetches nothing"),

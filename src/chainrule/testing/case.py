@@ -17,6 +17,9 @@ from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.op.samples import Matrices, Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import is_inexact
+from chainrule.functions import late
+
+late.load()  # laws look at every function
 
 OF_KIND = {"b": "bool", "i": "int64", "f": "float64", "c": "complex128"}
 _KIND_OF = {"b": "b", "i": "i", "u": "i", "f": "f", "c": "c", "V": "f"}

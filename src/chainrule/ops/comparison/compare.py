@@ -86,18 +86,19 @@ def _isclose(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> An
     close = x == y
     if equal_nan:
         close = close | ((x != x) & (y != y))
-    if getattr(x, "dtype", np.dtype(bool)).kind == "b":
-        return close
-    gap = abs(x - y)
-    return close | (np.isfinite(gap) & (gap <= atol + abs(rtol * y)))
+    return close if rtol == 0 and atol == 0 else close | _is_within(x, y, np.result_type(x, y).kind, np.isfinite, rtol, atol)
 
 
 def _lower_isclose(x: Any, y: Any, *, rtol: float, atol: float, equal_nan: bool) -> Any:
     close = (x == y) | ((x != x) & (y != y)) if equal_nan else x == y
-    if x.kind == "b":
-        return close
+    return close if rtol == 0 and atol == 0 else close | _is_within(x, y, x.kind, s.isfinite, rtol, atol)
+
+
+def _is_within(x: Any, y: Any, kind: str, isfinite: Any, rtol: float, atol: float) -> Any:
+    if kind in "biu":  # as floating point numbers: differences of unsigned integers wrap, and bools have none
+        x, y = x / 1, y / 1
     gap = abs(x - y)
-    return close | (s.isfinite(gap) & (gap <= atol + abs(rtol * y)))
+    return isfinite(gap) & (gap <= atol + abs(rtol * y))
 
 
 isclose = elementwise("isclose(x, y, *, rtol, atol, equal_nan)", _isclose, dtype="bool", kinds="bifc", calm=True, nondiff=True,
