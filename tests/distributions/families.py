@@ -122,4 +122,193 @@ family(
     "Uniform", _uniform, scipy=lambda low, high: stats.uniform(low, high - low), outside=(-9.0, 99.0), invalid={"high": -5.0}
 )
 
+
+# -- probabilities and logits --------------------------------------------------------------------------------------------
+
+
+def share(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    """Return probabilities."""
+    return {"probs": rng.uniform(0.1, 0.9, batch)}
+
+
+def odds(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    """Return log odds."""
+    return {"logits": real(rng, batch)}
+
+
+def weights(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    """Return the weights of four classes."""
+    return {"probs": rng.uniform(0.1, 2.0, (*batch, 4))}
+
+
+def log_weights(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    """Return the logarithms of the weights of four classes."""
+    return {"logits": rng.uniform(-2, 2, (*batch, 4))}
+
+
+def logistic(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+
+
+def normalized(weights: np.ndarray) -> np.ndarray:
+    return weights / weights.sum(-1, keepdims=True)
+
+
+class OneHot:
+    """SciPy's multinomial of one draw."""
+
+    def __init__(self, probs: np.ndarray):
+        self.logpmf = stats.multinomial(1, probs).logpmf
+
+
+def classes(probs: np.ndarray) -> Any:
+    """Return SciPy's distribution of an index with given weights."""
+    return stats.rv_discrete(values=(np.arange(probs.size), normalized(probs.astype("float64"))))()
+
+
+family("Bernoulli", share, scipy=lambda probs: stats.bernoulli(probs), outside=(0.5, np.nan), invalid={"probs": 1.1})
+family(
+    "Bernoulli of logits",
+    odds,
+    scipy=lambda logits: stats.bernoulli(logistic(logits)),
+    build=lambda D, logits: D.Bernoulli(logits=logits),
+    outside=(2.0,),
+)
+family(
+    "Binomial",
+    lambda rng, batch: {"total_count": np.full(batch, 7.0), **share(rng, batch)},
+    scipy=lambda total_count, probs: stats.binom(total_count, probs),
+    outside=(8.0, 0.5, -1.0),
+    invalid={"probs": -0.1, "total_count": -1.0},
+)
+family(
+    "Binomial of logits",
+    odds,
+    scipy=lambda logits: stats.binom(5, logistic(logits)),
+    build=lambda D, logits: D.Binomial(5, logits=logits),
+    outside=(6.0,),
+)
+family(
+    "Binomial of several counts",
+    lambda rng, batch: {"total_count": rng.integers(0, 9, batch).astype(float), **share(rng, batch)},
+    scipy=lambda total_count, probs: stats.binom(total_count, probs),
+    build=lambda D, total_count, probs: D.Binomial(total_count, probs),
+)
+family("Categorical", weights, scipy=classes, outside=(4.0, -1.0, 0.5), invalid={"probs": -0.1})
+family(
+    "Categorical of logits",
+    log_weights,
+    scipy=lambda logits: classes(np.exp(logits)),
+    build=lambda D, logits: D.Categorical(logits=logits),
+    outside=(4.0,),
+)
+family("Geometric", share, scipy=lambda probs: stats.geom(probs, loc=-1), outside=(-1.0, 0.5), invalid={"probs": 0.0})
+family(
+    "Geometric of logits",
+    odds,
+    scipy=lambda logits: stats.geom(logistic(logits), loc=-1),
+    build=lambda D, logits: D.Geometric(logits=logits),
+)
+family(
+    "Poisson",
+    lambda rng, batch: {"rate": positive(rng, batch)},
+    scipy=lambda rate: stats.poisson(rate),
+    outside=(0.5, -1.0),
+    invalid={"rate": -1.0},
+)
+family("OneHotCategorical", weights, scipy=lambda probs: OneHot(normalized(probs)), outside=(1.0, 0.5), invalid={"probs": -0.1})
+family(
+    "OneHotCategorical of logits",
+    log_weights,
+    scipy=lambda logits: OneHot(softmax(logits)),
+    build=lambda D, logits: D.OneHotCategorical(logits=logits),
+    outside=(1.0,),
+)
+family("OneHotCategoricalStraightThrough", weights, scipy=lambda probs: OneHot(normalized(probs)), outside=(1.0,))
+family(
+    "Multinomial",
+    weights,
+    scipy=lambda probs: stats.multinomial(6, normalized(probs)),
+    build=lambda D, probs: D.Multinomial(6, probs),
+    outside=(1.0, 0.5),
+    rtol=1e-7,  # PyTorch's entropy has its log factorial in float32
+)
+family(
+    "Multinomial of logits",
+    log_weights,
+    scipy=lambda logits: stats.multinomial(6, softmax(logits)),
+    build=lambda D, logits: D.Multinomial(6, logits=logits),
+    outside=(1.0,),
+    rtol=1e-7,
+)
+
+# -- vectors and matrices ------------------------------------------------------------------------------------------------
+
+
+def definite(rng: np.random.Generator, batch: tuple, n: int = 3) -> np.ndarray:
+    """Return positive definite matrices."""
+    root = rng.uniform(-1, 1, (*batch, n, n))
+    return root @ np.swapaxes(root, -1, -2) + 0.5 * np.eye(n)
+
+
+def _normal_of(name: str, make: Callable[[np.ndarray], np.ndarray]) -> Callable:
+    return lambda rng, batch: {"loc": rng.uniform(-2, 2, (*batch, 3)), name: make(definite(rng, batch))}
+
+
+for _name, _make, _covariance in (
+    ("covariance_matrix", np.asarray, np.asarray),
+    ("precision_matrix", np.asarray, np.linalg.inv),
+    ("scale_tril", np.linalg.cholesky, lambda tril: tril @ tril.T),
+):
+    family(
+        f"MultivariateNormal of {_name}",
+        _normal_of(_name, _make),
+        scipy=lambda loc, _to=_covariance, **given: stats.multivariate_normal(loc, _to(*given.values())),
+        build=lambda D, loc, **given: D.MultivariateNormal(loc, **given),
+        outside=(np.nan,),
+        invalid={_name: -1.0},
+    )
+family(
+    "LowRankMultivariateNormal",
+    lambda rng, batch: {
+        "loc": rng.uniform(-2, 2, (*batch, 3)),
+        "cov_factor": rng.uniform(-1, 1, (*batch, 3, 2)),
+        "cov_diag": positive(rng, (*batch, 3)),
+    },
+    scipy=lambda loc, cov_factor, cov_diag: stats.multivariate_normal(loc, cov_factor @ cov_factor.T + np.diag(cov_diag)),
+    outside=(np.nan,),
+    invalid={"cov_diag": -1e6},
+)
+
+
+def _mixture(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    return {**weights(rng, batch), **loc_scale(rng, (*batch, 4))}
+
+
+def _vector_mixture(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    return {
+        **weights(rng, batch),
+        "loc": rng.uniform(-2, 2, (*batch, 4, 3)),
+        "scale_tril": np.linalg.cholesky(definite(rng, (4,))),
+    }
+
+
+family(
+    "MixtureSameFamily",
+    _mixture,
+    build=lambda D, probs, loc, scale: D.MixtureSameFamily(D.Categorical(probs), D.Normal(loc, scale)),
+    outside=(np.nan,),
+)
+family(
+    "MixtureSameFamily of vectors",
+    _vector_mixture,
+    build=lambda D, probs, loc, scale_tril: D.MixtureSameFamily(
+        D.Categorical(probs), D.MultivariateNormal(loc, scale_tril=scale_tril)
+    ),
+)
+
 PAIRS += [("Normal", "Normal"), ("Uniform", "Uniform")]

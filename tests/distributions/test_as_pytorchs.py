@@ -132,7 +132,7 @@ def raised(call):
         call()
     except Exception as error:
         text = words(str(error)).partition("invalid values")[0]
-        return type(error).__name__, " ".join(text.split())  # lines break where names are longer
+        return type(error).__name__.lstrip("_"), " ".join(text.split())  # lines break where names are longer
     return None
 
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.distributions import constraints as constraints
 from chainrule.distributions import divergences as _divergences  # noqa: F401 - registers them
+from chainrule.distributions.bernoulli import Bernoulli
+from chainrule.distributions.binomial import Binomial
+from chainrule.distributions.categorical import Categorical
 from chainrule.distributions.distribution import Distribution
 from chainrule.distributions.exp_family import ExponentialFamily
+from chainrule.distributions.geometric import Geometric
 from chainrule.distributions.kl import kl_divergence, register_kl
+from chainrule.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
+from chainrule.distributions.mixture_same_family import MixtureSameFamily
+from chainrule.distributions.multinomial import Multinomial
+from chainrule.distributions.multivariate_normal import MultivariateNormal
 from chainrule.distributions.normal import Normal
+from chainrule.distributions.one_hot_categorical import OneHotCategorical, OneHotCategoricalStraightThrough
+from chainrule.distributions.poisson import Poisson
 from chainrule.distributions.uniform import Uniform
 
-__all__ = ["Distribution", "ExponentialFamily", "Normal", "Uniform", "kl_divergence", "register_kl"]
+__all__ = [
+    "Bernoulli", "Binomial", "Categorical", "Distribution", "ExponentialFamily", "Geometric", "LowRankMultivariateNormal",
+    "MixtureSameFamily", "Multinomial", "MultivariateNormal", "Normal", "OneHotCategorical", "OneHotCategoricalStraightThrough",
+    "Poisson", "Uniform", "kl_divergence", "register_kl",
+]  # fmt: skip
 
 _tell_of_missing(__name__)

@@ -60,7 +60,7 @@ def _check_constraint(value: Any) -> None:
 
 def _all_last(checked: Tensor, axes: int) -> Tensor:
     """Return whether all are true along the last axes."""
-    return checked.reshape(*checked.shape[: checked.dim() - axes], -1).all(-1)
+    return checked.all(tuple(range(-axes, 0))) if axes else checked
 
 
 # -- what depends on other values --------------------------------------------------------------------------------------

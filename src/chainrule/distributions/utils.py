@@ -73,7 +73,7 @@ _standard_normal = standard_normal  # as packages written for PyTorch import it
 
 def sum_rightmost(value: Tensor, dim: int) -> Tensor:
     """Return the sum over the last `dim` axes."""
-    return value.reshape(*value.shape[: value.dim() - dim], -1).sum(-1) if dim else value
+    return value.sum(tuple(range(-dim, 0))) if dim else value
 
 
 _sum_rightmost = sum_rightmost
