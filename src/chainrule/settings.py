@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.types.device import CPU, device
+from chainrule.core.types.device import CPU, device, usable
 from chainrule.core.types.dtype import set_default_dtype
 from chainrule.functions.creation.legacy import default_tensor_type
 
@@ -48,7 +48,7 @@ def set_default_device(device: Any) -> None:
 
     Raises
     ------
-    RuntimeError
+    AssertionError, RuntimeError
         For any other device.
 
     Examples
@@ -56,7 +56,7 @@ def set_default_device(device: Any) -> None:
     >>> import chainrule as cr
     >>> cr.set_default_device("cpu")
     """
-    _now["device"] = CPU if device is None else _device(device)
+    _now["device"] = CPU if device is None else usable(device)
 
 
 def set_default_tensor_type(t: Any) -> None:

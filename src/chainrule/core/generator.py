@@ -47,7 +47,9 @@ class Generator:
     __slots__ = ("_rng", "_seed")
 
     def __init__(self, device: Any = "cpu"):
-        as_device(device)
+        kind = as_device(device).type
+        if kind != "cpu":
+            raise RuntimeError(f"Cannot get {kind.upper()} generator: chainrule computes on the CPU only")
         self._seed = _FIRST_SEED
         self._rng: Any = None
 

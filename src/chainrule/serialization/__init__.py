@@ -150,7 +150,9 @@ def _locator(map_location: Any) -> Callable[[str], None]:
     if isinstance(map_location, dict):
         return lambda location: no_cuda(str(map_location.get(location, location)))
     if isinstance(map_location, (str, device)):
-        device(map_location)  # which raises for others than the CPU
+        place = device(map_location)
+        if place.type != "cpu":
+            no_cuda(place.type)
         return lambda location: None
     if not callable(map_location):
         raise TypeError(f"map_location must be a device, a str, a dict or a callable, not {type(map_location).__name__}")

@@ -162,7 +162,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("torch", "Size"): _Call(Size),
     ("_codecs", "encode"): _Call(_encoded),
     **{(module, kind.__name__): _Call(kind) for module in ("builtins", "__builtin__") for kind in (set, frozenset, complex)},
-    ("torch", "device"): _Call(lambda name, index=None: device(str(name).split(":")[0].replace("cuda", "cpu"))),
+    ("torch", "device"): _Call(device),
 }
 _allowed: dict[tuple[str, str], Any] = {}  # what the user added
 

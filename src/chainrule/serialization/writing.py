@@ -85,7 +85,7 @@ class Pickler(_Pickler):
         if isinstance(obj, OrderedDict) and type(obj).__module__.startswith("chainrule."):  # a module's state dict
             return OrderedDict, (), {"_metadata": obj._metadata}, None, iter(obj.items())  # type: ignore[attr-defined]
         if isinstance(obj, device):
-            return self._name("torch", "device"), (str(obj),)
+            return self._name("torch", "device"), obj.__reduce__()[1]
         return NotImplemented
 
     def _reduced(self, t: Tensor) -> tuple:

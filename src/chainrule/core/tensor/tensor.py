@@ -17,7 +17,7 @@ from chainrule.core.mode.state import modes
 from chainrule.core.tensor.conversion import Conversions
 from chainrule.core.tensor.value import Value, disabled_torch_function, has_views
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.device import CPU, device
+from chainrule.core.types.device import CPU, usable
 from chainrule.core.types.shape import Size
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def legacy(dtype: dtypes.dtype, name: str, args: tuple, kwargs: dict, cls: type 
     TypeError
         For a number that is no size, a tensor of another dtype (:class:`Tensor` takes any), or further arguments.
     """
-    device(kwargs.pop("device", None) or CPU)
+    usable(kwargs.pop("device", None) or CPU)
     if kwargs or (len(args) > 1 and not all(_is_size(a) for a in args)):
         raise TypeError(
             f"{name}() takes sizes, or data, and device=; use chainrule.tensor for dtype= and requires_grad=. Got "

@@ -22,8 +22,7 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import check_differentiable, not_a_flag
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.device import CPU
-from chainrule.core.types.device import device as as_device
+from chainrule.core.types.device import CPU, usable
 from chainrule.core.types.layout import strided
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
@@ -288,7 +287,7 @@ Tensor.new_tensor = new_tensor  # type: ignore[attr-defined]
 def check_device(device: Any) -> None:
     """Raise unless the device is the CPU."""
     if device is not None and device is not CPU:
-        as_device(device)
+        usable(device)
 
 
 def leaf(t: Tensor, requires_grad: bool | None) -> Tensor:

@@ -11,6 +11,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import spelling
 from chainrule.core.types.device import device as as_device
+from chainrule.core.types.device import usable
 from chainrule.core.types.memory_format import channels_last, channels_last_3d, contiguous_format
 from chainrule.functions.shaping.copy import laid_out
 from chainrule.ops.shaping import shape as ops
@@ -46,7 +47,7 @@ def to(
 
     Raises
     ------
-    RuntimeError
+    AssertionError, RuntimeError
         For a device other than the CPU.
 
     Examples
@@ -60,12 +61,12 @@ def to(
     for arg in args:
         if isinstance(arg, Tensor):
             dtype = arg.dtype
-        elif isinstance(arg, (str, as_device)) and device is None:
+        elif isinstance(arg, (str, int, as_device)) and not isinstance(arg, bool) and device is None:
             device = arg
         elif arg is not None and not isinstance(arg, bool):
             dtype = arg
     if device is not None:
-        as_device(device)
+        usable(device)
     d = self.dtype if dtype is None else dtypes.as_dtype(dtype)
     if d is self.dtype:
         if copy:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import array_of
+from chainrule.core.types.device import usable
 from chainrule.core.types.shape import sizes as as_sizes
 from chainrule.functions.shaping.view import reshape
 
@@ -60,14 +61,18 @@ for _name, _new in _REMOVED.items():
         RuntimeError,
         f"This function was deprecated since version 1.9 and is now removed. Use chainrule.{_new} instead of Tensor.{_name}",
     )
-for _name in ("cuda", "xpu"):
-    _refusing(
-        _name,
-        AssertionError,
-        f"Torch not compiled with {_name.upper()} enabled: chainrule computes on the CPU only",
-    )
-for _name in ("ipu", "mtia"):
-    _refusing(_name, RuntimeError, f"PyTorch is not linked with support for {_name} devices: chainrule computes on the CPU")
+
+
+def _moving(kind: str) -> Callable:
+    def method(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> NoReturn:
+        usable(kind if device is None else device)
+        raise RuntimeError(f"Invalid device, must be {kind} device")
+
+    return method
+
+
+for _name in ("cuda", "xpu", "ipu", "mtia"):
+    _attach(_name, _moving(_name), f"Raise PyTorch's error: chainrule computes on the CPU only, and knows no {_name} device.")
 for _name in ("pin_memory", "record_stream"):
     _refusing(_name, RuntimeError, f"Cannot access accelerator device when none is available: leave {_name}() out")
 for _name in ("storage", "untyped_storage", "storage_type"):

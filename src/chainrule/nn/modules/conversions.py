@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.device import device
+from chainrule.core.types.device import CPU, device
 from chainrule.core.types.memory_format import memory_format
 from chainrule.functions.creation.like import empty_like
 from chainrule.functions.shaping.cast import type_meant
@@ -33,8 +33,8 @@ _DTYPE = (dtypes.dtype, type, np.dtype, NoneType)
 _REST = {"non_blocking": (bool,), "copy": (bool,), "memory_format": (memory_format, NoneType)}
 
 
-def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, memory_format | None]:
-    """Return the dtype and memory format that the arguments of `Module.to` name; raise PyTorch's error unless they fit."""
+def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, device, memory_format | None]:
+    """Return the dtype, device and memory format that `Module.to` is given; raise PyTorch's error unless they fit."""
     first = args[0] if args else kwargs.get("tensor")
     form: dict[str, tuple] = {"device": _DEVICE, "dtype": _DTYPE, **_REST}
     if isinstance(first, Tensor):
@@ -53,11 +53,10 @@ def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, memory_forma
             f"to() received an invalid combination of arguments - got ({got}), but expected one of: (device, dtype, "
             "non_blocking, copy), (dtype, non_blocking, copy), (tensor, non_blocking, copy), and memory_format by keyword"
         )
-    if given.get("device") is not None:
-        device(given["device"])
+    place = CPU if given.get("device") is None else device(given["device"])
     asked = given.get("dtype", first if isinstance(first, Tensor) else None)
     found = asked.dtype if isinstance(asked, Tensor) else None if asked is None else dtypes.as_dtype(asked)
-    return found, given.get("memory_format")
+    return found, place, given.get("memory_format")
 
 
 class Convertible:
@@ -95,10 +94,10 @@ class Convertible:
         TypeError
             If the dtype is neither floating point nor complex, or the arguments fit none of PyTorch's three forms:
             ``to(device, dtype, non_blocking)``, ``to(dtype, non_blocking)``, ``to(tensor, non_blocking)``.
-        RuntimeError
+        AssertionError, RuntimeError
             For a device other than the CPU, or a memory format that is not for the axes of a parameter or buffer.
         """
-        found, form = _asked(args, kwargs)
+        found, place, form = _asked(args, kwargs)
         if found is not None and found.category < dtypes.FLOAT:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={found}")
         if found is not None and found.category > dtypes.FLOAT:
@@ -107,11 +106,13 @@ class Convertible:
                 "not work as expected when using complex tensors as parameters or buffers.",
                 stacklevel=2,
             )
-        if found is None and form is None:
+        if found is None and form is None and place.type == "cpu":
             return self
         return self._apply(
             lambda t: t.to(  # type: ignore[attr-defined]
-                found if t.dtype.category >= dtypes.FLOAT else None, memory_format=form if t.ndim in (4, 5) else None
+                found if t.dtype.category >= dtypes.FLOAT else None,
+                device=place,
+                memory_format=form if t.ndim in (4, 5) else None,
             )
         )
 
