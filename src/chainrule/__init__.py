@@ -61,6 +61,7 @@ try:
         set_grad_enabled,
     )
     from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
+    from chainrule.core.call.heap import keep_pages as _keep_pages
     from chainrule.core.call.misfits import OutOfMemoryError
     from chainrule.core.call.threads import get_num_threads, set_num_threads
     from chainrule.core.types.layout import layout, strided
@@ -114,6 +115,8 @@ try:
     from chainrule.functions import late as _late
     from chainrule.functions import operators as _operators
     from chainrule import autograd, return_types
+
+    _keep_pages()
 finally:
     if _collects:
         if not _gc.get_freeze_count():  # and so grows old at once: the first collection would look for it yet
