@@ -312,3 +312,22 @@ family(
 )
 
 PAIRS += [("Normal", "Normal"), ("Uniform", "Uniform")]
+PAIRS += [
+    ("Bernoulli", "Bernoulli of logits"),
+    ("Bernoulli of logits", "Bernoulli"),
+    ("Binomial", "Binomial"),
+    ("Geometric", "Geometric of logits"),
+    ("Geometric of logits", "Geometric"),
+    ("Categorical", "Categorical of logits"),
+    ("Categorical of logits", "Categorical"),
+    ("OneHotCategorical", "OneHotCategoricalStraightThrough"),
+    ("Poisson", "Poisson"),
+    ("Bernoulli", "Poisson"),
+    ("Poisson", "Bernoulli"),
+    ("Poisson", "Binomial"),
+    ("MultivariateNormal of covariance_matrix", "MultivariateNormal of scale_tril"),
+    ("MultivariateNormal of scale_tril", "MultivariateNormal of precision_matrix"),
+    ("MultivariateNormal of covariance_matrix", "LowRankMultivariateNormal"),
+    ("LowRankMultivariateNormal", "MultivariateNormal of covariance_matrix"),
+    ("LowRankMultivariateNormal", "LowRankMultivariateNormal"),
+]

@@ -1,20 +1,130 @@
-"""The divergences of pairs of this package's families, in closed form."""
+"""The divergences of pairs of distributions of one family, in closed form, and of those made of others."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import chainrule as cr
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.distributions.bernoulli import Bernoulli
+from chainrule.distributions.binomial import Binomial
+from chainrule.distributions.categorical import Categorical
+from chainrule.distributions.exp_family import ExponentialFamily
+from chainrule.distributions.geometric import Geometric
 from chainrule.distributions.kl import register_kl
+from chainrule.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
+from chainrule.distributions.multivariate_normal import MultivariateNormal
 from chainrule.distributions.normal import Normal
+from chainrule.distributions.one_hot_categorical import OneHotCategorical
+from chainrule.distributions.poisson import Poisson
 from chainrule.distributions.uniform import Uniform
+from chainrule.distributions.utils import sum_rightmost
+
+
+@register_kl(ExponentialFamily, ExponentialFamily)
+def _exponential_family(p: ExponentialFamily, q: ExponentialFamily) -> Tensor:
+    """Return the Bregman divergence ``F(θq) - F(θp) - <θq - θp, ∇F(θp)>`` of the log normaliser (Nielsen & Nock, ICIP 2010).
+
+    It is differentiable in the parameters of both; PyTorch's is not in those of p, which it detaches.
+    """
+    if type(p) is not type(q):
+        raise NotImplementedError(
+            "The cross KL-divergence between different exponential families cannot be computed using Bregman divergences"
+        )
+    natural, other = p._natural_params, q._natural_params
+    normalizer, pull = cr.func.vjp(p._log_normalizer, *natural)
+    divergence, batch = q._log_normalizer(*other) - normalizer, len(p.batch_shape)
+    slopes = pull(cr.ones_like(normalizer))
+    for mine, theirs, slope in zip(natural, other, slopes, strict=True):
+        own_axes = mine.dim() - batch
+        divergence = divergence - sum_rightmost((theirs - mine) * slope, own_axes)
+    return divergence
+
+
+# -- of probabilities --------------------------------------------------------------------------------------------------
+
+
+@register_kl(Bernoulli, Bernoulli)
+def _bernoulli(p: Any, q: Any) -> Tensor:
+    """Return the divergence of one trial, of any family of the probability of a success."""
+    log_success, log_failure = cr.nn.functional.logsigmoid(p.logits), cr.nn.functional.logsigmoid(-p.logits)
+    success = p.probs * (log_success - cr.nn.functional.logsigmoid(q.logits))
+    failure = (1 - p.probs) * (log_failure - cr.nn.functional.logsigmoid(-q.logits))
+    # Logits of probabilities 0 and 1 are finite, as if they were a little more and less.
+    success = success.masked_fill(q.probs == 0, math.inf).masked_fill(p.probs == 0, 0)
+    failure = failure.masked_fill(q.probs == 1, math.inf).masked_fill(p.probs == 1, 0)
+    return success + failure
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p: Binomial, q: Binomial) -> Tensor:
+    if (p.total_count < q.total_count).any():
+        raise NotImplementedError("KL between Binomials where q.total_count > p.total_count is not implemented")
+    return (p.total_count * _bernoulli(p, q)).masked_fill(p.total_count > q.total_count, math.inf)
+
+
+@register_kl(Geometric, Geometric)
+def _geometric(p: Geometric, q: Geometric) -> Tensor:
+    return _bernoulli(p, q) / p.probs  # the mean number of trials
+
+
+@register_kl(Categorical, Categorical)
+def _categorical(p: Categorical, q: Categorical) -> Tensor:
+    terms = p.probs * (p.logits - q.logits)
+    return terms.masked_fill(q.probs == 0, math.inf).masked_fill(p.probs == 0, 0).sum(-1)
+
+
+@register_kl(OneHotCategorical, OneHotCategorical)
+def _one_hot_categorical(p: OneHotCategorical, q: OneHotCategorical) -> Tensor:
+    return _categorical(p._categorical, q._categorical)
+
+
+@register_kl(Poisson, Poisson)
+def _poisson(p: Poisson, q: Poisson) -> Tensor:
+    return cr.xlogy(p.rate, p.rate) - cr.xlogy(p.rate, q.rate) - (p.rate - q.rate)
+
+
+@register_kl(Bernoulli, Poisson)
+def _bernoulli_poisson(p: Bernoulli, q: Poisson) -> Tensor:
+    return q.rate - cr.xlogy(p.probs, q.rate) - p.entropy()
+
+
+@register_kl(Poisson, Bernoulli)
+@register_kl(Poisson, Binomial)
+def _poisson_to_bounded(p: Poisson, q: Any) -> Tensor:
+    return (p.rate + q.mean).detach().fill_(math.inf)
+
+
+# -- on the line -------------------------------------------------------------------------------------------------------
 
 
 @register_kl(Normal, Normal)
-def _normal_normal(p: Normal, q: Normal) -> Tensor:
+def _normal(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale) ** 2
     return 0.5 * (ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1 - ratio.log())
 
 
 @register_kl(Uniform, Uniform)
-def _uniform_uniform(p: Uniform, q: Uniform) -> Tensor:
+def _uniform(p: Uniform, q: Uniform) -> Tensor:
     divergence = ((q.high - q.low) / (p.high - p.low)).log()
-    return divergence.masked_fill((q.low > p.low) | (q.high < p.high), float("inf"))
+    return divergence.masked_fill((q.low > p.low) | (q.high < p.high), math.inf)
+
+
+# -- of vectors --------------------------------------------------------------------------------------------------------
+
+
+@register_kl(MultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+def _multivariate_normal(p: Any, q: Any) -> Tensor:
+    if p.event_shape != q.event_shape:
+        low_rank = any([isinstance(d, LowRankMultivariateNormal) for d in (p, q)])
+        kind = ("Low Rank" if type(p) is type(q) else "(Low Rank)") + " " if low_rank else ""
+        raise ValueError(f"KL-divergence between two {kind}Multivariate Normals with different event shapes cannot be computed")
+    factor, diagonal = p._parts()
+    trace = q._whitened(factor)
+    if diagonal is not None:
+        trace = trace + q._whitened_diagonal(diagonal)
+    return 0.5 * (q._log_det() - p._log_det() + trace + q._mahalanobis(q.loc - p.loc) - p.event_shape[0])

@@ -1,0 +1,91 @@
+"""Divergences: means of the log ratio of densities over draws, infinite ones, and those of subclasses and of other things."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from tests.distributions.families import PAIRS, named
+from tests.each import by_name
+
+import chainrule as cr
+from chainrule import distributions as D
+from chainrule.distributions import divergences
+
+DRAWS = 20000
+
+
+def f64(*values):
+    return cr.tensor(values, dtype=cr.float64)
+
+
+def made(name, seed, kind="vector", grad=False):
+    family = named(name)
+    drawn = family.drawn(kind, seed=seed)
+    return family.make(D, {k: cr.tensor(v, requires_grad=grad) for k, v in drawn.items()})
+
+
+@by_name("pair", PAIRS, "-".join)
+def test_divergences_are_means_of_the_log_ratio_of_densities(pair):
+    p, q = made(pair[0], 0), made(pair[1], 1)
+    exact = D.kl_divergence(p, q)
+    finite = exact.isfinite().numpy()
+    cr.manual_seed(0)
+    x = p.sample((DRAWS,))
+    p._validate_args = q._validate_args = False
+    ratio = (p.log_prob(x) - q.log_prob(x)).numpy()[:, finite]
+    error = ratio.std(0) / DRAWS**0.5
+    assert (np.abs(ratio.mean(0) - exact.numpy()[finite]) < 5 * error + 1e-12).all()
+    same = D.kl_divergence(p, p)
+    np.testing.assert_allclose(same, 0 * same, atol=1e-9)
+
+
+def test_infinite_divergences_have_the_broadcast_shape():
+    p, q = D.Poisson(cr.ones(3)), D.Bernoulli(cr.full((2, 3), 0.5))
+    assert D.kl_divergence(p, q).tolist() == [[math.inf] * 3] * 2
+    p, q = D.Bernoulli(f64(0, 0.5, 0.5, 1)), D.Bernoulli(f64(0, 0, 1, 1))
+    np.testing.assert_allclose(D.kl_divergence(p, q), [0, math.inf, math.inf, 0], atol=1e-12)
+    p, q = D.Categorical(f64(0, 1)), D.Categorical(f64(1, 0))
+    assert D.kl_divergence(p, q) == math.inf
+    assert D.kl_divergence(D.Categorical(logits=f64(-math.inf, 1)), D.Categorical(f64(1, 3))) == -math.log(0.75)
+
+
+def test_a_certain_count_is_as_far_as_its_probability_says():
+    np.testing.assert_allclose(D.kl_divergence(D.Poisson(f64(0)), D.Poisson(f64(0, 2))), [0, 2])
+    np.testing.assert_allclose(D.kl_divergence(D.Geometric(f64(1)), D.Geometric(f64(0.25, 1))), [math.log(4), 0], atol=1e-12)
+    with pytest.raises(NotImplementedError, match="KL between Binomials where q.total_count > p.total_count"):
+        D.kl_divergence(D.Binomial(3, f64(0.5)), D.Binomial(4, f64(0.5)))
+    assert D.kl_divergence(D.Binomial(4, f64(0.5)), D.Binomial(3, f64(0.5))) == math.inf
+
+
+@pytest.mark.parametrize("name", ["Bernoulli", "Poisson", "Normal"])
+def test_the_divergence_of_exponential_families_is_the_bregman_divergence_with_all_gradients(name):
+    parameters = [made(name, seed, grad=True) for seed in (0, 1)]
+    leaves = [getattr(d, key) for d in parameters for key in d.arg_constraints if key in d.__dict__]
+    general, closed = divergences._exponential_family(*parameters), D.kl_divergence(*parameters)
+    np.testing.assert_allclose(general.detach(), closed.detach(), rtol=1e-9)
+    for a, b in zip(*[cr.autograd.grad(x.sum(), leaves) for x in (general, closed)], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+def test_families_of_different_events_raise():
+    small, large = [D.MultivariateNormal(cr.zeros(n), cr.eye(n)) for n in (2, 3)]
+    narrow = D.LowRankMultivariateNormal(cr.zeros(3), cr.ones(3, 1), cr.ones(3))
+    with pytest.raises(ValueError, match="^KL-divergence between two Multivariate Normals with"):
+        D.kl_divergence(small, large)
+    with pytest.raises(ValueError, match=r"^KL-divergence between two \(Low Rank\) Multivariate Normals with"):
+        D.kl_divergence(small, narrow)
+    with pytest.raises(NotImplementedError, match="^The cross KL-divergence between different exponential families"):
+        D.kl_divergence(D.Normal(0.0, 1.0), D.Poisson(1.0))
+    with pytest.raises(NotImplementedError, match="^No KL"):
+        D.kl_divergence(small, D.Normal(0.0, 1.0))
+
+
+def test_subclasses_have_the_divergence_of_their_bases():
+    class Count(D.Poisson):
+        pass
+
+    np.testing.assert_allclose(
+        D.kl_divergence(Count(f64(1)), D.Poisson(f64(2))), D.kl_divergence(D.Poisson(f64(1)), D.Poisson(f64(2)))
+    )
