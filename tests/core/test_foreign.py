@@ -97,7 +97,7 @@ def test_a_file_is_written_if_it_is_shared(shared, tmp_path):
     assert np.fromfile(path, np.float32).tolist() == ([0, 2, 4, 3] if shared else [0, 1, 2, 3])
 
 
-@pytest.mark.parametrize("name", ["storage", "untyped_storage", "to_sparse", "q_scale", "chalf", "share_memory_"])
+@pytest.mark.parametrize("name", ["storage", "to_sparse", "q_scale", "chalf", "share_memory_"])
 def test_what_there_is_not_says_what_there_is(name):
     with pytest.raises((NotImplementedError, TypeError), match=r"use |converts|outside"):
         getattr(cr.ones(2), name)()

@@ -43,6 +43,7 @@ CHAPTERS: dict[str, tuple[str, str]] = {
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
     ),
+    "interop.storage": ("UntypedStorage is_storage", "untyped_storage"),
     "linalg.einsum": ("einsum tensordot", ""),
     "linalg.iterative": ("lobpcg pca_lowrank svd_lowrank", ""),
     "linalg.norms": ("frobenius_norm norm_except_dim nuclear_norm", ""),

@@ -107,14 +107,17 @@ def from_file(
     """
     check_device(device)
     numpy = (dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
-    count = size or 0
+    return leaf(wrap(mapped(filename, shared, size or 0, numpy)), requires_grad)
+
+
+def mapped(filename: str, shared: bool | None, count: int, numpy: np.dtype) -> np.ndarray:
+    """Return the memory of a file as a vector: `from_file` without its tensor."""
     try:
         if shared:
             with open(filename, "ab") as file:
                 if file.tell() < count * numpy.itemsize:
                     file.truncate(count * numpy.itemsize)
-        array = np.memmap(filename, numpy, "r+" if shared else "c", shape=(count,)) if count else np.empty(0, numpy)
+        return np.asarray(np.memmap(filename, numpy, "r+" if shared else "c", shape=(count,)) if count else np.empty(0, numpy))
     except (OSError, ValueError) as error:
         mode = "read-write" if shared else "read-only"
         raise RuntimeError(f"unable to open file <{filename}> in {mode} mode, or to map {count} elements: {error}") from error
-    return leaf(wrap(np.asarray(array)), requires_grad)

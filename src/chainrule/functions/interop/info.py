@@ -13,7 +13,7 @@ from chainrule.core.types import dtype as dtypes
 
 __all__ = [
     "finfo", "get_device", "iinfo", "is_complex", "is_distributed", "is_floating_point", "is_inference", "is_nonzero",
-    "is_same_size", "is_signed", "is_storage", "is_tensor", "numel", "result_type", "typename",
+    "is_same_size", "is_signed", "is_tensor", "numel", "result_type", "typename",
 ]  # fmt: skip
 
 
@@ -158,18 +158,6 @@ def is_distributed(input: Tensor) -> bool:
     False
     """
     _tensor(input, "is_distributed")
-    return False
-
-
-def is_storage(obj: Any) -> bool:
-    """Tell whether an object is one of PyTorch's storages: there are none, memory is a NumPy array's.
-
-    Examples
-    --------
-    >>> import chainrule as cr
-    >>> cr.is_storage(cr.ones(1))
-    False
-    """
     return False
 
 

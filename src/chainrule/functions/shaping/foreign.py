@@ -75,11 +75,11 @@ for _name in ("cuda", "xpu", "ipu", "mtia"):
     _attach(_name, _moving(_name), f"Raise PyTorch's error: chainrule computes on the CPU only, and knows no {_name} device.")
 for _name in ("pin_memory", "record_stream"):
     _refusing(_name, RuntimeError, f"Cannot access accelerator device when none is available: leave {_name}() out")
-for _name in ("storage", "untyped_storage", "storage_type"):
+for _name in ("storage", "storage_type"):
     _refusing(
         _name,
         NotImplementedError,
-        f"{_name}(): memory is a NumPy array's, not a storage's: use x.numpy(), x.data_ptr(), x.nbytes or x.storage_offset()",
+        f"{_name}(): storages have no dtype here: use x.untyped_storage(), x.numpy(), x.nbytes or x.storage_offset()",
     )
 _refusing("chalf", TypeError, "chalf: NumPy has no complex numbers of half precision; use cfloat()")
 _refusing(
