@@ -58,6 +58,7 @@ from chainrule import utils as utils
 from chainrule.torch import version as version
 from chainrule.torch import xpu as xpu
 from chainrule.core.call.misfits import OutOfMemoryError as OutOfMemoryError
+from chainrule.functions.interop.storage import UntypedStorage as UntypedStorage
 from chainrule.amp import autocast as autocast
 from chainrule.func.branch import cond as cond
 from chainrule.core.mode.grad_mode import enable_grad as enable_grad

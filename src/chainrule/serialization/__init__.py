@@ -8,12 +8,16 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.core.types.device import device
+from chainrule.serialization import safetensors as safetensors
 from chainrule.serialization.reading import no_cuda, read
 from chainrule.serialization.unpickling import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 from chainrule.serialization.writing import write
 
-__all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]
+__all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "safetensors", "save"]
+
+_tell_of_missing(__name__)
 
 TRUST = (
     "load with weights_only=False runs whatever code the file holds: do so only with files whose source you trust. Files of "

@@ -35,10 +35,14 @@ def read(file: Any, path: str | None, is_plain: bool, locate: Locate) -> Any:
     start = file.tell()
     length = file.seek(0, io.SEEK_END) - start
     file.seek(start)
-    head = file.read(4)
+    head = file.read(9)
     file.seek(start)
     if not head:
         raise EOFError("Ran out of input: the file is empty")
+    if head[8:] == b"{":
+        raise pickle.UnpicklingError(
+            "this is no file of PyTorch's but one of safetensors: chainrule.serialization.safetensors.load_file reads it"
+        )
     unpickler = PlainUnpickler if is_plain else FullUnpickler
     if head[:2] == b"PK":
         return _Archive(file, length, path, locate).load(unpickler)
