@@ -129,6 +129,7 @@ ANGLES = {
 }  # fmt: skip
 LOG_NDTR = lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2)
 I0E = lambda x: mp.exp(-abs(x)) * mp.besseli(0, x)
+GAMMAINC = lambda a, x: mp.gammainc(a, 0, x, regularized=True)
 SPECIAL = {
     "cbrt": through(lambda x: mp.cbrt(x) if x >= 0 else -mp.cbrt(-x)),
     "erfcx": through(lambda x: mp.exp(x * x) * mp.erfc(x)), "erfi": through(mp.erfi),
@@ -158,7 +159,10 @@ SPECIAL = {
     "gamma": through(mp.gamma), "beta": through(mp.beta), "betaln": through(lambda a, b: mp.log(mp.beta(a, b))),
     "zeta": through(mp.zeta), "expn": through(expn),
     "betainc": through(lambda a, b, x: mp.betainc(a, b, 0, x, regularized=True)),
-    "igamma_in_order": slope_of(lambda a, x: mp.gammainc(a, 0, x, regularized=True)),
+    "igamma_in_order": slope_of(GAMMAINC),
+    "gamma_rank_slope": lambda a, y, n: slope_of(GAMMAINC)(a, mp.exp(y), n=n) / float(mp.exp(a * y - mp.exp(y)) / mp.gamma(a)),
+    "log_gamma_at_rank": lambda a, b, y: float(mp.findroot(
+        lambda t: mp.log(GAMMAINC(mp.mpf(a), mp.exp(t)) / GAMMAINC(mp.mpf(b), mp.exp(mp.mpf(y)))), mp.mpf(y))),
     "ellipk": through(mp.ellipk), "ellipe": through(mp.ellipe),
     "ellipk_derivative": slope_of(mp.ellipk), "ellipe_derivative": slope_of(mp.ellipe),
     "spence": through(lambda x: mp.polylog(2, 1 - x), real=None),

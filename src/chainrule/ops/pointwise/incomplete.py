@@ -56,7 +56,7 @@ class Series:
         return Series(out)
 
 
-def _gamma_series(a: Any, n: int) -> list:
+def gamma_series(a: Any, n: int) -> list:
     """Return the Taylor coefficients of -lgamma(a + e) from the second on, -ψ⁽ᵏ⁻¹⁾(a) / k!."""
     return [-scipy_function("polygamma")(k - 1, a) / math.factorial(k) for k in range(2, n + 1)]
 
@@ -64,7 +64,7 @@ def _gamma_series(a: Any, n: int) -> list:
 def _by_sum(a: Any, x: Any, n: int) -> Any:
     """Return the coefficient of e^n of P(a + e, x) = Σ x^(a+k) exp(-x) / Γ(a+k+1), for x not much above a (DLMF 8.7.1)."""
     psi, lgamma = scipy_function("psi"), scipy_function("gammaln")
-    start = [a * np.log(x) - x - lgamma(a + 1), np.log(x) - psi(a + 1), *_gamma_series(a + 1, n)]
+    start = [a * np.log(x) - x - lgamma(a + 1), np.log(x) - psi(a + 1), *gamma_series(a + 1, n)]
     term = Series.exp(start, n)
     total = term
     for k in range(1, 400):
@@ -91,7 +91,7 @@ def _by_integral(a: Any, x: Any, n: int) -> Any:
     low, shift = np.log(x), scipy_function("psi")(a)
     base = a * low - x - scipy_function("gammaln")(a)
     nodes, weights = legendre(96)
-    rest = _gamma_series(a, n)
+    rest = gamma_series(a, n)
 
     def integral(a: Any, x: Any, sign: Any, width: Any, base: Any, shift: Any, *rest: Any) -> Any:
         s = sign * width * nodes
@@ -102,7 +102,7 @@ def _by_integral(a: Any, x: Any, n: int) -> Any:
 
 
 @in_double
-def _igamma_in_order(a: Any, x: Any, *, n: int) -> Any:
+def in_order(a: Any, x: Any, *, n: int) -> Any:
     """Return the n-th derivative of P(a, x) in a, n >= 1."""
     a, x = np.broadcast_arrays(a, x)
     inside = (a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)
@@ -118,7 +118,7 @@ def _igamma_in_order(a: Any, x: Any, *, n: int) -> Any:
 def _density(a: Any, x: Any, *, n: int) -> Any:
     """Return the n-th derivative in a of that of P(a, x) in x, ``x^(a-1) exp(-x) / Γ(a)`` (DLMF 8.8.13)."""
     low = np.log(x)
-    start = [(a - 1) * low - x - scipy_function("gammaln")(a), low - scipy_function("psi")(a), *_gamma_series(a, n)]
+    start = [(a - 1) * low - x - scipy_function("gammaln")(a), low - scipy_function("psi")(a), *gamma_series(a, n)]
     return Series.exp(start[: n + 1], n).coefficients[n] * math.factorial(n)
 
 
@@ -135,7 +135,7 @@ igamma_density = elementwise("igamma_density(a, x, *, n)", _density, dtype="floa
     doc="The n-th derivative of the gamma distribution's density in its shape parameter.",
     samples=lambda: [Sample((3, 4), (4,), n=0), Sample((), (), n=2), Sample((0,), (1,), n=1)])  # fmt: skip
 
-igamma_in_order = elementwise("igamma_in_order(a, x, *, n)", _igamma_in_order, dtype="float", kinds="f", domain=(0.3, 5.0),
+igamma_in_order = elementwise("igamma_in_order(a, x, *, n)", in_order, dtype="float", kinds="f", domain=(0.3, 5.0),
     lower=OPAQUE,
     a=lambda g, a, x, *, n: g * igamma_in_order(a, x, n=n + 1),
     x=lambda g, a, x, *, n: g * igamma_density(a, x, n=n),
