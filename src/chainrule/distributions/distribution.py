@@ -106,14 +106,14 @@ class Distribution:
         chainrule.Size([2, 3])
         """
         new = self._get_checked_instance(self._family(), _instance)
-        batch_shape = Size(batch_shape)
-        for name in self._parameters():
-            value = self.__dict__[name]
-            setattr(new, name, value.expand(batch_shape + value.shape[len(self._batch_shape) :]))
-        return self._completed(new, batch_shape)
+        return self._completed(new, Size(batch_shape))
 
     def _completed(self, new: Any, batch_shape: Size) -> Any:
-        """Return an expanded instance that has its parameters: with shapes, and with checks as this one has them."""
+        """Return an expanded instance, with what its class has not set: parameters, shapes, and whether to check."""
+        for name in self._parameters():
+            if name not in new.__dict__:
+                value = self.__dict__[name]
+                setattr(new, name, value.expand(batch_shape + value.shape[len(self._batch_shape) :]))
         Distribution.__init__(new, batch_shape, self._event_shape, validate_args=False)
         new._validate_args = self._validate_args
         return new

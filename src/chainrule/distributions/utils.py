@@ -79,6 +79,11 @@ def sum_rightmost(value: Tensor, dim: int) -> Tensor:
 _sum_rightmost = sum_rightmost
 
 
+def softplus(x: Tensor) -> Tensor:
+    """Return log(1 + exp(x))."""
+    return cr.logaddexp(x, cr.zeros_like(x))
+
+
 def logits_to_probs(logits: Tensor, is_binary: bool = False) -> Tensor:
     """Return probabilities of logits: log odds where binary, else log probabilities along the last axis up to a constant.
 
