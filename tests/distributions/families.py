@@ -331,3 +331,5 @@ PAIRS += [
     ("LowRankMultivariateNormal", "MultivariateNormal of covariance_matrix"),
     ("LowRankMultivariateNormal", "LowRankMultivariateNormal"),
 ]
+
+import tests.distributions.continuous  # noqa: F401 - adds to the table

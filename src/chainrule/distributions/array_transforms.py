@@ -7,6 +7,7 @@ from typing import Any
 
 import chainrule as cr
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types.shape import Size
 from chainrule.distributions import constraints
 from chainrule.distributions.number_transforms import clipped
 from chainrule.distributions.transform import Transform
@@ -94,11 +95,11 @@ class StickBreakingTransform(_Vectors):
 
     def forward_shape(self, shape: Any) -> Any:
         _at_least(shape, 1)
-        return shape[:-1] + (shape[-1] + 1,)
+        return Size((*shape[:-1], shape[-1] + 1))
 
     def inverse_shape(self, shape: Any) -> Any:
         _at_least(shape, 1)
-        return shape[:-1] + (shape[-1] - 1,)
+        return Size((*shape[:-1], shape[-1] - 1))
 
 
 def _left(x: Tensor) -> Tensor:
@@ -146,13 +147,13 @@ class CorrCholeskyTransform(Transform):
         n = round((0.25 + 2 * count) ** 0.5 + 0.5)
         if n * (n - 1) // 2 != count:
             raise ValueError("Input is not a flattened lower-diagonal number")
-        return shape[:-1] + (n, n)
+        return Size((*shape[:-1], n, n))
 
     def inverse_shape(self, shape: Any) -> Any:
         _at_least(shape, 2)
         if shape[-2] != shape[-1]:
             raise ValueError("Input is not square")
-        return shape[:-2] + (shape[-1] * (shape[-1] - 1) // 2,)
+        return Size((*shape[:-2], shape[-1] * (shape[-1] - 1) // 2))
 
 
 class _Matrices(Transform):

@@ -1,7 +1,7 @@
 """Which transform leads from the real numbers to a constraint's region.
 
-`biject_to` gives a bijection, with its volume change, as Hamiltonian Monte Carlo needs it; `transform_to` what suits optimisers,
-which act on each coordinate: of probability vectors a softmax, of n numbers to n.
+`biject_to` gives a bijection, with its volume change, as Hamiltonian Monte Carlo needs it; `transform_to` what suits
+optimisers, which act on each coordinate: of probability vectors a softmax, of n numbers to n.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class ConstraintRegistry:
         if isinstance(constraint, constraints.Constraint):
             constraint = type(constraint)
         if not isinstance(constraint, type) or not issubclass(constraint, constraints.Constraint):
-            raise TypeError(
-                f"Expected constraint to be either a Constraint subclass or instance, but got {constraint}"
-            )
+            raise TypeError(f"Expected constraint to be either a Constraint subclass or instance, but got {constraint}")
         self._registry[constraint] = factory
         return factory
 
@@ -92,9 +90,7 @@ _into(biject_to)(constraints.simplex)(lambda c: transforms.StickBreakingTransfor
 _optimised = _into(transform_to)
 _optimised(constraints.simplex)(lambda c: transforms.SoftmaxTransform())
 _optimised(constraints.lower_cholesky)(lambda c: transforms.LowerCholeskyTransform())
-_optimised(constraints.positive_definite, constraints.positive_semidefinite)(
-    lambda c: transforms.PositiveDefiniteTransform()
-)
+_optimised(constraints.positive_definite, constraints.positive_semidefinite)(lambda c: transforms.PositiveDefiniteTransform())
 
 
 @_both(constraints.greater_than, constraints.greater_than_eq)
@@ -120,7 +116,5 @@ for _registry in (biject_to, transform_to):
     _of_parts(constraints.independent)(
         lambda c, to=_registry: transforms.IndependentTransform(to(c.base_constraint), c.reinterpreted_batch_ndims)
     )
-    _of_parts(constraints.cat)(
-        lambda c, to=_registry: transforms.CatTransform([to(part) for part in c.cseq], c.dim, c.lengths)
-    )
+    _of_parts(constraints.cat)(lambda c, to=_registry: transforms.CatTransform([to(part) for part in c.cseq], c.dim, c.lengths))
     _of_parts(constraints.stack)(lambda c, to=_registry: transforms.StackTransform([to(part) for part in c.cseq], c.dim))

@@ -59,9 +59,7 @@ class CatTransform(_Joined):
     tensor([1., 0., 0.])
     """
 
-    def __init__(
-        self, tseq: Sequence[Transform], dim: int = 0, lengths: Sequence[int] | None = None, cache_size: int = 0
-    ):
+    def __init__(self, tseq: Sequence[Transform], dim: int = 0, lengths: Sequence[int] | None = None, cache_size: int = 0):
         super().__init__(cache_size=cache_size)
         self._set(tseq, dim, cache_size)
         self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
@@ -74,7 +72,7 @@ class CatTransform(_Joined):
 
     @lazy_property
     def length(self) -> int:
-        """The sum of the lengths."""
+        """Return the sum of the lengths."""
         return sum(self.lengths)
 
     def _again(self, cache_size: int) -> Transform:

@@ -36,7 +36,7 @@ class Transform:
     >>> transform = ExpTransform()
     >>> y = transform(cr.tensor([0.0, 1.0]))
     >>> y, transform.inv(y)
-    (tensor([1.0000, 2.7183]), tensor([0., 1.]))
+    (tensor([1.0000, 2.7183]), tensor([0.0000, 1.0000]))
     """
 
     bijective: Any = False
@@ -138,6 +138,10 @@ class _InverseTransform(Transform):
     def __init__(self, transform: Transform):
         super().__init__(cache_size=transform._cache_size)
         self._inv = transform
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied: all that there is."""
+        return self.__dict__
 
     @constraints.dependent_property(is_discrete=False)
     def domain(self) -> Any:  # type: ignore[override]

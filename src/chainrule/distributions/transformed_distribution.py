@@ -125,9 +125,7 @@ def _fitted(base: Any, whole: Transform, domain_dim: int) -> tuple[Any, Size]:
     """Return a distribution expanded to what the transform's parameters broadcast it to, and the shape of results."""
     base_shape = base.batch_shape + base.event_shape
     if len(base_shape) < domain_dim:
-        raise ValueError(
-            f"base_distribution needs to have shape with size at least {domain_dim}, but got {base_shape}."
-        )
+        raise ValueError(f"base_distribution needs to have shape with size at least {domain_dim}, but got {base_shape}.")
     shape = whole.forward_shape(base_shape)
     expanded = whole.inverse_shape(shape)
     if expanded != base_shape:
