@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats as stats
-from tests.distributions.families import PAIRS, family, loc_scale, positive, real
+from tests.distributions.families import family, loc_scale
 
 family(
     "Independent",

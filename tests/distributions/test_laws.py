@@ -122,7 +122,8 @@ def test_draws_move_with_the_parameters_as_their_distribution_function_says(fami
         moved = cr.autograd.grad(x[k].sum(), inputs, retain_graph=True, allow_unused=True)
         rank = distribution.cdf(value)[k]
         slope = cr.autograd.grad(rank.sum(), value, retain_graph=True)[0][k]
-        for a, b in zip(moved, cr.autograd.grad((rank / -slope.detach()).sum(), inputs, allow_unused=True), strict=True):
+        known = cr.autograd.grad((rank / -slope.detach()).sum(), inputs, allow_unused=True, retain_graph=True)
+        for a, b in zip(moved, known, strict=True):
             np.testing.assert_allclose(0 if a is None else a, 0 if b is None else b, rtol=1e-6, atol=1e-8)
 
 
