@@ -101,9 +101,11 @@ def _parameter(data: Any, requires_grad: Any, hooks: Any = None, state: Any = No
 
 
 def _with_attributes(made: Any, state: Any) -> Any:
-    """Set the attributes that a program gave a tensor, which were saved with it."""
-    for name, value in state.items() if isinstance(state, dict) else ():
-        if name.startswith("__") or hasattr(type(made), name):
+    """Set the attributes that a program gave a tensor, or its class has slots for, which were saved with it."""
+    kinds = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+    slots = {name for base in type(made).__mro__[: -len(Tensor.__mro__)] for name in getattr(base, "__slots__", ())}
+    for name, value in (pair for kind in kinds if isinstance(kind, dict) for pair in kind.items()):
+        if name.startswith("__") or (hasattr(type(made), name) and name not in slots):
             raise pickle.UnpicklingError(f"attribute {name!r} is not for a file to set")
         setattr(made, name, value)
     return made
@@ -114,13 +116,15 @@ def _of_type(rebuild: Any, cls: Any, args: Any, state: Any) -> Any:
     if rebuild not in (_REBUILD["_rebuild_tensor_v2"], _REBUILD["_rebuild_tensor_v3"], *_PARAMETERS.values()):
         raise pickle.UnpicklingError(f"a tensor is rebuilt by {rebuild!r}")
     made = rebuild(*args)
-    state = dict(state) if isinstance(state, dict) else {}
     if cls.__class__ is _Type:
         cls = cls.type
-    if state.pop("_is_buffer", False):
+    if isinstance(state, dict) and state.pop("_is_buffer", False):
         return Buffer(made, persistent=bool(state.pop("persistent", True)))
     if cls not in (Tensor, Parameter):
         made = made.as_subclass(cls)
+    if hasattr(cls, "__setstate__"):  # of a class that the user allows
+        made.__setstate__(state)
+        return made
     return _with_attributes(made, state) if state else made
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.tensor.conversion import state_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of
 from chainrule.core.types.device import device
@@ -89,21 +90,21 @@ class Pickler(_Pickler):
         return NotImplemented
 
     def _reduced(self, t: Tensor) -> tuple:
-        attributes = dict(getattr(t, "__dict__", None) or {})
+        state = state_of(t)
         cls = Tensor if t._bit else type(t)  # one that is conjugated or negated when it is read is saved as it reads
         if cls is Parameter:
             data = wrap(array_of(t))
             self._kept.append(data)
             args: tuple = (data, t.requires_grad, OrderedDict())
-            if not attributes:
+            if not state:
                 return self._name("torch._utils", "_rebuild_parameter"), args
-            return self._name("torch._utils", "_rebuild_parameter_with_state"), (*args, attributes)
+            return self._name("torch._utils", "_rebuild_parameter_with_state"), (*args, state)
         rebuild, args = self._parts(t)
-        if cls is Tensor and not attributes:
+        if cls is Tensor and not state:
             return rebuild, args
         if cls is Buffer:
-            cls, attributes["_is_buffer"] = Tensor, True
-        return self._name("torch._tensor", "_rebuild_from_type_v2"), (rebuild, cls, args, attributes)
+            cls, state = Tensor, {**state, "_is_buffer": True}
+        return self._name("torch._tensor", "_rebuild_from_type_v2"), (rebuild, cls, args, state)
 
     def _parts(self, t: Tensor) -> tuple[Name, tuple]:
         """Return the function that rebuilds a tensor, and its memory, place and layout there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -152,8 +153,8 @@ class Conversions(AutogradState):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         reduced = (rebuild, (type(self), memory_of(self), self.requires_grad))
-        attributes = getattr(self, "__dict__", None)  # a subclass's
-        return (*reduced, dict(attributes)) if attributes else reduced
+        state = state_of(self)
+        return (*reduced, state) if state else reduced
 
     def __deepcopy__(self, memo: dict) -> Any:
         if not self.is_leaf:
@@ -171,11 +172,31 @@ class Conversions(AutogradState):
         memo[id(self)] = made
         from copy import deepcopy  # which whoever copies has read; import is half a millisecond shorter
 
-        for name, value in getattr(self, "__dict__", {}).items():  # a subclass's
-            setattr(made, name, deepcopy(value, memo))
+        for name in _own_slots(type(self)):
+            if hasattr(self, name):
+                setattr(made, name, deepcopy(getattr(self, name), memo))
+        if attributes := self.__dict__:
+            made.__dict__.update(deepcopy(attributes, memo))
         if self.grad is not None:
             meta_of(made).grad = self.grad.__deepcopy__(memo)
         return made
+
+
+@lru_cache(256)
+def _own_slots(cls: type) -> tuple[str, ...]:
+    """Return the slots that subclasses declare, and no tensor has."""
+    slots: Any = [vars(base).get("__slots__", ()) for base in cls.__mro__ if base is not Value]
+    return tuple(name for names in slots for name in ((names,) if isinstance(names, str) else names) if name[:2] != "__")
+
+
+def state_of(t: Any) -> Any:
+    """Return what a program or a subclass gave a tensor, as pickling takes it: a dict, a pair of that and slots, nothing."""
+    cls = type(t)
+    if cls.__getstate__ is not object.__getstate__:
+        return t.__getstate__()
+    attributes = dict(t.__dict__) or None
+    slots = {name: getattr(t, name) for name in _own_slots(cls) if hasattr(t, name)}
+    return (attributes, slots) if slots else attributes
 
 
 def rebuild(cls: Any, data: np.ndarray, requires_grad: bool) -> Any:

@@ -65,9 +65,12 @@ class Value:
         Its level, and what else its transform keeps: unset in plain tensors.
     _born
         Of a leaf: no node with a smaller number leads to it; unset where that is not known.
+    __dict__
+        What programs set on it. Python 3.11 and 3.12 make room for it at once, for 20 to 40 ns; later ones at need. Without it,
+        programs would need a ``__setattr__``, which every slot that is set would cost 50 ns.
     """
 
-    __slots__ = ("__weakref__", "_born", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
+    __slots__ = ("__dict__", "__weakref__", "_born", "_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")
     _level = 0
     _records = True  # whether ops at the level of this class record nodes
     _plain = True  # whether the hot path takes instances for plain tensors: of no transform, and without overrides

@@ -311,7 +311,7 @@ def _promote(target: Tensor, value: Tensor, name: str) -> None:
     if opened is None and getattr(base._meta, "made", 0) < level:
         raise value._captured(name)  # type: ignore[attr-defined]
     for t in {id(t): t for t in (base, target, *views_of(base))}.values():
-        if hasattr(t, "__dict__"):  # a subclass of another layout
+        if t.__class__ is not Tensor and not (t._level or t._bit):  # a subclass, which would come back as a Tensor
             raise RuntimeError(f"{name}(): a {type(t).__name__} cannot hold a value of a transform; write into a clone() of it")
         kept = wrap(None)
         kept._meta, kept._ver, kept._view = t._meta, t._ver, t._view
