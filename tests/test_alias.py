@@ -111,12 +111,14 @@ ASKED = """
     assert torch.Tensor is chainrule.Tensor and torch.nn is chainrule.nn
     assert chainrule.nn.__spec__.name == "chainrule.nn" and chainrule.__version__ != torch.__version__
     for what, error, words in [
-        (lambda: __import__("torch.fx.passes"), ModuleNotFoundError, "No module named 'torch.fx"),
         (lambda: __import__("torch.testing._internal.common_utils"), ModuleNotFoundError, "has no counterpart of it"),
+        (lambda: __import__("torch.foo"), ModuleNotFoundError, "No module named 'torch.foo'"),
+        (lambda: torch.fx.symbolic_trace(f), NotImplementedError, "torch.fx.symbolic_trace: func.trace"),
+        (lambda: torch.fx.GraphModule({}, None), NotImplementedError, "torch.fx.GraphModule: func.trace"),
         (lambda: torch.foo, AttributeError, "has no attribute 'foo'"),
         (lambda: torch.cuda.current_device(), AssertionError, "Torch not compiled with CUDA enabled"),
         (lambda: torch.hub.load("a", "b"), NotImplementedError, "fetches nothing"),
-        (lambda: torch.distributed.init_process_group(), AttributeError, "runs in one process"),
+        (lambda: torch.distributed.init_process_group(), NotImplementedError, "runs in one process"),
         (lambda: torch.autocast("cpu"), NotImplementedError, "in the dtype of what it is given"),
         (lambda: torch.jit.load("a"), NotImplementedError, "TorchScript"),
     ]:
@@ -126,10 +128,19 @@ ASKED = """
             assert words in str(raised), raised
         else:
             raise AssertionError(words)
-    try:
-        import torch.fx
-    except ImportError:
-        print("right")
+    import torch.distributed.fsdp, torch.export, torch.onnx, torch.sparse
+    from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy
+    from torch.fx import GraphModule, Tracer
+    from torch._dynamo.eval_frame import OptimizedModule
+
+    class Mine(Tracer):
+        pass
+
+    kinds = GraphModule, FullyShardedDataParallel, OptimizedModule, torch.jit.ScriptModule
+    assert not isinstance(torch.nn.Linear(1, 1), kinds)
+    assert ShardingStrategy["FULL_SHARD"].name == "FULL_SHARD" and not torch.onnx.is_in_onnx_export()
+    assert not hasattr(torch.distributed, "no_such_name") and torch.distributed.fsdp.ShardingStrategy is ShardingStrategy
+    print("right")
 """
 
 
@@ -171,6 +182,8 @@ def test_the_look_alike_has_chainrules_names():
     folder = Path(alike.__file__).parent
     own = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} - {
         "__init__",
+        "absent",
         "alias",
+        "symbolic",
     }
     assert own == set(alike.OWN)

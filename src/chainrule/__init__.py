@@ -161,6 +161,10 @@ def __getattr__(name: str) -> _Any:
         return found
     if name == "__all__":  # what `from chainrule import *` takes
         return [public for public in __dir__() if public[0] != "_" and public not in {*_LAZY, *_ALIKE, "bfloat16"}]
+    if name[:9] == "_foreach_":
+        import importlib
+
+        return getattr(importlib.import_module("chainrule.functions.lists"), name)
     if name == "bfloat16":
         from chainrule.core.types.dtype import bfloat16
 
@@ -174,4 +178,4 @@ def __dir__() -> list[str]:
     """Return the public names, those that are made at first use too."""
     inner = {"annotations", "core", "demo", "functions", "info", "ops", "settings", "transforms"}
     shown = {name for name in globals() if name[0] != "_" or name[:2] == "__"}
-    return sorted({*shown, *_LAZY, *_ALIKE, *_LATE, "bfloat16"} - inner)
+    return sorted({*shown, *_LAZY, *_ALIKE, *(name for name in _LATE if name[0] != "_"), "bfloat16"} - inner)

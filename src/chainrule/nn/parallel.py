@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from chainrule.nn.modules.module import Module
 
 __all__ = ["DataParallel", "DistributedDataParallel"]
+__path__: list[str] = []  # modules beneath it are the look-alike's
 
 
 class DataParallel(Module):

@@ -10,20 +10,24 @@ from importlib import import_module
 from typing import Any
 
 import chainrule
+from chainrule.torch import absent
 from chainrule.torch.version import __version__ as __version__
 
 OWN = frozenset((
-    "__config__", "__future__", "_dynamo", "_utils", "backends", "compiler", "cpu", "distributed", "futures", "hub", "jit",
-    "mps", "multiprocessing", "profiler", "types", "version", "xpu",
+    "__config__", "__future__", "_C", "_dynamo", "_jit_internal", "_utils", "accelerator", "backends", "compiler", "cpu",
+    "distributed", "futures", "fx", "hub", "jit", "library", "mps", "multiprocessing", "onnx", "ops", "profiler", "quasirandom",
+    "types", "version", "xpu",
 ))  # fmt: skip
 """Submodules of this package; all others are chainrule's."""
 
-globals().update({name: value for name, value in vars(chainrule).items() if name[:1] != "_" and name != "torch"})
+globals().update({name: value for name, value in vars(chainrule).items() if name[:1] != "_" and name not in {"torch", *OWN}})
 
 
 def __getattr__(name: str) -> Any:
     if name in OWN:
         return import_module(f"chainrule.torch.{name}")
+    if name in absent.REASONS and (found := absent.module(name)) is not None:
+        return found
     return getattr(chainrule, name)
 
 

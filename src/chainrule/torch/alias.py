@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from chainrule.core.types import spelling
+from chainrule.torch import absent
 
 __all__ = ["as_torch"]
 
@@ -51,7 +52,7 @@ class _Finder(MetaPathFinder, Loader):
             except ModuleNotFoundError as error:
                 if error.name is None or not f"{place}.".startswith(f"{error.name}."):
                     raise
-        return None
+        return absent.module(rest)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return the module itself."""

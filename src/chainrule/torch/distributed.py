@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.torch import absent
+
 __all__ = ["is_available", "is_initialized", "is_torchelastic_launched"]
+__path__: list[str] = []
 
 
 def is_available() -> bool:
@@ -23,6 +26,4 @@ def is_torchelastic_launched() -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name[:2] == "__":
-        raise AttributeError(name)
-    raise AttributeError(f"torch.distributed.{name}: chainrule runs in one process; distributed.is_available() is False")
+    return absent.name_of("distributed", name)

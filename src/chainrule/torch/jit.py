@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from chainrule.nn import Module as ScriptModule
+from chainrule.nn import Module
 
 __all__ = [
-    "Attribute", "Final", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
-    "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script", "script_method", "trace",
-    "trace_module", "unused", "wait",
+    "Attribute", "Final", "ScriptFunction", "ScriptModule", "TracerWarning", "annotate", "export", "fork", "freeze",
+    "ignore", "interface", "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script",
+    "script_if_tracing", "script_method", "trace", "trace_module", "unused", "wait",
 ]  # fmt: skip
 
 _isinstance = isinstance
-ScriptFunction = Callable
+
+
+class ScriptModule(Module):
+    """A module written to be compiled, which runs as it is; no other module is one."""
+
+
+class ScriptFunction:
+    """A compiled function: no function is one."""
+
+
+class TracerWarning(Warning):
+    """A warning of what tracing would not see: there is none."""
 
 
 def script(obj: Any, optimize: Any = None, _frames_up: int = 0, _rcb: Any = None, example_inputs: Any = None) -> Any:
@@ -50,6 +61,11 @@ export = interface = script_method
 def ignore(drop: Any = False, **kwargs: Any) -> Any:
     """Return the function as it is, or what returns it."""
     return drop if callable(drop) else (lambda fn: fn)
+
+
+def script_if_tracing(fn: Any) -> Any:
+    """Return the function as it is."""
+    return fn
 
 
 def unused(fn: Any) -> Any:
