@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, NoReturn
 
 from chainrule.core.tensor.tensor import Tensor
@@ -66,7 +67,7 @@ def sym_not(a: bool) -> bool:
     return not a
 
 
-def sym_ite(b: bool, t: Any, f: Any) -> Any:
+def sym_ite(b: bool, t: float, f: float) -> float:
     """Return one of two values."""
     return t if b else f
 
@@ -76,7 +77,7 @@ def sym_sqrt(a: float) -> float:
     return math.sqrt(a)
 
 
-def sym_sum(args: Iterable[Any]) -> Any:
+def sym_sum(args: Iterable[float]) -> float:
     """Return the sum of numbers."""
     return sum(args)
 
@@ -154,7 +155,7 @@ def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:
         raise RuntimeError(assert_msg or "Expected Tensor with single nonzero value, but got zero")
 
 
-def get_device_module(device: Any = None) -> Any:
+def get_device_module(device: Any = None) -> ModuleType:
     """Return the module of a kind of device: of the CPU, unless another is named."""
     from chainrule import torch
     from chainrule.core.types.device import device as device_of
