@@ -19,7 +19,7 @@ BINARY = ["add", "clamp_max", "clamp_min", "div", "lerp", "mul", "pow", "sub"]
 METHODS = {name: name for name in (*UNARY, *BINARY, "addcdiv", "addcmul")} | {"maximum": "clamp_min", "minimum": "clamp_max"}
 METHODS |= {f"{name}_": f"{method}_" for name, method in METHODS.items()}
 METHODS |= {name: name for name in ("clone", "copy_", "max", "mm", "norm", "zero_")}
-__all__ = [f"_foreach_{name}" for name in (*METHODS, "powsum")]
+NAMES = [f"_foreach_{name}" for name in (*METHODS, "powsum")]
 
 
 def _calls(tensors: Sequence[Tensor], *arguments: Any) -> list[tuple]:
