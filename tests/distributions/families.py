@@ -259,11 +259,12 @@ def _normal_of(name: str, make: Callable[[np.ndarray], np.ndarray]) -> Callable:
     return lambda rng, batch: {"loc": rng.uniform(-2, 2, (*batch, 3)), name: make(definite(rng, batch))}
 
 
-for _name, _make, _covariance in (
+_MATRICES = (
     ("covariance_matrix", np.asarray, np.asarray),
     ("precision_matrix", np.asarray, np.linalg.inv),
     ("scale_tril", np.linalg.cholesky, lambda tril: tril @ tril.T),
-):
+)
+for _name, _make, _covariance in _MATRICES:
     family(
         f"MultivariateNormal of {_name}",
         _normal_of(_name, _make),
@@ -311,6 +312,47 @@ family(
     ),
 )
 
+
+class Columns:
+    """SciPy's distribution of vectors or matrices, whose density takes values along the last axis."""
+
+    def __init__(self, known: Any):
+        self.logpdf = lambda x: np.array([known.logpdf(value) for value in x])
+
+
+def shapes_of_powers(rng: np.random.Generator, batch: tuple) -> dict[str, np.ndarray]:
+    """Return the concentration of four classes."""
+    return {"concentration": positive(rng, (*batch, 4))}
+
+
+family(
+    "Dirichlet",
+    shapes_of_powers,
+    scipy=lambda concentration: Columns(stats.dirichlet(concentration)),
+    outside=(1.0, -0.5),
+    invalid={"concentration": 0.0},
+)
+family(
+    "RelaxedOneHotCategorical",
+    lambda rng, batch: {"temperature": positive(rng, ()), **weights(rng, batch)},
+    build=lambda D, temperature, probs: D.RelaxedOneHotCategorical(temperature, probs),
+    outside=(1.0,),
+    invalid={"probs": -0.1},
+)
+family(
+    "RelaxedOneHotCategorical of logits",
+    log_weights,
+    build=lambda D, logits: D.RelaxedOneHotCategorical(logits.new_tensor(0.7), logits=logits),
+    outside=(1.0,),
+)
+family(
+    "ExpRelaxedCategorical",
+    weights,
+    build=lambda D, probs: D.relaxed_categorical.ExpRelaxedCategorical(probs.new_tensor(0.7), probs),
+    outside=(np.nan,),
+)
+
+
 PAIRS += [("Normal", "Normal"), ("Uniform", "Uniform")]
 PAIRS += [
     ("Bernoulli", "Bernoulli of logits"),
@@ -330,6 +372,7 @@ PAIRS += [
     ("MultivariateNormal of covariance_matrix", "LowRankMultivariateNormal"),
     ("LowRankMultivariateNormal", "MultivariateNormal of covariance_matrix"),
     ("LowRankMultivariateNormal", "LowRankMultivariateNormal"),
+    ("Dirichlet", "Dirichlet"),
 ]
 
 import tests.distributions.continuous  # noqa: F401 - adds to the table

@@ -89,3 +89,24 @@ def test_subclasses_have_the_divergence_of_their_bases():
     np.testing.assert_allclose(
         D.kl_divergence(Count(f64(1)), D.Poisson(f64(2))), D.kl_divergence(D.Poisson(f64(1)), D.Poisson(f64(2)))
     )
+
+
+def test_independent_ones_have_the_sum_of_divergences():
+    p, q = made("Normal", 0, "matrix"), made("Normal", 1, "matrix")
+    for axes in (0, 1, 2):
+        found = D.kl_divergence(D.Independent(p, axes), D.Independent(q, axes))
+        expected = D.kl_divergence(p, q)
+        np.testing.assert_allclose(found, expected.sum(tuple(range(2 - axes, 2))) if axes else expected)
+    with pytest.raises(NotImplementedError):
+        D.kl_divergence(D.Independent(p, 1), D.Independent(q, 2))
+
+
+def test_divergences_are_those_of_what_was_transformed():
+    p, q = made("Normal", 0), made("Normal", 1)
+    transforms = [D.AffineTransform(1.0, 2.0), D.ExpTransform()]
+    found = D.kl_divergence(D.TransformedDistribution(p, transforms), D.TransformedDistribution(q, transforms))
+    np.testing.assert_allclose(found, D.kl_divergence(p, q))
+    with pytest.raises(NotImplementedError):
+        D.kl_divergence(D.TransformedDistribution(p, transforms), D.TransformedDistribution(q, transforms[1:]))
+    with pytest.raises(NotImplementedError):
+        D.kl_divergence(D.TransformedDistribution(p, transforms), D.TransformedDistribution(D.Independent(q, 1), transforms))

@@ -183,27 +183,3 @@ def test_one_mixture_of_weights_serves_a_batch_of_components():
     for name in ("mean", "variance"):
         np.testing.assert_allclose(getattr(one, name), getattr(each, name))
     np.testing.assert_allclose(one.log_prob(draws), each.log_prob(draws))
-
-
-def test_draws_of_vectors_have_their_moments():
-    cr.manual_seed(0)
-    covariance = cr.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=cr.float64)
-    cases = [
-        (D.MultivariateNormal(f64(1, -1), covariance), covariance),
-        (D.LowRankMultivariateNormal(f64(1, -1), f64(1, 0.5).unsqueeze(-1), f64(1, 0.75)), covariance),
-        (D.Multinomial(6, f64(0.25, 0.75)), cr.tensor([[1.125, -1.125], [-1.125, 1.125]], dtype=cr.float64)),
-        (D.OneHotCategorical(f64(0.25, 0.75)), cr.tensor([[0.1875, -0.1875], [-0.1875, 0.1875]], dtype=cr.float64)),
-    ]
-    for made, expected in cases:
-        draws = made.sample((20000,)).numpy()
-        np.testing.assert_allclose(draws.mean(0), made.mean, atol=0.05)
-        np.testing.assert_allclose(np.cov(draws.T), expected, atol=0.08)
-
-
-def test_straight_through_draws_have_the_gradient_of_the_probabilities():
-    probs = f64(0.2, 0.3, 0.5).requires_grad_()
-    weights = f64(1, 2, 3)
-    made = D.OneHotCategoricalStraightThrough(probs)
-    (through,) = cr.autograd.grad((made.rsample() * weights).sum(), probs)
-    (mean,) = cr.autograd.grad((D.OneHotCategorical(probs).probs * weights).sum(), probs)
-    np.testing.assert_allclose(through, mean)

@@ -10,14 +10,17 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.distributions.bernoulli import Bernoulli
 from chainrule.distributions.binomial import Binomial
 from chainrule.distributions.categorical import Categorical
+from chainrule.distributions.dirichlet import Dirichlet
 from chainrule.distributions.exp_family import ExponentialFamily
 from chainrule.distributions.geometric import Geometric
-from chainrule.distributions.kl import register_kl
+from chainrule.distributions.independent import Independent
+from chainrule.distributions.kl import kl_divergence, register_kl
 from chainrule.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
 from chainrule.distributions.multivariate_normal import MultivariateNormal
 from chainrule.distributions.normal import Normal
 from chainrule.distributions.one_hot_categorical import OneHotCategorical
 from chainrule.distributions.poisson import Poisson
+from chainrule.distributions.transformed_distribution import TransformedDistribution
 from chainrule.distributions.uniform import Uniform
 from chainrule.distributions.utils import sum_rightmost
 
@@ -96,6 +99,17 @@ def _poisson_to_bounded(p: Poisson, q: Any) -> Tensor:
     return (p.rate + q.mean).detach().fill_(math.inf)
 
 
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet(p: Dirichlet, q: Dirichlet) -> Tensor:
+    return _dirichlet_of(p.concentration, q.concentration)
+
+
+def _dirichlet_of(p: Tensor, q: Tensor) -> Tensor:
+    log_normalizer = lambda a: cr.lgamma(a).sum(-1) - cr.lgamma(a.sum(-1))
+    mean_log = cr.digamma(p) - cr.digamma(p.sum(-1, keepdim=True))
+    return log_normalizer(q) - log_normalizer(p) + ((p - q) * mean_log).sum(-1)
+
+
 # -- on the line -------------------------------------------------------------------------------------------------------
 
 
@@ -128,3 +142,22 @@ def _multivariate_normal(p: Any, q: Any) -> Tensor:
     if diagonal is not None:
         trace = trace + q._whitened_diagonal(diagonal)
     return 0.5 * (q._log_det() - p._log_det() + trace + q._mahalanobis(q.loc - p.loc) - p.event_shape[0])
+
+
+# -- of what is made of others -----------------------------------------------------------------------------------------
+
+
+@register_kl(Independent, Independent)
+def _independent(p: Independent, q: Independent) -> Tensor:
+    if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
+        raise NotImplementedError("KL between Independents of different numbers of axes is not implemented")
+    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+
+
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _transformed(p: TransformedDistribution, q: TransformedDistribution) -> Tensor:
+    if p.transforms != q.transforms:
+        raise NotImplementedError("KL between distributions transformed differently is not implemented")
+    if p.event_shape != q.event_shape:
+        raise NotImplementedError("KL between transformed distributions of different event shapes is not implemented")
+    return kl_divergence(p.base_dist, q.base_dist)
