@@ -76,12 +76,13 @@ def _masked_softmax(scores: Any, mask: Tensor | None) -> Tensor:
         return softmax(scores, axis=(scores.ndim - 1,))
     broadcast(tuple(scores.shape), tuple(mask.shape))
     if mask.dtype is dtypes.bool_:
-        scores = where(mask, scores, -np.inf)
         nothing = all(~mask, -1, True)
+        scores = scores + cast(where(mask | nothing, 0.0, -np.inf), scores.dtype)
     else:
         scores = scores + mask
         nothing = all(scores == -np.inf, -1, True)
-    return where(nothing, 0, softmax(where(nothing, 0, scores), axis=(scores.ndim - 1,)))
+        scores = where(nothing, 0, scores)
+    return where(nothing, 0, softmax(scores, axis=(scores.ndim - 1,)))
 
 
 @asks
@@ -140,10 +141,10 @@ def scaled_dot_product_attention(
     if given.numpy.itemsize == 2:
         q, k, v = (cast(x, dtypes.float32) for x in (q, k, v))
     length, size = q.shape[-2], k.shape[-2]
-    if is_causal:
-        mask = as_tensor(np.tri(length, size, dtype=bool))
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None and q.shape[-1] else 1.0 if scale is None else scale
     scores = matmul(q * factor, transpose(k, a=k.ndim - 2, b=k.ndim - 1))
+    if is_causal:  # every query sees the first key, so no row is -inf alone
+        scores = scores + as_tensor(np.triu(np.full((length, size), -np.inf, q.dtype.numpy), 1))
     weights = _masked_softmax(scores, mask)
     if dropout_p:
         weights = dropout(weights, dropout_p)

@@ -22,7 +22,7 @@ from chainrule.ops.pointwise import activation as ops
 from chainrule.ops.pointwise.arithmetic import logaddexp
 from chainrule.ops.pointwise.complex import abs
 from chainrule.ops.pointwise.exponential import sigmoid as _sigmoid
-from chainrule.ops.pointwise.special import erfc
+from chainrule.ops.pointwise.normal import ndtr
 from chainrule.ops.pointwise.trigonometric import tanh as _tanh
 from chainrule.ops.random.draw import drawn
 from chainrule.ops.shaping.join import split
@@ -144,7 +144,7 @@ def gelu(input: Tensor, approximate: str = "none", *, out: Any = None) -> Tensor
         return into(out, "gelu", gelu, (input, approximate), {}, exact=True)
     x = floating(input, "gelu")
     if approximate == "none":
-        return x * (erfc(x * -math.sqrt(0.5)) * 0.5)
+        return x * ndtr(x)
     if approximate != "tanh":
         raise RuntimeError("approximate argument must be either none or tanh.")
     inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)

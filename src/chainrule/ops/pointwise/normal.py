@@ -70,7 +70,42 @@ erfi = elementwise("erfi(x)", in_scipy("erfi"), dtype="float", kinds="bif",
 
 # -- the distribution --------------------------------------------------------------------------------------------------
 
-ndtr = elementwise("ndtr(x)", in_scipy("ndtr"), dtype="float", kinds="bif", node="SpecialNdtr",
+_ABOVE = np.float32([0.39894691175477487, 3.9382902430365996, 17.760176707679722, 42.48293544042057, 48.465065542029635])
+_BELOW = np.float32([9.872454722595984, 45.50364918792472, 116.55545145755198, 162.30496611464923, 96.93013051514947])
+_ndtr_in_scipy = in_scipy("ndtr")
+
+
+def _ndtr(x: Any) -> Any:
+    """Return the distribution function: SciPy's, and of many numbers in single precision one of NumPy's passes.
+
+    SciPy takes 15 ns for an element, this 4; it is right to 4e-7 where abs(x) < 3, and as right as ``exp(-x²/2)`` beyond. The
+    quotient is ``exp(x²/2) Φ(-x)``, fitted to 6e-9 on [0, 15], where the exponential has underflowed.
+    """
+    if x.__class__ is not np.ndarray or x.dtype != np.float32 or x.size < 2048:
+        return _ndtr_in_scipy(x)
+    out = x.copy("K")
+    flat = out.ravel("K")
+    size = 16384  # of a block, which stays in the cache from pass to pass
+    buffers = np.empty((3, min(size, x.size)), np.float32)
+    for k in range(0, x.size, size):
+        at = flat[k : k + size]
+        a, b, r = buffers[:, : at.size]
+        np.abs(np.clip(at, -15, 15, out=a), out=a)
+        np.multiply(a, _ABOVE[0], out=r)
+        np.add(a, _BELOW[0], out=b)
+        for above, below in zip(_ABOVE[1:-1], _BELOW[1:-1], strict=True):
+            np.multiply(np.add(r, above, out=r), a, out=r)
+            np.add(np.multiply(b, a, out=b), below, out=b)
+        np.add(r, _ABOVE[-1], out=r)
+        np.add(np.multiply(b, a, out=b), _BELOW[-1], out=b)
+        np.divide(r, b, out=r)
+        np.multiply(np.square(a, out=b), np.float32(-0.5), out=b)
+        np.multiply(r, np.exp(b, out=b), out=r)
+        np.abs(np.subtract(np.greater(at, 0, out=b), r, out=r), out=at)
+    return out
+
+
+ndtr = elementwise("ndtr(x)", _ndtr, dtype="float", kinds="bif", node="SpecialNdtr",
     public="special",
     lower=OPAQUE,
     x=lambda g, x: g * (exp(x * x * -0.5) / SQRT_2PI),
