@@ -28,7 +28,7 @@ def trace(func: Callable) -> Callable:
     Returns
     -------
     callable
-        ``trace(func)(*args, **kwargs)`` is a :class:`Graph` for arguments of the shapes and dtypes of these. Tensors and
+        ``trace(func)(*args, **kwargs)`` is a graph for arguments of the shapes and dtypes of these. Tensors and
         arrays among them are its inputs; numbers, strings and all else are fixed in it. Where one is a :class:`ShapeDtype`,
         or another object that has a shape and a dtype, `func` runs on shapes and dtypes alone, which every op's declaration
         tells of its result: nothing is computed, and no memory taken.

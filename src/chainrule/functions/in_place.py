@@ -19,9 +19,7 @@ def _function(name: str) -> Callable[..., Tensor]:
         return getattr(input, name)(*args, **kwargs)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = (
-        f"""Write the result of :meth:`Tensor.{name[:-1]}`, or what :meth:`Tensor.{name}` says, into `input`; return it."""
-    )
+    call.__doc__ = f"Write into `input` what :meth:`Tensor.{name}` does, and return it."
     return asks(call)
 
 

@@ -28,7 +28,7 @@ def _shared(data: Any, cls: type) -> Any:
 
 
 class Parameter(Tensor):
-    """A tensor that a :class:`Module` lists among its parameters once it is assigned as an attribute.
+    """A tensor that a :class:`chainrule.nn.Module` lists among its parameters once it is assigned as an attribute.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that a :class:`Module` lists among its buffers once it is assigned: state that is not optimised.
+    """A tensor that a :class:`chainrule.nn.Module` lists among its buffers once it is assigned: state that is not optimised.
 
     Parameters
     ----------

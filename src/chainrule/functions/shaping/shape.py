@@ -439,9 +439,8 @@ def _copying(f: Callable, name: str) -> Callable:
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "chainrule"
-    call.__doc__ = (
-        f"""Return a copy of what :func:`{f.__name__}` shows of a tensor; the arguments are the same, and ``out=``."""
-    )
+    shown = name.removesuffix("_copy")
+    call.__doc__ = f"Return a copy of what ``{shown}`` shows of a tensor; the arguments are the same, and ``out=``."
     return asks(call)
 
 
