@@ -82,6 +82,9 @@ def test_a_program_trains_as_it_is(tmp_path, module):
 
 ASKED = """
     import torch, torch.distributed as dist, torch.multiprocessing as mp, torch.futures
+    from torch.amp.autocast_mode import custom_fwd
+    from torch.amp.grad_scaler import OptState
+    from torch.cpu.amp import autocast
     from torch.cuda.amp import GradScaler, autocast
     from torch.utils._pytree import tree_map
     from torch.types import Device, Number
@@ -94,6 +97,9 @@ ASKED = """
     with torch.backends.cudnn.flags(enabled=False), torch.autocast("cpu", enabled=False):
         assert not torch.backends.cudnn.enabled
     assert torch.backends.cudnn.enabled
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = torch.nn.Linear(2, 2)(torch.ones(1, 2))
+    assert str(y.dtype) == "torch.bfloat16"
 
     @torch.jit.ignore
     def f(x):
@@ -119,7 +125,6 @@ ASKED = """
         (lambda: torch.cuda.current_device(), AssertionError, "Torch not compiled with CUDA enabled"),
         (lambda: torch.hub.load("a", "b"), NotImplementedError, "fetches nothing"),
         (lambda: torch.distributed.init_process_group(), NotImplementedError, "runs in one process"),
-        (lambda: torch.autocast("cpu"), NotImplementedError, "in the dtype of what it is given"),
         (lambda: torch.jit.load("a"), NotImplementedError, "TorchScript"),
     ]:
         try:

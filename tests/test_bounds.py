@@ -16,6 +16,7 @@ from chainrule.transforms.custom.call import named_face
 BOUNDED_BY = {
     "torch_names": "takes no argument",
     "adapters": "takes no argument",
+    "_have_functions_ask": "takes no argument",
     "_of_fields": "named tuples that the package declares",
     "_transform": "names that the rule book writes out",
     "legendre": "numbers of nodes that the rule book writes out",

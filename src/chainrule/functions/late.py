@@ -77,7 +77,12 @@ CHAPTERS: dict[str, tuple[str, str]] = {
 }
 # Of modules that stand above the chapters: what the top level has of them.
 ABOVE: dict[str, str] = {
-    "amp": "autocast is_autocast_enabled",
+    "amp": (
+        "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype "
+        "get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled "
+        "set_autocast_gpu_dtype"
+    ),
     "autograd.anomaly_mode": "set_anomaly_enabled",
     "func": "vmap",
     "func.branch": "cond",

@@ -263,13 +263,13 @@ class TorchFunctionMode:
 
     def __enter__(self) -> Any:
         state = STATE.get()
-        STATE.set(State(state.subclasses, (*state.modes, self)))
+        STATE.set(State(state.subclasses, (*state.modes, self), state.casting))
         switch(asked=True)
         return self
 
     def __exit__(self, *error: Any) -> None:
         state = STATE.get()
-        STATE.set(State(state.subclasses, state.modes[:-1]))
+        STATE.set(State(state.subclasses, state.modes[:-1], state.casting))
         switch(asked=len(state.modes) > 1)
 
 

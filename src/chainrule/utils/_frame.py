@@ -13,6 +13,7 @@ from threading import RLock
 from typing import Any
 from weakref import ref
 
+from chainrule.amp.autocast_mode import same_settings
 from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import next_id
 from chainrule.core.mode.grad_mode import modes, set_modes
@@ -71,7 +72,7 @@ class Frame:
         self.rerun, self.early_stop, self.describe, self.draws = rerun, early_stop, describe, draws
         self.id = next_id()  # as a node's: the arguments may not have been written to since
         self.args = tuple([pack(a) for a in args])
-        self.modes = modes()
+        self.modes, self.autocast = modes(), same_settings()
         self.holders: list[ref[Holder]] = []
         self.described: list = []
         self.complete = False  # whether the first run is over
@@ -121,7 +122,8 @@ class Frame:
         restore = self.draws.rewind() if self.draws is not None else None
         set_modes(self.modes.having(saving=(run.pack, _itself), watchers=before.watchers, draws=None))
         try:
-            self.rerun(*args)
+            with self.autocast:
+                self.rerun(*args)
         except Stop as stop:
             if stop.run is not run:
                 raise

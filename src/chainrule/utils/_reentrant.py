@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from chainrule.amp.autocast_mode import same_settings
 from chainrule.autograd.function import Function
 from chainrule.autograd.gradients import backward, grad
 from chainrule.core.generator import Draws
@@ -24,7 +25,7 @@ class CheckpointFunction(Function):
     def forward(ctx: Any, function: Callable, preserve_rng_state: bool, *args: Any) -> Any:
         """Call the function unrecorded, and keep its arguments."""
         check_backward_validity(args)
-        ctx.function = function
+        ctx.function, ctx.autocast = function, same_settings()
         ctx.args = [None if isinstance(a, Tensor) else a for a in args]
         ctx.places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.save_for_backward(*[args[i] for i in ctx.places])
@@ -55,7 +56,7 @@ class CheckpointFunction(Function):
         inputs = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         restore = ctx.draws.rewind() if ctx.draws is not None else None
         try:
-            with enable_grad():
+            with enable_grad(), ctx.autocast:
                 outputs = ctx.function(*args)
         finally:
             if restore is not None:

@@ -1,9 +1,10 @@
 """How a public function asks who overrides it: modes, subclasses of Tensor and look-alikes with ``__torch_function__``.
 
-Nobody can until ``chainrule.overrides`` is imported, which the first subclass does; until then `asking.on` is False, and
-reading it is all that a public function does. Three kinds read it: those that a decorator here wraps; the hot path, on its slow
-side alone, where each call with an instance of an overriding class or under a mode ends; and the hottest of the others in their
-own bodies. Methods and properties of Tensor are ``chainrule.overrides``'s.
+Nobody can until ``chainrule.overrides`` is imported, which the first subclass does, or autocast is first on (``chainrule.amp``,
+which is asked last); until then `asking.on` is False, and reading it is all that a public function does. Three kinds read it:
+those that a decorator here wraps; the hot path, on its slow side alone, where each call with an instance of an overriding class
+or under a mode ends; and the hottest of the others in their own bodies. Methods and properties of Tensor are
+``chainrule.overrides``'s.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def answer(func: Callable, found: list, args: tuple, kwargs: dict) -> Any:
     types = tuple([type(f) for f in found])
     state = STATE.get()
     if state.modes:
-        token = STATE.set(State(state.subclasses, state.modes[:-1]))
+        token = STATE.set(State(state.subclasses, state.modes[:-1], state.casting))
         try:
             result = state.modes[-1].__torch_function__(func, types, args, kwargs)
         finally:
@@ -126,7 +127,7 @@ def asked(func: Callable, args: tuple, kwargs: dict, *, scan: bool = True, opera
             if kwargs:
                 found = overriding(relevant(kwargs.values()))
     if not (found or state.modes):
-        return UNASKED
+        return UNASKED if state.casting is None else state.casting.answer(func, args, kwargs)
     result = answer(func, found, args, kwargs)
     if result is NotImplemented and not operator:
         raise nobody(func, found)
@@ -154,6 +155,12 @@ def call_of(func: Callable, values: dict[str, Any]) -> tuple[tuple, dict[str, An
 def asked_here(func: Callable, values: dict[str, Any]) -> Any:
     """Do what `asked` does, for a function that reads `asking` itself; `values` are its `locals`."""
     return asked(func, *call_of(func, values))
+
+
+def as_factors(*values: Any) -> tuple:
+    """Return the factors of a product that another function is composed of, as autocast has them where it is on."""
+    casting = STATE.get().casting if asking.on else None
+    return values if casting is None else casting.factors(values)
 
 
 def silently(func: Callable, *args: Any, **kwargs: Any) -> Any:

@@ -19,12 +19,15 @@ from chainrule.core.tensor.value import array_of, disabled_torch_function, marke
 
 
 class State:
-    """Whether subclasses are asked, and the modes that are, the innermost last."""
+    """Whether subclasses are asked, and the modes that are, the innermost last; `casting` is asked after all others.
 
-    __slots__ = ("modes", "subclasses")
+    That is autocast (``chainrule.amp``), of which no override knows: its `answer` may be that it has none.
+    """
 
-    def __init__(self, subclasses: bool, modes: tuple):
-        self.subclasses, self.modes = subclasses, modes
+    __slots__ = ("casting", "modes", "subclasses")
+
+    def __init__(self, subclasses: bool, modes: tuple, casting: Any = None):
+        self.subclasses, self.modes, self.casting = subclasses, modes, casting
 
 
 ORDINARY, SILENT = State(True, ()), State(False, ())
@@ -59,8 +62,8 @@ class DisableTorchFunctionSubclass:
     _token: Token
 
     def __enter__(self) -> None:
-        modes = STATE.get().modes
-        self._token = STATE.set(State(False, modes) if modes else SILENT)
+        state = STATE.get()
+        self._token = STATE.set(State(False, state.modes, state.casting) if state.modes or state.casting else SILENT)
 
     def __exit__(self, *error: Any) -> None:
         STATE.reset(self._token)
@@ -80,7 +83,8 @@ class DisableTorchFunction(DisableTorchFunctionSubclass):
     __slots__ = ()
 
     def __enter__(self) -> None:
-        self._token = STATE.set(SILENT)
+        casting = STATE.get().casting
+        self._token = STATE.set(SILENT if casting is None else State(False, (), casting))
 
 
 def get_default_nowrap_functions() -> set:

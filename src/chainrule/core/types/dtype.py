@@ -115,7 +115,7 @@ def bfloat16() -> dtype:
     try:
         import ml_dtypes
     except ImportError as error:
-        raise ImportError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from error
+        raise ImportError('bfloat16 needs the package ml_dtypes: pip install "chainrule[bfloat16]"') from error
     numpy = np.dtype(ml_dtypes.bfloat16)
     return _BY_NUMPY.get(numpy) or dtype("bfloat16", numpy, FLOAT, "BFloat16")
 

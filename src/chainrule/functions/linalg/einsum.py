@@ -11,6 +11,7 @@ from itertools import combinations
 from math import prod
 from typing import Any
 
+from chainrule.core.call.asking import as_factors
 from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -99,6 +100,7 @@ def _pair(x: Tensor, a: Labels, y: Tensor, b: Labels, keep: set, sizes: dict) ->
         x = _arranged(x, a, [*batch, *left], (*shape[: len(batch) + len(left)], *(1,) * len(right)))
         y = _arranged(y, b, [*batch, *right], tuple(1 if name in left else sizes[name] for name in names))
         return mul(x, y), names
+    x, y = as_factors(x, y)
     n, k, m = (_size(group, sizes) for group in (left, inner, right))
     if batch:
         lead = _size(batch, sizes)
@@ -174,7 +176,7 @@ def einsum(*args: Any) -> Tensor:
     """
     operands, labels, output = _arguments(args)
     for x in operands[1:]:
-        if x.dtype is not operands[0].dtype:
+        if x.dtype is not operands[0].dtype and as_factors(x)[0].dtype is not as_factors(operands[0])[0].dtype:
             raise RuntimeError(f"expected scalar type {operands[0].dtype.old_name} but found {x.dtype.old_name}")
     expanded = [_expanded(i, x, names) for i, (x, names) in enumerate(zip(operands, labels, strict=True))]
     width = max([x.ndim - len(names) + 1 for x, names in zip(operands, labels, strict=True) if ELLIPSIS in names], default=0)

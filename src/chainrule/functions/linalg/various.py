@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from chainrule.core.call.asking import as_factors
 from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -113,9 +114,9 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     while n:  # by squares, as PyTorch does
         n, odd = divmod(n, 2)
         if odd:
-            out = x if out is None else product(out, x)
+            out = x if out is None else product(*as_factors(out, x))
         if n:
-            x = product(x, x)
+            x = product(*as_factors(x, x))
     return out  # type: ignore[return-value]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.asking import as_factors
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -252,7 +253,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: A
         freedom = clamp_min(total - lost, 0)
     deviation = x - average
     weighted = deviation if w is None else deviation * w
-    out = mm(deviation, transpose(weighted.conj() if x.is_complex() else weighted, a=0, b=1)) / freedom
+    left, right = as_factors(deviation, weighted.conj() if x.is_complex() else weighted)
+    out = mm(left, transpose(right, a=0, b=1)) / freedom
     return squeeze(out, axis=tuple(i for i in (0, 1) if out.shape[i] == 1), form="0")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule import amp
+from chainrule.torch.cpu import amp
 
 __all__ = ["amp", "current_device", "device_count", "is_available", "synchronize"]
 
