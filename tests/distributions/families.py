@@ -37,6 +37,10 @@ class Family:
         Invalid values of parameters besides NaN, by name; each fills the parameter.
     sampled
         Whether draws are judged by SciPy's distribution function, or its probabilities, and moments.
+    dtypes
+        Those in which PyTorch has it.
+    own_errors
+        Whether errors of invalid parameters name them, where PyTorch's name those of families that it makes it of.
     rtol
         How far float64 results may be from PyTorch's, relative to them.
     """
@@ -48,6 +52,8 @@ class Family:
     outside: tuple = ()
     invalid: Any = ()
     sampled: bool = True
+    dtypes: tuple = ("float64", "float32")
+    own_errors: bool = False
     rtol: float = 1e-9
 
     def __repr__(self) -> str:
@@ -59,8 +65,9 @@ class Family:
             return self.build(distributions, **arguments)
         return getattr(distributions, self.name)(**arguments, **options)
 
-    def drawn(self, kind: str = "matrix", dtype: str = "float64", seed: int = 0) -> dict[str, np.ndarray]:
-        """Return parameters for a kind of batch."""
+    def drawn(self, kind: str = "matrix", dtype: str | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return parameters for a kind of batch, in a dtype or else the first that PyTorch has."""
+        dtype = dtype or self.dtypes[0]
         rng = np.random.default_rng(seed)
         found = {name: np.asarray(value).astype(dtype) for name, value in self.parameters(rng, SHAPES[kind]).items()}
         if kind == "broadcast" and self.build is None:  # the first of one row

@@ -22,11 +22,12 @@ cases = pytest.mark.parametrize(
 )
 
 
-def close(ours, theirs, family, dtype, what):
+def close(ours, theirs, family, what):
     """Raise unless values, shapes and dtypes are PyTorch's."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert theirs.dtype == "int64" or str(theirs.dtype) in family.dtypes
     assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), what
-    rtol = family.rtol if dtype == "float64" else RTOL[dtype]
+    rtol = RTOL["float32"] if ours.dtype == "float32" else family.rtol
     np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol, err_msg=f"{family} {what}")
 
 
@@ -50,15 +51,20 @@ def compared(family, kind, dtype, what, call):
     assert (a is None) == (b is None), f"{family} {what}: {a}, PyTorch: {b}"
     if b is None:
         return
-    close(a.detach().numpy(), b.detach().numpy(), family, dtype, what)
-    pairs = zip(gradients(cr, a, list(ours_in.values())), gradients(torch, b, list(theirs_in.values())), strict=True)
+    close(a.detach().numpy(), b.detach().numpy(), family, what)
+    try:
+        slopes = gradients(torch, b, list(theirs_in.values()))
+    except NotImplementedError:  # PyTorch has none, as of the incomplete gamma function in its order
+        return
+    pairs = zip(gradients(cr, a, list(ours_in.values())), slopes, strict=True)
     for name, (x, y) in zip(ours_in, pairs, strict=False):
-        close(x, y, family, dtype, f"gradient of {what} in {name}")
+        close(x, y, family, f"gradient of {what} in {name}")
 
 
 @cases
 @by_name("family", FAMILIES, NAMES)
 def test_densities_and_their_gradients_are_pytorchs(family, kind, dtype):
+    dtype = dtype if dtype in family.dtypes else None
     if not bears(family, kind, dtype):
         return
     values = values_of(family, family.drawn(kind, dtype))
@@ -66,15 +72,16 @@ def test_densities_and_their_gradients_are_pytorchs(family, kind, dtype):
     wants = values.dtype.kind == "f"
     x, y = cr.tensor(values, requires_grad=wants), torch.tensor(values, requires_grad=wants)
     a, b = ours.log_prob(x), theirs.log_prob(y)
-    close(a.detach().numpy(), b.detach().numpy(), family, dtype, "log_prob")
+    close(a.detach().numpy(), b.detach().numpy(), family, "log_prob")
     slopes = zip(gradients(cr, a, [x, *ours_in.values()]), gradients(torch, b, [y, *theirs_in.values()]), strict=True)
     for number, (ours, theirs) in enumerate(slopes):
-        close(ours, theirs, family, dtype, f"gradient of log_prob, {number}")
+        close(ours, theirs, family, f"gradient of log_prob, {number}")
 
 
 @cases
 @by_name("family", FAMILIES, NAMES)
 def test_quantities_and_their_gradients_are_pytorchs(family, kind, dtype):
+    dtype = dtype if dtype in family.dtypes else None
     if not bears(family, kind, dtype):
         return
     for name in QUANTITIES:
@@ -84,11 +91,12 @@ def test_quantities_and_their_gradients_are_pytorchs(family, kind, dtype):
 @cases
 @by_name("family", FAMILIES, NAMES)
 def test_distribution_functions_and_their_inverses_are_pytorchs(family, kind, dtype):
+    dtype = dtype if dtype in family.dtypes else None
     if not bears(family, kind, dtype):
         return
     arrays = family.drawn(kind, dtype)
     values = values_of(family, arrays)
-    shares = np.linspace(0.05, 0.95, values.size).reshape(values.shape).astype(dtype)
+    shares = np.linspace(0.05, 0.95, values.size).reshape(values.shape).astype(dtype or family.dtypes[0])
     for name, given in (("cdf", values), ("icdf", shares)):
 
         def call(lib, distribution, name=name, given=given):
@@ -108,7 +116,7 @@ def test_attributes_are_pytorchs(family):
             assert getattr(ours, name) == getattr(theirs, name), name
         for shown in (repr, lambda d: repr(d.support), lambda d: repr(d.arg_constraints), lambda d: d.support.event_dim):
             a, b = shown(ours), shown(theirs)
-            assert words(str(a)) == words(str(b))
+            assert words(str(a)).split() == words(str(b)).split()
         assert ours.support.is_discrete == theirs.support.is_discrete
         assert isinstance(ours.batch_shape, cr.Size)
         assert isinstance(ours.event_shape, cr.Size)
@@ -124,7 +132,7 @@ def test_expanded_ones_are_pytorchs(family):
         assert type(a) is type(ours)
         assert (a.batch_shape, a.event_shape, words(repr(a))) == (b.batch_shape, b.event_shape, words(repr(b)))
         values = values_of(family, arrays, (2,))
-        close(a.log_prob(cr.tensor(values)).detach(), b.log_prob(torch.tensor(values)).detach(), family, "float64", "log_prob")
+        close(a.log_prob(cr.tensor(values)).detach(), b.log_prob(torch.tensor(values)).detach(), family, "log_prob")
         assert a.sample((3,)).shape == b.sample((3,)).shape
         assert a._validate_args == b._validate_args
 
@@ -139,7 +147,7 @@ def test_enumerated_supports_are_pytorchs(family):
             with pytest.raises(NotImplementedError):
                 ours.enumerate_support(expand=expand)
             continue
-        close(ours.enumerate_support(expand=expand), expected, family, "float64", "enumerate_support")
+        close(ours.enumerate_support(expand=expand), expected, family, "enumerate_support")
 
 
 def made(family, lib, arrays):
@@ -162,6 +170,8 @@ def test_errors_of_invalid_arguments_are_pytorchs(family):
     for name, value in wrong:
         given = {**arrays, name: np.full_like(arrays[name], value)}
         ours, theirs = [raised(functools.partial(made, family, lib, given)) for lib in (cr, torch)]
+        if family.own_errors:
+            ours, theirs = [(kind, text[: len("Expected parameter")]) for kind, text in (ours, theirs)]
         assert ours == theirs, f"{name} = {value}"
 
 
@@ -188,8 +198,8 @@ def test_divergences_and_their_gradients_are_pytorchs(pair):
         (p_in, p), (P_in, P) = both(first, first.drawn(kind))
         (q_in, q), (Q_in, Q) = both(second, second.drawn(kind, seed=1))
         a, b = cr.distributions.kl_divergence(p, q), torch.distributions.kl_divergence(P, Q)
-        close(a.detach(), b.detach(), first, "float64", f"kl of {pair}")
+        close(a.detach(), b.detach(), first, f"kl of {pair}")
         ours = gradients(cr, a, [*p_in.values(), *q_in.values()])
         theirs = gradients(torch, b, [*P_in.values(), *Q_in.values()])
         for x, y in zip(ours, theirs, strict=True):
-            close(x, y, first, "float64", f"gradient of kl of {pair}")
+            close(x, y, first, f"gradient of kl of {pair}")

@@ -27,7 +27,7 @@ def drawn(family, kind="matrix", shape=(4,)):
 
 def each_of_batch(family, kind="matrix"):
     """Return, for each of a batch, its index and SciPy's distribution."""
-    arrays, shape = family.drawn(kind), made(family, kind).batch_shape
+    arrays, shape = family.drawn(kind, "float64"), made(family, kind).batch_shape
     return [(i, family.scipy(**{k: v[i] for k, v in arrays.items()})) for i in np.ndindex(*shape)]
 
 
@@ -45,14 +45,14 @@ def test_draws_have_their_shapes_and_dtype_and_are_in_the_support(family):
                     assert str(x.dtype).endswith(dtype) or not x.is_floating_point()
                     assert distribution.support.check(x).all()
                     assert distribution.log_prob(x).shape == (*shape, *distribution.batch_shape)
-    if not distribution.has_rsample:
+    if type(distribution).rsample is cr.distributions.Distribution.rsample:
         with pytest.raises(NotImplementedError):
             distribution.rsample()
 
 
 @by_name("family", FAMILIES, NAMES)
 def test_no_gradient_flows_through_sample(family):
-    tensors = {k: cr.tensor(v, requires_grad=True) for k, v in family.drawn().items()}
+    tensors = {k: cr.tensor(v, requires_grad=True) for k, v in family.drawn(dtype="float64").items()}
     distribution = family.make(cr.distributions, tensors)
     assert not distribution.sample((2,)).requires_grad
     if distribution.has_rsample:
@@ -108,7 +108,7 @@ def test_draws_are_of_the_distribution(family):
 @by_name("family", [f for f in FAMILIES if made(f).has_rsample], NAMES)
 def test_draws_move_with_the_parameters_as_their_distribution_function_says(family):
     """Differentiate cdf(x(θ), θ) = the draw's rank, a constant: dx/dθ = -∂cdf/∂θ / ∂cdf/∂x (Figurnov et al. 2018)."""
-    tensors = {k: cr.tensor(v, requires_grad=True) for k, v in family.drawn("vector").items()}
+    tensors = {k: cr.tensor(v, requires_grad=True) for k, v in family.drawn("vector", "float64").items()}
     distribution = family.make(cr.distributions, tensors)
     cr.manual_seed(0)
     x = distribution.rsample((3,))
@@ -129,7 +129,7 @@ def test_draws_move_with_the_parameters_as_their_distribution_function_says(fami
 
 @by_name("family", FAMILIES, NAMES)
 def test_log_prob_has_all_derivatives_and_batches(family):
-    arrays = {k: v for k, v in family.drawn("vector").items() if v.dtype.kind == "f"}
+    arrays = {k: v for k, v in family.drawn("vector", "float64").items() if v.dtype.kind == "f"}
     values = drawn(family, "vector", ())
 
     def density(*tensors):

@@ -11,6 +11,7 @@ import numpy as np
 import chainrule as cr
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import examined
+from chainrule.ops.random.draw import drawn
 
 __all__ = [
     "broadcast_all", "clamp_probs", "lazy_property", "logits_to_probs", "probs_to_logits", "tril_matrix_to_vec",
@@ -66,6 +67,12 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
 def standard_normal(shape: Sequence[int], dtype: Any, device: Any = None) -> Tensor:
     """Return standard normal numbers."""
     return cr.randn(tuple(shape), dtype=dtype, device=device)
+
+
+def standard_noise(name: str, shape: Sequence[int], dtype: Any) -> Tensor:
+    """Return draws by a method of NumPy's generators, which has no parameters but their shape."""
+    numpy = dtype.numpy
+    return drawn(lambda rng, shape: np.asarray(getattr(rng, name)(size=shape)).astype(numpy), tuple(shape), numpy, None)
 
 
 _standard_normal = standard_normal  # as packages written for PyTorch import it
