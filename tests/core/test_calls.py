@@ -214,3 +214,43 @@ def test_memory_formats_are_themselves_when_copied():
     assert repr(cr.preserve_format) == "chainrule.preserve_format"
     with pytest.raises(TypeError, match="memory_format"):
         cr.ones(2).double(memory_format="channels_last")
+
+
+OLDER = {
+    "add": lambda L: L.add(L.ones(3), 3, L.ones(3)),
+    "Tensor.add": lambda L: L.ones(3).add(3, L.ones(3)),
+    "add_": lambda L: L.ones(3).add_(3, L.ones(3)),
+    "sub": lambda L: L.ones(3).sub(3, L.ones(3)),
+    "sub_": lambda L: L.ones(3).sub_(3, L.ones(3)),
+    "addcmul": lambda L: L.addcmul(L.ones(3), 2, L.ones(3), L.ones(3)),
+    "addcmul_": lambda L: L.ones(3).addcmul_(2, L.ones(3), L.ones(3)),
+    "addcdiv_": lambda L: L.ones(3).addcdiv_(2, L.ones(3), L.ones(3)),
+    "addmm": lambda L: L.addmm(2, L.ones(2, 2), 3, L.ones(2, 2), L.ones(2, 2)),
+    "addmm, one factor": lambda L: L.addmm(2, L.ones(2, 2), L.ones(2, 2), L.ones(2, 2)),
+    "Tensor.addmm": lambda L: L.ones(2, 2).addmm(2, 3, L.ones(2, 2), L.ones(2, 2)),
+    "addmm_": lambda L: L.ones(2, 2).addmm_(2, 3, L.ones(2, 2), L.ones(2, 2)),
+    "addmm_, one factor": lambda L: L.ones(2, 2).addmm_(2, L.ones(2, 2), L.ones(2, 2)),
+    "addmv_": lambda L: L.ones(2).addmv_(2, 3, L.ones(2, 2), L.ones(2)),
+    "torch.addmv_": lambda L: L.addmv_(2, L.ones(2), 3, L.ones(2, 2), L.ones(2)),
+    "addr_": lambda L: L.ones(2, 2).addr_(2, 3, L.ones(2), L.ones(2)),
+    "baddbmm_": lambda L: L.ones(1, 2, 2).baddbmm_(2, 3, L.ones(1, 2, 2), L.ones(1, 2, 2)),
+    "addbmm_": lambda L: L.ones(2, 2).addbmm_(2, 3, L.ones(1, 2, 2), L.ones(1, 2, 2)),
+    "out=": lambda L: L.add(L.ones(3), 3, L.ones(3), out=L.empty(3)),
+    "no factor": lambda L: L.add(L.ones(3), L.ones(3), L.ones(3)),
+    "too many": lambda L: L.addmm(2, L.ones(2, 2), 3, L.ones(2, 2), L.ones(2, 2), 1),
+}
+
+
+@pytest.mark.parametrize("form", OLDER)
+def test_factors_may_stand_where_they_stood_before(torch, form):
+    ours, theirs = (outcome(lib, OLDER[form])[0] for lib in (cr, torch))
+    agree(ours, theirs, full_text=False)
+
+
+def test_the_older_form_is_told_of(monkeypatch):
+    monkeypatch.setattr("chainrule.core.call.older._told", False)
+    with pytest.warns(UserWarning, match=r"This overload of addcmul is deprecated:\n\taddcmul\(Tensor input, Number value, "):
+        cr.ones(2).addcmul_(2, cr.ones(2), cr.ones(2))
+    x = cr.ones(2, requires_grad=True)
+    cr.add(x, 3, x).sum().backward()
+    assert x.grad.tolist() == [4.0, 4.0]

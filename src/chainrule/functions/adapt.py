@@ -11,7 +11,8 @@ from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking, asks
 from chainrule.core.call.functions import make_asking
-from chainrule.core.call.misfits import FAILURES, by_other_names, misfit
+from chainrule.core.call.misfits import FAILURES, misfit
+from chainrule.core.call.older import has_other_names, other_form
 from chainrule.core.op.declaration import ELEMENTWISE, PUBLISHERS, TABLE, Op
 from chainrule.core.op.samples import Sample, samples_of
 from chainrule.core.tensor.tensor import Tensor
@@ -86,7 +87,8 @@ def public(
         adapted = _adapted(f, public_name, takes_out) if "dim" in names or takes_out else None
         call = adapted or (f if "asking" in code.co_names else asks(f))
         has_out = bool(out) or "out" in names
-        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace, has_out), adapted or f)
+        body = adapted or (call if has_other_names(f, public_name) else f)
+        _register(Function(public_name, call, samples or list, domain, kinds, method, inplace, has_out), body)
         return call
 
     return declare if f is None else declare(f)
@@ -111,19 +113,20 @@ def _adapted(f: Callable, name: str, out: bool | str) -> Callable:
             found = asked(call, args, kwargs)
             if found is not UNASKED:
                 return found
+        given = None
         if kwargs:
             if "axis" in kwargs or "keepdims" in kwargs:
                 _renamed(kwargs, f)
             if out and "out" in kwargs:
                 given = kwargs.pop("out")
-                if given is not None:
-                    return into(given, name, f, args, kwargs, exact=out == "exact")
         try:
+            if given is not None:
+                return into(given, name, f, args, kwargs, exact=out == "exact")
             return f(*args, **kwargs) if kwargs else f(*args)
         except FAILURES as error:
-            meant = by_other_names(f, kwargs)
+            meant = other_form(f, name, args, kwargs)
             if meant is not None:
-                return f(*args, **meant)
+                return call(*meant[0], **meant[1]) if given is None else call(*meant[0], **meant[1], out=given)
             wrong = misfit(f, name, args, kwargs, error)
             if wrong is None:
                 raise

@@ -86,12 +86,12 @@ ABOVE: dict[str, str] = {
     "autograd.anomaly_mode": "set_anomaly_enabled",
     "func": "vmap",
     "func.branch": "cond",
-    "nn.functional": "bilinear celu_ cosine_similarity pairwise_distance pdist rms_norm rrelu rrelu_ selu_ threshold_",
+    "nn.functional": "bilinear celu_ cosine_similarity pairwise_distance pdist rms_norm selu_ threshold_",
     "nn.functional.native": (
         "affine_grid_generator alpha_dropout alpha_dropout_ batch_norm binary_cross_entropy_with_logits cosine_embedding_loss "
         "ctc_loss dropout dropout_ embedding embedding_bag embedding_renorm_ feature_alpha_dropout feature_alpha_dropout_ "
         "feature_dropout feature_dropout_ grid_sampler grid_sampler_2d grid_sampler_3d group_norm hinge_embedding_loss "
-        "instance_norm kl_div layer_norm margin_ranking_loss poisson_nll_loss triplet_margin_loss"
+        "instance_norm kl_div layer_norm margin_ranking_loss poisson_nll_loss rrelu rrelu_ triplet_margin_loss"
     ),
     "nn.functional.native_norm": "native_batch_norm native_group_norm native_layer_norm",
     "nn.functional.recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",

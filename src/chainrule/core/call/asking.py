@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from chainrule.core.call.misfits import FAILURES, by_other_names, misfit
+from chainrule.core.call.misfits import FAILURES, misfit
+from chainrule.core.call.older import other_form
 from chainrule.core.tensor.subclass import SILENT, STATE, State, overrides
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.types.dtype import dtype
@@ -202,9 +203,9 @@ def asks(f: _F) -> _F:
         try:
             return f(*args, **kwargs) if kwargs else f(*args)
         except FAILURES as error:
-            meant = by_other_names(f, kwargs)
+            meant = other_form(f, f.__name__, args, kwargs)
             if meant is not None:
-                return f(*args, **meant)
+                return f(*meant[0], **meant[1])
             wrong = misfit(f, f.__name__, args, kwargs, error)
             if wrong is None:
                 raise

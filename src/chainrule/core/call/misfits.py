@@ -66,30 +66,6 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }  # fmt: skip
 
 
-# What PyTorch calls a parameter elsewhere: NumPy's names, which it takes for its own; those of other overloads.
-_OTHER_NAMES = {
-    "x": "input", "a": "input", "x1": "input", "x2": "other", "element": "elements", "test_element": "test_elements",
-    "sections": "indices_or_sections", "indices": "indices_or_sections", "split_size": "split_size_or_sections",
-}  # fmt: skip
-
-
-def by_other_names(f: Callable, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the keywords of a call that failed of names that it knows otherwise; None if it did not fail of these.
-
-    Examples
-    --------
-    >>> def narrow(input: Tensor, dim: int) -> None: ...
-    >>> by_other_names(narrow, {"x": 1.0, "dim": 0})
-    {'input': 1.0, 'dim': 0}
-    """
-    code = f.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    meant = {k: k if k in names else _OTHER_NAMES.get(k, "") for k in kwargs}
-    if list(meant.values()) == list(kwargs) or not set(meant.values()) <= set(names) or len(set(meant.values())) < len(kwargs):
-        return None
-    return {meant[k]: value for k, value in kwargs.items()}
-
-
 def misfit(f: Callable, name: str, args: tuple, kwargs: dict[str, Any], error: Exception | None = None) -> Exception | None:
     """Return PyTorch's error for the first argument that is not of its parameter's type, or for want of memory; else None.
 

@@ -86,6 +86,8 @@ def legacy(dtype: dtypes.dtype, name: str, args: tuple, kwargs: dict, cls: type 
         For a number that is no size, a tensor of another dtype (:class:`Tensor` takes any), or further arguments.
     """
     usable(kwargs.pop("device", None) or CPU)
+    if not args and kwargs:
+        args = next(((kwargs.pop(name),) for name in ("size", "other", "data") if name in kwargs), ())
     if kwargs or (len(args) > 1 and not all(_is_size(a) for a in args)):
         raise TypeError(
             f"{name}() takes sizes, or data, and device=; use chainrule.tensor for dtype= and requires_grad=. Got "

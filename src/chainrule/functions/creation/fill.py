@@ -224,7 +224,7 @@ def eye(
 @asks
 @placed
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -260,8 +260,12 @@ def arange(
     >>> cr.arange(1, 2.5, 0.5)
     tensor([1.0000, 1.5000, 2.0000])
     """
+    if end is None or start is None:
+        start, end = 0, start if end is None else end
     if end is None:
-        start, end = 0, start
+        raise TypeError(
+            "arange() received an invalid combination of arguments: it takes (end), (start, end) or (start, end, step)"
+        )
     start, end, step = (number(v, "arange", name) for v, name in ((start, "start"), (end, "end"), (step, "step")))
     whole = all(isinstance(v, int) for v in (start, end, step))
     numpy = numpy_dtype(dtype, dtypes.int64 if whole else None, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,12 @@ def range(
     >>> cr.range(1, 4)
     tensor([1., 2., 3., 4.])
     """
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with Python's "
+        "range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        UserWarning,
+        stacklevel=4,
+    )
     if end is None:
         start, end = 0, start
     start, end, step = (number(v, "range", name) for v, name in ((start, "start"), (end, "end"), (step, "step")))

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
-from chainrule.functions.creation.create import check_device, leaf
+from chainrule.functions.creation.create import check_device, leaf, placed
 
 __all__ = ["from_file", "frombuffer"]
 
@@ -72,6 +72,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     return leaf(wrap(np.frombuffer(view, numpy, count, offset)), requires_grad)
 
 
+@placed
 def from_file(
     filename: str, shared: bool | None = None, size: int | None = 0, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked_here, asking
 from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
 from chainrule.core.call.functions import make_public
+from chainrule.core.call.older import in_todays_places
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -43,13 +45,15 @@ _ALPHA = [Sample((3, 4), (4,)), Sample((3, 4), (3, 1), alpha=2), Sample((), (), 
 
 
 @public(out=True, samples=lambda: _ALPHA, kinds="fc")
-def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
+def add(input: Tensor, other: Any, *older: Any, alpha: Any = 1, out: Any = None) -> Tensor:
     """Return ``input + alpha * other``.
 
     Parameters
     ----------
     input, other : Tensor, number or array
         Of shapes that broadcast together; dtypes are promoted as PyTorch's.
+    *older : Tensor
+        In the form that PyTorch deprecates, ``(input, alpha, other)``, what `other` is today.
     alpha : number
         Multiplies `other`.
 
@@ -71,6 +75,8 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor
     """
     if asking.on and (found := asked_here(add, locals())) is not UNASKED:
         return found
+    if older:
+        return in_todays_places(partial(add, out=out), "add", (input, other, *older), {})
     if out is not None:
         return into(out, "add", add, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
@@ -79,13 +85,15 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor
 
 
 @public(out=True, samples=lambda: _ALPHA, kinds="fc")
-def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
+def sub(input: Tensor, other: Any, *older: Any, alpha: Any = 1, out: Any = None) -> Tensor:
     """Return ``input - alpha * other``.
 
     Parameters
     ----------
     input, other : Tensor, number or array
         Of shapes that broadcast together; dtypes are promoted as PyTorch's, except that bools are refused.
+    *older : Tensor
+        In the form that PyTorch deprecates, ``(input, alpha, other)``, what `other` is today.
     alpha : number
         Multiplies `other`.
 
@@ -107,6 +115,8 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor
     """
     if asking.on and (found := asked_here(sub, locals())) is not UNASKED:
         return found
+    if older:
+        return in_todays_places(partial(sub, out=out), "sub", (input, other, *older), {})
     if out is not None:
         return into(out, "sub", sub, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
@@ -158,7 +168,9 @@ def _adding(op_call: Any, name: str) -> Any:
     op = op_call.op
     call = make_public(op)
 
-    def method(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    def method(self: Tensor, other: Any, *older: Any, alpha: Any = 1) -> Tensor:
+        if older:
+            return in_todays_places(method, op.name, (self, other, *older), {})
         if not (alpha.__class__ is int and alpha == 1):
             other = _scaled(self, other, alpha, name)
         return assign_elementwise(self, op, call, (other,), name)

@@ -138,8 +138,8 @@ def put_raw(target: Tensor, index: Any, value: Any) -> None:
     version_of(target).bump()
 
 
-def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Write the values of `src` into this tensor, broadcast to its shape and cast to its dtype; gradients flow to `src`.
+def copy_(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of `other` into this tensor, broadcast to its shape and cast to its dtype; gradients flow to `other`.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     >>> cr.zeros(2, 2).copy_(cr.tensor([1, 2])).tolist()
     [[1.0, 2.0], [1.0, 2.0]]
     """
-    value = as_tensor(src, "copy_", 1)
+    value = as_tensor(other, "copy_", 1)
     check_writable(self, value)
     shape = tuple(self.shape)
     if tuple(value.shape) != shape:

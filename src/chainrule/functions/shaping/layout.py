@@ -15,12 +15,12 @@ from chainrule.core.mode.grad_mode import Argument, enable_grad, inference_mode,
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, root_of, version_of
-from chainrule.core.types.shape import sizes
+from chainrule.core.types.shape import sizes, spread
 from chainrule.core.write.inplace import check_known, check_unfrozen
 from chainrule.core.write.views import renew, renew_views, views_of
 from chainrule.functions.indexing.part import as_strided
 from chainrule.functions.shaping.copy import fill_
-from chainrule.functions.shaping.transpose import t, transpose
+from chainrule.functions.shaping.transpose import swapaxes, t, transpose
 from chainrule.functions.shaping.view import squeeze, unsqueeze
 
 __all__: list[str] = []
@@ -108,9 +108,9 @@ def _inverse(op: Op, params: dict, shape: tuple) -> tuple[Op, dict] | None:
     return (TABLE["view"], {"shape": shape}) if op.name in ("squeeze", "unsqueeze") else None
 
 
-for _f in (squeeze, unsqueeze, transpose, t, as_strided):
+for _f in (squeeze, unsqueeze, transpose, swapaxes, t, as_strided):
     setattr(Tensor, _f.__name__ + "_", _reshaping(_f, _f.__name__ + "_"))
-Tensor.swapaxes_ = Tensor.swapdims_ = Tensor.transpose_  # type: ignore[attr-defined]
+Tensor.swapdims_ = Tensor.transpose_  # type: ignore[attr-defined]
 
 # -- other memory ------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ def set_(
     return self
 
 
-def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *lengths: Any, size: Any = None, memory_format: Any = None) -> Tensor:
     """Change the sizes: the tensor shows as many elements, in C order, of the memory from its first element on.
 
     More elements than the memory holds move to new memory, where those added are unspecified: views of the old one do
@@ -192,7 +192,7 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     check_known(self)
     if not modes().inference or self._level:
         _unrecorded(self, "resize_")
-    shape, array = sizes(size), array_of(self)
+    shape, array = sizes(lengths if size is None else spread(lengths, size, "resize_", "size")), array_of(self)
     if shape == array.shape:
         return self
     memory, count = _from_first(array), prod(shape)

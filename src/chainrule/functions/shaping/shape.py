@@ -79,7 +79,9 @@ def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
     Sample((3, 4), 2, 0), Sample((3, 4), 2), Sample((3, 4), Ints((3,), 0, 3), 0), Sample((3,), Fixed(np.array([1, 0, 2]))),
     Sample(np.array([2, 0, 1])),
 ])  # fmt: skip
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Any = None, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Return the elements of an axis, each repeated in its place; without an axis, those of the tensor as a vector.
 
     Of counts alone, ``repeat_interleave(counts)``, the result is the places 0, 1, …, each as often as it says.
@@ -101,6 +103,8 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     >>> cr.repeat_interleave(cr.tensor([1, 2]), cr.tensor([2, 1])).tolist()
     [1, 1, 2]
     """
+    if input is None:
+        input, repeats = repeats, None
     x = as_tensor(input, "repeat_interleave")
     if repeats is None:
         if x.dtype not in (dtypes.int64, dtypes.int32):
@@ -368,7 +372,7 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     return ops.constant_pad(x, widths=tuple(pairs), value=innermost(value))
 
 
-def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+def sum_to_size(self: Tensor, *lengths: Any, size: Any = None) -> Tensor:
     """Return the tensor summed to a shape that broadcasts to its own.
 
     Examples
@@ -377,7 +381,7 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     >>> cr.ones(2, 3).sum_to_size(1, 3).tolist()
     [[2.0, 2.0, 2.0]]
     """
-    wanted, shape = sizes(size), tuple(self.shape)
+    wanted, shape = sizes(lengths if size is None else spread(lengths, size, "sum_to_size", "size")), tuple(self.shape)
     lead = len(shape) - len(wanted)
     if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")

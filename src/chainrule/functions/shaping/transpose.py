@@ -6,6 +6,7 @@ import operator
 import warnings
 from typing import Any
 
+from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -74,8 +75,21 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return ops.transpose(x, a=a, b=b)
 
 
-swapaxes = swapdims = transpose
-Tensor.swapaxes = Tensor.swapdims = transpose  # type: ignore[attr-defined]
+@asks
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """Swap two axes: :func:`transpose` under NumPy's name.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.swapaxes(cr.zeros(2, 3, 4), 0, 2).shape
+    chainrule.Size([4, 3, 2])
+    """
+    return transpose(input, axis0, axis1)
+
+
+swapdims = transpose
+Tensor.swapaxes, Tensor.swapdims = swapaxes, transpose  # type: ignore[attr-defined]
 
 
 @public(samples=lambda: [

@@ -280,7 +280,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 # -- broadcasts --------------------------------------------------------------------------------------------------------
 
 
-def expand(self: Tensor, *lengths: Any, size: Any = None) -> Tensor:
+def expand(self: Tensor, *lengths: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Return a view with axes of size 1 repeated to larger sizes; -1 keeps an axis as it is.
 
     Raises

@@ -135,7 +135,7 @@ def embedding(
     if max_norm is not None:
         renormalized(w, i, max_norm, norm_type)
     rows = index(w, i, axes=(0,))
-    if scale_grad_by_freq:
+    if scale_grad_by_freq and rows.dtype.category >= dtypes.FLOAT:
         rows = _shared_out(rows, i, count)
     if padding_idx is not None:
         rows = where(unsqueeze(i == padding_idx, axis=i.ndim), detach(rows), rows)

@@ -1,7 +1,8 @@
 """PyTorch's top-level forms of functions of ``nn.functional``: other orders of arguments, and reductions by number.
 
 ``chainrule.dropout(x, 0.5, True)`` is ``nn.functional.dropout(x, 0.5, training=True)``. Each says how its arguments are
-ordered, and no more: what they mean stands with the function that it calls.
+ordered, and no more: what they mean stands with the function that it calls. Reductions are none where none is given: PyTorch's
+parser reads the mean that their schemas name as 0.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import numpy as np
 
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.fill import zeros
 from chainrule.nn import functional as F
 from chainrule.nn.functional.dropout import of_maps
 from chainrule.nn.functional.embedding import bags_of, checked_indices, checked_padding, in_bags, refuse_sparse, renormalized
+from chainrule.nn.functional.piecewise import rectified_at_random
 from chainrule.nn.functional.regression import reduced
 from chainrule.ops.indexing.index import index, index_sum
 from chainrule.ops.indexing.select import where
@@ -28,7 +31,7 @@ __all__ = [
     "cosine_embedding_loss", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_bag", "embedding_renorm_",
     "feature_alpha_dropout", "feature_alpha_dropout_", "feature_dropout", "feature_dropout_", "grid_sampler",
     "grid_sampler_2d", "grid_sampler_3d", "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
-    "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
+    "margin_ranking_loss", "poisson_nll_loss", "rrelu", "rrelu_", "triplet_margin_loss",
 ]  # fmt: skip
 
 _REDUCTIONS = ("none", "mean", "sum")
@@ -38,6 +41,32 @@ def _reduction(number: int, name: str) -> str:
     if number not in (0, 1, 2):
         raise ValueError(f"{name}(): {number} is not a valid value for reduction: 0 for none, 1 for mean, 2 for sum")
     return _REDUCTIONS[number]
+
+
+# -- rectifiers --------------------------------------------------------------------------------------------------------
+
+
+@asks
+def rrelu(
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """Do what :func:`chainrule.nn.functional.rrelu` does, with slopes of a generator if one is given.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> cr.rrelu(cr.tensor([-1.0, 2.0]), 0.25, 0.75)
+    tensor([-0.5000,  2.0000])
+    """
+    return rectified_at_random(input, lower, upper, training, False, generator)
+
+
+@asks
+def rrelu_(
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """In-place version of :func:`rrelu`."""
+    return rectified_at_random(input, lower, upper, training, True, generator)
 
 
 # -- dropout -----------------------------------------------------------------------------------------------------------
@@ -297,7 +326,7 @@ def affine_grid_generator(theta: Tensor, size: Sequence[int], align_corners: boo
 
 @asks
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int = 1
+    input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int = 0
 ) -> Tensor:
     """Do what :func:`chainrule.nn.functional.binary_cross_entropy_with_logits` does; `reduction` 0 none, 1 mean, 2 sum.
 
@@ -314,7 +343,7 @@ def binary_cross_entropy_with_logits(
 
 
 @asks
-def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False) -> Tensor:
+def kl_div(input: Tensor, target: Tensor, reduction: int = 0, *, log_target: bool = False) -> Tensor:
     """Do what :func:`chainrule.nn.functional.kl_div` does; `reduction` 0 none, 1 mean, 2 sum.
 
     Examples
@@ -328,7 +357,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: boo
 
 
 @asks
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0) -> Tensor:
     """Do what :func:`chainrule.nn.functional.margin_ranking_loss` does; `reduction` 0 none, 1 mean, 2 sum.
 
     Examples
@@ -341,7 +370,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
 
 
 @asks
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1) -> Tensor:
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 0) -> Tensor:
     """Do what :func:`chainrule.nn.functional.hinge_embedding_loss` does; `reduction` 0 none, 1 mean, 2 sum.
 
     Examples
@@ -354,7 +383,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, red
 
 
 @asks
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0) -> Tensor:
     """Do what :func:`chainrule.nn.functional.cosine_embedding_loss` does; `reduction` 0 none, 1 mean, 2 sum.
 
     Examples
@@ -369,7 +398,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
 @asks
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
-    swap: bool = False, reduction: int = 1,
+    swap: bool = False, reduction: int = 0,
 ) -> Tensor:  # fmt: skip
     """Do what :func:`chainrule.nn.functional.triplet_margin_loss` does; `reduction` 0 none, 1 mean, 2 sum.
 
@@ -399,7 +428,7 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool,
 
 @asks
 def ctc_loss(
-    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 1,
+    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 0,
     zero_infinity: bool = False,
 ) -> Tensor:  # fmt: skip
     """Do what :func:`chainrule.nn.functional.ctc_loss` does; `reduction` 0 none, 1 mean, 2 sum.

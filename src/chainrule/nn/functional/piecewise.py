@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.call.asking import UNASKED, asked_here, asking, asks
 from chainrule.core.call.dispatch import as_tensor
+from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.out import into
@@ -185,6 +186,13 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     >>> cr.nn.functional.rrelu(cr.tensor([-1.0, 2.0]), 0.25, 0.75)
     tensor([-0.5000,  2.0000])
     """
+    return rectified_at_random(input, lower, upper, training, inplace)
+
+
+def rectified_at_random(
+    input: Tensor, lower: float, upper: float, training: bool, inplace: bool, generator: Generator | None = None
+) -> Tensor:
+    """Return what :func:`rrelu` does, with slopes of a generator."""
     x = floating(input, "rrelu")
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
@@ -192,7 +200,7 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
         return leaky_relu(x, (lower + upper) / 2, inplace)
     d = x.dtype.numpy
     slopes = drawn(
-        lambda rng, shape: draw_uniform(rng, shape, d) * d.type(upper - lower) + d.type(lower), tuple(x.shape), d, None
+        lambda rng, shape: draw_uniform(rng, shape, d) * d.type(upper - lower) + d.type(lower), tuple(x.shape), d, generator
     )
     return placed(x, lambda x: where(x > 0, x, x * slopes), inplace, "rrelu")
 
