@@ -122,6 +122,16 @@ def expn(n, x):
     return mp.exp(-x) / x if n == 0 else mp.expint(n, x)
 
 
+def pull_of(f):
+    """Return g times the derivative at x of a function of mpmath's."""
+    return lambda g, x: g * through(lambda t: mp.diff(f, t))(x)
+
+
+SILU = lambda x: x / (1 + mp.exp(-x))
+GELU = {
+    "none": lambda x: x * mp.ncdf(x),
+    "tanh": lambda x: x * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))) / 2,
+}
 HALF = mp.mpf(1) / 2
 ANGLES = {
     "t": by_angle(-HALF, -HALF, lambda n: 1), "u": by_angle(HALF, HALF, lambda n: n + 1),
@@ -219,6 +229,9 @@ NUMBERS = SPECIAL | {
     "hardswish": lambda x: x * limited(x + 3, 0, 6) / 6,
     "prelu": lambda x, w: x if x > 0 else w * x,
     "huber": huber,
+    "sigmoid_pull": lambda g, y: g * (y - y * y), "tanh_pull": lambda g, y: g * (1 + y) * (1 - y),
+    "silu": through(SILU), "silu_pull": pull_of(SILU), "gelu": lambda x, form: through(GELU[form])(x),
+    "gelu_pull": lambda g, x, form: pull_of(GELU[form])(g, x),
     "ceil": math.ceil, "floor": math.floor, "trunc": math.trunc, "round": round,
     "round_decimals": lambda x, decimals: round(x * 10**decimals) / 10**decimals,
     "frac": lambda x: math.fmod(x, 1),
@@ -1043,6 +1056,8 @@ ARRAYS = {
     "nonzero": lambda x: np.array([p for p in np.ndindex(x.shape) if x[p]], int).reshape(sum(map(bool, x.flat)), x.ndim),
     "nll_loss": nll_loss, "nll_spread": nll_spread,
     "standardize": standardize, "lstm_step": lstm_step, "lstm": lstm,
+    "softmax_pull": lambda g, y, axis: g * y - y * along(total)(g * y, axis=axis, keepdims=True),
+    "log_softmax_pull": lambda g, y, axis: g - np.exp(y) * along(total)(g, axis=axis, keepdims=True),
     "standardized": lambda t, y, scale, axis: scale * (t - along_axes(mean, t, axis) - y * along_axes(mean, t * y, axis)),
 }  # fmt: skip
 ARRAYS |= MATRICES

@@ -258,6 +258,7 @@ def _sweep(
                 entry[2] = total.__class__ is ndarray
         if watch is not None:
             watch.sent(edges, leaves)
+        gs = gi = entry = None  # or what was sent would live on until the next node has pulled
         if held is not None:
             node, g = held, held_g
             held = None

@@ -26,7 +26,7 @@ from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.op.source import Template, Written, compiled, copied
-from chainrule.core.record.plans import Plan, finish, needs_of, plan_for, shared_version
+from chainrule.core.record.plans import UNRECORDED, Plan, finish, needs_of, plan_for, shared_version
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
@@ -78,8 +78,6 @@ def call({signature}):
     m = modes()
     % if tracked:
     if not level or not m.clear or m.floor > level:
-    % elif view:
-    if not m.plain:
     % else:
     if m.detour:
     % end
@@ -175,7 +173,7 @@ def call({signature}):
     t._data = out
     t._meta = m.meta
     % if view:
-    if x0._meta is not None:
+    if x0._meta is not None{"" if tracked else " or t._meta is not None"}:
         % if tracked:
         marked_as(t, x0)
         % else:
@@ -186,6 +184,13 @@ def call({signature}):
     version = t._ver = x0._ver or version_of(x0)
     t._view = (x0, op, {params}, None)
     version.members.add(ref(t, version.members.discard))
+    % if not tracked:
+    if not m.record:
+        t._node = None
+        for told in UNRECORDED:
+            told(t)
+        return t
+    % end
     % elif elementwise:
     t._ver = t._view = None
     % else:
@@ -433,7 +438,7 @@ def first_plan(op: Op, plans: list[Plan | None], code: int) -> Plan:
 
 SPACE = {
     "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LARGE": LARGE, "LEAF": LEAF, "NOTHING": NOTHING, "Node": Node,
-    "GradTracking": GradTracking, "Tensor": Tensor, "array_of": array_of, "double": np.float64, "explained": explained,
+    "GradTracking": GradTracking, "Tensor": Tensor, "UNRECORDED": UNRECORDED, "array_of": array_of, "double": np.float64, "explained": explained,
     "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
     "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,

@@ -146,12 +146,15 @@ class Mapped(NamedTuple):
 
 
 class Mark:
-    """The `_meta` of plain tensors made in inference mode, or in a transform of level `made`; shared by all of them."""
+    """The `_meta` of plain tensors made in inference mode, or in a transform of level `made`; shared by all of them.
 
-    __slots__ = ("inference", "made")
+    So is that of views made while nothing is recorded: `frozen` says why they may not be written to.
+    """
 
-    def __init__(self, inference: bool, made: int):
-        self.inference, self.made = inference, made
+    __slots__ = ("frozen", "inference", "made")
+
+    def __init__(self, inference: bool, made: int, frozen: str | None = None):
+        self.inference, self.made, self.frozen = inference, made, frozen
 
 
 class Argument(Mark):

@@ -171,6 +171,8 @@ class Op:
         Of a view: the kernel on memory; the kernel itself, except where that computes the values that the bit stands for.
     computes : bool
         Whether it does, so that a view of a tensor is none of an array.
+    reads : tuple of int or None
+        Of several results, those that the rules of reverse mode read: the others are not kept. None for all.
     shares : bool
         A result may lie in the first input's memory without being a view of it; whoever saved one finds writes to the other.
     selects : str or None
@@ -210,7 +212,7 @@ class Op:
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
         "joint", "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public", "pure",
-        "real_linear", "rules", "second", "selects", "shape", "shares", "stored", "variadic", "view",
+        "reads", "real_linear", "rules", "second", "selects", "shape", "shares", "stored", "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -229,6 +231,7 @@ class Op:
         view: bool = False,
         bit: Callable | None = None,
         stored: Callable | None = None,
+        reads: tuple[int, ...] | None = None,
         shares: bool = False,
         selects: str | None = None,
         pure: bool = True,
@@ -260,7 +263,7 @@ class Op:
         self.jvp = None if jvp is None else Rule(self, jvp, 0)
         self.view, self.kinds, self.batch = view, kinds, batch
         self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
-        self.shares, self.selects, self.pure = shares, selects, pure
+        self.reads, self.shares, self.selects, self.pure = reads, shares, selects, pure
         home = f"{public}." if public.__class__ is str else ""
         self.public, self.inplace = (*((home + self.name,) if public else ()), *[home + name for name in aliases]), inplace
         self.second = second
@@ -373,7 +376,7 @@ def _joining(places: list[int] | None) -> Callable:
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
 _PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion", "public",
-    "pull", "pure", "real_linear", "second", "selects", "shape", "shares", "stored", "view",
+    "pull", "pure", "reads", "real_linear", "second", "selects", "shape", "shares", "stored", "view",
 ), "option")  # fmt: skip
 
 

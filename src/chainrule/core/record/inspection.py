@@ -104,7 +104,7 @@ def _output(node: Node, raw: bool) -> Any:
         return unpacked_output(node, level)
     kept = reveal_output(node, level)
     if kept.__class__ is tuple:
-        return tuple([of_node(k, node) for k in kept])
+        return tuple([None if k is None else of_node(k, node) for k in kept])
     return of_node(kept, node)
 
 

@@ -19,7 +19,7 @@ from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, NEEDS, OUT, 
 from chainrule.core.op.raw import shape_of
 from chainrule.core.op.source import Template, made
 from chainrule.core.record.placed import placing
-from chainrule.core.record.saved import PACKED, pack, pack_constant, pack_output
+from chainrule.core.record.saved import SavedTensor, pack, pack_constant, pack_output
 from chainrule.core.record.unpacking import REVEALED, Versions, revive, unpacked, unpacked_out
 from chainrule.core.tensor.tensor import Tensor, wrap_at
 from chainrule.core.tensor.value import is_complex, is_inexact, marked_as, version_of
@@ -241,7 +241,7 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any, level:
         if not level:
             refuse_inference(saved)
     if plan.saves_out:
-        node.out = outs
+        node.out = outs if op.reads is None else tuple([o if i in op.reads else None for i, o in enumerate(outs)])
     node.shapes = shapes_for(plan, args)
     if modes().anomaly is not None:
         modes().anomaly.note(node)
@@ -277,13 +277,20 @@ def reveal_output(node: Node, level: int) -> Any:
     """Have a node keep its saved results as `SavedTensor`s, packed by the hooks in force; return them."""
     out, several = node.out, node.out.__class__ is tuple
     outs = out if several else (out,)
-    if outs[0].__class__ not in PACKED:
-        made = [revive(level, o, (Port(node, i) if several else node) if is_inexact(o) else None) for i, o in enumerate(outs)]
-        for t, version in zip(made, getattr(node.version, "each", (node.version,)), strict=False):
-            t._ver = version
-        kept = tuple([pack_output(t, i) if t._node else pack_constant(t) for i, t in enumerate(made)])
-        node.out, node.version = kept if several else kept[0], REVEALED
+    if node.version is not REVEALED:
+        versions = getattr(node.version, "each", (node.version,) * len(outs))
+        kept = []
+        for i, (o, version) in enumerate(zip(outs, versions, strict=True)):
+            kept.append(None if o is None else revealed(node, level, o, i, version))
+        node.out, node.version = tuple(kept) if several else kept[0], REVEALED
     return node.out
+
+
+def revealed(node: Node, level: int, out: Any, index: int, version: Version | None) -> SavedTensor:
+    """Return one of a node's saved results as a `SavedTensor`, packed by the hooks in force."""
+    edge = (Port(node, index) if node.out.__class__ is tuple else node) if is_inexact(out) else None
+    t = revive(level, out, edge, version)
+    return pack_constant(t) if edge is None else pack_output(t, index)
 
 
 def unpacked_output(node: Node, level: int) -> Any:
@@ -344,7 +351,8 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
                 if op.view or is_inexact(t._data):  # views have one dtype
                     t._node = Port(node, i) if several else node
             if node.out is not None and several:
-                node.version = Versions(tuple([version_of(t) if t._data.__class__ is ndarray else None for t in made]))
+                each = [version_of(t) if o.__class__ is ndarray else None for o, t in zip(node.out, made, strict=True)]
+                node.version = Versions(tuple(each))
             elif node.out is not None and outs.__class__ is ndarray:
                 node.version = version_of(made[0])
             if modes().saving is not None:

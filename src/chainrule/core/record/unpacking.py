@@ -57,7 +57,9 @@ def unpacked_out(node: Node, level: int) -> Any:
     if not level or (0 < level < ABOVE and out.__class__ is ndarray):
         return out
     if out.__class__ is tuple:
-        return tuple([_seen(o, node, i, Port(node, i), each_version(node, i), level) for i, o in enumerate(out)])
+        return tuple(
+            [o if o is None else _seen(o, node, i, Port(node, i), each_version(node, i), level) for i, o in enumerate(out)]
+        )
     return _seen(out, node, 0, node, version, level)
 
 
@@ -117,6 +119,8 @@ class _Results(tuple):
 
     def __getitem__(self, index: Any) -> Any:
         node, value = self._node, super().__getitem__(index)
+        if value is None:
+            return None
         if value.__class__ in PACKED:
             return _opened(value, node, self._level)
         version = node.version.each[index]

@@ -106,7 +106,7 @@ def meta_of(t: Any) -> Meta:
     if mark.__class__ is not Meta:
         t._meta = Meta()
         if mark.__class__ is Mark:
-            t._meta.inference, t._meta.made = mark.inference, mark.made
+            t._meta.inference, t._meta.made, t._meta.frozen = mark.inference, mark.made, mark.frozen
     return t._meta
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, PORT, Refused, Version
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.mode.levels import fresh_level
+from chainrule.core.mode.state import Mark
 from chainrule.core.op.batching import Batch, each, per_example
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.raw import empty_like
@@ -262,6 +263,7 @@ def current(view: Tensor) -> Any:
 FROZEN = ("no_grad", "inference")
 OWN = ("function", "functions")  # the history of these is not their base's, which need not have any
 CUT_OFF = (*FROZEN, *OWN)  # a write to the base leaves these without a history that is theirs
+_CUT_OFF = {why: Mark(False, 0, why) for why in CUT_OFF}
 
 
 def freeze(view: Tensor) -> None:
@@ -277,7 +279,10 @@ UNRECORDED.append(freeze)
 
 def cut_off(view: Tensor, why: str) -> None:
     """Note that a write through a view, or to its base, leaves it without a history that is its own; `why` is in `CUT_OFF`."""
-    meta_of(view).frozen = why
+    if view._meta is None:
+        view._meta = _CUT_OFF[why]
+    else:
+        meta_of(view).frozen = why
     view._ver.frozen = refuse  # type: ignore[union-attr]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
@@ -18,11 +17,11 @@ from chainrule.functions.indexing.scatter import scatter
 from chainrule.functions.pointwise.activation import along, floating, placed
 from chainrule.functions.reduction.extrema import argmax
 from chainrule.ops.indexing.select import where
+from chainrule.ops.nn import gated
 from chainrule.ops.pointwise import activation as ops
 from chainrule.ops.pointwise.arithmetic import logaddexp
 from chainrule.ops.pointwise.complex import abs
 from chainrule.ops.pointwise.exponential import sigmoid as _sigmoid
-from chainrule.ops.pointwise.normal import ndtr
 from chainrule.ops.pointwise.trigonometric import tanh as _tanh
 from chainrule.ops.random.draw import drawn
 from chainrule.ops.shaping.join import split
@@ -85,7 +84,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> cr.nn.functional.silu(cr.tensor([0.0, 2.0]))
     tensor([0.0000, 1.7616])
     """
-    return placed(floating(input, "silu"), lambda x: x * _sigmoid(x), inplace, "silu")
+    return placed(floating(input, "silu"), gated.silu, inplace, "silu")
 
 
 @asks
@@ -143,12 +142,9 @@ def gelu(input: Tensor, approximate: str = "none", *, out: Any = None) -> Tensor
     if out is not None:
         return into(out, "gelu", gelu, (input, approximate), {}, exact=True)
     x = floating(input, "gelu")
-    if approximate == "none":
-        return x * ndtr(x)
-    if approximate != "tanh":
+    if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
-    inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
-    return x * 0.5 * (_tanh(inner) + 1)
+    return gated.gelu(x, form=approximate)
 
 
 @asks

@@ -140,7 +140,7 @@ def _standardize_of_ops(x: Any, w: Any, b: Any, *, axis: tuple, eps: float) -> t
 
 
 def _jvp(x_dot: Any, w_dot: Any, b_dot: Any, x: Any, w: Any, out: Any, *, axis: tuple) -> tuple:
-    average, scale = out[1], out[2]  # the first may have been written to
+    average, scale = out[1], out[2]
     y = (x - average) * scale
     terms = [] if w_dot is None else [y * w_dot]
     if b_dot is not None:
@@ -158,7 +158,7 @@ def _to(g: Any, shape: tuple) -> Any:
 
 
 def _pull(g: list, x: Any, w: Any, b_shape: tuple, out: Any, needs: tuple, *, axis: tuple) -> list:
-    average, scale = out[1], out[2]  # the first may have been written to
+    average, scale = out[1], out[2]
     n = max(count(x.shape, axis), 1)
     y, terms, to_w, to_b = None, [], None, None
     raw = x.__class__ is ndarray and g[0].__class__ is ndarray and scale.__class__ is ndarray
@@ -226,6 +226,7 @@ standardize: Callable = op("standardize(x, w, b, *, axis, eps)", _standardize, k
     batch=_examples,
     shape=lambda x, w, b, *, axis: [x, shapes.kept(x, axis), shapes.kept(x, axis)],
     dtype=lambda x, w, b: [x, x, x],
+    reads=(1, 2),
     lower=_standardize_of_ops,
     jvp=_jvp,
     pull=_pull,

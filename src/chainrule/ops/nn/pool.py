@@ -134,7 +134,7 @@ _POOLS = [
 ]  # fmt: skip
 
 max_pool: Callable = op("max_pool(x, *, maps, form)", _max_pool, kinds="if",
-    shape=_pooled, dtype=with_index,
+    shape=_pooled, dtype=with_index, reads=(1,),
     batch=same,
     node=lambda node: "MaxPool" if node is None else node.params["form"],
     jvp=lambda x_dot, out, *, maps: (pick(x_dot, out[1], space=len(maps)), None),
@@ -246,7 +246,7 @@ def _fractional(x: tuple, samples: tuple, *, size: tuple) -> list:
 
 
 fractional_max_pool: Callable = op("fractional_max_pool(x, samples, *, kernel, size, form)", _fractional_max_pool, kinds="f",
-    shape=_fractional, dtype=with_index,
+    shape=_fractional, dtype=with_index, reads=(1,),
     batch=same,
     node=lambda node: "FractionalMaxPool" if node is None else node.params["form"],
     jvp=lambda x_dot, out, *, kernel: (pick(x_dot, out[1], space=len(kernel)), None),

@@ -168,20 +168,81 @@ _SAMPLES = [
     Sample((), axis=()), Sample((0, 3), axis=(1,)), Sample((3, 0), axis=(1,)),
 ]  # fmt: skip
 
+# Whatever follows it, a pullback is one op: see `sigmoid_pull`.
+_PULL_SAMPLES = [
+    Sample((3, 4), (3, 4), axis=(1,)), Sample((2, 3, 4), (2, 3, 4), axis=(1,)), Sample((), (), axis=()),
+    Sample((0, 3), (0, 3), axis=(1,)), Sample((3, 0), (3, 0), axis=(1,)),
+]  # fmt: skip
+
 softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
     dtype=like_first,
     batch=shift_axes,
     lower=_softmax_of_ops,
     jvp=lambda x_dot, out, *, axis: out * (x_dot - _over(out * x_dot, axis)),
-    x=lambda g, out, *, axis: out * (g - _over(g * out, axis)),
+    x=lambda g, out, *, axis: softmax_pull(g, out, axis=axis),
     samples=lambda: _SAMPLES,
     doc="Return ``exp(x) / sum(exp(x))`` along an axis, without overflow.")  # fmt: skip
+
+
+def _softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
+    given, g, y = y, _wide(g), _wide(y)
+    found = np.multiply(g, y)
+    found = np.subtract(g, reduced(np.add, found, axis, True), out=found if found.ndim else None)
+    found *= y
+    return found if found.dtype is given.dtype else found.astype(given.dtype)
+
+
+def _softmax_pull_jvp(g_dot: Any, y_dot: Any, g: Any, y: Any, *, axis: tuple) -> Any:
+    along = None if g_dot is None else softmax_pull(g_dot, y, axis=axis)
+    if y_dot is None:
+        return along
+    across = y_dot * (g - _over(g * y, axis)) - y * _over(g * y_dot, axis)
+    return across if along is None else along + across
+
+
+softmax_pull: Callable = op("softmax_pull(g, y, *, axis)", _softmax_pull, kinds="f", shape=first, node="SoftmaxBackwardData",
+    dtype=like_first,
+    batch=shift_axes,
+    lower=lambda g, y, *, axis: y * (g - _over(g * y, axis)),
+    jvp=_softmax_pull_jvp,
+    g=lambda h, y, *, axis: softmax_pull(h, y, axis=axis),
+    y=lambda h, g, y, *, axis: h * (g - _over(g * y, axis)) - g * _over(h * y, axis),
+    samples=lambda: _PULL_SAMPLES,
+    doc="Return ``y * (g - sum(g * y))`` along an axis: the pullback of `softmax`, of whose result `y`.")  # fmt: skip
 
 log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first,
     dtype=like_first,
     batch=shift_axes,
     lower=_log_softmax_of_ops,
     jvp=lambda x_dot, out, *, axis: x_dot - _over(exp(out) * x_dot, axis),
-    x=lambda g, out, *, axis: g - exp(out) * _over(g, axis),
+    x=lambda g, out, *, axis: log_softmax_pull(g, out, axis=axis),
     samples=lambda: _SAMPLES,
     doc="Return ``x - log(sum(exp(x)))`` along an axis, without overflow.")  # fmt: skip
+
+
+def _log_softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
+    given, g = y, _wide(g)
+    found = np.exp(_wide(y))
+    found *= reduced(np.add, g, axis, True)
+    found = np.subtract(g, found, out=found if found.ndim else None)
+    return found if found.dtype is given.dtype else found.astype(given.dtype)
+
+
+def _log_softmax_pull_jvp(g_dot: Any, y_dot: Any, g: Any, y: Any, *, axis: tuple) -> Any:
+    along = None if g_dot is None else log_softmax_pull(g_dot, y, axis=axis)
+    if y_dot is None:
+        return along
+    across = exp(y) * y_dot * _over(g, axis)
+    return -across if along is None else along - across
+
+
+log_softmax_pull: Callable = op("log_softmax_pull(g, y, *, axis)", _log_softmax_pull, kinds="f", shape=first,
+    node="LogSoftmaxBackwardData",
+    dtype=like_first,
+    batch=shift_axes,
+    lower=lambda g, y, *, axis: g - exp(y) * _over(g, axis),
+    jvp=_log_softmax_pull_jvp,
+    g=lambda h, y, *, axis: h - _over(exp(y) * h, axis),
+    y=lambda h, g, y, *, axis: -(exp(y) * h * _over(g, axis)),
+    samples=lambda: _PULL_SAMPLES,
+    doc="Return ``g - exp(y) * sum(g)`` along an axis: the pullback of `log_softmax`, of whose result `y`.")  # fmt: skip

@@ -24,11 +24,14 @@ from chainrule.ops.pointwise.exponential import log
 OPAQUE = Opaque("Euclid's algorithm: a loop whose length the values decide")
 
 POSITIVE = (0.2, 3.0)
+_ZERO = bytes(16)
 _REAL = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def nothing(g: Any) -> Any:
-    """Return zeros like a (co)tangent, also where it is infinite."""
+    """Return zeros like a (co)tangent, also where it is infinite; of an array they are one zero, repeated."""
+    if g.__class__ is np.ndarray:
+        return np.ndarray(g.shape, g.dtype, _ZERO, strides=(0,) * g.ndim)
     return where(np.False_, g, 0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
-from chainrule.core.op.raw import narrowed
+from chainrule.core.op.raw import narrowed, one_minus
 from chainrule.core.op.results import BOOL, INT64
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
@@ -126,9 +126,17 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
 sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds="bifc",
     public=True, inplace=True,
     lower=lambda x: 1 / (1 + s.exp(-x)),
-    x=lambda g, out: (1 - out) * out * g,  # in this order NumPy reuses the first temporary for the rest
+    x=lambda g, out: sigmoid_pull(g, out),
     doc=unary("Return the logistic function ``1 / (1 + exp(-input))`` of each element.",
         "cr.sigmoid(cr.tensor([0.0, 2.0, -2.0]))", "tensor([0.5000, 0.8808, 0.1192])"))  # fmt: skip
+
+# Ops of their own, as PyTorch's, because a recorded pass keeps what each op of a rule saves: of several, their products, too.
+sigmoid_pull = elementwise("sigmoid_pull(g, y)", lambda g, y: narrowed((1 - y) * y * g, y), kinds="fc",
+    node="SigmoidBackward",
+    lower=lambda g, y: (1 - y) * y * g,  # in this order NumPy reuses the first temporary for the rest
+    g=lambda h, y: sigmoid_pull(h, y),
+    y=lambda h, g, y: one_minus(y + y) * g * h,
+    doc="Return ``g * (1 - y) * y``: the pullback of `sigmoid`, of whose result `y`.")  # fmt: skip
 
 logit = elementwise("logit(x)", lambda x: np.log(x / (1 - x)), dtype="float", kinds="bif", domain=(0.05, 0.95),
     lower=lambda x: s.log(x / (1 - x)),

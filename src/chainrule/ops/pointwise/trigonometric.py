@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque, s
-from chainrule.core.op.raw import one_minus, one_plus
+from chainrule.core.op.raw import narrowed, one_minus, one_plus
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.pointwise.exponential import rsqrt
@@ -48,9 +48,16 @@ cosh = elementwise("cosh(x)", np.cosh, costly=True, dtype="float", kinds="bifc",
 
 tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", kinds="bifc",
     public=True, inplace=True,
-    x=lambda g, out: g * one_minus(out * out),
+    x=lambda g, out: tanh_pull(g, out),
     doc=unary("Return the hyperbolic tangent of each element.",
         "cr.tanh(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7616])"))  # fmt: skip
+
+tanh_pull = elementwise("tanh_pull(g, y)", lambda g, y: narrowed(g * one_minus(y * y), y), kinds="fc",
+    node="TanhBackward",
+    lower=lambda g, y: g * (1 - y * y),
+    g=lambda h, y: tanh_pull(h, y),
+    y=lambda h, g, y: h * g * y * -2,
+    doc="Return ``g * (1 - y**2)``: the pullback of `tanh`, of whose result `y` (see `sigmoid_pull`).")  # fmt: skip
 
 asin = elementwise("asin(x)", np.arcsin, costly=True, dtype="float", kinds="bifc", domain=WITHIN_ONE,
     public=True, inplace=True, aliases=("arcsin",),

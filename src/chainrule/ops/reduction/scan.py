@@ -261,7 +261,7 @@ def _running(ufunc: np.ufunc) -> Any:
 
 def _declare_running(name: str, ufunc: np.ufunc) -> Any:
     return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", batch=along_axis,
-        shape=lambda x: [x, x], dtype=with_index,
+        shape=lambda x: [x, x], dtype=with_index, reads=(1,),
         jvp=lambda x_dot, out, *, axis: (gather(x_dot, out[1], axis=axis) if x_dot.ndim else x_dot, None),
         x=lambda g, out, x_shape, *, axis: put_along(g[0], out[1], axis, x_shape[axis], False) if x_shape else g[0],
         doc="Running extremum and the last index that reached it.",
