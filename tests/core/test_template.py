@@ -40,7 +40,7 @@ NEEDLESS = {
     ('if out.__class__ is {"not ndarray" if view else "tuple or out.__class__ is list"}:', "True"): SLOWER,
     ("if keeps_dtype and (out.__class__ if d is c else out.dtype) is not d:", "False"):
         "of one input in a dtype that is not refused, the result is of the same",
-    ("if x0._meta is not None:", "True"): SPEED,
+    ('if x0._meta is not None{"" if tracked else " or t._meta is not None"}:', "True"): SPEED,
     ("if {of_inference}:", "True"): SLOWER,
     ("if saves:", "True"): SPEED,
     ("if saves_more:", "True"): SPEED,

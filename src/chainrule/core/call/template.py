@@ -438,8 +438,8 @@ def first_plan(op: Op, plans: list[Plan | None], code: int) -> Plan:
 
 SPACE = {
     "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LARGE": LARGE, "LEAF": LEAF, "NOTHING": NOTHING, "Node": Node,
-    "GradTracking": GradTracking, "Tensor": Tensor, "UNRECORDED": UNRECORDED, "array_of": array_of, "double": np.float64, "explained": explained,
-    "finish": finish,
+    "GradTracking": GradTracking, "Tensor": Tensor, "UNRECORDED": UNRECORDED, "array_of": array_of, "double": np.float64,
+    "explained": explained, "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
     "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,
     "shared_version": shared_version, "single": np.float32, "spread": spread,
