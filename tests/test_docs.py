@@ -13,8 +13,20 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import FUNCTIONS
 
 ROOT = Path(__file__).parent.parent
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 FENCE = re.compile(r"^```(python[^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))) if "```python" in page.read_text()]
+
+
+def links(page):
+    """Return the files that a page links to, existing or not."""
+    return {(page.parent / target).resolve() for target in LINK.findall(FENCE.sub("", page.read_text()))}
+
+
+def test_links_lead_to_files_and_the_index_to_all_pages():
+    docs = [*(ROOT / "docs").glob("*.md")]
+    assert {link for page in (ROOT / "README.md", *docs) for link in links(page) if not link.exists()} == set()
+    assert {*docs} - links(ROOT / "docs" / "README.md") == {ROOT / "docs" / "README.md"}
 
 
 @pytest.fixture(autouse=True)
