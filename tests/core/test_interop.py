@@ -270,6 +270,31 @@ def test_what_cannot_be_recorded_is_refused_by_name(text):
         eval(text, {"np": np, "x": cr.tensor(A, requires_grad=True)})
 
 
+COMPUTED = {
+    "np.spacing(x)": cr.Tensor,
+    "special.gdtr(1.0, 2.0, x)": cr.Tensor,
+    "np.add(x, 1, where=x > 2, out=np.ones((2, 3)))": np.ndarray,
+    "np.add(x, 1, out=np.ones((2, 3)))": np.ndarray,
+    "np.histogram_bin_edges(x)": np.ndarray,
+    "np.union1d(x, [9.0])": np.ndarray,
+}
+
+
+@pytest.mark.parametrize("text", COMPUTED)
+def test_what_cannot_be_recorded_is_computed_of_tensors_that_nothing_records(text):
+    special = pytest.importorskip("scipy.special")
+    names = {"np": np, "special": special}
+    found = eval(text, names | {"x": cr.tensor(A)})
+    assert type(found) is COMPUTED[text]
+    np.testing.assert_array_equal(np.asarray(found), eval(text, names | {"x": A}))
+    with pytest.raises(TypeError):
+        eval(text, names | {"x": cr.tensor(A, requires_grad=True)})
+    with pytest.raises(TypeError):
+        cr.func.jvp(lambda x: cr.as_tensor(eval(text, names | {"x": x})), (cr.tensor(A),), (cr.tensor(A),))
+    with pytest.raises(TypeError):
+        np.add(cr.tensor(A), 1, where=np.ones(3, bool), out=cr.tensor(A))
+
+
 def test_asarray_of_a_recorded_tensor_raises():
     with pytest.raises(RuntimeError, match=r"Use tensor.detach\(\).numpy\(\) instead"):
         np.asarray(cr.tensor(A, requires_grad=True))

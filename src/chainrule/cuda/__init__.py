@@ -5,12 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.cuda import amp
+from chainrule.functions.creation import legacy
 
 __all__ = [
-    "amp", "device_count", "empty_cache", "is_available", "is_bf16_supported", "is_current_stream_capturing", "is_initialized",
-    "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved",
-    "seed", "seed_all",
+    "Event", "Stream", "amp", "device_count", "empty_cache", "is_available", "is_bf16_supported", "is_current_stream_capturing",
+    "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "memory_allocated",
+    "memory_reserved", "seed", "seed_all",
 ]  # fmt: skip
+
+
+class _CudaTensor(type(legacy.FloatTensor)):  # type: ignore[misc]
+    """The class of classes that stand for tensors on a GPU, of which there are none."""
+
+    @property
+    def is_cuda(cls) -> bool:
+        """True: so they are told from those on the CPU."""
+        return True
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return False
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"type torch.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled.")
+
+
+for _typed in (getattr(legacy, _name) for _name in legacy.__all__ if _name.endswith("Tensor")):
+    _parts = {"_dtype": _typed._dtype, "__module__": "torch.cuda", "__doc__": "Tensors on a GPU: there are none."}
+    globals()[_typed.__name__] = _CudaTensor(_typed.__name__, (), _parts)
+    __all__ += [_typed.__name__]
+__all__.sort()
+
+
+class _Absent:
+    """What a GPU has and nothing here is an instance of."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Raise as PyTorch without CUDA does."""
+        raise RuntimeError(f"torch.cuda.{cls.__name__} requires CUDA support")
+
+
+class Stream(_Absent):
+    """A queue of work on a GPU, which there is none of."""
+
+
+class Event(_Absent):
+    """A mark in a queue of work on a GPU, which there is none of."""
 
 
 def is_available() -> bool:
@@ -54,8 +93,8 @@ is_initialized = is_bf16_supported = is_current_stream_capturing = _false
 
 
 _OF_A_GPU = frozenset((
-    "Event", "Stream", "current_device", "current_stream", "default_stream", "device", "device_of", "get_device_capability",
-    "get_device_name", "get_device_properties", "get_rng_state", "get_rng_state_all", "init", "initial_seed", "ipc_collect",
+    "current_device", "current_stream", "default_stream", "device", "device_of", "get_device_capability", "get_device_name",
+    "get_device_properties", "get_rng_state", "get_rng_state_all", "init", "initial_seed", "ipc_collect",
     "max_memory_cached", "mem_get_info", "memory_cached", "memory_stats", "memory_summary", "reset_max_memory_allocated",
     "reset_peak_memory_stats", "set_device", "set_rng_state", "set_rng_state_all", "stream", "synchronize", "utilization",
 ))  # fmt: skip

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from chainrule.core.types import spelling
+from chainrule.functions.interop.numpy import take_arrays
 from chainrule.torch import absent
 
 __all__ = ["as_torch"]
@@ -71,7 +72,8 @@ _finder = _Finder()
 def as_torch() -> ModuleType:
     """Have ``import torch`` give chainrule, from now on and in the whole process.
 
-    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``.
+    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``. NumPy's functions take tensors as they take PyTorch's, as arrays,
+    and record nothing: ``np.concatenate`` of tensors is an array.
 
     Returns
     -------
@@ -94,4 +96,5 @@ def as_torch() -> ModuleType:
             raise RuntimeError("torch is imported already: call chainrule.as_torch() before anything imports it")
         sys.meta_path.insert(0, _finder)
         spelling.library = "torch"
+        take_arrays()
     return import_module("torch")

@@ -1,7 +1,7 @@
 """NumPy's functions on tensors: `np.exp(tensor)` is `chainrule.exp(tensor)`, recorded like it.
 
-A NumPy function is answered by the chainrule function of the same meaning, found when it is called; where there is none
-an error says how to leave the graph. Nothing here computes.
+A NumPy function is answered by the chainrule function of the same meaning, found when it is called. Where there is none, NumPy
+itself computes it of tensors that nothing records; of others an error says how to leave the graph.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types.tree import tree_flatten, tree_map
 
 # Where the names differ. A name that is not here is looked up as it is.
 _UFUNCS = {
@@ -76,11 +77,30 @@ def _find(name: str) -> Callable | None:
         return None
 
 
+class _Unrecordable(TypeError):
+    """What NumPy was asked has no counterpart that could be recorded."""
+
+
 def _no_counterpart(name: str) -> TypeError:
-    return TypeError(
+    return _Unrecordable(
         f"{name} has no counterpart in chainrule that it could be recorded with; call it on tensor.detach().numpy() if no "
         "gradient is to flow, or build it from chainrule's functions"
     )
+
+
+def _are_plain(*given: Any) -> bool:
+    """Tell whether nothing records what becomes of the tensors in what NumPy was given."""
+    return not any(isinstance(t, Tensor) and (t._level or t.requires_grad) for t in tree_flatten(given)[0])
+
+
+def _arrays(given: Any) -> Any:
+    """Return what NumPy was given with arrays for tensors."""
+    return tree_map(lambda t: t.numpy() if isinstance(t, Tensor) else t, given)
+
+
+def _tensors(found: Any) -> Any:
+    """Return what a ufunc found as tensors, as PyTorch's do."""
+    return tuple(map(_tensors, found)) if isinstance(found, tuple) else wrap(np.asarray(found))
 
 
 def _call(name: str, theirs: str, *args: Any, **kwargs: Any) -> Any:
@@ -95,10 +115,21 @@ def _call(name: str, theirs: str, *args: Any, **kwargs: Any) -> Any:
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """Answer a NumPy ufunc, or its reduce, accumulate or outer, with chainrule's function of the same meaning."""
+    out = kwargs.get("out")
+    try:
+        return _ufunc(ufunc, method, inputs, dict(kwargs))
+    except _Unrecordable:
+        if method == "at" or not _are_plain(inputs, kwargs) or any(isinstance(into, Tensor) for into in out or ()):
+            raise
+    found = getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
+    return found if out else _tensors(found)
+
+
+def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     name = ufunc.__name__
     theirs = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
     if kwargs.pop("out", None) is not None:
-        raise TypeError(
+        raise _Unrecordable(
             f"{theirs}: out= cannot take the result of an operation on a Tensor, whose history it would lose; assign the "
             "result, or write into the array from tensor.detach().numpy()"
         )
@@ -147,7 +178,7 @@ def _counterpart(ufunc: np.ufunc, theirs: str) -> str:
 
 def _no_options(theirs: str, options: dict) -> None:
     if options:
-        raise TypeError(f"{theirs}: on a Tensor the argument {next(iter(options))}= is not supported")
+        raise _Unrecordable(f"{theirs}: on a Tensor the argument {next(iter(options))}= is not supported")
 
 
 # -- functions ---------------------------------------------------------------------------------------------------------
@@ -371,9 +402,23 @@ def array_function(self: Tensor, func: Callable, types: Any, args: tuple, kwargs
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the adapter's own signature
                 raise TypeError(f"{theirs}: on a Tensor some of the given arguments are not supported: {error}") from None
             raise
-    if name not in SAME:
+    if name in SAME:
+        return _call(name, theirs, *args, **kwargs)
+    if not _are_plain(args, kwargs):
         raise _no_counterpart(theirs)
-    return _call(name, theirs, *args, **kwargs)
+    return func(*_arrays(args), **_arrays(kwargs))
+
+
+def take_arrays() -> None:
+    """Have NumPy's functions take tensors as they take PyTorch's: as arrays, which those that require grad refuse to be."""
+    if "__array_function__" in vars(Tensor):
+        del Tensor.__array_function__  # type: ignore[attr-defined]
+        Tensor.__array_wrap__ = _array_wrap  # type: ignore[attr-defined]
+
+
+def _array_wrap(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+    """Return the tensor that some of NumPy's functions give of tensors; PyTorch's gives bytes for truth values."""
+    return wrap(np.asarray(array.astype(np.uint8) if array.dtype == bool else array))
 
 
 Tensor.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
