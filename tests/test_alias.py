@@ -154,6 +154,29 @@ def test_what_programs_ask_for_beside_mathematics_has_an_answer(tmp_path):
     assert (done.stdout, done.stderr) == ("right\n", "")
 
 
+NUMPY = """
+    import numpy as np
+    import torch
+    from scipy import special
+
+    t, recorded = torch.tensor([[3.0, 1.0], [2.0, 4.0]]), torch.ones(2, requires_grad=True)
+    for array in (np.where(t > 1, t, 0), np.concatenate([t, t]), np.stack([t, t]), np.median(t, axis=0), np.unique(t)):
+        assert type(array) is np.ndarray, type(array)
+    for tensor in (np.exp(t), np.reshape(t, -1), np.transpose(t), np.sum(t), special.binom(t, 2), np.argsort(t)):
+        assert type(tensor) is torch.Tensor, type(tensor)
+    assert np.reshape(t > 1, -1).tolist() == [1, 0, 1, 1]  # as PyTorch's: bytes
+    try:
+        np.concatenate([recorded, recorded])
+    except RuntimeError as error:
+        print(error)
+"""
+
+
+def test_functions_of_numpy_take_tensors_as_arrays(tmp_path):
+    done = run(NUMPY, folder=tmp_path)
+    assert done.stdout == "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.\n", done.stderr
+
+
 def test_errors_and_exit_codes_are_the_programs(tmp_path):
     done = run("import sys; sys.exit(7)", folder=tmp_path)
     assert done.returncode == 7

@@ -72,8 +72,8 @@ _finder = _Finder()
 def as_torch() -> ModuleType:
     """Have ``import torch`` give chainrule, from now on and in the whole process.
 
-    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``. NumPy's functions take tensors as they take PyTorch's, as arrays,
-    and record nothing: ``np.concatenate`` of tensors is an array.
+    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``. NumPy's functions take tensors as they take PyTorch's, as
+    arrays, and record nothing: ``np.concatenate`` of tensors is an array.
 
     Returns
     -------

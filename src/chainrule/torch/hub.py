@@ -10,10 +10,14 @@ __all__ = ["download_url_to_file", "get_dir", "list", "load", "load_state_dict_f
 _folder: str | None = None
 
 
+def _get_torch_home() -> str:
+    home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
+    return os.path.expanduser(home)
+
+
 def get_dir() -> str:
     """Return the folder in which PyTorch keeps what it fetched."""
-    home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
-    return _folder or os.path.join(os.path.expanduser(home), "hub")
+    return _folder or os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d: str) -> None:

@@ -77,12 +77,12 @@ def _find(name: str) -> Callable | None:
         return None
 
 
-class _Unrecordable(TypeError):
+class _UnrecordableError(TypeError):
     """What NumPy was asked has no counterpart that could be recorded."""
 
 
 def _no_counterpart(name: str) -> TypeError:
-    return _Unrecordable(
+    return _UnrecordableError(
         f"{name} has no counterpart in chainrule that it could be recorded with; call it on tensor.detach().numpy() if no "
         "gradient is to flow, or build it from chainrule's functions"
     )
@@ -118,7 +118,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     out = kwargs.get("out")
     try:
         return _ufunc(ufunc, method, inputs, dict(kwargs))
-    except _Unrecordable:
+    except _UnrecordableError:
         if method == "at" or not _are_plain(inputs, kwargs) or any(isinstance(into, Tensor) for into in out or ()):
             raise
     found = getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
@@ -129,7 +129,7 @@ def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     name = ufunc.__name__
     theirs = f"numpy.{name}" + ("" if method == "__call__" else f".{method}")
     if kwargs.pop("out", None) is not None:
-        raise _Unrecordable(
+        raise _UnrecordableError(
             f"{theirs}: out= cannot take the result of an operation on a Tensor, whose history it would lose; assign the "
             "result, or write into the array from tensor.detach().numpy()"
         )
@@ -178,7 +178,7 @@ def _counterpart(ufunc: np.ufunc, theirs: str) -> str:
 
 def _no_options(theirs: str, options: dict) -> None:
     if options:
-        raise _Unrecordable(f"{theirs}: on a Tensor the argument {next(iter(options))}= is not supported")
+        raise _UnrecordableError(f"{theirs}: on a Tensor the argument {next(iter(options))}= is not supported")
 
 
 # -- functions ---------------------------------------------------------------------------------------------------------
