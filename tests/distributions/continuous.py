@@ -48,6 +48,12 @@ family(
     scipy=lambda concentration, rate: stats.gamma(concentration, scale=1 / rate),
     rtol=1e-8,
 )
+family(
+    "Beta",
+    draws(concentration1=positive, concentration0=positive),
+    outside=(-0.1, 1.1),
+    scipy=lambda concentration1, concentration0: stats.beta(concentration1, concentration0),
+)
 family("Chi2", draws(df=positive), outside=(-1.0,), scipy=lambda df: stats.chi2(df), invalid={"df": -1.0})
 family(
     "Exponential", draws(rate=positive), outside=(-1.0,), scipy=lambda rate: stats.expon(scale=1 / rate), invalid={"rate": 0.0}

@@ -6,6 +6,7 @@ from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.distributions import constraints as constraints
 from chainrule.distributions import divergences as _divergences  # noqa: F401 - registers them
 from chainrule.distributions.bernoulli import Bernoulli
+from chainrule.distributions.beta import Beta
 from chainrule.distributions.binomial import Binomial
 from chainrule.distributions.categorical import Categorical
 from chainrule.distributions.cauchy import Cauchy
@@ -48,7 +49,7 @@ from chainrule.distributions.von_mises import VonMises
 from chainrule.distributions.weibull import Weibull
 
 __all__ = [
-    "AbsTransform", "AffineTransform", "Bernoulli", "Binomial", "CatTransform", "Categorical", "Cauchy", "Chi2",
+    "AbsTransform", "AffineTransform", "Bernoulli", "Beta", "Binomial", "CatTransform", "Categorical", "Cauchy", "Chi2",
     "ComposeTransform", "ContinuousBernoulli", "CorrCholeskyTransform", "CumulativeDistributionTransform", "Dirichlet",
     "Distribution", "ExpTransform", "Exponential", "ExponentialFamily", "FisherSnedecor", "Gamma", "GeneralizedPareto",
     "Geometric", "Gumbel", "HalfCauchy", "HalfNormal", "Independent", "IndependentTransform", "InverseGamma", "Kumaraswamy",
