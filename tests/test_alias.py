@@ -80,6 +80,25 @@ def test_a_program_trains_as_it_is(tmp_path, module):
     assert (tmp_path / "net.pt").exists()
 
 
+OVERRIDES = """
+    import torch
+
+    KEYS = {torch.matmul: "function", torch.Tensor.matmul: "method"}
+
+    class Matrix:
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return KEYS[func]
+
+    print(torch.matmul(torch.ones(2, 2), Matrix()), torch.ones(2, 2) @ Matrix(), torch.ones(2, 2).matmul(Matrix()))
+"""
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_overriding_functions_are_looked_for_from_the_start(tmp_path, module):
+    assert run(OVERRIDES, folder=tmp_path, module=module).stdout == "function method method\n"
+
+
 ASKED = """
     import torch, torch.distributed as dist, torch.multiprocessing as mp, torch.futures
     from torch.amp.autocast_mode import custom_fwd

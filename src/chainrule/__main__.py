@@ -49,7 +49,7 @@ def _run(program: str, arguments: list[str], is_module: bool) -> None:
     """Run a program as Python would, with chainrule in torch's place."""
     import runpy
 
-    from chainrule.torch.alias import as_torch
+    from chainrule.torch.alias import as_torch, read
 
     as_torch()
     sys.argv[:] = [program, *arguments]
@@ -58,6 +58,7 @@ def _run(program: str, arguments: list[str], is_module: bool) -> None:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
         sys.path.insert(0, os.path.dirname(os.path.abspath(program)))
+        read(program)
         runpy.run_path(program, run_name="__main__")
 
 

@@ -19,6 +19,7 @@ __all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load",
 
 _tell_of_missing(__name__)
 
+MAP_LOCATION = Callable[[Any, str], Any] | device | str | dict[str, str] | None
 TRUST = (
     "load with weights_only=False runs whatever code the file holds: do so only with files whose source you trust. Files of "
     "tensors and plain containers load without it."

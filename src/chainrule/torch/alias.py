@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -66,6 +67,27 @@ class _Finder(MetaPathFinder, Loader):
         module.__spec__ = spec.loader_state[1]
 
 
+class _Reader(MetaPathFinder):
+    """Finds no module, but reads each before it runs: one that overrides functions is to find those that look for it.
+
+    A class that does may be no subclass of Tensor, and its module may take ``Tensor.matmul`` as a key, before any call
+    could show it; see `chainrule.overrides` on why functions do not look from the start.
+    """
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """Return what Python's own finder finds, after reading it."""
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and spec.origin is not None and not fullname.startswith("chainrule."):
+            read(spec.origin)
+        return spec
+
+
+def read(file: str) -> None:
+    """Have functions look for overrides if a module's file speaks of them."""
+    if "chainrule.overrides" not in sys.modules and file.endswith(".py") and b"__torch_function__" in Path(file).read_bytes():
+        import_module("chainrule.overrides")
+
+
 _finder = _Finder()
 
 
@@ -95,6 +117,7 @@ def as_torch() -> ModuleType:
         if "torch" in sys.modules:
             raise RuntimeError("torch is imported already: call chainrule.as_torch() before anything imports it")
         sys.meta_path.insert(0, _finder)
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), _Reader())  # type: ignore[arg-type]
         spelling.library = "torch"
         take_arrays()
     return import_module("torch")

@@ -47,6 +47,7 @@ from chainrule.nn.modules.registration import (
     register_module_parameter_registration_hook as register_module_parameter_registration_hook,
 )
 from chainrule.nn.modules.state import Stateful
+from chainrule.nn.modules.state import _IncompatibleKeys as _IncompatibleKeys
 from chainrule.nn.parameter import Buffer, Parameter
 
 __all__ = ["Module"]
