@@ -94,15 +94,15 @@ def test_a_timer_measures_what_it_is_asked_to():
     t = benchmark.Timer("calls.append(torch.get_num_threads())", "y = calls", globals={"calls": (calls := [])}, num_threads=1)
     m = t.timeit(200)
     assert (m.number_per_run, len(m.raw_times), len(calls), set(calls)) == (200, 1, 202, {1})
-    clock = iter(range(10**6))
-    slow = benchmark.Timer(timer=lambda: next(clock) / 100, label="slow")
-    seen = []
-    m = slow.blocked_autorange(callback=lambda n, s: seen.append(n), min_run_time=0.2)
-    assert (len(m.raw_times), set(seen), len(seen)) == (20, {m.number_per_run}, 20)
-    assert len(slow.adaptive_autorange().raw_times) == 4
-    uneven = iter([0, *(k for step in range(200) for k in (step * step, step * step + step % 7 + 1))][1:])
-    m = benchmark.Timer(timer=lambda: next(uneven) / 50).adaptive_autorange(max_run_time=0.5)
-    assert sum(m.raw_times) > 0.5
+    now, seen = [0.0], []
+    slow = benchmark.Timer("now[0] += 1e-3", timer=lambda: now[0], globals={"now": now})
+    m = slow.blocked_autorange(callback=lambda n, taken: seen.append(n), min_run_time=0.1)
+    assert (m.number_per_run, m.median, set(seen)) == (1, pytest.approx(1e-3), {1})
+    assert len(m.raw_times) == len(seen) in (100, 101)
+    assert len(slow.adaptive_autorange().raw_times) == 10
+    steps = iter(range(10**6))
+    uneven = benchmark.Timer("now[0] += 1e-4 * next(steps)", timer=lambda: now[0], globals={"now": now, "steps": steps})
+    assert 5 < sum(uneven.adaptive_autorange(max_run_time=5.0).raw_times) < 6
 
 
 def test_a_statement_that_is_indented_runs():
