@@ -87,6 +87,13 @@ def documented() -> Iterator[tuple[str, Any, list[Any]]]:
                         yield f"{page.__name__}.{member}.{inner}", getattr(value, inner), [value, page]
 
 
+def docstring(name: str, value: Any, place: Any) -> str:
+    """Return a docstring; of what a class overrides without one, that of the base, whose attributes its own docstring tells."""
+    bases = place.__mro__ if isinstance(place, type) else ()
+    inherited = [base if name in inspect.get_annotations(base) else vars(base).get(name) for base in bases]
+    return inspect.getdoc(value) or next((text for x in inherited if x is not None and (text := inspect.getdoc(x))), "")
+
+
 def leads_somewhere(target: str, places: list[Any]) -> bool:
     """Tell whether a cross reference names something: in its class, its module, the top level, or by its full name."""
     target = target.removesuffix("()")
@@ -111,8 +118,8 @@ def faults() -> list[str]:
     late.load()
     found = []
     for name, value, places in documented():
-        text = inspect.getdoc(value) or ""
-        if not text and (callable(value) or isinstance(value, property)):
+        text = docstring(name.rpartition(".")[2], value, places[0])
+        if not text and (inspect.isroutine(value) or isinstance(value, (type, property))):
             found.append(f"{name} has no docstring")
         found += [f"{name}: :…:`{t}` leads nowhere" for t in REFERENCE.findall(text) if not leads_somewhere(t, places)]
     return found
