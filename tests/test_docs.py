@@ -55,6 +55,16 @@ def test_blocks_run(page, tmp_path, monkeypatch):
             exec(compile("\n" * line + block, str(page), "exec"), namespace)
 
 
+@pytest.mark.slow
+def test_the_page_on_training_is_pytorchs_but_for_names(torch, tmp_path, monkeypatch):
+    pytest.importorskip("safetensors")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "training.md").read_text().replace("chainrule.serialization.safetensors", "safetensors.torch")
+    namespace: dict = {"__name__": "training"}
+    for fence in FENCE.finditer(text):
+        exec(fence[2].replace("chainrule", "torch"), namespace)
+
+
 def check_examples(block, namespace, page, line):
     example = doctest.DocTestParser().get_doctest(block, namespace, page.name, str(page), line)
     report: list[str] = []
