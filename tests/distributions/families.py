@@ -87,8 +87,6 @@ def quantity(distribution, name):
 
 FAMILIES: list[Family] = []
 """All of them."""
-PAIRS: list[tuple[str, str]] = []
-"""Pairs of families by name whose divergence is compared with PyTorch's."""
 
 
 def family(name: str, parameters: Callable[[np.random.Generator, tuple], dict[str, np.ndarray]], **options: Any) -> None:
@@ -266,12 +264,11 @@ def _normal_of(name: str, make: Callable[[np.ndarray], np.ndarray]) -> Callable:
     return lambda rng, batch: {"loc": rng.uniform(-2, 2, (*batch, 3)), name: make(definite(rng, batch))}
 
 
-_MATRICES = (
+for _name, _make, _covariance in (
     ("covariance_matrix", np.asarray, np.asarray),
     ("precision_matrix", np.asarray, np.linalg.inv),
     ("scale_tril", np.linalg.cholesky, lambda tril: tril @ tril.T),
-)
-for _name, _make, _covariance in _MATRICES:
+):
     family(
         f"MultivariateNormal of {_name}",
         _normal_of(_name, _make),
@@ -360,26 +357,39 @@ family(
 )
 
 
-PAIRS += [("Normal", "Normal"), ("Uniform", "Uniform")]
-PAIRS += [
-    ("Bernoulli", "Bernoulli of logits"),
-    ("Bernoulli of logits", "Bernoulli"),
-    ("Binomial", "Binomial"),
-    ("Geometric", "Geometric of logits"),
-    ("Geometric of logits", "Geometric"),
-    ("Categorical", "Categorical of logits"),
-    ("Categorical of logits", "Categorical"),
-    ("OneHotCategorical", "OneHotCategoricalStraightThrough"),
-    ("Poisson", "Poisson"),
-    ("Bernoulli", "Poisson"),
-    ("Poisson", "Bernoulli"),
-    ("Poisson", "Binomial"),
-    ("MultivariateNormal of covariance_matrix", "MultivariateNormal of scale_tril"),
-    ("MultivariateNormal of scale_tril", "MultivariateNormal of precision_matrix"),
-    ("MultivariateNormal of covariance_matrix", "LowRankMultivariateNormal"),
-    ("LowRankMultivariateNormal", "MultivariateNormal of covariance_matrix"),
-    ("LowRankMultivariateNormal", "LowRankMultivariateNormal"),
-    ("Dirichlet", "Dirichlet"),
-]
+family(
+    "Wishart",
+    lambda rng, batch: {"df": 3 + positive(rng, batch), "covariance_matrix": definite(rng, batch)},
+    scipy=lambda df, covariance_matrix: Columns(stats.wishart(df, covariance_matrix)),
+    outside=(np.nan, -1.0),
+    invalid={"covariance_matrix": -1.0},
+)
+family(
+    "LKJCholesky",
+    lambda rng, batch: {"concentration": positive(rng, batch)},
+    build=lambda D, concentration: D.LKJCholesky(3, concentration),
+    outside=(1.0,),
+    invalid={"concentration": 0.0},
+    own_errors=True,
+)
+family(
+    "NegativeBinomial",
+    lambda rng, batch: {"total_count": positive(rng, batch), **share(rng, batch)},
+    scipy=lambda total_count, probs: stats.nbinom(total_count, 1 - probs),
+    outside=(0.5, -1.0),
+    invalid={"total_count": -1.0, "probs": 1.0},
+)
+family(
+    "NegativeBinomial of logits",
+    odds,
+    scipy=lambda logits: stats.nbinom(2.5, 1 - logistic(logits)),
+    build=lambda D, logits: D.NegativeBinomial(2.5, logits=logits),
+    outside=(-1.0,),
+)
+family(
+    "Uniform of shares",
+    lambda rng, batch: {"low": rng.uniform(0.1, 0.3, batch), "high": rng.uniform(0.5, 0.9, batch)},
+    build=lambda D, low, high: D.Uniform(low, high),
+)
 
 import tests.distributions.continuous  # noqa: F401 - adds to the table

@@ -9,13 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from tests.distributions.calls import both, gradients, values_of
-from tests.distributions.families import FAMILIES, PAIRS, QUANTITIES, RTOL, named, quantity
+from tests.distributions.families import FAMILIES, QUANTITIES, RTOL, named, quantity
+from tests.distributions.pairs import PAIRS
 from tests.each import by_name
 from tests.oracle import words
 
 import chainrule as cr
 
 NAMES = str
+pytestmark = pytest.mark.filterwarnings("ignore:Singular sample detected")  # PyTorch's Wishart takes good draws for such
 CASES = [(kind, dtype) for dtype in ("float64", "float32") for kind in ("single", "vector", "broadcast", "empty")]
 cases = pytest.mark.parametrize(
     ("kind", "dtype"), [pytest.param(*c, marks=() if c == ("broadcast", "float64") else pytest.mark.slow) for c in CASES]
@@ -33,13 +35,14 @@ def close(ours, theirs, family, what):
 
 def bears(family, kind, dtype):
     """Return whether PyTorch computes with a batch: with an empty one some of its families raise."""
+    if kind != "empty":
+        return True
     try:
         _, (_, theirs) = both(family, family.drawn(kind, dtype))
         theirs.log_prob(torch.tensor(values_of(family, family.drawn(kind, dtype))))
         for name in QUANTITIES:
             quantity(theirs, name)
     except RuntimeError:
-        assert kind == "empty"
         return False
     return True
 

@@ -105,3 +105,60 @@ def test_draws_are_made_of_the_parameters_of_vmap():
     draw = lambda probs: D.Multinomial(7, probs).sample((2,))
     counts = func.vmap(draw, randomness="different")(weights)
     np.testing.assert_array_equal(counts, 7 * weights.unsqueeze(1).expand(3, 2, 3))
+
+
+def test_wishart_draws_have_their_moments_and_move_with_the_parameters():
+    cr.manual_seed(0)
+    df, covariance = f64(4.5).requires_grad_(), cr.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=cr.float64, requires_grad=True)
+    made = D.Wishart(df.expand(COUNT), covariance)
+    draws = made.rsample()
+    np.testing.assert_allclose(draws.detach().mean(0), made.mean[0].detach(), rtol=0.05)
+    np.testing.assert_allclose(draws.detach().var(0), made.variance[0].detach(), rtol=0.1)
+    weights = f64(1, -0.5, 0.3, 2).reshape(2, 2)
+    moved = cr.autograd.grad((draws.mean(0) * weights).sum(), (df, covariance))
+    slopes = cr.autograd.grad((D.Wishart(df, covariance).mean[0] * weights).sum(), (df, covariance))
+    for a, b in zip(moved, slopes, strict=True):
+        np.testing.assert_allclose(a, (b + b.mT) / 2 if b.dim() == 2 else b, rtol=0.05, atol=0.05)
+
+
+def test_singular_wishart_draws_are_drawn_anew():
+    cr.manual_seed(0)
+    with pytest.warns(UserWarning, match="Low df values detected"):
+        made = D.Wishart(cr.tensor(2.001), cr.eye(3))
+    with pytest.warns(UserWarning, match="Singular sample detected"):
+        draws = made.sample((300,))
+    with pytest.warns(UserWarning, match="Singular sample detected"):
+        few = made.rsample((300,), max_try_correction=1)
+    assert made.support.check(draws).sum() > made.support.check(few).sum()
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5])
+def test_correlations_of_lkj_draws_are_beta_on_their_interval(dim):
+    """Each correlation is 2 B - 1, B beta of equal parameters η - 1 + dim / 2 (Lewandowski, Kurowicka & Joe 2009)."""
+    cr.manual_seed(0)
+    factors = D.LKJCholesky(dim, 1.5).sample((5000,))
+    correlations = (factors @ factors.mT).numpy()
+    known = scipy.stats.beta(0.5 + dim / 2, 0.5 + dim / 2, loc=-1, scale=2)
+    for i in range(1, dim):
+        for j in range(i):
+            assert scipy.stats.kstest(correlations[:, i, j], known.cdf).pvalue > 1e-3
+
+
+def test_the_density_of_lkj_factors_integrates_to_one():
+    x = np.linspace(-1, 1, 20001)[1:-1]
+    factors = np.zeros((x.size, 2, 2))
+    factors[:, 0, 0], factors[:, 1, 0], factors[:, 1, 1] = 1, x, np.sqrt(1 - x**2)
+    density = D.LKJCholesky(2, 2.5, validate_args=False).log_prob(cr.tensor(factors)).exp().numpy()
+    # Of the factor's free element on the circle: dx is what it takes of it.
+    assert abs(np.trapezoid(density, x) - 1) < 1e-4
+
+
+def test_nothing_happens_before_no_failure():
+    cr.manual_seed(0)
+    count, logits = f64(0, 0.5).requires_grad_(), f64(0.3, 0.3).requires_grad_()
+    made = D.NegativeBinomial(count, logits=logits)
+    density = made.log_prob(f64(0, 0))
+    np.testing.assert_allclose(density.detach(), [0, 0.5 * -np.logaddexp(0, 0.3)])
+    assert made.log_prob(f64(1, 1))[0] == -np.inf
+    assert all([slope.isfinite().all() for slope in cr.autograd.grad(density.sum(), (count, logits))])
+    assert made.sample((9,))[:, 0].eq(0).all()

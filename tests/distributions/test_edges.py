@@ -120,15 +120,18 @@ def test_normals_of_vectors_broadcast_values_against_factors():
             np.testing.assert_allclose(found[index], known, rtol=1e-9)
 
 
-def test_matrices_of_a_normal_are_views_of_one_another():
+def test_matrices_of_a_distribution_are_made_of_one_another():
     root = cr.tensor([[2.0, 0.0], [1.0, 1.0]], dtype=cr.float64)
     covariance = root @ root.mT
     given = {"covariance_matrix": covariance, "precision_matrix": cr.linalg.inv(covariance), "scale_tril": root}
     for name, matrix in given.items():
-        made = D.MultivariateNormal(cr.zeros(3, 2, dtype=cr.float64), **{name: matrix})
+        normal = D.MultivariateNormal(cr.zeros(3, 2, dtype=cr.float64), **{name: matrix})
+        wishart = D.Wishart(f64(2, 3, 4), **{name: matrix})
         for other, expected in given.items():
-            np.testing.assert_allclose(getattr(made, other), expected.expand(3, 2, 2), atol=1e-12)
-            assert getattr(made, other) is getattr(made, other)
+            for made in (normal, wishart):
+                np.testing.assert_allclose(getattr(made, other), expected.expand(3, 2, 2), atol=1e-12)
+                assert getattr(made, other) is getattr(made, other)
+        np.testing.assert_allclose(wishart.log_prob(covariance), D.Wishart(f64(2, 3, 4), covariance).log_prob(covariance))
     narrow = D.LowRankMultivariateNormal(f64(0, 0), f64(1, 2).unsqueeze(-1), f64(0.5, 1))
     whole = D.MultivariateNormal(f64(0, 0), narrow.covariance_matrix)
     for name in ("scale_tril", "precision_matrix", "variance"):

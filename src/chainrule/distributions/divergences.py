@@ -8,21 +8,30 @@ from typing import Any
 import chainrule as cr
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.distributions.bernoulli import Bernoulli
+from chainrule.distributions.beta import Beta
 from chainrule.distributions.binomial import Binomial
 from chainrule.distributions.categorical import Categorical
+from chainrule.distributions.cauchy import Cauchy
+from chainrule.distributions.continuous_bernoulli import ContinuousBernoulli
 from chainrule.distributions.dirichlet import Dirichlet
 from chainrule.distributions.exp_family import ExponentialFamily
+from chainrule.distributions.exponential import Exponential
+from chainrule.distributions.gamma import Gamma
 from chainrule.distributions.geometric import Geometric
+from chainrule.distributions.gumbel import Gumbel
+from chainrule.distributions.half_normal import HalfNormal
 from chainrule.distributions.independent import Independent
 from chainrule.distributions.kl import kl_divergence, register_kl
+from chainrule.distributions.laplace import Laplace
 from chainrule.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
 from chainrule.distributions.multivariate_normal import MultivariateNormal
 from chainrule.distributions.normal import Normal
 from chainrule.distributions.one_hot_categorical import OneHotCategorical
+from chainrule.distributions.pareto import Pareto
 from chainrule.distributions.poisson import Poisson
 from chainrule.distributions.transformed_distribution import TransformedDistribution
 from chainrule.distributions.uniform import Uniform
-from chainrule.distributions.utils import sum_rightmost
+from chainrule.distributions.utils import euler_constant, sum_rightmost
 
 
 @register_kl(ExponentialFamily, ExponentialFamily)
@@ -99,6 +108,12 @@ def _poisson_to_bounded(p: Poisson, q: Any) -> Tensor:
     return (p.rate + q.mean).detach().fill_(math.inf)
 
 
+@register_kl(Beta, Beta)
+def _beta(p: Beta, q: Beta) -> Tensor:
+    both = [cr.stack([d.concentration1, d.concentration0], -1) for d in (p, q)]
+    return _dirichlet_of(*both)
+
+
 @register_kl(Dirichlet, Dirichlet)
 def _dirichlet(p: Dirichlet, q: Dirichlet) -> Tensor:
     return _dirichlet_of(p.concentration, q.concentration)
@@ -123,6 +138,56 @@ def _normal(p: Normal, q: Normal) -> Tensor:
 def _uniform(p: Uniform, q: Uniform) -> Tensor:
     divergence = ((q.high - q.low) / (p.high - p.low)).log()
     return divergence.masked_fill((q.low > p.low) | (q.high < p.high), math.inf)
+
+
+@register_kl(Exponential, Exponential)
+def _exponential(p: Exponential, q: Exponential) -> Tensor:
+    ratio = q.rate / p.rate
+    return ratio - 1 - ratio.log()
+
+
+@register_kl(Gamma, Gamma)
+def _gamma(p: Gamma, q: Gamma) -> Tensor:
+    a, b = p.concentration, q.concentration
+    scales = b * cr.log(p.rate / q.rate) + a * (q.rate / p.rate - 1)
+    return scales + (a - b) * cr.digamma(a) + cr.lgamma(b) - cr.lgamma(a)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoulli(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Tensor:
+    log_normalizer = lambda d: d._log_norm() - cr.nn.functional.softplus(d.logits)
+    return p.mean * (p.logits - q.logits) + log_normalizer(p) - log_normalizer(q)
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Gumbel, q: Gumbel) -> Tensor:
+    ratio, shift = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    mean_exp = cr.exp(cr.lgamma(1 + ratio) - shift)
+    return shift - ratio.log() + euler_constant * (ratio - 1) + mean_exp - 1
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p: HalfNormal, q: HalfNormal) -> Tensor:
+    return _normal(p.base_dist, q.base_dist)
+
+
+@register_kl(Laplace, Laplace)
+def _laplace(p: Laplace, q: Laplace) -> Tensor:
+    ratio, distance = p.scale / q.scale, (p.loc - q.loc).abs()
+    return distance / q.scale - ratio.log() + ratio * cr.exp(-distance / p.scale) - 1
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
+    """Return equation 9 of Chyzak & Nielsen, arXiv 1905.10965."""
+    return cr.log((p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2) - cr.log(4 * p.scale * q.scale)
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p: Pareto, q: Pareto) -> Tensor:
+    ratio = q.alpha / p.alpha
+    divergence = q.alpha * cr.log(p.scale / q.scale) - ratio.log() + ratio - 1
+    return divergence.masked_fill(p.scale < q.scale, math.inf)
 
 
 # -- of vectors --------------------------------------------------------------------------------------------------------
