@@ -22,7 +22,9 @@ def example(torch: Any, name: str) -> types.ModuleType:
     return made
 
 
-def training(name: str, build: Callable[[Any], Any], *batch: Callable[[Any, np.random.Generator], Any]) -> Program:
+def training(
+    name: str, build: Callable[[Any], Any], *batch: Callable[[Any, np.random.Generator], Any], random: bool = False
+) -> Program:
     """Return the program that takes one step of an example's training.
 
     Parameters
@@ -30,9 +32,11 @@ def training(name: str, build: Callable[[Any], Any], *batch: Callable[[Any, np.r
     name : str
         The example; its ``step(net, optimizer, *batch)`` is timed and gives the loss.
     build : callable
-        Takes the example's module and gives the network, without what draws random numbers.
+        Takes the example's module and gives the network.
     *batch : callable
         Take the library and a source of random numbers, and give the arguments of the step.
+    random : bool
+        The step draws random numbers of its library's, so there is nothing that the libraries agree on.
     """
 
     def program(torch: Any, rng: np.random.Generator) -> Step:
@@ -48,7 +52,8 @@ def training(name: str, build: Callable[[Any], Any], *batch: Callable[[Any, np.r
         given = [make(torch, rng) for make in batch]
 
         def step() -> tuple:
-            return (module.step(net, optimizer, *given).detach(),)
+            loss = module.step(net, optimizer, *given).detach()
+            return () if random else (loss,)
 
         return step
 
@@ -57,7 +62,7 @@ def training(name: str, build: Callable[[Any], Any], *batch: Callable[[Any, np.r
 
 def convolutional(module: Any) -> Any:
     net = module.Net()
-    net.head[1].p = 0.0
+    net.head[1].p = 0.0  # what is dropped would differ
     return net
 
 
@@ -75,5 +80,11 @@ PROGRAMS: dict[str, Program] = {
         "char_transformer",
         lambda module: module.Transformer(96),
         lambda torch, rng: torch.tensor(rng.integers(0, 96, (32, 65))),
+    ),
+    "train the VAE of the examples": training(
+        "vae_digits",
+        lambda module: module.Autoencoder(),
+        lambda torch, rng: torch.tensor(rng.random((64, 64), np.float32)),
+        random=True,
     ),
 }

@@ -75,7 +75,7 @@ def step(net: Transformer, optimizer: cr.optim.Optimizer, tokens: cr.Tensor) -> 
 
 def rows(text: cr.Tensor, count: int, length: int) -> cr.Tensor:
     """Return rows of a text, drawn anywhere in it."""
-    return text.unfold(0, length, 1)[cr.randint(0, len(text) - length, (count,))]
+    return text[cr.randint(0, len(text) - length, (count, 1)) + cr.arange(length)]
 
 
 def pairs_entropy(text: cr.Tensor, held: cr.Tensor, characters: int) -> float:

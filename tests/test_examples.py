@@ -14,7 +14,7 @@ from chainrule.demo import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(p.stem for p in (ROOT / "examples").glob("*.py"))
-PORTABLE = ["char_transformer", "cnn_digits", "lstm_series", "mlp_digits"]
+PORTABLE = ["char_transformer", "cnn_digits", "lstm_series", "mlp_digits", "vae_digits"]
 needs = pytest.mark.skipif(not all(map(find_spec, ("matplotlib", "rich", "sklearn"))), reason="the examples' extra")
 
 

@@ -38,6 +38,13 @@ EXAMPLES = {
     "cnn_digits.py": "a convolutional network with batch norm",
     "char_transformer.py": "a transformer writes like Python's help texts",
     "lstm_series.py": "an LSTM foretells a brain's waves",
+    "vae_digits.py": "an autoencoder draws digits, by distributions",
+    "gaussian_process.py": "length scales by gradients through Cholesky",
+    "newton.py": "exact Hessians: the digits double in each step",
+    "hmc.py": "a posterior by Hamiltonian Monte Carlo",
+    "maml.py": "learning to learn, by gradients of gradient steps",
+    "neural_ode.py": "a flow, trained by the adjoint equation",
+    "physics_informed.py": "Burgers' equation solved in Taylor mode",
 }
 Report = Callable[[int, float, float], None]  # told of each epoch: number, mean loss, accuracy on the images held out
 
