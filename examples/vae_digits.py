@@ -99,9 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.plot:
         draw(given.plot, net)
     enough = 1.2 if given.quick else ENOUGH
-    print(
-        f"held out {bound:.2f} nats an image, {plain:.2f} by mean pixels: a gain of {bound - plain:.2f} (at least {enough})"
-    )
+    print(f"held out {bound:.2f} nats an image, {plain:.2f} by mean pixels: a gain of {bound - plain:.2f} (at least {enough})")
     return 0 if bound - plain >= enough else 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from tests.each import by_name
@@ -246,3 +248,15 @@ def test_scatter_reduce_has_second_derivatives_with_zeros_and_ties(reduce):
         out = theirs[0].scatter_reduce(0, torch.tensor([0, 0, 1, 1]), theirs[1], "prod")
         for a, b in zip(gs, torch.autograd.grad((out * out * out).sum(), theirs), strict=True):
             np.testing.assert_allclose(a.detach().numpy(), b.numpy(), rtol=1e-12)
+
+
+def test_rows_of_windows_are_taken_without_the_windows_memory():
+    windows = cr.arange(1 << 20).unfold(0, 64, 1)  # 512 MB, were they copied
+    tracemalloc.start()
+    try:
+        rows = windows[cr.tensor([5, -1])], cr.index_select(windows, 0, cr.tensor([5, 7]))
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+    assert [r[:, 0].tolist() for r in rows] == [[5, (1 << 20) - 64], [5, 7]]
+    assert all(r.is_contiguous() for r in rows)

@@ -146,9 +146,16 @@ def _fill_examples(b: Batch, i: Any, *, size: int, after: int) -> Any:
 # -- whole index arrays ------------------------------------------------------------------------------------------------
 
 
+def _taken(x: ndarray, i: ndarray, axis: int) -> ndarray:
+    """Return ``x.take(i, axis)``, which first copies an array with gaps: of windows, many times what they take of memory."""
+    if x.flags.c_contiguous or i.size >= x.shape[axis]:
+        return x.take(i, axis=axis)
+    return np.ascontiguousarray(x[(*[slice(None)] * axis, i)])
+
+
 def _index(x: ndarray, i: ndarray, *, axes: tuple) -> ndarray:
     if len(axes) == 1:
-        return x.take(i, axis=axes[0])
+        return _taken(x, i, axes[0])
     return take_at(x, subscript(i, axes))
 
 
@@ -204,7 +211,7 @@ index_put = linear("index_put(x, i, values, *, axes, accumulate)", _index_put,
 def _index_select(x: ndarray, i: ndarray, *, axis: int) -> ndarray:
     if i.size and i.min() < 0:
         raise IndexError("index out of range in self")
-    return x.take(i, axis=axis)
+    return _taken(x, i, axis)
 
 
 index_select = linear("index_select(x, i, *, axis)", _index_select,
