@@ -231,6 +231,93 @@ def test_the_look_alike_has_chainrules_names():
         "__init__",
         "absent",
         "alias",
+        "naming",
         "symbolic",
     }
     assert own == set(alike.OWN)
+
+
+NAMED = """
+    import importlib, io, pickle
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset
+
+    shown = (
+        torch.Tensor, torch.dtype, torch.device, torch.Size, torch.FloatTensor, torch.UntypedStorage, nn.Linear, nn.ReLU,
+        nn.LSTM, nn.Conv2d, nn.MSELoss, nn.Parameter, nn.Embedding, nn.Flatten, torch.optim.SGD,
+        torch.optim.lr_scheduler.StepLR, DataLoader, Dataset, torch.distributions.Normal,
+        torch.distributions.AffineTransform, torch.autograd.Function,
+    )
+    for cls in shown:
+        print(cls)
+        if cls is not torch.UntypedStorage:  # which PyTorch names by another module than it is in
+            assert getattr(importlib.import_module(cls.__module__), cls.__qualname__) is cls
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.LSTM(3, 3))
+    pickled = pickle.dumps(model)
+    assert b"torch.nn.modules.rnn" in pickled and b"chainrule.nn" not in pickled
+    print(type(model[1]), type(torch.ones(1)), pickle.loads(pickled))
+    print(torch.distributions.kl_divergence(torch.distributions.Normal(0.0, 1.0), torch.distributions.Normal(0.0, 2.0)))
+
+    class Asked(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            print(func.__name__, types)
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    print(type(Asked([1.0]) + 1))
+"""
+
+
+def test_classes_name_pytorchs_modules(tmp_path):
+    pytest.importorskip("torch")
+    ours = run(NAMED, folder=tmp_path)
+    theirs = subprocess.run([sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, timeout=120)
+    assert not ours.stderr
+    assert ours.stdout.replace("'torch.UntypedStorage'", "'torch.storage.UntypedStorage'") == theirs.stdout
+
+
+SPAWNING = """
+    import multiprocessing
+    import sys
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    class Squares(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return torch.tensor(float(i)) ** 2
+
+    def work(queue, x):
+        import torch.nn as nn
+        queue.put((type(x).__module__, nn.Linear.__module__, str(x.dtype), x.sum().item(), "chainrule" in sys.modules))
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context(sys.argv[1])
+        queue = context.Queue()
+        process = context.Process(target=work, args=(queue, torch.ones(3)))
+        process.start()
+        print(queue.get(timeout=60))
+        process.join()
+        print(process.exitcode)
+        if len(sys.argv) > 2:
+            loader = DataLoader(Squares(), batch_size=2, num_workers=2, multiprocessing_context=sys.argv[1])
+            print([batch.tolist() for batch in loader])
+            torch.multiprocessing.spawn(print, (torch.ones(1).dtype,), nprocs=1)
+            with context.Pool(1) as pool:
+                print(pool.apply(torch.add, (torch.ones(1), 1)).tolist())
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
+def test_spawned_processes_have_chainrule_for_torch(tmp_path, method):
+    done = run(SPAWNING, method, folder=tmp_path)
+    assert done.stdout == "('torch', 'torch.nn.modules.linear', 'torch.float32', 3.0, True)\n0\n", done.stderr
+
+
+@pytest.mark.slow
+def test_workers_of_all_kinds_are_spawned(tmp_path):
+    done = run(SPAWNING, "spawn", "all", folder=tmp_path)
+    assert done.stdout.splitlines()[2:] == ["[[0.0, 1.0], [4.0, 9.0]]", "0 torch.float32", "[2.0]"], done.stderr

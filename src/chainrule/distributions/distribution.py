@@ -124,7 +124,7 @@ class Distribution:
 
     def _family(self) -> type:
         """Return the nearest class of this package, whose way to expand subclasses have."""
-        return next(cls for cls in type(self).__mro__ if cls.__module__.startswith(__package__))
+        return next(cls for cls in type(self).__mro__ if cls.__module__.startswith((__package__, "torch.distributions")))
 
     def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
         if _instance is not None:

@@ -83,7 +83,7 @@ class Pickler(_Pickler):
             return self._reduced(obj)
         if isinstance(obj, Size):
             return self._name("torch", "Size"), (tuple(obj),)
-        if isinstance(obj, OrderedDict) and type(obj).__module__.startswith("chainrule."):  # a module's state dict
+        if isinstance(obj, OrderedDict) and type(obj).__module__.startswith(("chainrule.", "torch.")):  # a module's state dict
             return OrderedDict, (), {"_metadata": obj._metadata}, None, iter(obj.items())  # type: ignore[attr-defined]
         if isinstance(obj, device):
             return self._name("torch", "device"), obj.__reduce__()[1]

@@ -14,6 +14,7 @@ from typing import Any
 from chainrule.core.types import spelling
 from chainrule.functions.interop.numpy import take_arrays
 from chainrule.torch import absent
+from chainrule.torch.naming import Namer, rename_loaded
 
 __all__ = ["as_torch"]
 
@@ -89,13 +90,15 @@ def read(file: str) -> None:
 
 
 _finder = _Finder()
+_FOR_SPAWNED = str(Path(__file__).with_name("spawned"))
 
 
 def as_torch() -> ModuleType:
     """Have ``import torch`` give chainrule, from now on and in the whole process.
 
-    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``. NumPy's functions take tensors as they take PyTorch's, as
-    arrays, and record nothing: ``np.concatenate`` of tensors is an array.
+    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``, and ``nn.Linear.__module__`` is ``torch.nn.modules.linear``.
+    NumPy's functions take tensors as they take PyTorch's, as arrays, and record nothing: ``np.concatenate`` of tensors is an
+    array. Processes that :mod:`multiprocessing` spawns from this one import chainrule for ``torch``, too.
 
     Returns
     -------
@@ -116,8 +119,10 @@ def as_torch() -> ModuleType:
     if _finder not in sys.meta_path:
         if "torch" in sys.modules:
             raise RuntimeError("torch is imported already: call chainrule.as_torch() before anything imports it")
-        sys.meta_path.insert(0, _finder)
+        sys.meta_path[:0] = [_finder, Namer()]
         sys.meta_path.insert(sys.meta_path.index(PathFinder), _Reader())  # type: ignore[arg-type]
+        sys.path.insert(1, _FOR_SPAWNED)
+        rename_loaded()
         spelling.library = "torch"
         take_arrays()
     return import_module("torch")

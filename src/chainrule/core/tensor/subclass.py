@@ -42,7 +42,10 @@ def overrides(cls: type) -> bool:
 
 @lru_cache(1024)
 def _is_of_pytorch(cls: Any) -> bool:
-    return any(base.__module__.partition(".")[0] == "torch" for base in cls.__mro__)
+    theirs = [
+        base for base in cls.__mro__ if base.__module__.partition(".")[0] == "torch"
+    ]  # ours, too, while chainrule stands in
+    return any(base.__name__ == "TensorBase" or (base.__name__ == "Tensor" and base is not Tensor) for base in theirs)
 
 
 class DisableTorchFunctionSubclass:
