@@ -72,8 +72,21 @@ def test_nothing_recorded_takes_the_hot_path():
         assert left_to_the_general_path(lambda: (x * w, cr.exp(x), x @ w)) == 0
 
 
+def test_what_promotion_makes_alike_takes_the_hot_path():
+    other, number = cr.ones(3, dtype=cr.float64), cr.tensor(2.0, dtype=cr.float64)
+    assert left_to_the_general_path(lambda: (x * other, w / number, number - x, cr.add(w, other))) == 0
+    assert [(x * other).dtype, (w / number).dtype, (number - w).dtype] == [cr.float64, cr.float32, cr.float32]
+
+
+def test_what_is_joined_unrecorded_takes_the_hot_path():
+    a = x.detach()
+    assert left_to_the_general_path(lambda: (cr.cat((a, a)), cr.stack((a, a)))) == 0
+    with cr.no_grad():
+        assert left_to_the_general_path(lambda: (cr.cat((x, w)), x[1:], w.view(1, 3))) == 0
+
+
 def test_left_to_the_general_path_is_what_is_out_of_the_ordinary():
-    assert left_to_the_general_path(lambda: x * cr.ones(3, dtype=cr.float64)) > 0
+    assert left_to_the_general_path(lambda: cr.tensor([1]) * cr.tensor([True])) > 0
     with cr.autograd.set_detect_anomaly(True):
         assert left_to_the_general_path(lambda: x * x) == 1
 

@@ -6,16 +6,18 @@ PyTorch's names are in a file beside this one, which ``scripts/write_torch_names
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 
 @functools.cache
 def torch_names() -> dict[str, frozenset[str]]:
     """Return PyTorch's public names by module, ``""`` for the package itself."""
-    lines = Path(__file__).with_name("torch_names.txt").read_text("utf-8").splitlines()
+    place = os.path.join(os.path.dirname(__file__), "torch_names.txt")  # by pathlib it would take 3 ms of every import
+    with open(place, encoding="utf-8") as file:
+        lines = file.read().splitlines()
     return {module: frozenset(names.split()) for module, _, names in (line.partition(":") for line in lines)}
 
 

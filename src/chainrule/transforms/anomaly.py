@@ -12,7 +12,6 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import Op
 from chainrule.core.tensor.value import bottom
 
-_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
+_PACKAGE = f"{os.path.dirname(os.path.dirname(__file__))}{os.sep}"
 _EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
 
 

@@ -30,6 +30,7 @@ from chainrule.core.types import shape as shapes_
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+COMMON: frozenset[Any] = frozenset((dtypes.float32, dtypes.float64))
 NUMBERS: frozenset[Any] = frozenset((float, int, bool, complex))
 # Those that `explained` explains.
 KERNEL_ERRORS = (ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError, MemoryError)
@@ -191,7 +192,7 @@ def as_tensor(value: Any, op_name: str = "op", position: int = 0) -> Tensor:
 
 def common_dtype(args: Any) -> dtypes.dtype:
     """Return the dtype that tensors and Python numbers compute in together (PyTorch's `result_type`)."""
-    if _agree(args):
+    if agree(args):
         return next(a for a in args if isinstance(a, Tensor)).dtype
     dimensioned: list[dtypes.dtype] = []
     zero_dim: list[dtypes.dtype] = []
@@ -213,8 +214,11 @@ def cast(t: Any, d: dtypes.dtype) -> Any:
 
 def promoted(op: Op, args: tuple) -> tuple:
     """Return the arguments of an elementwise op, all tensors among them cast to the dtype it computes in."""
-    if op.check is None and _agree(args):
-        return args
+    if op.check is None:
+        if agree(args):
+            return args
+        if len(args) == 2 and op.promotion != "free" and (found := _beside_a_number(*args)) is not None:
+            return found
     lifted = [lift(a, op.name, i) for i, a in enumerate(args)]
     if not any(isinstance(a, Tensor) for a in lifted):
         lifted = [as_tensor(a) for a in lifted]
@@ -234,6 +238,16 @@ def promoted(op: Op, args: tuple) -> tuple:
     return tuple([cast(a, d) for a in lifted])
 
 
+def _beside_a_number(x: Any, y: Any) -> tuple | None:
+    """Return two tensors of the common dtypes, of which one has no axis and so takes the other's; None for other operands."""
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype in COMMON and y.dtype in COMMON:
+        if not x.ndim and y.ndim:
+            return cast(x, y.dtype), y
+        if not y.ndim and x.ndim:
+            return x, cast(y, x.dtype)
+    return None
+
+
 def wrapped(number: Any, d: dtypes.dtype) -> Any:
     """Return a Python integer as an integer dtype holds it: modulo its range, as C converts it, where 64 bits hold it."""
     if number.__class__ is not int or not -(1 << 63) <= number < 1 << 63:
@@ -243,7 +257,7 @@ def wrapped(number: Any, d: dtypes.dtype) -> Any:
     return kept - (1 << bits) if d.is_signed and kept >> (bits - 1) else kept
 
 
-def _agree(args: tuple) -> bool:
+def agree(args: tuple) -> bool:
     """Tell whether the arguments are tensors of one of the two common dtypes, and Python floats and ints."""
     d = None
     for a in args:

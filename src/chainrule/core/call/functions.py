@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.call.asking import UNASKED, asked, asking
-from chainrule.core.call.dispatch import OPERANDS, declined, promoted, run
-from chainrule.core.call.template import hot_path
+from chainrule.core.call.dispatch import OPERANDS, agree, declined, promoted, run
+from chainrule.core.call.template import hot_path, unrecorded
 from chainrule.core.op.declaration import ELEMENTWISE, MAKERS, Op
 from chainrule.core.tensor.tensor import Tensor
 
@@ -23,6 +23,8 @@ def make_call(op: Op) -> Callable:
         def slow(*args: Any, **params: Any) -> Any:
             return run(op, args, params)
 
+        if op.variadic and not (op.view or op.shares or op.computes):
+            return unrecorded(op, slow)
         return hot_path(op, slow) if op.is_differentiable and not (op.variadic or op.computes) else slow
 
     def call(*args: Any, **params: Any) -> Any:
@@ -39,9 +41,18 @@ def make_public(op: Op) -> Callable:
     """Return an elementwise op's function of tensors, arrays or numbers: they are promoted, and the result is a tensor."""
 
     def slow(*args: Any, **params: Any) -> Any:
-        return run(op, promoted(op, args), params)
+        return run_promoted(op, args, params, call)
 
-    return hot_path(op, slow) if _has_hot_path(op) else slow
+    call = hot_path(op, slow) if _has_hot_path(op) else slow
+    return call
+
+
+def run_promoted(op: Op, args: tuple, params: dict, call: Callable) -> Any:
+    """Run an elementwise op on promoted operands: by its hot path, `call`, if they were none for that and are now."""
+    wanted = promoted(op, args)
+    if agree(wanted) and not agree(args):
+        return call(*wanted, **params)
+    return run(op, wanted, params)
 
 
 def make_asking(op: Op, into: Callable) -> Callable:
@@ -53,7 +64,7 @@ def make_asking(op: Op, into: Callable) -> Callable:
             if found is not UNASKED:
                 return found
         out = params.pop("out", None)
-        return run(op, promoted(op, args), params) if out is None else into(out, op.name, slow, args, params)
+        return run_promoted(op, args, params, call) if out is None else into(out, op.name, slow, args, params)
 
     call = hot_path(op, slow, takes_out=True) if _has_hot_path(op) else slow
     return call
@@ -68,10 +79,11 @@ def make_operator(op: Op) -> Callable:
 
     def slow(x: Any, y: Any) -> Any:
         if isinstance(x, OPERANDS) and isinstance(y, OPERANDS):
-            return run(op, promoted(op, (x, y)), {})
+            return run_promoted(op, (x, y), {}, call)
         return declined(y if isinstance(x, Tensor) else x)
 
-    return hot_path(op, slow)
+    call = hot_path(op, slow)
+    return call
 
 
 def make_reflected(op: Op) -> Callable:

@@ -27,7 +27,7 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.op.source import Template, Written, compiled, copied
 from chainrule.core.record.plans import UNRECORDED, Plan, finish, needs_of, plan_for, shared_version
-from chainrule.core.tensor.tensor import GradTracking, Tensor
+from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.tensor.value import array_of, marked_as, version_of
 
 # Of argument number 0: a0 is its payload, n0 what recorded it (None, LEAF, a node or a port), s0 whether a rule needs it.
@@ -352,7 +352,7 @@ _FIRST = [
     Form(False, True, True, False, n, params, out) for n, outs in ((1, (False, True)), (2, (False, True)), (3, (False,)))
     for params in (False, True) for out in outs
 ] + [
-    Form(False, False, False, view, n, params, False) for view, most in ((True, 1), (False, 3)) for n in range(1, most + 1)
+    Form(False, False, False, view, n, params, False) for view, most in ((True, 1), (False, 4)) for n in range(1, most + 1)
     for params in (False, True)
 ] + [
     Form(False, True, False, False, 3, False, False),
@@ -366,6 +366,31 @@ def _text_of_first() -> str:
 
 _defined = Written("hot paths of tensors", (__file__,), _text_of_first).names()
 _FUNCTIONS: dict[Form, FunctionType] = {form: _defined[f"path{i}"] for i, form in enumerate(_FIRST)}
+
+
+def unrecorded(op: Op, slow: Callable) -> Callable:
+    """Return the hot path of a variadic op, for plain tensors none of which is recorded; the rest is left to `slow`."""
+    kernel = op.backend.kernel
+
+    def call(*xs: Any, **params: Any) -> Any:
+        m = modes()
+        if m.detour:
+            return slow(*xs, **params)
+        payloads = []
+        for x in xs:
+            if not (x.__class__ is Tensor or (isinstance(x, Tensor) and x._plain)) or (x._node is not None and m.record):
+                return slow(*xs, **params)
+            payloads.append(x._data)
+        token = hush()
+        try:
+            out = kernel(*payloads, **params)
+        except KERNEL_ERRORS as error:
+            raise explained(op, xs, error) from error
+        finally:
+            unhush(token)
+        return finish(op, xs, params, 0, out) if out.__class__ is tuple or out.__class__ is list else wrap(out)
+
+    return call
 
 
 def _of_form(form: Form, name: str, space: dict[str, Any]) -> FunctionType:

@@ -138,14 +138,14 @@ def infer(shape: Shape, numel: int) -> Shape:
     if -1 in shape:
         if shape.count(-1) > 1:
             raise RuntimeError("only one dimension can be inferred")
-        known = prod(n for n in shape if n != -1)
+        known = -prod(shape)
         if known == 0 and numel == 0:
             raise RuntimeError(
                 f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size "
                 "-1 can be any value and is ambiguous"
             )
         if known and numel % known == 0:
-            return tuple(numel // known if n == -1 else n for n in shape)
+            return tuple([numel // known if n == -1 else n for n in shape])
     elif prod(shape) == numel and min(shape, default=0) >= 0:
         return shape
     bad = min(shape, default=0)

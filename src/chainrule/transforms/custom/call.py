@@ -133,8 +133,7 @@ def run_rules(rules: Rules, args: tuple, above: int) -> Outcome:
 
 
 def _at_bottom(rules: Rules, args: tuple, above: int) -> Outcome:
-    ctx = _context(rules, args, 0)
-    node = _node(rules, ctx, args, 0)
+    ctx, node = _begun(rules, args, 0)
     with no_grad():
         out = rules.forward(ctx, args)
         single = not isinstance(out, tuple)
@@ -164,18 +163,15 @@ def index_of(t: Any, among: Sequence) -> int | None:
 # -- reverse levels ----------------------------------------------------------------------------------------------------
 
 
-def _context(rules: Rules, args: tuple, level: int) -> Any:
+def _begun(rules: Rules, args: tuple, level: int) -> tuple[Any, Any]:
+    """Return the `ctx` of a call at a level, and its open node: None where the level records none."""
     ctx = rules.face()
-    ctx.needs_input_grad = tuple([edge_of(a, level) is not None for a in args])
-    return ctx
-
-
-def _node(rules: Rules, ctx: Any, args: tuple, level: int) -> Any:
-    """Return the open node of a call at a level; None where the level records none."""
+    edges = tuple([edge_of(a, level) for a in args])
+    ctx.needs_input_grad = needs = tuple([e is not None for e in edges])
     mode = modes()
-    if not mode.record or level < mode.floor or True not in ctx.needs_input_grad:
-        return None
-    return open_node(rules, ctx, args, level, tuple([edge_of(a, level) for a in args]), PULL_ALL)
+    if not mode.record or level < mode.floor or True not in needs:
+        return ctx, None
+    return ctx, open_node(rules, ctx, args, level, edges, PULL_ALL)
 
 
 def on_grad_tracking(self: Tensor, rules: Rules, args: tuple, above: int) -> Outcome:
@@ -192,8 +188,7 @@ def on_grad_tracking(self: Tensor, rules: Rules, args: tuple, above: int) -> Out
     for a, low in zip(args, lower, strict=True):
         if isinstance(a, Tensor) and a._level == level and not isinstance(a._data, Tensor):
             a._data = low._data  # an array where a write in place needed one
-    ctx = _context(rules, args, level)
-    node = _node(rules, ctx, args, level)
+    ctx, node = _begun(rules, args, level)
     requests = _set_up(rules, ctx, inner, lower, args, tuple(raw))
     outs = _recorded(ctx, node, args, tuple(raw), inner.outs, inner.same, level)
     return Outcome(outs, inner.single, tuple(raw), inner.same, requests)
