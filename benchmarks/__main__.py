@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from benchmarks.compare import compare
 from benchmarks.costs import costs
 from benchmarks.libraries import PEERS
+from benchmarks.memory import memory
 from benchmarks.scaling import scaling
 from benchmarks.timing import FULL, QUICK
 from benchmarks.transforms import transforms
@@ -16,9 +17,10 @@ from benchmarks.transforms import transforms
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "costs", "transforms", "scaling"), default="compare",
+        "what", nargs="?", choices=("compare", "costs", "memory", "transforms", "scaling"), default="compare",
         help="compare: chainrule beside its peers (default); costs: programs from the fields and large kernels beside PyTorch; "
-        "transforms: func beside torch.func and JAX; scaling: the cost of chainrule's own gradients and graphs",
+        "memory: what second-order programs hold at once, beside PyTorch; transforms: func beside torch.func and JAX; "
+        "scaling: the cost of chainrule's own gradients and graphs",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short rounds: a smoke test, not a measurement")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases, or parts of scaling, named like one of these")
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     if given.what == "transforms":
         transforms(given.only, peers, effort, given.markdown)
+        return
+    if given.what == "memory":
+        memory(given.only, peers, given.markdown)
         return
     if given.what == "costs":
         costs(given.only, peers, effort, given.markdown)
