@@ -184,3 +184,47 @@ def test_modules_without_counterpart_name_a_reason():
     assert issubclass(error, Exception)
     with pytest.raises(AttributeError, match="here: chainrule runs functions as they are"):
         _ = absent.module("_dynamo.exc").no_such_name
+
+
+def test_schedules_of_profiles_are_pytorchs(torch):
+    from chainrule.torch.profiler import schedule
+
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        names = ("wait", "warmup", "active", "repeat", "skip_first", "skip_first_wait")
+        options = dict(zip(names, map(int, rng.integers([0, 1, 1, 0, 0, 0], [4, 4, 5, 3, 3, 2])), strict=True))
+        ours, theirs = schedule(**options), torch.profiler.schedule(**options)
+        assert [ours(step).name for step in range(30)] == [theirs(step).name for step in range(30)], options
+    with pytest.raises(AssertionError, match="Invalid profiler schedule"):
+        schedule(wait=0, warmup=1, active=0)
+    with pytest.warns(UserWarning, match="won't be using warmup"):
+        schedule(wait=0, warmup=0, active=1)
+
+
+@pytest.mark.parametrize(("acc_events", "count"), [(False, 2), (True, 4)])
+def test_profiles_follow_their_schedules(acc_events, count):
+    from chainrule.torch import profiler
+
+    found = []
+    plan = profiler.schedule(wait=1, warmup=1, active=2, repeat=2)
+    with profiler.profile(schedule=plan, on_trace_ready=lambda p: found.append(p.step_num), acc_events=acc_events) as prof:
+        for _ in range(10):
+            cr.ones(3).exp()
+            prof.step()
+    assert found == [4, 8]  # as PyTorch's
+    assert sum(e.name == "exp" for e in prof.events()) == count
+
+
+def test_profiles_are_written_and_say_what_is_not_there(tmp_path):
+    from chainrule.torch import profiler
+
+    with profiler.profile(on_trace_ready=profiler.tensorboard_trace_handler(tmp_path / "logs", "me")) as prof:
+        cr.ones(3).exp()
+    assert "exp" in prof.key_averages().table()
+    assert '"exp"' in next((tmp_path / "logs").glob("me.*.pt.trace.json")).read_text()
+    with pytest.warns(UserWarning, match="CUDA is not available, disabling CUDA profiling"):
+        profiler.profile(activities=[profiler.ProfilerActivity.CUDA])
+    with pytest.raises(RuntimeError, match="profile_memory=True"):
+        profiler.profile(profile_memory=True)
+    with pytest.raises(AssertionError, match="nothing was recorded"):
+        profiler.profile().events()

@@ -20,6 +20,7 @@ _gc.disable()  # nothing made at import is garbage, and looking for it took 8 of
 try:
     from chainrule.core.op.batching import is_warn_always_enabled, set_warn_always
     from chainrule.core.types.device import device
+    from chainrule.core.types.dtype import UNHELD as _UNHELD_DTYPES
     from chainrule.core.types.dtype import (
         bool_ as bool,
         can_cast,
@@ -126,6 +127,8 @@ finally:
 
 __version__ = "0.1.0"
 
+_UNHELD = {**_UNHELD_DTYPES, "chalf": _UNHELD_DTYPES["complex32"]}
+"""PyTorch's dtypes that no tensor here has."""
 legacy_contiguous_format = contiguous_format
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 half, float, double = float16, float32, float64
@@ -165,6 +168,8 @@ def __getattr__(name: str) -> _Any:
         import importlib
 
         return getattr(importlib.import_module("chainrule.functions.lists"), name)
+    if name in _UNHELD:
+        return _UNHELD[name]
     if name == "bfloat16":
         from chainrule.core.types.dtype import bfloat16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from operator import itemgetter
 
 import numpy as np
@@ -215,3 +216,25 @@ def test_random_integers_are_of_their_dtype(torch, dtype):
             oracle.agree(ours, theirs, full_text="invalid combination" not in theirs.text)
         else:
             assert (ours.dtype.name, ours.shape) == (dtype, tuple(theirs.shape))
+
+
+@pytest.mark.parametrize(
+    "name", ["float8_e4m3fn", "float8_e8m0fnu", "float4_e2m1fn_x2", "complex32", "chalf", "qint8", "quint4x2"]
+)
+def test_dtypes_that_no_tensor_has_are_values(torch, name):
+    ours, theirs = getattr(cr, name), getattr(torch, name)
+    assert str(ours) == str(theirs).replace("torch", "chainrule")
+    assert (ours.itemsize, ours.is_floating_point, ours.is_complex) == (
+        theirs.itemsize, theirs.is_floating_point, theirs.is_complex)  # fmt: skip
+    if name[0] != "q":
+        assert ours.is_signed == theirs.is_signed
+    assert pickle.loads(pickle.dumps(ours)) is ours
+    assert cr.ones(1).dtype != ours
+    x = cr.ones(1)
+    uses = [lambda: cr.ones(1, dtype=ours), lambda: x.to(ours), lambda: x.sum(dtype=ours), lambda: cr.iinfo(ours),
+            lambda: cr.set_default_dtype(ours), lambda: x.view(ours), lambda: cr.promote_types(ours, cr.float32)]  # fmt: skip
+    for use in uses:
+        with pytest.raises(TypeError):
+            use()
+    if name[:6] == "float8":
+        assert (cr.finfo(ours).max, cr.finfo(ours).eps) == (torch.finfo(theirs).max, torch.finfo(theirs).eps)

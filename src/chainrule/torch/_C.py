@@ -11,8 +11,11 @@ from chainrule.torch.symbolic import Graph, Value
 
 __all__ = [
     "DisableTorchFunction", "DisableTorchFunctionSubclass", "Generator", "Graph", "Size", "Tensor", "Value", "_LinAlgError",
-    "device", "dtype", "layout", "memory_format",
+    "_TensorMeta", "device", "dtype", "layout", "memory_format",
 ]  # fmt: skip
+
+
+_TensorMeta = type(Tensor)
 
 
 def _get_tracing_state() -> None:

@@ -110,6 +110,41 @@ ALIASES = {
 _default = float32
 
 
+class _Unheld(dtype):
+    """A dtype of PyTorch's that no tensor here has: a value that programs compare with and name in their options."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, name: str, category: int, itemsize: int):
+        self.name, self.category, self.old_name, self._bytes = name, category, name, itemsize
+
+    @property
+    def numpy(self) -> np.dtype:  # type: ignore[override]
+        """Raise: there is none."""
+        raise self.refusal()
+
+    def refusal(self) -> TypeError:
+        """Return the error of its use."""
+        return TypeError(f"{self!r}: tensors here have NumPy's dtypes or bfloat16, such as {', '.join(_FLOAT_ORDER)}")
+
+    @property
+    def itemsize(self) -> int:
+        """Size of one element in bytes."""
+        return self._bytes
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values can be negative."""
+        return self.name not in ("quint8", "quint4x2", "quint2x4", "float8_e8m0fnu")
+
+
+_FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2")
+UNHELD = {name: _Unheld(name, FLOAT, 1) for name in _FLOAT8} | {
+    "complex32": _Unheld("complex32", COMPLEX, 4), "qint8": _Unheld("qint8", INT, 1), "quint8": _Unheld("quint8", INT, 1),
+    "qint32": _Unheld("qint32", INT, 4), "quint4x2": _Unheld("quint4x2", INT, 1), "quint2x4": _Unheld("quint2x4", INT, 1),
+}  # fmt: skip
+
+
 def bfloat16() -> dtype:
     """Return the ``bfloat16`` dtype, which lives in the optional package ml_dtypes."""
     try:
@@ -125,6 +160,8 @@ def named(name: str) -> dtype:
     name = ALIASES.get(name, name)
     if name == "bfloat16":
         return bfloat16()
+    if name in UNHELD:
+        return UNHELD[name]
     for found in _BY_NUMPY.values():
         if found.name == name:
             return found
@@ -166,6 +203,8 @@ def as_dtype(spec: object) -> dtype:
     """
     if spec.__class__ is dtype:
         return spec  # type: ignore[return-value]
+    if isinstance(spec, _Unheld):
+        raise spec.refusal()
     if isinstance(spec, (type, np.dtype)):
         found = _OF_PYTHON.get(spec)  # type: ignore[call-overload]
         if found is not None:
@@ -208,6 +247,8 @@ def set_default_dtype(d: dtype) -> None:
         d = of(d)
     if not isinstance(d, dtype) or d.category != FLOAT:
         raise TypeError(f"invalid dtype object: only floating-point types are supported as the default type, got {d}")
+    if isinstance(d, _Unheld):
+        raise d.refusal()
     _default = d
 
 

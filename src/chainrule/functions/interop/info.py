@@ -229,14 +229,17 @@ class finfo:  # noqa: N801 - PyTorch's public name
     __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
     def __init__(self, type: Any = None):
-        d = dtypes.get_default_dtype() if type is None else dtypes.as_dtype(type)
+        narrow = isinstance(type, dtypes.dtype) and type.name.startswith("float8")  # known, though no tensor has it
+        d = dtypes.get_default_dtype() if type is None else type if narrow else dtypes.as_dtype(type)
         if d.category < dtypes.FLOAT:
             raise TypeError("chainrule.finfo() requires a floating point input type. Use chainrule.iinfo for integers")
         d = d.to_real()
-        if d.name == "bfloat16":
-            import ml_dtypes
-
-            limits: Any = ml_dtypes.finfo(d.numpy)
+        if narrow or d.name == "bfloat16":
+            try:
+                import ml_dtypes
+            except ImportError as error:
+                raise ImportError(f'finfo({d}) needs the package ml_dtypes: pip install "chainrule[bfloat16]"') from error
+            limits: Any = ml_dtypes.finfo(d.name)
         else:
             limits = np.finfo(d.numpy)
         self.bits, self.dtype = d.itemsize * 8, d.name
