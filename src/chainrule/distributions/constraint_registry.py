@@ -111,10 +111,13 @@ def _between(constraint: Any) -> Transform:
     return transforms.ComposeTransform([transforms.SigmoidTransform(), transforms.AffineTransform(low, high - low)])
 
 
-for _registry in (biject_to, transform_to):
-    _of_parts = _into(_registry)
-    _of_parts(constraints.independent)(
-        lambda c, to=_registry: transforms.IndependentTransform(to(c.base_constraint), c.reinterpreted_batch_ndims)
-    )
-    _of_parts(constraints.cat)(lambda c, to=_registry: transforms.CatTransform([to(part) for part in c.cseq], c.dim, c.lengths))
-    _of_parts(constraints.stack)(lambda c, to=_registry: transforms.StackTransform([to(part) for part in c.cseq], c.dim))
+def _of_parts(to: ConstraintRegistry) -> None:
+    """Register what leads to several constraints at once: each by its own transform."""
+    of = _into(to)
+    of(constraints.independent)(lambda c: transforms.IndependentTransform(to(c.base_constraint), c.reinterpreted_batch_ndims))
+    of(constraints.cat)(lambda c: transforms.CatTransform([to(part) for part in c.cseq], c.dim, c.lengths))
+    of(constraints.stack)(lambda c: transforms.StackTransform([to(part) for part in c.cseq], c.dim))
+
+
+_of_parts(biject_to)
+_of_parts(transform_to)

@@ -97,7 +97,8 @@ class TransformedDistribution(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        event_dim, change, y = len(self.event_shape), 0.0, value
+        change: Any = 0.0
+        event_dim, y = len(self.event_shape), value
         for transform in reversed(self.transforms):
             x = transform.inv(y)
             event_dim += transform.domain.event_dim - transform.codomain.event_dim

@@ -87,7 +87,10 @@ def _by_integral(a: Any, x: Any, n: int) -> Any:
     for _ in range(30):  # of a convex function, from the right
         gap = sign * (x * np.expm1(sign * width) - a * sign * width) * sign - 40
         slope = sign * (x * np.exp(sign * width) - a)
-        width = width - gap / np.where(slope == 0, 1, slope)
+        step = gap / np.where(slope == 0, 1, slope)
+        width = width - step
+        if np.all(np.abs(step) <= 1e-12 * width):
+            break
     low, shift = np.log(x), scipy_function("psi")(a)
     base = a * low - x - scipy_function("gammaln")(a)
     nodes, weights = legendre(96)

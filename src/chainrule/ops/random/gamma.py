@@ -25,12 +25,16 @@ _TINY = -37.0
 @in_double
 def _rank_slope(a: Any, y: Any, *, n: int) -> Any:
     a, y = np.broadcast_arrays(a, y)
-    known = (a > 0) & np.isfinite(a) & np.isfinite(y)
-    a, y, out = a[known], y[known], np.full(a.shape, np.nan)
-    near = np.maximum(y, _TINY)
-    slope = in_order(a, np.exp(near), n=n) / np.exp(a * near - np.exp(near) - scipy_function("gammaln")(a))
-    start = [0.0 * a, y - scipy_function("psi")(a + 1), *gamma_series(a + 1, n)]
-    out[known] = np.where(y < _TINY, Series.exp(start, n).coefficients[n] * math.factorial(n) / a, slope)
+    known, out = (a > 0) & np.isfinite(a) & np.isfinite(y), np.full(a.shape, np.nan)
+    tiny = known & (y < _TINY)
+    if tiny.any():
+        b, z = a[tiny], y[tiny]
+        start = [0.0 * b, z - scipy_function("psi")(b + 1), *gamma_series(b + 1, n)]
+        out[tiny] = Series.exp(start, n).coefficients[n] * math.factorial(n) / b
+    rest = known & ~tiny
+    b, z = a[rest], y[rest]
+    x = np.exp(z)
+    out[rest] = in_order(b, x, n=n) * np.exp(x - b * z + scipy_function("gammaln")(b))
     return out
 
 
