@@ -18,7 +18,8 @@ from typing import Any
 
 MODULES = (
     "", "Tensor", "linalg", "fft", "special", "signal.windows", "masked", "nn.functional", "nn", "nn.init", "optim",
-    "optim.lr_scheduler", "autograd", "func", "testing",
+    "optim.lr_scheduler", "autograd", "func", "testing", "distributions", "distributions.constraints",
+    "distributions.transforms",
 )  # fmt: skip
 # What is out of scope, by the reason; the first pattern that a name matches decides.
 REASONS = {
