@@ -10,12 +10,17 @@ import numpy as np
 from chainrule.core.op.batching import dynamic
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
+from chainrule.core.op.raw import zero_unless
 from chainrule.core.op.results import DYNAMIC, int64, joined
 from chainrule.core.op.samples import Bools, Sample
 from chainrule.ops.describe import binary
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
+    if x.__class__ is int and x == 0:
+        return zero_unless(False, condition, y)
+    if y.__class__ is int and y == 0:
+        return zero_unless(True, condition, x)
     out = np.where(condition, x, y)
     if x.__class__ is float or y.__class__ is float:  # which is not weak to NumPy beside bfloat16
         d = getattr(y if x.__class__ is float else x, "dtype", None)

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
-from chainrule.core.op.raw import in_c_order, narrowed
+from chainrule.core.op.raw import in_c_order, narrowed, zero_unless
 from chainrule.core.op.results import first, joined, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -33,7 +33,7 @@ def _refuse(x: Any) -> None:
 
 
 def _gate(g: Any, x: Any, *, low: float, high: float | None) -> Any:
-    return np.where(x <= low, 0, g) if high is None else np.where((x > low) & (x < high), g, 0)
+    return zero_unless(False, x <= low, g) if high is None else zero_unless(True, (x > low) & (x < high), g)
 
 
 # Its derivative in x is 0, not absent: what is differentiated again depends on x, as PyTorch's does.

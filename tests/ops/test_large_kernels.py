@@ -1,4 +1,4 @@
-"""Kernels of many numbers in single precision agree with SciPy's in double, in every layout."""
+"""Kernels of many numbers take other ways than those of few: they agree with SciPy and NumPy, in every layout."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 
 import chainrule as cr
+from chainrule.ops.indexing.select import _where as where
 from chainrule.ops.pointwise.normal import ndtr
 
 X = np.random.default_rng(0).uniform(-16, 16, (40, 30, 50)).astype(np.float32)
@@ -31,3 +32,17 @@ def test_distribution_function_at_special_values():
     x[:5] = [np.nan, np.inf, -np.inf, 20, -20]
     found = cr.special.ndtr(cr.tensor(x)).numpy()
     np.testing.assert_array_equal(found[:6], np.float32([np.nan, 1, 0, 1, 0, 0.5]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_choosing_between_numbers_and_zero_is_exact(dtype):
+    x = X.astype(dtype)
+    x.flat[:4] = [np.nan, np.inf, -np.inf, -0.0]
+    condition = np.random.default_rng(1).random(x.shape) < 0.5
+    for y, c in ((x, condition), (x.T, condition.T), (x[:, ::-1], condition), (x[:1], condition), (x, condition[..., :1])):
+        for found, wanted in (
+            (where(c, y, 0), np.where(c, y, 0)), (where(c, 0, y), np.where(c, 0, y)),
+            (where(c.astype(np.int64) * 2, y, 0), np.where(c, y, 0)),
+        ):  # fmt: skip
+            assert (found.dtype, found.strides) == (wanted.dtype, wanted.strides)
+            assert found.tobytes() == wanted.tobytes()
