@@ -76,3 +76,14 @@ TRANSFORMS = {
     "trace of grad": lambda f: F.trace(F.grad(scalar(f)))(X)(T),
     "vmap of jacfwd of grad": lambda f: F.vmap(F.jacfwd(F.grad(scalar(f))))(cr.stack([X, T])),
 }
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, f):
+        self.f, self.calls = f, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        return self.f(*args, **kwargs)
