@@ -12,6 +12,7 @@ from tests.each import by_name
 
 import chainrule as cr
 from chainrule import distributions as D
+from chainrule import func
 from chainrule.distributions import divergences
 from chainrule.distributions.kl import _KL_REGISTRY
 
@@ -125,3 +126,40 @@ def test_every_pair_that_pytorch_registers_is_registered():
     kl = pytest.importorskip("torch.distributions.kl")
     named = lambda registry: {tuple([c.__name__ for c in pair]) for pair in registry if "test" not in pair[0].__module__}
     assert named(kl._KL_REGISTRY) <= named(_KL_REGISTRY)
+
+
+@pytest.mark.slow
+@by_name("pair", PAIRS, "-".join)
+def test_divergences_have_all_derivatives_and_batches(pair):
+    first, second = named(pair[0]), named(pair[1])
+    arrays = [f.drawn("vector", seed=seed) for seed, f in enumerate((first, second))]
+    names = [(k, name) for k in (0, 1) for name in arrays[k]]
+
+    def divergence(*tensors):
+        given = [{}, {}]
+        for (k, name), x in zip(names, tensors, strict=True):
+            given[k][name] = x
+        found = D.kl_divergence(first.make(D, given[0]), second.make(D, given[1]))
+        return cr.where(found.isinf(), 0, found).sum()
+
+    inputs = tuple([cr.tensor(arrays[k][name]) for k, name in names])
+    every = tuple(range(len(inputs)))
+    if "Binomial" in pair or not divergence(*inputs):
+        return  # its counts are looked at; infinite ones
+    stacked = tuple([cr.stack([x, x]) for x in inputs])
+    np.testing.assert_allclose(func.vmap(divergence)(*stacked), [divergence(*inputs)] * 2, rtol=1e-10)
+    cr.manual_seed(0)
+    tangents = tuple([cr.randn_like(x) * 0.1 for x in inputs])
+    tangents = tuple([t + t.mT if "matrix" in name else t for t, (_, name) in zip(tangents, names, strict=True)])
+
+    def along(*inputs):
+        return sum([(s * t).nansum() for s, t in zip(func.grad(divergence, every)(*inputs), tangents, strict=True)])
+
+    _, pushed = func.jvp(divergence, inputs, tangents)
+    slopes = func.grad(divergence, every)(*inputs)
+    if not all([s.isfinite().all() for s in slopes]):
+        return
+    np.testing.assert_allclose(pushed, along(*inputs), rtol=1e-7, atol=1e-8)
+    _, over = func.jvp(func.grad(divergence, every), inputs, tangents)
+    for a, b in zip(func.grad(along, every)(*inputs), over, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
