@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -125,11 +127,11 @@ def test_singular_wishart_draws_are_drawn_anew():
     cr.manual_seed(0)
     with pytest.warns(UserWarning, match="Low df values detected"):
         made = D.Wishart(cr.tensor(2.001), cr.eye(3))
-    with pytest.warns(UserWarning, match="Singular sample detected"):
-        draws = made.sample((300,))
-    with pytest.warns(UserWarning, match="Singular sample detected"):
-        few = made.rsample((300,), max_try_correction=1)
-    assert made.support.check(draws).sum() > made.support.check(few).sum()
+    good = []
+    for tries in (0, 1, None):
+        with pytest.warns(UserWarning, match="Singular sample detected") if tries != 0 else contextlib.nullcontext():
+            good.append(made.support.check(made.rsample((300,), max_try_correction=tries)).sum().item())
+    assert good[0] < 130 < good[1] < 200 < 280 < good[2]  # a third of draws are good
 
 
 @pytest.mark.parametrize("dim", [2, 3, 5])

@@ -39,11 +39,6 @@ def _(p: Beta) -> Tensor:
 
 
 @_mean_log.register
-def _(p: Gamma) -> Tensor:
-    return cr.digamma(p.concentration) - p.rate.log()
-
-
-@_mean_log.register
 def _(p: Exponential) -> Tensor:
     return -p.rate.log() - euler_constant
 
