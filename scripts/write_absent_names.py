@@ -18,7 +18,7 @@ WHOLE = (
 ALONE = (
     *("_dynamo", "_dynamo.eval_frame", "_dynamo.exc", "_export", "_higher_order_ops", "_inductor", "_subclasses"),
     *("_subclasses.fake_tensor", "ao", "ao.nn", "mtia", "utils.cpp_extension", "utils.flop_counter"),
-    *("utils.mobile_optimizer", "utils.model_zoo"),
+    *("utils.mobile_optimizer", "_custom_ops", "_dynamo.utils"),
 )  # fmt: skip
 
 

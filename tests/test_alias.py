@@ -164,6 +164,18 @@ ASKED = """
     assert not isinstance(torch.nn.Linear(1, 1), kinds)
     assert ShardingStrategy["FULL_SHARD"].name == "FULL_SHARD" and not torch.onnx.is_in_onnx_export()
     assert not hasattr(torch.distributed, "no_such_name") and torch.distributed.fsdp.ShardingStrategy is ShardingStrategy
+    from torch.jit.annotations import BroadcastingList2
+    from torch.onnx.symbolic_helper import parse_args
+    from torch.utils.model_zoo import load_url, tqdm
+
+    Keys, key = torch._C.DispatchKeySet, torch._C.DispatchKey
+    keys = Keys(key.AutocastCPU) | Keys(key.AutocastCUDA)
+    with torch.autocast("cpu"), torch._C._ExcludeDispatchKeyGuard(keys):
+        assert not torch.is_autocast_enabled("cpu")
+    torch.onnx.register_custom_op_symbolic("mine::op", parse_args("v")(f), 11)
+    torch.library.register_fake("compiled::op", f)
+    assert list(tqdm([1, 2], disable=True)) == [1, 2] and torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+    assert torch.hub._get_torch_home() in torch.hub.get_dir() and issubclass(BroadcastingList2, list)
     print("right")
 """
 

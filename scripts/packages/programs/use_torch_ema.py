@@ -14,7 +14,7 @@ def test_average(use_num_updates):
     model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 1))
     begin(f"ema {use_num_updates}", model)
     ema = ExponentialMovingAverage(model.parameters(), decay=0.9, use_num_updates=use_num_updates)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-1)
     for step in range(8):
         loss = model(drawn(7, 3, seed=step)).square().mean()
         optimizer.zero_grad()

@@ -51,7 +51,14 @@ def test_paths(kind, missing):
     agree(f"path-{kind}-{missing}", {"values": torch.stack(values), "slopes": torch.stack(slopes), "grid": path.grid_points})
 
 
-@pytest.mark.parametrize("options", [{"adjoint": True}, {"adjoint": False}, {"method": "rk4", "options": {"step_size": 0.5}}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"adjoint": True, "rtol": 1e-6, "atol": 1e-7},
+        {"adjoint": False, "rtol": 1e-6, "atol": 1e-7},
+        {"method": "rk4", "options": {"step_size": 0.5}},
+    ],
+)
 def test_cde_trains(options):
     path = torchcde.CubicSpline(torchcde.natural_cubic_coeffs(data()))
     model = CDE()

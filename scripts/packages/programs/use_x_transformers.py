@@ -83,7 +83,7 @@ def test_generation():
     begin("generation", model)
     found = model.generate(integers(20, (2, 3)), 6, temperature=0.0)
     agree("generation", {"tokens": found})
-    assert model.generate(integers(20, (2, 3)), 6, temperature=1.0, filter_kwargs={"thres": 0.9}).shape == (2, 6)
+    assert model.generate(integers(20, (2, 3)), 6, temperature=1.0, filter_kwargs={"frac_num_tokens": 0.2}).shape == (2, 6)
 
 
 def test_vision_transformer():

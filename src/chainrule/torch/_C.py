@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import enum
+from contextlib import nullcontext
 from typing import Any
 
 from chainrule import Generator, Size, Tensor, device, dtype, layout, memory_format
+from chainrule.amp import autocast
 from chainrule.linalg import LinAlgError as _LinAlgError
 from chainrule.overrides import DisableTorchFunction, DisableTorchFunctionSubclass
 from chainrule.torch.symbolic import Graph, Value
 
 __all__ = [
-    "DisableTorchFunction", "DisableTorchFunctionSubclass", "Generator", "Graph", "Size", "Tensor", "Value", "_LinAlgError",
-    "_TensorMeta", "device", "dtype", "layout", "memory_format",
+    "DisableTorchFunction", "DisableTorchFunctionSubclass", "DispatchKey", "DispatchKeySet", "Generator", "Graph", "Size",
+    "Tensor", "Value", "_LinAlgError", "_TensorMeta", "device", "dtype", "layout", "memory_format",
 ]  # fmt: skip
 
 
 _TensorMeta = type(Tensor)
+
+
+class DispatchKey(enum.Enum):
+    """What autocast is called where kernels are chosen, for each kind of device."""
+
+    AutocastCPU, AutocastCUDA, AutocastXPU = "cpu", "cuda", "xpu"
+
+
+class DispatchKeySet(frozenset[DispatchKey]):
+    """Some of them, of one or of several kinds joined by ``|``."""
+
+    def __new__(cls, *keys: DispatchKey) -> DispatchKeySet:
+        """Make a set of its members."""
+        return super().__new__(cls, keys)
+
+    def __or__(self, other: Any) -> DispatchKeySet:
+        return DispatchKeySet(*self, *other)
+
+
+def _ExcludeDispatchKeyGuard(keys: DispatchKeySet) -> Any:  # noqa: N802 - PyTorch's name
+    """Return a context in which autocast is off on the CPU, if that is among those excluded."""
+    return autocast("cpu", enabled=False) if DispatchKey.AutocastCPU in keys else nullcontext()
 
 
 def _get_tracing_state() -> None:

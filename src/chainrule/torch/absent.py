@@ -20,6 +20,7 @@ __all__ = ["module", "name_of"]
 _ONE_PROCESS = "chainrule runs in one process, and distributed.is_available() is False"
 _NO_COMPILER = "chainrule runs functions as they are"
 REASONS = {
+    "_custom_ops": "library.custom_op has an op of your own",
     "_dynamo": _NO_COMPILER,
     "_export": _NO_COMPILER,
     "_higher_order_ops": _NO_COMPILER,
@@ -40,7 +41,6 @@ REASONS = {
     "utils.data.datapipes": "utils.data has datasets and loaders",
     "utils.flop_counter": "autograd.profiler.profile tells what ops were called, and how long they took",
     "utils.mobile_optimizer": _NO_COMPILER,
-    "utils.model_zoo": "chainrule fetches nothing; load reads a file",
 }  # fmt: skip
 """What there is instead, by the names that modules begin with."""
 

@@ -1,4 +1,4 @@
-"""PyTorch's ``hub``: its folder, and errors, as nothing is fetched from the network."""
+"""PyTorch's ``hub``, and its older name ``utils.model_zoo``: its folder, and errors, as nothing is fetched from the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any, NoReturn
 
-__all__ = ["download_url_to_file", "get_dir", "list", "load", "load_state_dict_from_url", "set_dir"]
+__all__ = ["download_url_to_file", "get_dir", "list", "load", "load_state_dict_from_url", "load_url", "set_dir"]
 
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 """Of the part of a file's name that is the beginning of its hash."""
@@ -35,4 +35,35 @@ def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
     )
 
 
-download_url_to_file = list = load = load_state_dict_from_url = _refuse
+download_url_to_file = list = load = load_state_dict_from_url = load_url = _refuse
+
+
+class _Unshown:
+    """A progress bar that shows nothing, where the package tqdm is not installed."""
+
+    def __init__(self, iterable: Any = None, *args: Any, **kwargs: Any) -> None:
+        self.iterable = iterable
+
+    def __iter__(self) -> Any:
+        return iter(self.iterable)
+
+    def __enter__(self) -> _Unshown:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def update(self, n: float | None = 1) -> None:
+        """Count nothing."""
+
+    set_description = close = update
+
+
+def __getattr__(name: str) -> Any:
+    if name != "tqdm":
+        raise AttributeError(f"module 'torch.hub' has no attribute {name!r}")
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return _Unshown
+    return tqdm

@@ -13,6 +13,8 @@ __all__ = [
     "script_if_tracing", "script_method", "trace", "trace_module", "unused", "wait",
 ]  # fmt: skip
 
+__path__: list[str] = []
+BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = list  # as types in signatures, in PyTorch's ``jit.annotations``
 _isinstance = isinstance
 
 
@@ -66,6 +68,9 @@ def ignore(drop: Any = False, **kwargs: Any) -> Any:
 def script_if_tracing(fn: Any) -> Any:
     """Return the function as it is."""
     return fn
+
+
+_script_if_tracing = _overload_method = _overload = script_if_tracing
 
 
 def unused(fn: Any) -> Any:

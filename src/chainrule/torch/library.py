@@ -230,10 +230,13 @@ def register_vmap(op: Any, func: Any = None, /, *, lib: Any = None) -> Any:
 
 
 def register_fake(op: Any, func: Any = None, /, *, lib: Any = None, _stacklevel: int = 1, allow_override: bool = True) -> Any:
-    """Register what gives an op's shapes alone, which nothing here asks; a decorator."""
+    """Register what gives an op's shapes alone, which nothing here asks; a decorator.
+
+    An op that only PyTorch's compiled libraries have is let be: packages register theirs before they know whether it is there.
+    """
     if func is None:
         return lambda func: register_fake(op, func)
-    return _op(op).register_fake(func)
+    return _op(op).register_fake(func) if isinstance(op, CustomOpDef) or op in REGISTRY else func
 
 
 impl_abstract = register_fake

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chainrule.torch.backends import cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
+from chainrule.torch.backends import cpu, cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
 
-__all__ = ["cuda", "cudnn", "disable_global_flags", "flags_frozen", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
+__all__ = ["cpu", "cuda", "cudnn", "disable_global_flags", "flags_frozen", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
 
 
 def disable_global_flags() -> None:
