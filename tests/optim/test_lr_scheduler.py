@@ -227,3 +227,15 @@ def test_errors_are_pytorchs():
         cr.optim.lr_scheduler.LinearLR(optimizer, 0.0)
     with pytest.raises(KeyError, match="param 'initial_lr' is not specified"):
         cr.optim.lr_scheduler.StepLR(optimizer, 1, last_epoch=3)
+
+
+@pytest.mark.parametrize("library", [torch, cr])
+def test_what_a_program_puts_for_the_reduction_of_a_plateau_is_called(library):
+    lone = library.nn.Parameter(library.ones(1))
+    scheduler = library.optim.lr_scheduler.ReduceLROnPlateau(library.optim.SGD([lone], lr=1.0), patience=0)
+    epochs = []
+    scheduler._reduce_lr = epochs.append
+    for loss in (1.0, 1.0, 0.5, 0.5):
+        scheduler.step(loss)
+    assert epochs == [2, 4]
+    assert scheduler.get_last_lr() == [1.0]

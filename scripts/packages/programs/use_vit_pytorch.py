@@ -35,13 +35,11 @@ MODELS = {
                 "num_classes": 5, "stochastic_depth_rate": 0.0, "positional_embedding": "learnable"},
     "t2t.T2TViT": {"dim": 16, "image_size": 16, "depth": 1, "heads": 2, "mlp_dim": 16, "num_classes": 5,
                    "t2t_layers": ((3, 2), (3, 2))},
-    "crossformer.CrossFormer": {"num_classes": 5, "dim": (8, 8, 16, 16), "depth": (1, 1, 1, 1), "global_window_size": (2, 2, 1, 1),
-                                "local_window_size": 1},
     "scalable_vit.ScalableViT": {"num_classes": 5, "dim": 8, "heads": (1, 2), "depth": (1, 1), "ssa_dim_key": (4, 4),
                                  "reduction_factor": (2, 1), "window_size": (2, None), "dropout": 0.0},
     "regionvit.RegionViT": {"dim": (8, 8, 16, 16), "depth": (1, 1, 1, 1), "window_size": 2, "num_classes": 5},
     "levit.LeViT": {"image_size": 16, "num_classes": 5, "stages": 1, "dim": 16, "depth": 1, "heads": 2, "mlp_mult": 2},
-    "mobile_vit.MobileViT": {"image_size": (32, 32), "dims": [8, 8, 8], "channels": [4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 16],
+    "mobile_vit.MobileViT": {"image_size": (64, 64), "dims": [8, 8, 8], "channels": [4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 16],
                              "num_classes": 5, "depths": (1, 1, 1)},
 }  # fmt: skip
 
@@ -51,18 +49,9 @@ def test_classifier_trains(name):
     module, cls = name.split(".")
     model = getattr(importlib.import_module(f"vit_pytorch.{module}"), cls)(**MODELS[name])
     model.eval()  # what they drop is drawn, and differs between the libraries
-    size = 64 if module in ("crossformer", "regionvit") else 32 if module in ("mobile_vit", "max_vit") else 16
+    size = 64 if module in ("mobile_vit", "regionvit") else 32 if module == "max_vit" else 16
     images, labels = drawn(3, 3, size, size), integers(5, (3,))
     train(name, model, lambda: F.cross_entropy(model(images), labels), steps=2)
-
-
-def test_masked_autoencoder():
-    from vit_pytorch import MAE, ViT
-
-    mae = MAE(encoder=ViT(**COMMON), masking_ratio=0.75, decoder_dim=8, decoder_depth=1, decoder_heads=2, decoder_dim_head=4)
-    loss = mae(drawn(2, 3, 16, 16))
-    loss.backward()
-    assert 0 < loss.item() < 10
 
 
 def test_attention_is_recorded():

@@ -105,11 +105,12 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            self._reduce()
+            self._reduce_lr(self.last_epoch)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [number(group["lr"]) for group in self.optimizer.param_groups]
 
-    def _reduce(self) -> None:
+    def _reduce_lr(self, epoch: int) -> None:
+        """Reduce the rates; PyTorch's name, under which packages put a method of theirs."""
         rates = [number(group["lr"]) for group in self.optimizer.param_groups]
         least = self.min_lrs + [self.default_min_lr or 0] * (len(rates) - len(self.min_lrs))
         reduced = [max(lr * self.factor, low) for lr, low in zip(rates, least, strict=True)]
