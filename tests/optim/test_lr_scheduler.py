@@ -229,13 +229,47 @@ def test_errors_are_pytorchs():
         cr.optim.lr_scheduler.StepLR(optimizer, 1, last_epoch=3)
 
 
-@pytest.mark.parametrize("library", [torch, cr])
-def test_what_a_program_puts_for_the_reduction_of_a_plateau_is_called(library):
-    lone = library.nn.Parameter(library.ones(1))
-    scheduler = library.optim.lr_scheduler.ReduceLROnPlateau(library.optim.SGD([lone], lr=1.0), patience=0)
-    epochs = []
-    scheduler._reduce_lr = epochs.append
-    for loss in (1.0, 1.0, 0.5, 0.5):
-        scheduler.step(loss)
-    assert epochs == [2, 4]
-    assert scheduler.get_last_lr() == [1.0]
+def test_what_a_program_puts_for_the_reduction_of_a_plateau_is_called(torch):
+    for library in (torch, cr):
+        lone = library.nn.Parameter(library.ones(1))
+        scheduler = library.optim.lr_scheduler.ReduceLROnPlateau(library.optim.SGD([lone], lr=1.0), patience=0)
+        epochs = []
+        scheduler._reduce_lr = epochs.append
+        for loss in (1.0, 1.0, 0.5, 0.5):
+            scheduler.step(loss)
+        assert epochs == [2, 4]
+        assert scheduler.get_last_lr() == [1.0]
+
+
+def test_the_first_rates_are_set_by_a_subclasss_own_step(torch):
+    for library in (torch, cr):
+
+        class Halved(library.optim.lr_scheduler.LRScheduler):
+            def step(self, epoch=None):
+                self.last_epoch += 1
+                for group in self.optimizer.param_groups:
+                    group["lr"] = 0.5**self.last_epoch
+                self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+        scheduler = Halved(library.optim.SGD([library.nn.Parameter(library.ones(1))], lr=3.0))
+        assert scheduler.get_last_lr() == [1.0]
+        scheduler.step()
+        assert (scheduler.get_last_lr(), scheduler.last_epoch) == ([0.5], 1)
+
+
+def test_an_optimizer_that_skips_its_bases_init_steps_with_hooks(torch):
+    for library in (torch, cr):
+
+        class Wrapper(library.optim.Optimizer):
+            def __init__(self, inner):
+                self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks = {}, {}
+                self._patch_step_function()
+                self.inner = inner
+
+            def step(self, closure=None):
+                self.inner.step(closure)
+
+        lone = library.nn.Parameter(library.ones(1))
+        lone.grad = library.ones(1)
+        Wrapper(library.optim.SGD([lone], lr=1.0)).step()
+        assert lone.item() == 0

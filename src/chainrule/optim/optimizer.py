@@ -234,6 +234,9 @@ class Optimizer:
             hooks.move_to_end(handle.id, last=False)
         return handle
 
+    def _patch_step_function(self) -> None:
+        """Do nothing: a class's `step` calls hooks since the class was made. Packages call it that do not call ``__init__``."""
+
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return other arguments, as (args, kwargs)."""
         return self._register("step_pre", hook)

@@ -6,7 +6,10 @@ from typing import Any
 
 from chainrule.torch import absent
 
-__all__ = ["is_available", "is_initialized", "is_torchelastic_launched"]
+__all__ = [
+    "is_available", "is_backend_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
+    "is_torchelastic_launched", "is_ucc_available", "is_xccl_available",
+]  # fmt: skip
 __path__: list[str] = []
 
 
@@ -15,9 +18,17 @@ def is_available() -> bool:
     return False
 
 
+def is_backend_available(backend: str) -> bool:
+    """Return False: there is none of that name."""
+    return False
+
+
 def is_initialized() -> bool:
     """Return False."""
     return False
+
+
+is_gloo_available = is_mpi_available = is_nccl_available = is_ucc_available = is_xccl_available = is_initialized
 
 
 def is_torchelastic_launched() -> bool:

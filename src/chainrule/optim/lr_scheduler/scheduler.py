@@ -65,10 +65,10 @@ class LRScheduler:
         self._initial_step()
 
     def _initial_step(self) -> None:
-        """Set the first rates."""
+        """Set the first rates, by the subclass's own `step`."""
         self._step_count, self._is_initial = 0, True
         try:
-            self._advance(None)
+            self.step()
         finally:
             self._is_initial = self._get_lr_called_within_step = False
 
