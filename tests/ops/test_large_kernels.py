@@ -46,3 +46,15 @@ def test_choosing_between_numbers_and_zero_is_exact(dtype):
         ):  # fmt: skip
             assert (found.dtype, found.strides) == (wanted.dtype, wanted.strides)
             assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gelu_and_its_slope(layout):
+    x = LAYOUTS[layout]
+    t = cr.from_numpy(x.copy("K")).requires_grad_()
+    y = cr.nn.functional.gelu(t)
+    (slope,) = cr.autograd.grad(y.sum(), t)
+    wide = x.astype(np.float64)
+    phi, density = special.ndtr(wide), np.exp(-(wide**2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(y.detach().numpy(), wide * phi, rtol=6e-6, atol=1e-37)
+    np.testing.assert_allclose(slope.numpy(), phi + wide * density, rtol=6e-6, atol=3e-7)

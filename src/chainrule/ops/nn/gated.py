@@ -17,7 +17,7 @@ from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.pointwise.exponential import _sigmoid, exp, sigmoid, sigmoid_pull
-from chainrule.ops.pointwise.normal import SQRT_2PI, _ndtr
+from chainrule.ops.pointwise.normal import SQRT_2PI, _ndtr, are_many, in_passes
 from chainrule.ops.pointwise.trigonometric import tanh, tanh_pull
 from chainrule.ops.reduction.scan import wide
 
@@ -72,8 +72,15 @@ def _inner(x: Any) -> Any:
     return (x * x * _CUBE + 1) * x * _SCALE
 
 
+def _slope(x: np.ndarray, phi: np.ndarray, e: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(x, np.float32(1 / SQRT_2PI), out=out)
+    np.add(np.multiply(out, e, out=out), phi, out=out)
+
+
 def _gelu(x: Any, *, form: str) -> Any:
     given, x = x, wide(x)
+    if form == "none" and are_many(x):
+        return narrowed(in_passes(x, lambda x, phi, e, out: np.multiply(x, phi, out=out)), given)
     if form == "none":
         kept = _ndtr(x)
     else:
@@ -86,7 +93,9 @@ def _gelu(x: Any, *, form: str) -> Any:
 
 def _gelu_pull(g: Any, x: Any, *, form: str) -> Any:
     given, x = x, wide(x)
-    if form == "none":
+    if form == "none" and are_many(x):
+        slope = in_passes(x, _slope)
+    elif form == "none":
         slope = np.exp(x * x * -0.5)
         slope /= SQRT_2PI
         slope *= x

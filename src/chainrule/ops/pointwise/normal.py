@@ -6,6 +6,7 @@ Derivatives of every order are kernels of their own: a composition of lower ones
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,34 +76,42 @@ _BELOW = np.float32([9.872454722595984, 45.50364918792472, 116.55545145755198, 1
 _ndtr_in_scipy = in_scipy("ndtr")
 
 
-def _ndtr(x: Any) -> Any:
-    """Return the distribution function: SciPy's, and of many numbers in single precision one of NumPy's passes.
+def are_many(x: Any) -> bool:
+    """Return whether these are so many single precision numbers that `in_passes` is faster than SciPy."""
+    return x.__class__ is np.ndarray and x.dtype == np.float32 and x.size >= 2048
 
-    SciPy takes 15 ns for an element, this 4; it is right to 4e-7 where abs(x) < 3, and as right as ``exp(-x²/2)`` beyond. The
+
+def in_passes(x: np.ndarray, finish: Callable) -> np.ndarray:
+    """Return what `finish` makes of x, of its distribution function Φ(x) and of exp(-x²/2), in NumPy's passes over blocks.
+
+    SciPy takes 15 ns for an element, this 4; Φ is right to 5e-7 where abs(x) < 3, and as right as the exponential beyond. The
     quotient is ``exp(x²/2) Φ(-x)``, fitted to 6e-9 on [0, 15], where the exponential has underflowed.
     """
-    if x.__class__ is not np.ndarray or x.dtype != np.float32 or x.size < 2048:
-        return _ndtr_in_scipy(x)
     out = x.copy("K")
     flat = out.ravel("K")
     size = 16384  # of a block, which stays in the cache from pass to pass
     buffers = np.empty((3, min(size, x.size)), np.float32)
     for k in range(0, x.size, size):
         at = flat[k : k + size]
-        a, b, r = buffers[:, : at.size]
-        np.abs(np.clip(at, -15, 15, out=a), out=a)
+        a, e, r = buffers[:, : at.size]
+        np.abs(at.clip(-15, 15, out=a), out=a)
         np.multiply(a, _ABOVE[0], out=r)
-        np.add(a, _BELOW[0], out=b)
+        np.add(a, _BELOW[0], out=e)
         for above, below in zip(_ABOVE[1:-1], _BELOW[1:-1], strict=True):
             np.multiply(np.add(r, above, out=r), a, out=r)
-            np.add(np.multiply(b, a, out=b), below, out=b)
+            np.add(np.multiply(e, a, out=e), below, out=e)
         np.add(r, _ABOVE[-1], out=r)
-        np.add(np.multiply(b, a, out=b), _BELOW[-1], out=b)
-        np.divide(r, b, out=r)
-        np.multiply(np.square(a, out=b), np.float32(-0.5), out=b)
-        np.multiply(r, np.exp(b, out=b), out=r)
-        np.abs(np.subtract(np.greater(at, 0, out=b), r, out=r), out=at)
+        np.add(np.multiply(e, a, out=e), _BELOW[-1], out=e)
+        np.divide(r, e, out=r)
+        np.multiply(np.square(a, out=e), np.float32(-0.5), out=e)
+        np.multiply(r, np.exp(e, out=e), out=r)
+        np.abs(np.subtract(np.greater(at, 0, out=a), r, out=r), out=r)
+        finish(at, r, e, out=at)
     return out
+
+
+def _ndtr(x: Any) -> Any:
+    return in_passes(x, lambda x, phi, e, out: np.copyto(out, phi)) if are_many(x) else _ndtr_in_scipy(x)
 
 
 ndtr = elementwise("ndtr(x)", _ndtr, dtype="float", kinds="bif", node="SpecialNdtr",
