@@ -22,7 +22,7 @@ from chainrule.ops.pointwise.arithmetic import nothing
 from chainrule.ops.pointwise.exponential import exp, log
 from chainrule.ops.pointwise.extremum import clamp, clamp_max
 from chainrule.ops.reduction.reduce import amax, largest, sum
-from chainrule.ops.reduction.rows import reduced
+from chainrule.ops.reduction.rows import MANY, reduced
 
 
 def _refuse(x: Any) -> None:
@@ -127,12 +127,22 @@ def _below_top(x: Any, axis: tuple) -> Any:
     return np.subtract(x, largest(x, axis))
 
 
+_FEW = 1 << 12  # elements of a row that BLAS may add up without losing digits: 64 rows of 1000 float32 in 4 us, NumPy's in 12
+
+
+def _total(x: Any, axis: tuple) -> Any:
+    """Return the sums of an array along the axis, which stays with size 1."""
+    if axis != (x.ndim - 1,) or x.size < MANY or x.shape[-1] > _FEW or not x.flags.c_contiguous or x.dtype.itemsize < 4:
+        return reduced(np.add, x, axis, True)
+    return x.dot(np.ones(x.shape[-1], x.dtype))[..., None]
+
+
 def _softmax(x: Any, *, axis: tuple) -> Any:
     if not axis:
         return np.exp(x - x)
     w = _below_top(_wide(in_c_order(x)), axis)
     np.exp(w, out=w)
-    w /= reduced(np.add, w, axis, True)
+    w /= _total(w, axis)
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 
 
@@ -140,7 +150,7 @@ def _log_softmax(x: Any, *, axis: tuple) -> Any:
     if not axis:
         return x - x
     w = _below_top(_wide(in_c_order(x)), axis)
-    total = reduced(np.add, np.exp(w), axis, True)
+    total = _total(np.exp(w), axis)
     w -= np.log(total, out=total)
     return w if w.dtype is x.dtype else w.astype(x.dtype)
 
@@ -187,7 +197,7 @@ softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
 def _softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
     given, g, y = y, _wide(g), _wide(y)
     found = np.multiply(g, y)
-    found = np.subtract(g, reduced(np.add, found, axis, True), out=found if found.ndim else None)
+    found = np.subtract(g, _total(found, axis), out=found if found.ndim else None)
     found *= y
     return found if found.dtype is given.dtype else found.astype(given.dtype)
 
@@ -223,7 +233,7 @@ log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first
 def _log_softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
     given, g = y, _wide(g)
     found = np.exp(_wide(y))
-    found *= reduced(np.add, g, axis, True)
+    found *= _total(g, axis)
     found = np.subtract(g, found, out=found if found.ndim else None)
     return found if found.dtype is given.dtype else found.astype(given.dtype)
 
