@@ -26,6 +26,9 @@ BOUNDED_BY = {
     "make_public": "ops, which the table keeps in any case",
     "compiled": "sources written by the package, one for each kind of op",
     "_parameters": "the package's own functions, which ask",
+    "names": "takes no argument",
+    "_listed": "PyTorch's modules that the package lists",
+    "_made": "PyTorch's names that the package lists",
 }
 
 

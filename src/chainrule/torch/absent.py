@@ -60,11 +60,13 @@ def reason(path: str) -> str:
     return next(REASONS[root] for root in sorted(REASONS, key=len, reverse=True) if f"{path}.".startswith(f"{root}."))
 
 
-@functools.cache
 def module(path: str) -> ModuleType | None:
     """Return the module that answers to a name within torch that has no counterpart; None if PyTorch has none either."""
-    if path not in names():
-        return None
+    return _listed(path) if path in names() else None
+
+
+@functools.cache
+def _listed(path: str) -> ModuleType:
     made = ModuleType(f"chainrule.torch.{path}", f"PyTorch's ``{path}``: {reason(path)}.")
     made.__path__ = []
     made.__getattr__ = functools.partial(name_of, path)  # type: ignore[method-assign]
