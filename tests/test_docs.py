@@ -11,6 +11,9 @@ import pytest
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import FUNCTIONS
+from chainrule.testing.case import load_modules
+
+load_modules("chainrule")  # so that what is declared while a page runs is the page's
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
