@@ -194,6 +194,9 @@ posterior = Independent(Normal(torch.zeros(3, requires_grad=True), torch.ones(3)
 z = posterior.rsample((4,))
 loss = kl_divergence(posterior, Independent(Normal(0.0, torch.ones(3)), 1)) - posterior.log_prob(z).mean()
 loss.backward()
+import pickle
+again = pickle.loads(pickle.dumps(dist.Gumbel(torch.zeros(2), 1.0).expand((3, 2))))
+assert again.batch_shape == (3, 2) and again.log_prob(torch.zeros(())).shape == (3, 2)
 print(posterior, z.shape, torch.distributions.Normal.__name__)
 """
 

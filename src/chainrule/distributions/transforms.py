@@ -26,6 +26,7 @@ from chainrule.distributions.transform import (
     IndependentTransform,
     ReshapeTransform,
     Transform,
+    _InverseTransform,  # noqa: F401 - pickles name it
     identity_transform,
 )
 
