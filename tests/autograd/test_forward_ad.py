@@ -100,3 +100,24 @@ def test_many_operations_forward(count):
 
     value, tangent = cr.func.jvp(chain, (x,), (cr.tensor(1.0),))
     assert (value.item(), tangent.item()) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    "pair", [("float64", "float32"), ("complex64", "float32"), ("complex128", "float64"), ("float32", "float16")]
+)
+def test_a_narrower_tangent_is_computed_from_as_in_pytorch(torch, pair):
+    def program(L):
+        forward_ad = L.autograd.forward_ad
+        with forward_ad.dual_level():
+            x = forward_ad.make_dual(L.full((2,), 3.0, dtype=getattr(L, pair[0])), L.ones(2, dtype=getattr(L, pair[1])))
+            tangent = forward_ad.unpack_dual(x * x).tangent
+            return str(tangent.dtype).rpartition(".")[2], tangent.tolist()
+
+    assert program(cr) == program(torch)
+
+
+@pytest.mark.parametrize("pair", [("float32", "float64"), ("float32", "complex64")])
+def test_a_wider_tangent_is_refused(pair):
+    forward_ad = cr.autograd.forward_ad
+    with forward_ad.dual_level(), pytest.raises(RuntimeError, match="Expected tangent to have the same dtype as the primal"):
+        forward_ad.make_dual(cr.ones(2, dtype=getattr(cr, pair[0])), cr.ones(2, dtype=getattr(cr, pair[1])))

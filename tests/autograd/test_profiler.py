@@ -199,3 +199,14 @@ def test_signatures_are_pytorchs(torch):
     known = set(inspect.signature(theirs.profile.__init__).parameters)
     assert set(inspect.signature(profile.__init__).parameters) <= known
     assert set(theirs.__all__) - set(cr.autograd.profiler.__all__) == {"parse_nvprof_trace", "MemRecordsAcc"}
+
+
+def test_older_arguments_are_taken_as_in_pytorch():
+    with cr.autograd.profiler.profile(use_cuda=False, experimental_config=None) as prof:
+        cr.ones(2).exp()
+    assert [e.key for e in prof.key_averages()] == ["exp"]
+    with (
+        pytest.warns(FutureWarning, match="`use_cuda` will be deprecated"),
+        pytest.warns(UserWarning, match="CUDA is not available"),
+    ):
+        cr.autograd.profiler.profile(use_cuda=True)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.core.call.dispatch import cast
 from chainrule.core.mode.grad_mode import modes, switch
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
@@ -86,12 +87,12 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     tensor : Tensor
         The primal, floating point or complex.
     tangent : Tensor
-        Of the primal's shape and dtype.
+        Of the primal's shape, and its dtype or one that promotes to it, which it is converted to.
 
     Raises
     ------
     RuntimeError
-        If no level is open, or shape or dtype of the tangent differ.
+        If no level is open, the shape differs, or the tangent is of a wider dtype: PyTorch would compute on in that.
     ValueError
         If the primal or the tangent is neither floating point nor complex.
     """
@@ -100,6 +101,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         raise RuntimeError(
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
         )
+    floats = tangent.dtype.category >= dtypes.FLOAT <= tensor.dtype.category
+    if floats and tangent.dtype is not tensor.dtype and dtypes.promote_types(tangent.dtype, tensor.dtype) is tensor.dtype:
+        tangent = cast(tangent, tensor.dtype)  # in which PyTorch's rules would compute from it
     check_tangent(tensor, tangent)
     if tensor._level >= level:
         raise RuntimeError(

@@ -26,8 +26,9 @@ class profile(Watcher):  # noqa: N801 - PyTorch's public name
     ----------
     enabled : bool
         False: do nothing.
-    use_cpu, acc_events, use_kineto : bool
-        Taken for PyTorch's sake; there is the CPU alone, one session, one way to measure.
+    use_cpu, acc_events, use_kineto, use_cuda, experimental_config
+        Taken for PyTorch's sake; there is the CPU alone, one session, one way to measure. `use_cuda` warns, as in PyTorch where
+        there is no GPU.
     record_shapes : bool
         Keep the shapes of ops' inputs.
     with_stack : bool
@@ -69,8 +70,14 @@ class profile(Watcher):  # noqa: N801 - PyTorch's public name
         with_modules: bool = False,
         use_kineto: bool = False,
         acc_events: bool = False,
+        use_cuda: bool = False,
+        experimental_config: Any = None,
     ):
         super().__init__()
+        if use_cuda:
+            text = "The attribute `use_cuda` will be deprecated soon, please use ``use_device = 'cuda'`` instead."
+            warnings.warn(text, FutureWarning, stacklevel=2)
+            warnings.warn("CUDA is not available, disabling CUDA profiling", stacklevel=2)
         unsupported = {
             "use_device": use_device,
             "with_flops": with_flops,

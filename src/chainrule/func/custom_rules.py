@@ -327,7 +327,7 @@ class _VjpCall(_Call):
         return tuple([leaves[i] for i in self.places])
 
     def _leaves(self, found: Any) -> list:
-        children = self.spec.children
+        children = self.spec.children_specs
         if isinstance(found, tuple) and len(found) == len(children):
             leaves: list = []
             for value, child in zip(found, children, strict=True):

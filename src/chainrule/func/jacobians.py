@@ -83,7 +83,7 @@ class Jacobian:
                 mode, reason = "reverse", f"forward mode cannot: {error}"
         entries, outs, out_spec, aux, chunk = found or self._by_rows(run or self._record(call, primals), flat)
         self.plan = JacobianPlan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
-        in_spec = spec.children[0] if self._one else spec
+        in_spec = spec.children_specs[0] if self._one else spec
         tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
         write_back(call)
         found = (tree, aux if self._name == "jacobian" else only_tensors(aux)) if self._has_aux else tree

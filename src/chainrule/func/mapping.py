@@ -157,12 +157,12 @@ def _for_each(dims: Dims, spec: TreeSpec) -> list | None:
 
 
 def _spread(leaves: Iterator, prefix: TreeSpec, spec: TreeSpec, found: list) -> bool:
-    if prefix.kind is None:
+    if prefix.type is None:
         found += [next(leaves)] * spec.num_leaves
         return True
-    if prefix.kind is not spec.kind or prefix.context != spec.context or len(prefix.children) != len(spec.children):
+    if prefix.type is not spec.type or prefix.context != spec.context or len(prefix.children_specs) != len(spec.children_specs):
         return False
-    return all(_spread(leaves, p, s, found) for p, s in zip(prefix.children, spec.children, strict=True))
+    return all(_spread(leaves, p, s, found) for p, s in zip(prefix.children_specs, spec.children_specs, strict=True))
 
 
 def _chunks(flat: list, dims: list, size: int, chunk: int) -> Iterator[tuple[int, list]]:

@@ -278,9 +278,9 @@ def _differentiated(func: Callable, argnums: Argnums, has_aux: bool, argnames: A
 
 def _one(run: Record) -> Any:
     """Return the cotangent 1 of the one real scalar that a run gave; raise PyTorch's errors for any other result."""
-    out = run.outs[0] if run.out_spec.kind is None else None
+    out = run.outs[0] if run.out_spec.type is None else None
     if not isinstance(out, Tensor):
-        kind = type(out) if run.out_spec.kind is None else run.out_spec.kind
+        kind = type(out) if run.out_spec.type is None else run.out_spec.type
         raise RuntimeError(f"{_NAME}: Expected f(*args) to return a Tensor, got {kind}")
     if out.ndim != 0:
         raise RuntimeError(

@@ -21,8 +21,8 @@ __all__ = ["as_torch"]
 _RENAMED = {
     "functional": "", "_tensor": "", "storage": "", "tensor": "", "optim.adamw": "optim",
     "utils.data.dataloader": "utils.data", "utils.data.distributed": "utils.data", "utils.data.sampler": "utils.data",
-    "utils.data.dataset": "utils.data", "utils._pytree": "core.types.tree", "utils.model_zoo": "torch.hub",
-    "onnx.symbolic_helper": "torch.onnx", "jit.annotations": "torch.jit",
+    "utils.data.dataset": "utils.data", "utils.model_zoo": "torch.hub", "onnx.symbolic_helper": "torch.onnx",
+    "jit.annotations": "torch.jit",
 }  # fmt: skip
 """PyTorch's modules whose names are in a module of another name here."""
 

@@ -212,20 +212,20 @@ def flatten_call(args: tuple, kwargs: dict) -> tuple[list, TreeSpec]:
 
 
 def _places(spec: TreeSpec) -> Iterator[str]:
-    positional, named = spec.children
-    for i, child in enumerate(positional.children):
+    positional, named = spec.children_specs
+    for i, child in enumerate(positional.children_specs):
         for path in _paths(child):
             yield f"argument {i}{path}"
-    for name, child in zip(named.context, named.children, strict=True):
+    for name, child in zip(named.context, named.children_specs, strict=True):
         for path in _paths(child):
             yield f"argument {name!r}{path}"
 
 
 def _paths(spec: TreeSpec) -> Iterator[str]:
-    if spec.kind is None:
+    if spec.type is None:
         yield ""
         return
-    keys = spec.context if isinstance(spec.context, list) else range(len(spec.children))
-    for key, child in zip(keys, spec.children, strict=True):
+    keys = spec.context if isinstance(spec.context, list) else range(len(spec.children_specs))
+    for key, child in zip(keys, spec.children_specs, strict=True):
         for path in _paths(child):
             yield f"[{key!r}]{path}"

@@ -172,7 +172,7 @@ class Conversions(AutogradState):
         memo[id(self)] = made
         from copy import deepcopy  # which whoever copies has read; import is half a millisecond shorter
 
-        for name in _own_slots(type(self)):
+        for name in _own_slots(type(self)):  # type: ignore[arg-type]
             if hasattr(self, name):
                 setattr(made, name, deepcopy(getattr(self, name), memo))
         if attributes := self.__dict__:
@@ -195,7 +195,7 @@ def state_of(t: Any) -> Any:
     if cls.__getstate__ is not object.__getstate__:
         return t.__getstate__()
     attributes = dict(t.__dict__) or None
-    slots = {name: getattr(t, name) for name in _own_slots(cls) if hasattr(t, name)}
+    slots = {name: getattr(t, name) for name in _own_slots(cls) if hasattr(t, name)}  # type: ignore[arg-type]
     return (attributes, slots) if slots else attributes
 
 

@@ -42,6 +42,8 @@ class device:  # noqa: N801 - PyTorch's public name
     """
 
     __slots__ = ("_index", "_type")
+    _type: str
+    _index: int | None
 
     def __init__(self, type: Any = None, index: int | None = None, *, device: Any = None):
         spec = type if device is None else device

@@ -206,7 +206,7 @@ def as_dtype(spec: object) -> dtype:
     if isinstance(spec, _Unheld):
         raise spec.refusal()
     if isinstance(spec, (type, np.dtype)):
-        found = _OF_PYTHON.get(spec)  # type: ignore[call-overload]
+        found = _OF_PYTHON.get(spec)  # type: ignore[arg-type]
         if found is not None:
             return found
         if isinstance(spec, np.dtype) or issubclass(spec, np.generic):

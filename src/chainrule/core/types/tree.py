@@ -6,7 +6,7 @@ As in PyTorch, None is a leaf, and dicts keep their order.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -16,26 +16,56 @@ class TreeSpec:
     A leaf's spec has no type and no children.
     """
 
-    __slots__ = ("children", "context", "kind", "num_leaves")
+    __slots__ = ("children_specs", "context", "num_leaves", "type")
 
-    def __init__(self, kind: type | None, context: Any, children: list[TreeSpec]):
-        self.kind, self.context, self.children = kind, context, children
-        self.num_leaves: int = 1 if kind is None else sum([child.num_leaves for child in children])
+    def __init__(self, type: Any, context: Any, children_specs: list[TreeSpec]):
+        self.type, self.context, self.children_specs = type, context, children_specs
+        self.num_leaves: int = 1 if type is None else sum([child.num_leaves for child in children_specs])
+
+    @property
+    def num_children(self) -> int:
+        """How many children the container has."""
+        return len(self.children_specs)
+
+    @property
+    def num_nodes(self) -> int:
+        """How many containers and leaves there are."""
+        return 1 + sum([child.num_nodes for child in self.children_specs])
+
+    def is_leaf(self) -> bool:
+        """Tell whether it is a leaf's."""
+        return self.type is None
+
+    def children(self) -> list[TreeSpec]:
+        """Return the specs of the children."""
+        return list(self.children_specs)
+
+    def child(self, index: int) -> TreeSpec:
+        """Return the spec of one child."""
+        return self.children_specs[index]
+
+    def unflatten(self, leaves: Iterable[Any]) -> Any:
+        """Return the pytree of this structure with the given leaves."""
+        return tree_unflatten(list(leaves), self)
+
+    def flatten_up_to(self, tree: Any) -> list:
+        """Return what stands in a pytree in the places of this structure's leaves."""
+        return flatten_up_to(self, tree)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
             isinstance(other, TreeSpec)
-            and self.kind is other.kind
+            and self.type is other.type
             and self.context == other.context
-            and self.children == other.children
+            and self.children_specs == other.children_specs
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        if self.kind is None:
+        if self.type is None:
             return "*"
-        return f"{self.kind.__name__}({', '.join(map(repr, self.children))})"
+        return f"{self.type.__name__}({', '.join(map(repr, self.children_specs))})"
 
 
 _LEAF = TreeSpec(None, None, [])  # every leaf's
@@ -77,14 +107,14 @@ _NODES[OrderedDict] = (
     lambda children, keys: OrderedDict(zip(keys, children, strict=True)),
 )
 _NODES[defaultdict] = (
-    lambda x: (list(x.values()), (x.default_factory, list(x))),
+    lambda x: (list(x.values()), [x.default_factory, list(x)]),
     lambda children, context: defaultdict(context[0], zip(context[1], children, strict=True)),
 )
 _NODES[deque] = (lambda x: (list(x), x.maxlen), lambda children, maxlen: deque(children, maxlen))
 
 
-def tree_flatten(tree: Any) -> tuple[list, TreeSpec]:
-    """Return the leaves of a pytree, depth first, and its structure.
+def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list, TreeSpec]:
+    """Return the leaves of a pytree, depth first, and its structure; what `is_leaf` accepts is a leaf, whatever it holds.
 
     Examples
     --------
@@ -93,10 +123,13 @@ def tree_flatten(tree: Any) -> tuple[list, TreeSpec]:
     ([1, 2, 3], dict(*, tuple(*, list(*))))
     """
     leaves: list = []
-    return leaves, _flatten(tree, leaves)
+    return leaves, _flatten(tree, leaves, is_leaf)
 
 
-def _flatten(tree: Any, leaves: list) -> TreeSpec:
+def _flatten(tree: Any, leaves: list, is_leaf: Callable[[Any], bool] | None) -> TreeSpec:
+    if is_leaf is not None and is_leaf(tree):
+        leaves.append(tree)
+        return _LEAF
     kind = tree.__class__
     found = _NODES.get(kind)
     if found is not None:
@@ -106,7 +139,7 @@ def _flatten(tree: Any, leaves: list) -> TreeSpec:
     else:
         leaves.append(tree)
         return _LEAF
-    return TreeSpec(kind, context, [_flatten(child, leaves) for child in children])
+    return TreeSpec(kind, context, [_flatten(child, leaves, is_leaf) for child in children])
 
 
 def flatten_up_to(spec: TreeSpec, tree: Any, what: str = "tree") -> list:
@@ -123,13 +156,15 @@ def flatten_up_to(spec: TreeSpec, tree: Any, what: str = "tree") -> list:
     >>> flatten_up_to(tree_flatten({"a": 1, "b": 2})[1], {"a": [1, 2], "b": (3,)})
     [[1, 2], (3,)]
     """
-    if spec.kind is None:
+    if spec.type is None:
         return [tree]
     found = _NODES.get(tree.__class__)
-    if tree.__class__ is spec.kind:
+    if tree.__class__ is spec.type:
         children, context = found[0](tree) if found is not None else (list(tree), None)  # type: ignore[call-overload]
-        if len(children) == len(spec.children) and context == spec.context:
-            return [leaf for child, s in zip(children, spec.children, strict=True) for leaf in flatten_up_to(s, child, what)]
+        if len(children) == len(spec.children_specs) and context == spec.context:
+            return [
+                leaf for child, s in zip(children, spec.children_specs, strict=True) for leaf in flatten_up_to(s, child, what)
+            ]
     raise RuntimeError(f"{what} has another structure: {tree!r} in the place of {spec}")
 
 
@@ -147,11 +182,11 @@ def tree_unflatten(leaves: list, spec: TreeSpec) -> Any:
 
 
 def _unflatten(leaves: Any, spec: TreeSpec) -> Any:
-    if spec.kind is None:
+    if spec.type is None:
         return next(leaves)
-    children = [next(leaves) if child is _LEAF else _unflatten(leaves, child) for child in spec.children]
-    found = _NODES.get(spec.kind)
-    return spec.kind(*children) if found is None else found[1](children, spec.context)
+    children = [next(leaves) if child is _LEAF else _unflatten(leaves, child) for child in spec.children_specs]
+    found = _NODES.get(spec.type)
+    return spec.type(*children) if found is None else found[1](children, spec.context)
 
 
 def tree_map(f: Callable, tree: Any, *rests: Any) -> Any:
