@@ -217,7 +217,7 @@ NUMBERS = SPECIAL | {
     "elu": lambda x, alpha, scale, steepness: scale * (x if x > 0 else alpha * math.expm1(x * steepness)),
     "hardswish": lambda x: x * limited(x + 3, 0, 6) / 6,
     "prelu": lambda x, w: x if x > 0 else w * x,
-    "huber": huber,
+    "huber": huber, "placed_at": lambda x, average, scale: (x - average) * scale,
     "sigmoid_pull": lambda g, y: g * (y - y * y), "tanh_pull": lambda g, y: g * (1 + y) * (1 - y),
     "silu": through(SILU), "silu_pull": pull_of(SILU), "gelu": lambda x, form: through(GELU[form])(x),
     "gelu_pull": lambda g, x, form: pull_of(GELU[form])(g, x),

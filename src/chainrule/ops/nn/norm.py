@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.core.op.batching import Batch, shift_axes
-from chainrule.core.op.declaration import op
+from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.core.types import shape as shapes
@@ -139,9 +139,19 @@ def _standardize_of_ops(x: Any, w: Any, b: Any, *, axis: tuple, eps: float) -> t
     return _scaled(moved * scale, w, b), average, scale
 
 
+# One op, so that what a recorded pass keeps of it is the input: of two it would be the difference, too.
+placed_at: Callable = elementwise("placed_at(x, average, scale)", lambda x, average, scale: (x - average) * scale, kinds="f",
+    node="Mul",
+    lower=lambda x, average, scale: (x - average) * scale,
+    x=lambda g, scale: g * scale,
+    average=lambda g, scale: -(g * scale),
+    scale=lambda g, x, average: g * (x - average),
+    doc="Return ``(x - average) * scale``.")  # fmt: skip
+
+
 def _jvp(x_dot: Any, w_dot: Any, b_dot: Any, x: Any, w: Any, out: Any, *, axis: tuple) -> tuple:
     average, scale = out[1], out[2]
-    y = (x - average) * scale
+    y = placed_at(x, average, scale)
     terms = [] if w_dot is None else [y * w_dot]
     if b_dot is not None:
         terms.append(b_dot)
@@ -166,7 +176,7 @@ def _pull(g: list, x: Any, w: Any, b_shape: tuple, out: Any, needs: tuple, *, ax
         to_x, to_w, to_b = _pull_raw(g[0], x, w, out, b_shape, needs, axis)
         terms.append(to_x)
     elif g[0] is not None:
-        y = (x - average) * scale
+        y = placed_at(x, average, scale)
         levels = w is not None and _layout(tuple(x.shape), axis, tuple(w.shape)).levels
         t, factor = (g[0], scale * w) if levels else (g[0] if w is None else g[0] * w, scale)
         terms.append(standardized(t, y, factor, axis=axis))
@@ -175,7 +185,7 @@ def _pull(g: list, x: Any, w: Any, b_shape: tuple, out: Any, needs: tuple, *, ax
     if g[1] is not None:
         terms.append(broadcast_to(g[1] / n, shape=tuple(x.shape)))
     if g[2] is not None:
-        terms.append(g[2] * scale * scale * ((x - average) * scale if y is None else y) / -n)
+        terms.append(g[2] * scale * scale * (placed_at(x, average, scale) if y is None else y) / -n)
     return [_total(terms) if needs[0] else None, to_w, to_b]
 
 
@@ -184,18 +194,18 @@ def _pull_raw(g: Any, x: Any, w: Any, out: list, b_shape: tuple, needs: tuple, a
     how = _layout(x.shape, axis, _shape_of(w), b_shape)
     given, g, x, average, scale = x, wide(g), wide(x), wide(out[1]), wide(out[2])
     moved = np.subtract(x, average)
-    t = g if w is None or how.levels else g * w
-    level, slope = _average(t, axis, how), _average_product(t, moved, axis, how)
-    slope *= scale
     spans = how.spans and g.flags.c_contiguous and moved.flags.c_contiguous
     to_w = to_b = None
-    if needs[1]:
-        if how.levels:
-            to_w = _to(slope * how.n, w.shape)
-        elif spans:
+    if needs[1] and not how.levels:  # first, so that its products are gone before there is `t`
+        if spans:
             to_w = scale.reshape(-1).dot((g * moved).reshape(-1, how.n)).reshape(w.shape)
         else:
             to_w = _to(g * moved * scale, w.shape)
+    t = g if w is None or how.levels else g * w
+    level, slope = _average(t, axis, how), _average_product(t, moved, axis, how)
+    slope *= scale
+    if needs[1] and how.levels:
+        to_w = _to(slope * how.n, w.shape)
     if needs[2]:
         if how.shifts and t is g:
             to_b = _to(level * how.n, b_shape)
