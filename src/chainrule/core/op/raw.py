@@ -104,8 +104,11 @@ def zero_unless(wanted: bool, condition: Any, x: Any) -> Any:
     bits = _BITS.get(x.dtype) if x.__class__ is np.ndarray and x.size > 512 and condition.__class__ is np.ndarray else None
     if bits is None or condition.dtype != bool:
         return np.where(condition, x, 0) if wanted else np.where(condition, 0, x)
-    kept = condition.view(np.int8).astype(bits)
+    out = np.empty_like(condition, x.dtype)  # not a view in the end, into which a pass would not add
+    kept = out.view(bits)
+    kept[...] = condition.view(np.int8)
     np.negative(kept, out=kept) if wanted else np.subtract(kept, 1, out=kept)  # all bits, or none
-    if kept.shape != x.shape:
-        return (kept & x.view(bits)).view(x.dtype)
-    return np.bitwise_and(kept, x.view(bits), out=kept).view(x.dtype)
+    if out.shape != x.shape:
+        out = np.empty(np.broadcast_shapes(out.shape, x.shape), x.dtype)
+    np.bitwise_and(kept, x.view(bits), out=out.view(bits))
+    return out
