@@ -114,7 +114,7 @@ def row(name: str, entry: dict[str, Any], theirs: dict[str, str], ours: dict[str
     behind = [test for test in passed if ours.get(test) != "passed"]
     causes, explained = [], set()
     for pattern, cause in entry.get("differs", {}).items():
-        matched = {test for test in behind if fnmatch(test, f"*{pattern}*")}
+        matched = {test for test in behind if fnmatch(test, f"*{pattern}*")} - explained
         causes += [f"{len(matched)}: {cause}"] if matched else []
         explained |= matched
     unexplained = [test for test in behind if test not in explained]

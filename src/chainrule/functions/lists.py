@@ -48,6 +48,9 @@ def _each(name: str, method: str) -> Callable[..., Any]:
             factors = factors.tolist() if isinstance(factors, Tensor) else factors
             calls = _calls(self, tensor1, tensor2, factors)
             done = [getattr(t, method)(a, b, value=factor) for t, a, b, factor in calls]
+        elif name == "norm":
+            power = keywords.pop("ord", 2)
+            done = [t.norm(*rest, **keywords) for t, *rest in _calls(self, *(arguments or (power,)))]  # type: ignore[attr-defined]
         elif name == "pow" and not isinstance(self, (list, tuple)):  # of a number, to powers
             return tuple(self**exponent for (exponent,) in _calls(*arguments))
         else:

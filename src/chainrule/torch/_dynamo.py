@@ -9,12 +9,17 @@ from chainrule.torch import absent
 from chainrule.torch.compiler import allow_in_graph, assume_constant_result, disable, is_compiling, reset
 
 __all__ = [
-    "allow_in_graph", "assume_constant_result", "config", "disable", "graph_break", "is_compiling", "mark_dynamic",
-    "mark_static", "mark_static_address", "maybe_mark_dynamic", "reset",
+    "allow_in_graph", "assume_constant_result", "config", "disable", "graph_break", "is_compiling", "is_dynamo_supported",
+    "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "reset",
 ]  # fmt: skip
 __path__: list[str] = []
 
 config = SimpleNamespace()
+
+
+def is_dynamo_supported() -> bool:
+    """Return False: functions run as they are."""
+    return False
 
 
 def graph_break(msg: str = "") -> None:
