@@ -41,6 +41,11 @@ def mlp(lib):
 # What composes functions, on float32 `x` of 3 x 3 and its half precision `h`, or writes.
 PROGRAMS = {
     "products": lambda t, x, h: [x @ x, x @ x[0], x[0] @ x[0], x.mm(h), x[None].bmm(x[None]), x.matmul(h)],
+    "rarer products": lambda t, x, h: [
+        t.nn.functional.prelu(h, x[0, :1]), t.linalg.vecdot(x, h), t.addbmm(x, x[None], h[None]),
+        t.baddbmm(x, x[None], h[None]), t.conv_tbc(x[None], x[None], x[0]),
+        t.polar(x, x), t.view_as_complex(x[:, :2].contiguous()), t.nanquantile(h, 0.5),
+    ],
     "methods": lambda t, x, h: [h.prod(), h.prod(0), h.trace(), h.inverse(), h.quantile(0.5), x.addmm(x, x)],
     "a transform": lambda t, x, h: h.flatten().stft(4, window=x.flatten()[:4], return_complex=True),
     "as they are": lambda t, x, h: [x.mv(x[0]), x[0].dot(x[0]), t.outer(x[0], x[0]), t.kron(x, x), t.addmv(x[0], x, x[0])],
