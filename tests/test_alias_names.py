@@ -228,3 +228,12 @@ def test_profiles_are_written_and_say_what_is_not_there(tmp_path):
         profiler.profile(profile_memory=True)
     with pytest.raises(AssertionError, match="nothing was recorded"):
         profiler.profile().events()
+
+
+def test_norms_of_lists_take_their_power_by_name_and_by_place(torch):
+    found = []
+    for which in (torch, cr):
+        x, norm = [which.tensor([3.0, -4.0]), which.tensor([1.0, 2.0])], which._foreach_norm
+        calls = norm(x), norm(x, 1), norm(x, ord=1), norm(x, ord=float("inf"), dtype=which.float64)
+        found.append([[(n.item(), n.element_size()) for n in norms] for norms in calls])
+    assert found[0] == found[1]
