@@ -8,9 +8,9 @@ from chainrule.cuda import amp
 from chainrule.functions.creation import legacy
 
 __all__ = [
-    "Event", "Stream", "amp", "device_count", "empty_cache", "is_available", "is_bf16_supported", "is_current_stream_capturing",
-    "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "memory_allocated",
-    "memory_reserved", "seed", "seed_all",
+    "CUDAGraph", "Event", "Stream", "StreamContext", "amp", "device_count", "empty_cache", "graph", "is_available",
+    "is_bf16_supported", "is_current_stream_capturing", "is_initialized", "manual_seed", "manual_seed_all",
+    "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved", "seed", "seed_all",
 ]  # fmt: skip
 
 
@@ -50,6 +50,18 @@ class Stream(_Absent):
 
 class Event(_Absent):
     """A mark in a queue of work on a GPU, which there is none of."""
+
+
+class CUDAGraph(_Absent):
+    """Work on a GPU recorded to be done again."""
+
+
+class StreamContext(_Absent):
+    """A block whose work goes to a queue of a GPU."""
+
+
+class graph(_Absent):  # noqa: N801 - PyTorch's public name
+    """A block whose work on a GPU is recorded."""
 
 
 def is_available() -> bool:

@@ -12,7 +12,6 @@ __all__ = [
     "allow_in_graph", "assume_constant_result", "config", "disable", "graph_break", "is_compiling", "is_dynamo_supported",
     "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "reset",
 ]  # fmt: skip
-__path__: list[str] = []
 
 config = SimpleNamespace()
 
