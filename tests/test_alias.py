@@ -176,6 +176,9 @@ ASKED = """
     torch.library.register_fake("compiled::op", f)
     assert list(tqdm([1, 2], disable=True)) == [1, 2] and torch.backends.cpu.get_cpu_capability() == "DEFAULT"
     assert torch.hub._get_torch_home() in torch.hub.get_dir() and issubclass(BroadcastingList2, list)
+    import typing
+    for cls in (torch.nn.LSTM, torch.Tensor, torch.optim.Adam, torch.utils.data.DataLoader, torch.autograd.Function):
+        typing.get_type_hints(cls)
     print("right")
 """
 

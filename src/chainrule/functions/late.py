@@ -98,6 +98,7 @@ ABOVE: dict[str, str] = {
     "serialization": "load save",
     "torch.alias": "as_torch",
     "torch.compiler": "compile",
+    "torch._higher_order_ops.loops": "while_loop",
     "torch.symbolic": (
         "SymBool SymFloat SymInt _assert _assert_async _check _check_index _check_is_size _check_not_implemented "
         "_check_tensor_all _check_type _check_value _check_with get_device_module sym_float sym_int sym_ite sym_max sym_min "

@@ -14,9 +14,9 @@ from chainrule.torch import absent
 from chainrule.torch.version import __version__ as __version__
 
 OWN = frozenset((
-    "__config__", "__future__", "_C", "_dynamo", "_jit_internal", "_utils", "accelerator", "backends", "compiler", "cpu",
-    "distributed", "futures", "fx", "hub", "jit", "library", "mps", "multiprocessing", "onnx", "ops", "profiler", "quasirandom",
-    "types", "version", "xpu",
+    "_C", "__config__", "__future__", "_dynamo", "_higher_order_ops", "_jit_internal", "_utils", "accelerator", "backends",
+    "compiler", "cpu", "distributed", "futures", "fx", "hub", "jit", "library", "mps", "multiprocessing", "onnx", "ops",
+    "profiler", "quasirandom", "types", "version", "xpu",
 ))  # fmt: skip
 """Submodules of this package; all others are chainrule's."""
 

@@ -48,6 +48,8 @@ def rename(module: ModuleType) -> None:
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ in (module.__name__, "chainrule"):
             value.__module__ = _theirs(value)
+            if "__annotations__" in vars(value):  # texts, which `typing.get_type_hints` would look up in PyTorch's module
+                value.__annotations__ = {}
 
 
 def rename_loaded() -> None:

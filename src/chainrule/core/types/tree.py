@@ -52,30 +52,6 @@ class TreeSpec:
         """Return what stands in a pytree in the places of this structure's leaves."""
         return flatten_up_to(self, tree)
 
-    @property
-    def type(self) -> type | None:
-        """The container's type, as PyTorch names it; None of a leaf."""
-        return self.kind
-
-    @property
-    def children_specs(self) -> list[TreeSpec]:
-        """The structures of what it holds, as PyTorch names them."""
-        return self.children
-
-    @property
-    def num_children(self) -> int:
-        """How many things it holds."""
-        return len(self.children)
-
-    @property
-    def num_nodes(self) -> int:
-        """How many containers and leaves there are, itself among them."""
-        return 1 + sum([child.num_nodes for child in self.children])
-
-    def is_leaf(self) -> bool:
-        """Return whether it is a leaf's."""
-        return self.kind is None
-
     def __eq__(self, other: object) -> bool:
         return self is other or (
             isinstance(other, TreeSpec)
