@@ -92,3 +92,16 @@ def test_classes_are_registered_for_all_that_takes_trees(both):
         assert [P.keystr(path) for path, _ in P.tree_leaves_with_path(Line(1, [2]))] == [".start", ".end[0]"]
     gradient = cr.func.grad(lambda p: p.x * p.y)(Point(cr.tensor(2.0), cr.tensor(3.0)))
     assert (gradient.x.item(), gradient.y.item()) == (3.0, 2.0)
+
+
+@pytest.mark.parametrize("name", ["chainrule", "torch"])
+def test_a_dictionary_of_ones_own_takes_the_functions_of_dictionaries(torch, name):
+    class Mine(dict):
+        pass
+
+    P = import_module(f"{name}.utils._pytree")
+    build = lambda values, keys: Mine(P._dict_unflatten(values, keys))
+    P.register_pytree_node(Mine, P._dict_flatten, build, flatten_with_keys_fn=P._dict_flatten_with_keys)
+    found, spec = P.tree_flatten_with_path(Mine(a=1, b=[2]))
+    assert [(P.keystr(path), leaf) for path, leaf in found] == [("['a']", 1), ("['b'][0]", 2)]
+    assert P.tree_unflatten([3, 4], spec) == Mine(a=3, b=[4])

@@ -86,13 +86,25 @@ def _keyed(tree: Any) -> list[tuple[Any, Any]]:
     if kind in _KEYS:
         return _KEYS[kind](tree)[0]
     if kind in (dict, OrderedDict, defaultdict):
-        return [(MappingKey(key), value) for key, value in tree.items()]
+        return _dict_flatten_with_keys(tree)[0]
     if is_namedtuple(tree):
         return [(GetAttrKey(name), getattr(tree, name)) for name in tree._fields]
     if kind in (list, tuple, deque):
         return [(SequenceKey(i), value) for i, value in enumerate(tree)]
     raise ValueError(f"Did not find a flatten_with_keys_fn for type: {kind}. Please pass a flatten_with_keys_fn argument to "
                      "register_pytree_node.")  # fmt: skip
+
+
+def _dict_flatten(d: dict) -> tuple[list, list]:
+    return list(d.values()), list(d)
+
+
+def _dict_unflatten(values: Iterable[Any], context: list) -> dict:
+    return dict(zip(context, values, strict=True))
+
+
+def _dict_flatten_with_keys(d: dict) -> tuple[list[tuple[Any, Any]], list]:
+    return [(MappingKey(key), value) for key, value in d.items()], list(d)
 
 
 def keystr(kp: KeyPath) -> str:
