@@ -28,6 +28,7 @@ WAYS = {
     "map two": lambda P, t: P.tree_map(lambda x, y: (x, y), t, P.tree_map(str, t)),
     "map below": lambda P, t: P.tree_map(lambda x, y: y, [1, 2], [t, t]),
     "map another": lambda P, t: P.tree_map(lambda x, y: x, t, [1, 2]),
+    "map in another order": lambda P, t: P.tree_map(lambda x, y: (x, y), {"a": 1, "b": 2}, {"b": t, "a": 0}),
     "map_": lambda P, t: P.tree_map_(str, t) is t,
     "only": lambda P, t: P.tree_map_only(int, lambda x: -x, t),
     "only, told": lambda P, t: P.tree_map_only(lambda x: x == 1, str, t),

@@ -24,7 +24,17 @@ __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer
 Hook = Callable[..., Any]
 _before_all: OrderedDict[int, Hook] = OrderedDict()
 _after_all: OrderedDict[int, Hook] = OrderedDict()
-required = object()  # what older programs give as the default of an option that each group must have
+ParamsT = Any  # what PyTorch's annotations call parameters, groups of them, or pairs with names
+
+
+class _RequiredParameter:
+    """What older programs give as the default of an option that each group must have."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _RequiredParameter()
 
 
 def register_optimizer_step_pre_hook(hook: Hook) -> RemovableHandle:
