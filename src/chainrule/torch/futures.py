@@ -60,7 +60,7 @@ class Future(Generic[T]):
 
     def then(self, callback: Callable[[Future], Any]) -> Future:
         """Return the future of what a function returns of this one when it is done."""
-        result = Future()
+        result: Future = Future()
 
         def run(done: Future) -> None:
             try:
@@ -74,7 +74,8 @@ class Future(Generic[T]):
 
 def collect_all(futures: list[Future]) -> Future:
     """Return the future of a list of futures, done when all are."""
-    result, left = Future(), [len(futures)]
+    result: Future = Future()
+    left = [len(futures)]
     if not futures:
         result.set_result([])
 

@@ -36,7 +36,7 @@ class _Namespace:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        found = REGISTRY.get(f"{self._name}::{name}")
+        found: Any = REGISTRY.get(f"{self._name}::{name}")
         if found is None and self._name == "aten" and name[:2] != "__":
             function = getattr(chainrule, name, None) or getattr(chainrule.Tensor, name, None)
             found = _Overload(name, function) if callable(function) else None
