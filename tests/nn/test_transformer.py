@@ -160,3 +160,21 @@ def test_derivatives_nest():
     backwards = cr.func.grad(lambda x: (cr.func.grad(loss)(x) * t).sum())(x)
     forwards = cr.func.jvp(cr.func.grad(loss), (x,), (t,))[1]
     assert cr.allclose(backwards, forwards)
+
+
+@pytest.mark.parametrize("attn", [None, "bool", "float", "heads"])
+@pytest.mark.parametrize("padding", [None, "bool", "float"])
+def test_masks_are_merged_as_pytorchs(torch, attn, padding):
+    if attn and padding and (attn == "bool") != (padding == "bool"):
+        pytest.skip("masks of two kinds")
+    rng = np.random.default_rng(0)
+    masks = {"bool": lambda *s: rng.random(s) < 0.5, "float": lambda *s: rng.standard_normal(s)}
+    mask = attn and (masks["float"](2 * 2, 3, 3) if attn == "heads" else masks[attn](3, 3))
+    pad = padding and masks[padding](2, 3)
+
+    def merged(lib):
+        given = [None if m is None else lib.tensor(m) for m in (mask, pad)]
+        found, kind = lib.nn.MultiheadAttention(4, 2).merge_masks(*given, lib.ones(2, 3, 4))
+        return None if found is None else found.tolist(), kind
+
+    assert merged(cr) == merged(torch)

@@ -141,3 +141,32 @@ class MultiheadAttention(Module):
             is_causal=is_causal,
         )
         return out.transpose(0, 1) if turned else out, weights
+
+    def merge_masks(
+        self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor
+    ) -> tuple[Tensor | None, int | None]:
+        """Return two masks of the same kind as one, and which kind it is.
+
+        Parameters
+        ----------
+        attn_mask : Tensor, optional
+            Of shape (L, L), or (N · heads, L, L).
+        key_padding_mask : Tensor, optional
+            Of shape (N, L).
+        query : Tensor
+            Of shape (N, L, E).
+
+        Returns
+        -------
+        tuple
+            (None, None) without masks; `key_padding_mask` and 1 if it is the only one; else a mask of shape (N, heads, L, L),
+            in which what either masks out is masked out, and 2.
+        """
+        if attn_mask is None:
+            return key_padding_mask, None if key_padding_mask is None else 1
+        batch, length, _ = query.shape
+        shape = (batch, -1, length, length) if attn_mask.ndim == 3 else (1, 1, length, length)
+        merged = attn_mask.view(shape).expand(batch, self.num_heads, -1, -1)
+        if key_padding_mask is not None:
+            merged = merged + key_padding_mask.view(batch, 1, 1, length).expand(-1, self.num_heads, -1, -1)
+        return merged, 2
