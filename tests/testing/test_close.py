@@ -54,7 +54,7 @@ def pairs(t):
     return [*single, *containers, *values]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "none")
 def test_verdicts_and_texts_are_pytorchs(torch, options):
     def program(lib, place):
         lib.testing.assert_close(*pairs(lib)[place], **options)
