@@ -40,7 +40,7 @@ def by_other_names(f: Callable, kwargs: dict[str, Any]) -> dict[str, Any] | None
     --------
     >>> def narrow(input: Tensor, dim: int) -> None: ...
     >>> by_other_names(narrow, {"x": 1.0, "dim": 0})
-    {'input': 1.0, 'dim': 0}
+    {'dim': 0, 'input': 1.0}
     """
     code = f.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

@@ -116,8 +116,10 @@ def range(
 
     Examples
     --------
+    >>> import warnings
     >>> import chainrule as cr
-    >>> cr.range(1, 4)
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     cr.range(1, 4)
     tensor([1., 2., 3., 4.])
     """
     warnings.warn(

@@ -389,7 +389,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.cosine_embedding_loss(cr.ones(1, 2), cr.ones(1, 2), -cr.ones(1), 0.5).round(decimals=4)
+    >>> cr.cosine_embedding_loss(cr.ones(1, 2), cr.ones(1, 2), -cr.ones(1), 0.5, reduction=1).round(decimals=4)
     tensor(0.5000)
     """
     return F.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction, "cosine_embedding_loss"))
@@ -405,7 +405,7 @@ def triplet_margin_loss(
     Examples
     --------
     >>> import chainrule as cr
-    >>> cr.triplet_margin_loss(cr.zeros(1, 2), cr.zeros(1, 2), cr.zeros(1, 2))
+    >>> cr.triplet_margin_loss(cr.zeros(1, 2), cr.zeros(1, 2), cr.zeros(1, 2), reduction=1)
     tensor(1.)
     """
     return F.triplet_margin_loss(
