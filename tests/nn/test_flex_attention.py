@@ -32,7 +32,9 @@ def theirs(torch):
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("mask", ["window", *(pytest.param(name, marks=pytest.mark.slow) for name in MASKS if name != "window")])
+@pytest.mark.parametrize(
+    "mask", ["window", *(pytest.param(name, marks=pytest.mark.slow) for name in MASKS if name != "window")]
+)
 def test_outputs_are_pytorchs_and_have_gradients(torch, theirs, score, mask):
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape) for shape in ((2, 4, 5, 3), (2, 2, 6, 3), (2, 2, 6, 4))]
