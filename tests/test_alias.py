@@ -168,6 +168,13 @@ ASKED = """
     from torch.onnx.symbolic_helper import parse_args
     from torch.utils.model_zoo import load_url, tqdm
 
+    from torch import PyTorchFileReader, ScriptModule
+    from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
+
+    assert PyTorchFileReader is torch._C.PyTorchFileReader and ScriptModule is torch.jit.ScriptModule
+    epoch = iter(torch.utils.data.DataLoader([1, 2]))
+    assert isinstance(epoch, _BaseDataLoaderIter) and not isinstance(epoch, _MultiProcessingDataLoaderIter)
+    assert torch._C._nn._parse_to("cpu", torch.half)[:2] == (torch.device("cpu"), torch.half)
     Keys, key = torch._C.DispatchKeySet, torch._C.DispatchKey
     keys = Keys(key.AutocastCPU) | Keys(key.AutocastCUDA)
     with torch.autocast("cpu"), torch._C._ExcludeDispatchKeyGuard(keys):

@@ -25,3 +25,9 @@ def test_streams_and_events_are_types_of_which_there_is_nothing():
     assert not isinstance(cr.zeros(2), (cr.cuda.Stream, cr.cuda.Event))
     with pytest.raises(RuntimeError, match=r"torch.cuda.Stream requires CUDA support"):
         cr.cuda.Stream()
+
+
+def test_there_are_no_states_of_generators_to_keep():
+    for lib in (torch, cr):
+        assert lib.cuda.get_rng_state_all() == []
+        assert lib.cuda.set_rng_state_all([]) is None

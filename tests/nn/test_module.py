@@ -13,6 +13,7 @@ from tests.oracle import outcome
 import chainrule as cr
 from chainrule import nn
 from chainrule.func import functional_call
+from chainrule.nn.modules.conversions import parse_to
 
 
 def both(torch, build):
@@ -442,6 +443,21 @@ def test_to_takes_pytorchs_three_forms(args, kwargs):
     plain = cr.nn.Linear(2, 2)
     assert plain.to() is plain.to(None) is plain.to("cpu") is plain
     assert plain.weight.dtype is cr.float32
+
+
+def test_what_to_is_given_reads_as_in_pytorch(torch):
+    ways = [
+        lambda lib: (), lambda lib: ("cpu", lib.float64), lambda lib: (lib.float16, True), lambda lib: (lib.ones(1),),
+        lambda lib: (None,), lambda lib: (lib.device("cpu"), lib.int64, False, True),
+    ]  # fmt: skip
+    for way in ways:
+        found = []
+        for lib, parse in ((torch, torch._C._nn._parse_to), (cr, parse_to)):
+            try:
+                found.append([str(part).rpartition(".")[2] for part in parse(*way(lib))])
+            except RuntimeError as error:
+                found.append(str(error))
+        assert found[0] == found[1]
 
 
 def laid_out_module(lib):

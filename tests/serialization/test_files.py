@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.serialization.reading import PyTorchFileReader
 
 DTYPES = [
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64", "complex128",
@@ -222,6 +223,24 @@ def test_memory_of_other_devices_needs_a_place(where, works):
     else:
         with pytest.raises(RuntimeError, match="Attempting to deserialize object on a CUDA device"):
             cr.load(moved, map_location=where)
+
+
+@pytest.mark.parametrize("place", [str, lambda path: io.BytesIO(path.read_bytes())])
+def test_the_parts_of_a_file_are_read_as_pytorch_reads_them(torch, tmp_path, place):
+    for lib in (torch, cr):
+        file = tmp_path / f"{lib.__name__}.pt"
+        lib.save({"a": lib.arange(3)}, file)
+        theirs, ours = torch.PyTorchFileReader(place(file)), PyTorchFileReader(place(file))
+        names = ours.get_all_records()
+        assert sorted(names) == sorted(theirs.get_all_records())
+        assert all(ours.get_record(name) == theirs.get_record(name) for name in names)
+        assert [reader.has_record(f"data/{key}") for reader in (theirs, ours) for key in (0, 1)] == [True, False] * 2
+        for reader in (theirs, ours):
+            with pytest.raises(RuntimeError, match=r"^PytorchStreamReader failed .*file not found"):
+                reader.get_record("data/1")
+    for kind in (torch.PyTorchFileReader, PyTorchFileReader):
+        with pytest.raises(RuntimeError, match="^open file failed because of errno 2 on fopen: No such file or directory"):
+            kind(str(tmp_path / "missing.pt"))
 
 
 def test_bad_calls_are_refused(tmp_path):

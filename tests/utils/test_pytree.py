@@ -106,3 +106,16 @@ def test_a_dictionary_of_ones_own_takes_the_functions_of_dictionaries(torch, nam
     found, spec = P.tree_flatten_with_path(Mine(a=1, b=[2]))
     assert [(P.keystr(path), leaf) for path, leaf in found] == [("['a']", 1), ("['b'][0]", 2)]
     assert P.tree_unflatten([3, 4], spec) == Mine(a=3, b=[4])
+
+
+@pytest.mark.parametrize("name", ["chainrule", "torch"])
+def test_containers_are_taken_apart_by_the_functions_of_their_classes(torch, name):
+    P = import_module(f"{name}.utils._pytree")
+    for tree in ([1, 2], (1, 2), {"a": 1, "b": 2}, collections.OrderedDict(a=1, b=2), Pair(1, 2)):
+        kind = P._get_node_type(tree)
+        children, context = P.SUPPORTED_NODES[kind].flatten_fn(tree)
+        assert children == [1, 2]
+        found = P.tree_unflatten([3, 4], P.TreeSpec(kind, context, [P.treespec_leaf(), P.treespec_leaf()]))
+        assert type(found) is type(tree)
+        assert P.tree_leaves(found) == [3, 4]
+    assert P._get_node_type(1) not in P.SUPPORTED_NODES

@@ -8,9 +8,10 @@ from chainrule.cuda import amp
 from chainrule.functions.creation import legacy
 
 __all__ = [
-    "CUDAGraph", "Event", "Stream", "StreamContext", "amp", "device_count", "empty_cache", "graph", "is_available",
-    "is_bf16_supported", "is_current_stream_capturing", "is_initialized", "manual_seed", "manual_seed_all",
+    "CUDAGraph", "Event", "Stream", "StreamContext", "amp", "device_count", "empty_cache", "get_rng_state_all", "graph",
+    "is_available", "is_bf16_supported", "is_current_stream_capturing", "is_initialized", "manual_seed", "manual_seed_all",
     "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved", "seed", "seed_all",
+    "set_rng_state_all",
 ]  # fmt: skip
 
 
@@ -82,10 +83,15 @@ def device_count() -> int:
 
 
 def _nothing(*args: Any) -> None:
-    """Do nothing: there is no GPU whose seed or cache this could concern."""
+    """Do nothing: there is no GPU whose seed, state or cache this could concern."""
 
 
-manual_seed = manual_seed_all = seed = seed_all = empty_cache = _nothing
+manual_seed = manual_seed_all = seed = seed_all = set_rng_state_all = empty_cache = _nothing
+
+
+def get_rng_state_all() -> list:
+    """Return no states: there is no generator of a GPU."""
+    return []
 
 
 def _zero(device: Any = None) -> int:
@@ -106,9 +112,9 @@ is_initialized = is_bf16_supported = is_current_stream_capturing = _false
 
 _OF_A_GPU = frozenset((
     "current_device", "current_stream", "default_stream", "device", "device_of", "get_device_capability", "get_device_name",
-    "get_device_properties", "get_rng_state", "get_rng_state_all", "init", "initial_seed", "ipc_collect",
+    "get_device_properties", "get_rng_state", "init", "initial_seed", "ipc_collect",
     "max_memory_cached", "mem_get_info", "memory_cached", "memory_stats", "memory_summary", "reset_max_memory_allocated",
-    "reset_peak_memory_stats", "set_device", "set_rng_state", "set_rng_state_all", "stream", "synchronize", "utilization",
+    "reset_peak_memory_stats", "set_device", "set_rng_state", "stream", "synchronize", "utilization",
 ))  # fmt: skip
 
 

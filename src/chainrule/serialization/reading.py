@@ -7,6 +7,7 @@ allocated, and what is not on a list is refused by name.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 import sys
@@ -140,6 +141,43 @@ class _Archive:
         if place + info.file_size > self.length:
             raise RuntimeError(BROKEN.format(f"{info.filename} claims {info.file_size} bytes"))
         return place
+
+
+class PyTorchFileReader:
+    """The parts of a file of the zip format, under PyTorch's name: its pickle and the bytes of each storage.
+
+    Parameters
+    ----------
+    file : str, path or file
+        A file that `save` wrote, or one that is open for reading bytes.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such file, or it is truncated or corrupt.
+    """
+
+    def __init__(self, file: Any) -> None:
+        if isinstance(file, (str, os.PathLike)):
+            try:
+                length = os.path.getsize(file)
+            except OSError as error:
+                raise RuntimeError(f"open file failed because of errno {error.errno} on fopen: {error.strerror}") from error
+        else:
+            length = file.seek(0, io.SEEK_END)
+        self._archive = _Archive(file, length, None, no_cuda)
+
+    def get_all_records(self) -> list[str]:
+        """Return the names of all parts."""
+        return [name.partition("/")[2] for name in self._archive.entries]
+
+    def has_record(self, name: str) -> bool:
+        """Tell whether there is a part of this name."""
+        return f"{self._archive.root}/{name}" in self._archive.entries
+
+    def get_record(self, name: str) -> bytes:
+        """Return the bytes of a part."""
+        return self._archive._bytes(name)
 
 
 class _Stream:

@@ -9,16 +9,24 @@ from typing import Any
 from chainrule import Generator, Size, Tensor, device, dtype, layout, memory_format
 from chainrule.amp import autocast
 from chainrule.linalg import LinAlgError as _LinAlgError
+from chainrule.nn.modules.conversions import parse_to
 from chainrule.overrides import DisableTorchFunction, DisableTorchFunctionSubclass
+from chainrule.serialization.reading import PyTorchFileReader
 from chainrule.torch.symbolic import Graph, Value
 
 __all__ = [
-    "DisableTorchFunction", "DisableTorchFunctionSubclass", "DispatchKey", "DispatchKeySet", "Generator", "Graph", "Size",
-    "Tensor", "Value", "_LinAlgError", "_TensorMeta", "device", "dtype", "layout", "memory_format",
+    "DisableTorchFunction", "DisableTorchFunctionSubclass", "DispatchKey", "DispatchKeySet", "Generator", "Graph",
+    "PyTorchFileReader", "Size", "Tensor", "Value", "_LinAlgError", "_TensorMeta", "device", "dtype", "layout", "memory_format",
 ]  # fmt: skip
 
 
 _TensorMeta = type(Tensor)
+
+
+class _nn:  # noqa: N801 - PyTorch's name
+    """PyTorch's module of what neural networks have in C++."""
+
+    _parse_to = staticmethod(parse_to)
 
 
 class DispatchKey(enum.Enum):

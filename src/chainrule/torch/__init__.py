@@ -19,6 +19,8 @@ OWN = frozenset((
     "profiler", "quasirandom", "types", "version", "xpu",
 ))  # fmt: skip
 """Submodules of this package; all others are chainrule's."""
+_INNER = {"PyTorchFileReader": "_C", "ScriptFunction": "jit", "ScriptModule": "jit"}
+"""Names that PyTorch has at its top and in a submodule, which is where they are here."""
 
 globals().update({name: value for name, value in vars(chainrule).items() if name[:1] != "_" and name not in {"torch", *OWN}})
 
@@ -26,6 +28,8 @@ globals().update({name: value for name, value in vars(chainrule).items() if name
 def __getattr__(name: str) -> Any:
     if name in OWN:
         return import_module(f"chainrule.torch.{name}")
+    if name in _INNER:
+        return getattr(import_module(f"chainrule.torch.{_INNER[name]}"), name)
     if name in absent.REASONS and (found := absent.module(name)) is not None:
         return found
     return getattr(chainrule, name)

@@ -6,7 +6,7 @@ None is a leaf, dicts keep their order, named tuples are containers, and classes
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, NamedTuple
@@ -335,6 +335,11 @@ def is_namedtuple_instance(obj: Any) -> bool:
 def is_namedtuple(obj: Any) -> bool:
     """Tell whether an object, or a class, is that of named tuples."""
     return is_namedtuple_class(obj if isinstance(obj, type) else obj.__class__)
+
+
+def _get_node_type(tree: Any) -> Any:
+    """Return the key of a container in SUPPORTED_NODES: its class, for named tuples the function that makes their classes."""
+    return namedtuple if is_namedtuple_instance(tree) else tree.__class__
 
 
 def register_pytree_node(

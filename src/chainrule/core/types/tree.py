@@ -5,9 +5,9 @@ As in PyTorch, None is a leaf, and dicts keep their order.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class TreeSpec:
@@ -71,7 +71,16 @@ class TreeSpec:
 _LEAF = TreeSpec(None, None, [])  # every leaf's
 _Flatten = Callable[[Any], tuple[list, Any]]
 _Unflatten = Callable[[list, Any], Any]
-_NODES: dict[type, tuple[_Flatten, _Unflatten]] = {}
+
+
+class Node(NamedTuple):
+    """How containers of a class are taken apart and put together."""
+
+    flatten_fn: _Flatten
+    unflatten_fn: _Unflatten
+
+
+_NODES: dict[Any, Node] = {}
 
 
 def register_pytree_node(cls: type, flatten: _Flatten, unflatten: _Unflatten) -> None:
@@ -93,24 +102,26 @@ def register_pytree_node(cls: type, flatten: _Flatten, unflatten: _Unflatten) ->
     """
     if cls in _NODES:
         raise ValueError(f"{cls.__name__} is already registered as pytree node.")
-    _NODES[cls] = (flatten, unflatten)
+    _NODES[cls] = Node(flatten, unflatten)
 
 
-_NODES[list] = (lambda x: (list(x), None), lambda children, _: children)
-_NODES[tuple] = (lambda x: (list(x), None), lambda children, _: tuple(children))
-_NODES[dict] = (
+_NODES[list] = Node(lambda x: (list(x), None), lambda children, _: children)
+_NODES[tuple] = Node(lambda x: (list(x), None), lambda children, _: tuple(children))
+_NODES[dict] = Node(
     lambda x: (list(x.values()), list(x)),
     lambda children, keys: dict(zip(keys, children, strict=True)),
 )
-_NODES[OrderedDict] = (
+_NODES[OrderedDict] = Node(
     lambda x: (list(x.values()), list(x)),
     lambda children, keys: OrderedDict(zip(keys, children, strict=True)),
 )
-_NODES[defaultdict] = (
+_NODES[defaultdict] = Node(
     lambda x: (list(x.values()), [x.default_factory, list(x)]),
     lambda children, context: defaultdict(context[0], zip(context[1], children, strict=True)),
 )
-_NODES[deque] = (lambda x: (list(x), x.maxlen), lambda children, maxlen: deque(children, maxlen))
+_NODES[deque] = Node(lambda x: (list(x), x.maxlen), lambda children, maxlen: deque(children, maxlen))
+_NODES[namedtuple] = Node(lambda x: (list(x), x.__class__), lambda children, kind: kind(*children))
+"""All named tuples, as PyTorch's private functions know them."""
 
 
 def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list, TreeSpec]:

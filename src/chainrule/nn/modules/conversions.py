@@ -33,8 +33,17 @@ _DTYPE = (dtypes.dtype, type, np.dtype, NoneType)
 _REST = {"non_blocking": (bool,), "copy": (bool,), "memory_format": (memory_format, NoneType)}
 
 
-def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, device, memory_format | None]:
-    """Return the dtype, device and memory format that `Module.to` is given; raise PyTorch's error unless they fit."""
+def parse_to(*args: Any, **kwargs: Any) -> tuple[device | None, dtypes.dtype | None, bool, memory_format | None]:
+    """Return the device, dtype, haste and memory format that `Module.to` is given; raise PyTorch's error unless they fit.
+
+    Examples
+    --------
+    >>> parse_to("cpu", "float64")[:2]
+    Traceback (most recent call last):
+    TypeError: to() received an invalid combination of arguments - got (str, str), but expected one of: ...
+    >>> parse_to("cpu", dtypes.float64)
+    (device(type='cpu'), chainrule.float64, False, None)
+    """
     first = args[0] if args else kwargs.get("tensor")
     form: dict[str, tuple] = {"device": _DEVICE, "dtype": _DTYPE, **_REST}
     if isinstance(first, Tensor):
@@ -53,10 +62,14 @@ def _asked(args: tuple, kwargs: dict) -> tuple[dtypes.dtype | None, device, memo
             f"to() received an invalid combination of arguments - got ({got}), but expected one of: (device, dtype, "
             "non_blocking, copy), (dtype, non_blocking, copy), (tensor, non_blocking, copy), and memory_format by keyword"
         )
-    place = CPU if given.get("device") is None else device(given["device"])
+    if given.get("copy"):
+        raise RuntimeError(".to() does not accept copy argument")
+    place = None if given.get("device") is None else device(given["device"])
+    if isinstance(first, Tensor):
+        place = first.device
     asked = given.get("dtype", first if isinstance(first, Tensor) else None)
     found = asked.dtype if isinstance(asked, Tensor) else None if asked is None else dtypes.as_dtype(asked)
-    return found, place, given.get("memory_format")
+    return place, found, given.get("non_blocking", False), given.get("memory_format")
 
 
 class Convertible:
@@ -97,7 +110,7 @@ class Convertible:
         AssertionError, RuntimeError
             For a device other than the CPU, or a memory format that is not for the axes of a parameter or buffer.
         """
-        found, place, form = _asked(args, kwargs)
+        place, found, _, form = parse_to(*args, **kwargs)
         if found is not None and found.category < dtypes.FLOAT:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={found}")
         if found is not None and found.category > dtypes.FLOAT:
@@ -106,12 +119,12 @@ class Convertible:
                 "not work as expected when using complex tensors as parameters or buffers.",
                 stacklevel=2,
             )
-        if found is None and form is None and place.type == "cpu":
+        if found is None and form is None and (place is None or place.type == "cpu"):
             return self
         return self._apply(
             lambda t: t.to(  # type: ignore[attr-defined]
                 found if t.dtype.category >= dtypes.FLOAT else None,
-                device=place,
+                device=place or CPU,
                 memory_format=form if t.ndim in (4, 5) else None,
             )
         )

@@ -15,6 +15,9 @@ from chainrule.utils.data.dataset import (
     random_split,
 )
 from chainrule.utils.data.loader import DataLoader
+from chainrule.utils.data.loader import _BaseDataLoaderIter as _BaseDataLoaderIter
+from chainrule.utils.data.loader import _MultiProcessingDataLoaderIter as _MultiProcessingDataLoaderIter
+from chainrule.utils.data.loader import _SingleProcessDataLoaderIter as _SingleProcessDataLoaderIter
 from chainrule.utils.data.sampler import (
     BatchSampler,
     DistributedSampler,

@@ -8,7 +8,7 @@ import multiprocessing.context
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from chainrule.core.generator import Generator
 from chainrule.utils.data.collate import default_collate, default_convert
@@ -186,7 +186,7 @@ class DataLoader(Generic[T_co]):
                 UserWarning,
                 stacklevel=2,
             )
-        return _Checked(self, _Here(self) if self.num_workers == 0 else _Ahead(self))
+        return _SingleProcessDataLoaderIter(self) if self.num_workers == 0 else _MultiProcessingDataLoaderIter(self)
 
     def __len__(self) -> int:
         if not self._is_iterable:
@@ -250,17 +250,20 @@ def _check_iterable(shuffle: Any, sampler: Any, batch_sampler: Any) -> None:
             raise ValueError(f"DataLoader with IterableDataset: expected unspecified {name} option, but got {name}={value}")
 
 
-class _Checked:
-    """An epoch; warns where an iterable dataset has more items than its length says."""
+class _BaseDataLoaderIter:
+    """An epoch; warns where an iterable dataset has more items than its length says. The names are PyTorch's."""
 
-    def __init__(self, loader: DataLoader, batches: Iterator[Any]) -> None:
-        self._loader, self._batches, self._given = loader, batches, 0
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader, self._given = loader, 0
 
-    def __iter__(self) -> _Checked:
+    def __iter__(self) -> Self:
         return self
 
+    def _next_data(self) -> Any:
+        raise NotImplementedError
+
     def __next__(self) -> Any:
-        batch = next(self._batches)
+        batch = self._next_data()
         self._given += 1
         loader = self._loader
         if loader._length is not None and self._given > len(loader):
@@ -276,28 +279,26 @@ class _Checked:
         return len(self._loader)
 
 
-class _Here:
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     """An epoch that is loaded in this process."""
 
     def __init__(self, loader: DataLoader) -> None:
+        super().__init__(loader)
         drawn_seed(loader.generator)  # which workers would have had: the random numbers after it are the same either way
         self._indices = iter(loader._index_sampler)
         self._fetch = loader._fetch()
         self._fetch.start()
 
-    def __iter__(self) -> _Here:
-        return self
-
-    def __next__(self) -> Any:
+    def _next_data(self) -> Any:
         return self._fetch(next(self._indices))
 
 
-class _Ahead:
+class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """An epoch that workers load ahead of time: batches are numbered, and given in that order."""
 
     def __init__(self, loader: DataLoader) -> None:
+        super().__init__(loader)
         seed = drawn_seed(loader.generator)
-        self._loader = loader
         workers = loader._workers
         if workers is None or not workers.processes:
             context = loader.multiprocessing_context or multiprocessing
@@ -315,9 +316,6 @@ class _Ahead:
         for _ in range((loader.prefetch_factor or 1) * loader.num_workers):
             self._ask()
 
-    def __iter__(self) -> _Ahead:
-        return self
-
     def _ask(self) -> None:
         """Ask the next worker for the next batch, if there are more."""
         if not self._active:
@@ -330,7 +328,7 @@ class _Ahead:
             self._workers.ask(worker, self._asked, indices)
             self._asked += 1
 
-    def __next__(self) -> Any:
+    def _next_data(self) -> Any:
         while self._owner:
             number = self._next if self._loader.in_order else next(iter(self._made), self._next)
             if number in self._made:
@@ -348,7 +346,7 @@ class _Ahead:
             else:
                 self._made[number] = data
         if not self._loader.persistent_workers:
-            self._workers.end()
+            self._shutdown_workers()
         raise StopIteration
 
     def _give(self, number: int) -> Any:
@@ -359,6 +357,9 @@ class _Ahead:
         if isinstance(data, Failure):
             data.reraise()
         return data
+
+    def _shutdown_workers(self) -> None:
+        self._workers.end()
 
     def __del__(self) -> None:
         workers = self.__dict__.get("_workers")
