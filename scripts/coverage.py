@@ -9,39 +9,19 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 import sys
 import types
 import typing
 from collections import defaultdict
 from typing import Any
 
+from chainrule.core.missing import out_of_scope
+
 MODULES = (
     "", "Tensor", "linalg", "fft", "special", "signal.windows", "masked", "nn.functional", "nn", "nn.init", "optim",
     "optim.lr_scheduler", "autograd", "func", "testing", "distributions", "distributions.constraints",
     "distributions.transforms",
 )  # fmt: skip
-# What is out of scope, by the reason; the first pattern that a name matches decides.
-REASONS = {
-    "first-class dimensions (functorch.dim)": r"^index$",
-    "quantisation": r"quant|^q_|^q(u?int|scheme)|^QU?Int|int_repr|fbgemm|^per_(channel|tensor)|choose_qparams",
-    "sparse, masked and nested tensors": r"sparse|coalesce|(crow|col|row|ccol)_indices|^indices_copy|^values_copy|h?spmm|"
-    r"[dhs]?smm$|sspaddmm|saddmm|jagged|padded_tensor|[mM]asked_?[tT]ensor",
-    "storages": r"[Ss]torage",
-    "number formats that NumPy lacks": r"^float[48]_|^bit|^u?int[1-7]$|complex32|chalf",
-    "other devices and their libraries": r"cuda|cudnn|miopen|mkldnn|vulkan|xpu|ipu|mtia|Accelerator|DeviceObj|^Stream|^Event|"
-    r"get_device_module|prepare_multiprocessing|compiled_with|^has_(mkl|lapack|openmp|spectral)|native_|init_num_threads|"
-    r"batch_norm_(stats|elemt|gather|backward|update)|OutOfMemory|SyncBatchNorm|DataParallel|grouped_mm|scaled_(grouped_)?mm|"
-    r"SwizzleType|ScalingType|DispatchKey|autocast|GradScaler|tf32_notes",
-    "JIT, export, and the types of their programs": r"^(Script|LiteScript|Schema|Graph|Block|Node|Value|Use|Code|CallStack|"
-    r"Capsule|Argument|Compil|Complete|Concrete|DeepCopy|Error|Execution|File|Function|IOD|JIT|Logger|LockingLogger|Noop|"
-    r"Operator|PyTorchFile|Serial|Deserial|Static|Throughput|Tracing|Alias|Benchmark|Exclude|Aggregation|AVG|SUM|PRIVATE_OPS|"
-    r"Tag|Future|PyObject|Sym[BFI]|USE_|Fatal|classproperty|BufferDict|ModuleDict|ParameterDict|Gradient|Disable|Type)|"
-    r"Type$|^sym_|^parse_|^import_ir|merge_type|unify_type|^fork$|^wait$|^while_loop$|^thread_safe",
-    "help for PyTorch's own modules": r"^(DType|BroadcastingList\d|TYPE_CHECKING|assert_int|boolean_dispatch|has_torch|"
-    r"handle_torch|get_file_path|module_load|slice_inverse|factory_kwargs|common_notes|\w+_notes|GRID_SAMPLE|Container|Tensor$)",
-}
-
 TO_DO = {"": "compile", "nn": "LinearCrossEntropyOptions", "optim": "swap_in_optimizer_params_and_state"}
 """What is in scope and not here yet. A name that neither is here, nor has a reason or a place in this list, fails a test."""
 LENDERS = ("typing", "collections.abc", "torch.overrides", "torch._jit_internal")
@@ -76,8 +56,7 @@ def found_in(name: str, library: str) -> Any:
 
 def reason(module: str, name: str) -> str:
     """Return why a name of a module is not here; "" if nobody has said."""
-    why = next((why for why, pattern in REASONS.items() if re.search(pattern, name)), "")
-    return why or ("to do" if name in TO_DO.get(module, "").split() else "")
+    return out_of_scope(name) or ("to do" if name in TO_DO.get(module, "").split() else "")
 
 
 def missing(module: str) -> dict[str, str]:

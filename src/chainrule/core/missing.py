@@ -7,9 +7,31 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from importlib import import_module
 from typing import Any
+
+_OUT_OF_SCOPE = {
+    "first-class dimensions (functorch.dim)": r"^index$",
+    "quantisation": r"quant|^q_|^q(u?int|scheme)|^QU?Int|int_repr|fbgemm|^per_(channel|tensor)|choose_qparams",
+    "sparse, masked and nested tensors": r"sparse|coalesce|(crow|col|row|ccol)_indices|^indices_copy|^values_copy|h?spmm|"
+    r"[dhs]?smm$|sspaddmm|saddmm|jagged|padded_tensor|[mM]asked_?[tT]ensor",
+    "storages": r"[Ss]torage",
+    "number formats that NumPy lacks": r"^float[48]_|^bit|^u?int[1-7]$|complex32|chalf",
+    "other devices and their libraries": r"cuda|cudnn|miopen|mkldnn|vulkan|xpu|ipu|mtia|Accelerator|DeviceObj|^Stream|^Event|"
+    r"get_device_module|prepare_multiprocessing|compiled_with|^has_(mkl|lapack|openmp|spectral)|native_|init_num_threads|"
+    r"batch_norm_(stats|elemt|gather|backward|update)|OutOfMemory|SyncBatchNorm|DataParallel|grouped_mm|scaled_(grouped_)?mm|"
+    r"SwizzleType|ScalingType|DispatchKey|autocast|GradScaler|tf32_notes",
+    "JIT, export, and the types of their programs": r"^(Script|LiteScript|Schema|Graph|Block|Node|Value|Use|Code|CallStack|"
+    r"Capsule|Argument|Compil|Complete|Concrete|DeepCopy|Error|Execution|File|Function|IOD|JIT|Logger|LockingLogger|Noop|"
+    r"Operator|PyTorchFile|Serial|Deserial|Static|Throughput|Tracing|Alias|Benchmark|Exclude|Aggregation|AVG|SUM|PRIVATE_OPS|"
+    r"Tag|Future|PyObject|Sym[BFI]|USE_|Fatal|classproperty|BufferDict|ModuleDict|ParameterDict|Gradient|Disable|Type)|"
+    r"Type$|^sym_|^parse_|^import_ir|merge_type|unify_type|^fork$|^wait$|^while_loop$|^thread_safe",
+    "help for PyTorch's own modules": r"^(DType|BroadcastingList\d|TYPE_CHECKING|assert_int|boolean_dispatch|has_torch|"
+    r"handle_torch|get_file_path|module_load|slice_inverse|factory_kwargs|common_notes|\w+_notes|GRID_SAMPLE|Container|Tensor$)",
+}
+"""Reasons, each with the names of PyTorch's that are not here for it; the first pattern that a name matches decides."""
 
 
 @functools.cache
@@ -19,6 +41,17 @@ def torch_names() -> dict[str, frozenset[str]]:
     with open(place, encoding="utf-8") as file:
         lines = file.read().splitlines()
     return {module: frozenset(names.split()) for module, _, names in (line.partition(":") for line in lines)}
+
+
+def out_of_scope(name: str) -> str:
+    """Return what a name of PyTorch's is for that chainrule has not; "" if it is for none of that.
+
+    Examples
+    --------
+    >>> out_of_scope("sparse_coo_tensor")
+    'sparse, masked and nested tensors'
+    """
+    return next((why for why, pattern in _OUT_OF_SCOPE.items() if re.search(pattern, name)), "")
 
 
 def missing(module: str, name: str) -> AttributeError:
@@ -35,6 +68,8 @@ def missing(module: str, name: str) -> AttributeError:
     if name[:1] == "_":  # what Python and its tools look for
         return AttributeError(text)
     theirs = torch_names().get(module.partition(".")[2], frozenset())
+    if name in theirs and (why := out_of_scope(name)):
+        return AttributeError(f"{text}: PyTorch has it, and out of chainrule's scope are: {why}")
     if name in theirs:
         return AttributeError(f"{text}: PyTorch has it, chainrule not yet; dir({module}) lists what there is")
     from difflib import get_close_matches  # of 8 ms to import, and of use here alone
