@@ -112,11 +112,12 @@ def row(name: str, entry: dict[str, Any], theirs: dict[str, str], ours: dict[str
     counted = [test for test, outcome in theirs.items() if outcome != "skipped"]
     passed = [test for test in counted if theirs[test] == "passed"]
     behind = [test for test in passed if ours.get(test) != "passed"]
-    causes, explained = [], set()
+    counts, explained = dict.fromkeys(entry.get("differs", {}).values(), 0), set()
     for pattern, cause in entry.get("differs", {}).items():
         matched = {test for test in behind if fnmatch(test, f"*{pattern}*")} - explained
-        causes += [f"{len(matched)}: {cause}"] if matched else []
+        counts[cause] += len(matched)
         explained |= matched
+    causes = [f"{count}: {cause}" for cause, count in counts.items() if count]
     unexplained = [test for test in behind if test not in explained]
     causes += [f"{len(unexplained)}: to be found"] if unexplained else []
     for test in unexplained[:SHOWN]:

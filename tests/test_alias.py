@@ -109,6 +109,8 @@ ASKED = """
     from torch.types import Device, Number
     from torch.jit import Final
 
+    assert isinstance(torch.futures.Future(), torch.Future)
+    assert torch.__name__ == "torch" and torch.utils.hooks.RemovableHandle and torch.utils.dlpack.to_dlpack
     assert torch.__version__ >= "2.0" and torch.__version__ < (3,) and torch.version.cuda is None
     assert not torch.cuda.is_available() and not torch.backends.mps.is_available() and not dist.is_available()
     assert not torch.jit.is_scripting() and not torch.compiler.is_compiling() and not torch.distributed.is_initialized()

@@ -120,3 +120,11 @@ def test_a_histogram_is_linear_in_its_weights():
     assert w.grad.tolist() == [3, 5, 5]
     both = cr.vmap(lambda x: cr.histogram(x, 3).hist)(cr.tensor([[0.0, 1.0, 2.0], [5.0, 5.0, 7.0]]))
     assert both.tolist() == [[1, 1, 1], [2, 0, 1]]
+
+
+def test_a_tensor_is_told_from_another_as_packages_do(torch):
+    for lib in (torch, cr):
+        x = lib.ones(2)
+        y = [x]
+        assert y[0]._cdata == x._cdata != lib.ones(2)._cdata
+        assert x._cdata != x.view(2)._cdata

@@ -130,7 +130,16 @@ def test_the_most_specific_divergence_is_taken_and_doubt_is_told():
     D.register_kl(P, Q)(lambda p, q: cr.tensor(3.0))
     assert D.kl_divergence(P(0.0, 1.0), Q(0.0, 1.0)) == 3
     with pytest.raises(TypeError, match="Expected type_p to be a Distribution subclass but got"):
-        D.register_kl(int, Q)
+        D.register_kl(3, Q)
+
+    class Theirs:
+        """No class of distributions, as Pyro's own base is none."""
+
+    class Mine(D.Distribution, Theirs):
+        arg_constraints = MappingProxyType({})
+
+    D.register_kl(P, Theirs)(lambda p, q: cr.tensor(4.0))
+    assert D.kl_divergence(P(0.0, 1.0), Mine()) == 4
 
     class Other(D.Distribution):
         arg_constraints = MappingProxyType({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,13 @@ def test_functions_methods_and_in_place_methods_follow(rise):
     y = x.clone()
     assert y.toy_rise_() is y
     assert y.tolist() == pytest.approx([0.6, 0])
+
+
+def test_functions_pickle_as_the_names_that_they_are_public_by():
+    elementwise_ones = {name: function.call for name, function in FUNCTIONS.items() if hasattr(function.call, "op")}
+    assert len(elementwise_ones) > 100
+    for name, call in elementwise_ones.items():
+        assert pickle.loads(pickle.dumps(call)) is call, name
 
 
 def test_a_name_is_public_once(rise):

@@ -141,9 +141,10 @@ def public_op(op_call: Callable, *, method: bool = True, inplace: bool = False, 
     assert op.kind == ELEMENTWISE
     call = make_asking(op, into)
     name = name or op.name
-    call.__name__ = call.__qualname__ = name.rpartition(".")[2]
+    home, _, own = name.rpartition(".")
+    call.__name__ = call.__qualname__ = own
     call.__doc__ = op.about.doc
-    call.__module__ = "chainrule.functions"
+    call.__module__ = f"chainrule.{home}" if home else "chainrule"  # where a pickle finds it
     call.op = op  # type: ignore[attr-defined]
     _register(Function(name, call, lambda: samples_of(op), op.about.domain, op.kinds, method, inplace, True), call)
     return call

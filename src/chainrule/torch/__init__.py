@@ -19,7 +19,7 @@ OWN = frozenset((
     "profiler", "quasirandom", "types", "version", "xpu",
 ))  # fmt: skip
 """Submodules of this package; all others are chainrule's."""
-_INNER = {"PyTorchFileReader": "_C", "ScriptFunction": "jit", "ScriptModule": "jit"}
+_INNER = {"Future": "futures", "PyTorchFileReader": "_C", "ScriptFunction": "jit", "ScriptModule": "jit"}
 """Names that PyTorch has at its top and in a submodule, which is where they are here."""
 
 globals().update({name: value for name, value in vars(chainrule).items() if name[:1] != "_" and name not in {"torch", *OWN}})

@@ -97,7 +97,8 @@ _FOR_SPAWNED = str(Path(__file__).with_name("spawned"))
 def as_torch() -> ModuleType:
     """Have ``import torch`` give chainrule, from now on and in the whole process.
 
-    Names read as PyTorch's: ``str(x.dtype)`` is ``torch.float32``, and ``nn.Linear.__module__`` is ``torch.nn.modules.linear``.
+    Names read as PyTorch's: ``torch.__name__`` is ``torch``, ``str(x.dtype)`` is ``torch.float32``, and
+    ``nn.Linear.__module__`` is ``torch.nn.modules.linear``.
     NumPy's functions take tensors as they take PyTorch's, as arrays, and record nothing: ``np.concatenate`` of tensors is an
     array. Processes that :mod:`multiprocessing` spawns from this one import chainrule for ``torch``, too.
 
@@ -126,4 +127,6 @@ def as_torch() -> ModuleType:
         rename_loaded()
         spelling.library = "torch"
         take_arrays()
-    return import_module("torch")
+    module = import_module("torch")
+    module.__name__ = "torch"
+    return module

@@ -7,4 +7,6 @@ from chainrule.utils import checkpoint
 
 __all__ = ["benchmark", "checkpoint", "data"]
 
-_tell_of_missing(__name__, late={name: f"chainrule.utils.{name}" for name in ("benchmark", "data", "hooks", "tensorboard")})
+_tell_of_missing(
+    __name__, late={name: f"chainrule.utils.{name}" for name in ("benchmark", "data", "dlpack", "hooks", "tensorboard")}
+)

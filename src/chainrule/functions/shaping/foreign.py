@@ -224,6 +224,12 @@ def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
     return resize(self, tuple(tensor.shape))
 
 
+def _cdata(self: Tensor) -> int:
+    """Tell a tensor from every other: Pyro asks whether a parameter is the one that it holds."""
+    return id(self)
+
+
 for _method in (is_pinned, is_shared, to_dense, dequantize, sparse_dim, dense_dim, dim_order, is_set_to, resize, resize_as):
     setattr(Tensor, _method.__name__, _method)
+Tensor._cdata = property(_cdata)  # type: ignore[attr-defined]
 Tensor.const_data_ptr = Tensor.data_ptr  # type: ignore[attr-defined]
