@@ -125,15 +125,34 @@ def test_training_goes_on_from_saved_state(name, options, way):
     assert (p == q).all()
 
 
-def test_loaded_state_is_a_copy_in_the_parameters_dtype():
-    first = trained("Adam", 1, [leaf(cr)])
-    q = cr.ones(2, dtype=cr.float64, requires_grad=True)
-    second = cr.optim.Adam([q])
-    second.load_state_dict(first.state_dict())
-    assert second.state[q]["exp_avg"].dtype is cr.float64
-    assert second.state[q]["step"].dtype is cr.float32
+def loading(lib, dtype, in_single):
+    """Return what an Adam shares with the state that it loaded, its dtypes, and that state after a step of it."""
+    p = leaf(lib)
+    q = lib.ones(2, dtype=getattr(lib, dtype), requires_grad=True)
+    first, second = lib.optim.Adam([p]), lib.optim.Adam([q])
+    run(first, 1)
+    saved = first.state_dict()
+    saved["state"][0].update(step=saved["state"][0]["step"].double(), list=[lib.ones(2)], name=None)
+    saved["param_groups"][0]["capturable"] = in_single
+    second.load_state_dict(saved)
+    names = ("step", "exp_avg", "exp_avg_sq")
+    loaded, given = second.state[q], saved["state"][0]
+    found = {name: (loaded[name] is given[name], str(loaded[name].dtype).rpartition(".")[2]) for name in names}
+    found["list"] = loaded["list"] is given["list"], loaded["list"][0] is given["list"][0]
+    second.param_groups[0]["capturable"] = False
     run(second, 1)
-    assert first.state_dict()["state"][0]["step"].item() == 1
+    return found, [given[name].tolist() for name in names], saved["param_groups"][0]["lr"], second.param_groups[0] is saved
+
+
+@pytest.mark.parametrize("in_single", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loaded_state_is_shared_and_in_the_parameters_dtype(dtype, in_single):
+    torch = pytest.importorskip("torch")
+    (ours, values, *rest), (theirs, expected, *others) = [loading(lib, dtype, in_single) for lib in (cr, torch)]
+    assert ours == theirs
+    assert rest == others
+    for a, b in zip(values, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
 def test_zero_grad_drops_or_fills():

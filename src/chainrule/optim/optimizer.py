@@ -16,8 +16,8 @@ from typing import Any
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.handle import RemovableHandle, register
 from chainrule.core.mode.grad_mode import enable_grad, no_grad
-from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of
+from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import dtype as dtypes
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -297,7 +297,10 @@ class Optimizer:
         return made
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state and options that `state_dict` returned; tensors are copied, in the parameters' dtypes.
+        """Take the state and options that `state_dict` returned: tensors in the parameters' dtypes.
+
+        As in PyTorch, tensors that have it already are shared with `state_dict` and whatever else has loaded it, and the next
+        step writes into them; load a ``copy.deepcopy`` to go on with several optimizers. The options are copied.
 
         Raises
         ------
@@ -319,10 +322,11 @@ class Optimizer:
                 strict=True,
             )
         )
+        in_single = {i for s in state_dict["param_groups"] if s.get("capturable") or s.get("fused") for i in s["params"]}
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in params:
-                state[params[key]] = _for_param(value, params[key])
+                state[params[key]] = _for_param(value, params[key], key in in_single)
             else:
                 state[key] = value
         for s, g in zip(saved, self.param_groups, strict=True):
@@ -374,16 +378,16 @@ def _differing(a: tuple, b: tuple) -> str:
     return f"The number of axes of tensor a ({len(a)}) must match that of tensor b ({len(b)})"
 
 
-def _for_param(value: Any, param: Tensor, key: Any = None) -> Any:
-    """Return a copy of saved state with its tensors in the parameter's dtype (except the step count)."""
+def _for_param(value: Any, param: Tensor, counts_in_single: bool, key: Any = None) -> Any:
+    """Return saved state in the dtype of its parameter, except the step count; tensors that have it are shared."""
     if isinstance(value, Tensor):
-        array = array_of(value)
-        keep = key == "step" or not param.is_floating_point()
-        return wrap(array.copy() if keep else array.astype(param.dtype.numpy, order="C"))
+        if key == "step":
+            return value.to(dtype=dtypes.float32) if counts_in_single else value
+        return value.to(dtype=param.dtype) if param.is_floating_point() else value
     if isinstance(value, dict):
-        return {k: _for_param(v, param, k) for k, v in value.items()}
+        return {k: _for_param(v, param, counts_in_single, k) for k, v in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return type(value)(_for_param(v, param) for v in value)  # type: ignore[call-arg]
+        return type(value)(_for_param(v, param, counts_in_single) for v in value)  # type: ignore[call-arg]
     return value
 
 
