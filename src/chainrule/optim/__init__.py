@@ -26,4 +26,10 @@ __all__ = [
     "RAdam", "RMSprop", "Rprop", "SparseAdam", "lr_scheduler", "scipy_least_squares", "scipy_minimize", "scipy_root",
 ]  # fmt: skip
 
-_tell_of_missing(__name__, late={"swa_utils": "chainrule.optim.swa_utils"})
+_tell_of_missing(
+    __name__,
+    late={
+        "swa_utils": "chainrule.optim.swa_utils",
+        "swap_in_optimizer_params_and_state": "chainrule.optim.swapping",
+    },
+)
