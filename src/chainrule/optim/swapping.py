@@ -84,15 +84,15 @@ def _checked(optimizer: Optimizer, parameters: dict[str, Tensor], given: Any) ->
     for i, (own, group) in enumerate(zip(optimizer.param_groups, groups, strict=True)):
         numbers = group.get("params") if isinstance(group, dict) else None
         if not isinstance(numbers, list) or not all(isinstance(n, int) for n in numbers):
-            raise RuntimeError(f"{name} each optimizer param group to be a dictionary with a list of packed parameter ids.")
+            raise RuntimeError(f"{name} each param group to be a dictionary with a list of packed parameter ids.")
         if len(own["params"]) != len(numbers):
             raise RuntimeError(
                 f"swapin_optim_state param group {i} has a different number of params than the live optimizer param group."
             )
         if own.keys() != group.keys():
             raise RuntimeError(
-                f"{name} optimizer.state_dict()-style param group keys to exactly match the live optimizer group keys for group "
-                f"{i}. Keys only in one: {sorted(own.keys() ^ group.keys())}."
+                f"{name} optimizer.state_dict()-style param group keys to exactly match the live optimizer group keys for "
+                f"group {i}. Keys only in one: {sorted(own.keys() ^ group.keys())}."
             )
     numbers = [n for group in groups for n in group["params"]]
     if len(numbers) != len(parameters) or state.keys() - set(numbers):
