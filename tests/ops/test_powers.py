@@ -67,3 +67,17 @@ def _powers(t):
 
 def test_nodes_say_which_of_base_and_exponent_is_a_number():
     assert _powers(cr) == _powers(pytest.importorskip("torch"))
+
+
+@pytest.mark.parametrize("d", ["complex64", "complex128"])
+@by_name("y", [-0.5, -1, -2, -0.5 - 1j, -1.5 + 1j, 1j, 0.5, 2], str)
+def test_complex_powers_of_zero_are_pytorch_s(y, d):
+    torch = pytest.importorskip("torch")
+
+    def powers(lib):
+        x = lib.tensor([0j, complex(-0.0, 0.0), complex(0.0, -0.0), 1 + 2j], dtype=getattr(lib, d))
+        return [x**y, x[0] ** y, x ** lib.tensor(y), x ** lib.full_like(x, y), 0j ** lib.full_like(x, y)]
+
+    for ours, theirs in zip(powers(cr), powers(torch), strict=True):
+        a, b = [lib.view_as_real(t).numpy() for lib, t in ((cr, ours), (torch, theirs))]
+        np.testing.assert_allclose(a, b, rtol=1e-5 if d == "complex64" else 1e-12)

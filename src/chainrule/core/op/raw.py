@@ -76,6 +76,12 @@ def narrowed(out: Any, x: Any) -> Any:
     return out
 
 
+def with_poles(power: Any, x: Any, y: Any) -> Any:
+    """Return a complex power ``x ** y`` with PyTorch's value where 0 is divided by: infinity and NaN; NumPy's is NaN alone."""
+    pole = (x == 0) & (np.real(y) < 0)
+    return np.where(pole, power.dtype.type(complex(np.inf, np.nan)), power)[()] if np.any(pole) else power
+
+
 def shape_of(value: Any) -> tuple:
     """Return the shape of a raw value, tensor or Python number."""
     return tuple(value.shape) if hasattr(value, "shape") else ()

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import TABLE, elementwise
 from chainrule.core.op.lowering import Opaque, s
-from chainrule.core.op.raw import narrowed
+from chainrule.core.op.raw import narrowed, with_poles
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -139,7 +139,8 @@ def _pow(x: Any, y: Any) -> Any:
     if y.__class__ is float and (y == 0.5 or y == -0.5) and isinstance(x, (np.float32, np.float64)):
         return np.sqrt(x) if y > 0 else 1 / np.sqrt(x)
     try:
-        return operator.pow(x, y)
+        out = operator.pow(x, y)
+        return with_poles(out, x, y) if out.dtype.kind == "c" else out
     except ValueError:  # NumPy refuses negative powers of integers; PyTorch truncates them, to 0 but for powers of 1 and -1
         if not isinstance(y, (np.ndarray, np.generic)):
             raise
@@ -329,13 +330,12 @@ def _add_multiple(x: Any, y: Any, *, alpha: Any, minus: bool) -> Any:
     return in_single(lambda x, y: x + alpha * y)(x, y)
 
 
-_BOTH = (False, True)
 add_multiple = elementwise("add_multiple(x, y, *, alpha, minus)", _add_multiple, kinds="f",
     node=lambda node: "Sub" if node is not None and node.params["minus"] else "Add",
     lower=lambda x, y, *, alpha, minus: x - alpha * y if minus else x + alpha * y,
     x=lambda g: g,
     y=lambda g, *, alpha, minus: g * beside(g, -alpha if minus else alpha),
-    samples=lambda: [Sample(*xs, alpha=0.5, minus=m) for xs in ([(3, 4), (4,)], [(), ()], [(0, 2), (2,)]) for m in _BOTH],
+    samples=lambda: [Sample(*xs, alpha=0.5, minus=not xs[0]) for xs in ([(3, 4), (4,)], [(), ()], [(0, 2), (2,)])],
     doc=binary("Return ``input ± alpha * other``, rounded once."))  # fmt: skip
 
 _VALUED = [Sample((3, 4), (4,), (3, 1), value=1), Sample((), (), (), value=-0.5), Sample((0, 2), (2,), (), value=2.0)]
