@@ -249,3 +249,22 @@ def test_errors_are_pytorchs(name):
             ERRORS[name](lib.distributions, lib)
         found.append((caught.type, words(str(caught.value))))
     assert found[0] == found[1]
+
+
+def test_a_transform_that_is_a_module_too_holds_its_parameters():
+    class Shift(cr.distributions.Transform, cr.nn.Module):
+        domain = codomain = cr.distributions.constraints.real
+        bijective = True
+        __hash__ = cr.nn.Module.__hash__
+
+        def __init__(self):
+            super().__init__(cache_size=1)
+            self.inner = cr.nn.Linear(1, 1)
+
+        def _call(self, x):
+            return x + self.inner.bias
+
+    shift = Shift()
+    assert [name for name, _ in shift.named_parameters()] == ["inner.weight", "inner.bias"]
+    assert shift.inv(shift(cr.zeros(1))) == 0
+    assert dict(cr.distributions.ComposeTransform([shift]).parts[0].named_children()) == {"inner": shift.inner}

@@ -50,6 +50,7 @@ class Transform:
         if cache_size not in (0, 1):
             raise ValueError("cache_size must be 0 or 1")
         self._cached_x_y: tuple[Any, Any] = (None, None)
+        super().__init__()  # of what a transform is beside: a module, which holds its parameters
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied: not the inverse, which refers to this."""
