@@ -17,7 +17,7 @@ WHOLE = (
 )  # fmt: skip
 ALONE = (
     *("_dynamo", "_dynamo.eval_frame", "_dynamo.exc", "_export", "_higher_order_ops", "_inductor", "_subclasses"),
-    *("_subclasses.fake_tensor", "ao", "ao.nn", "mtia", "utils.cpp_extension", "utils.flop_counter"),
+    *("_subclasses.fake_tensor", "ao", "ao.nn", "mtia", "utils.cpp_extension"),
     *("utils.mobile_optimizer", "_custom_ops", "_dynamo.utils"),
 )  # fmt: skip
 

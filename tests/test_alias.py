@@ -177,6 +177,20 @@ ASKED = """
     epoch = iter(torch.utils.data.DataLoader([1, 2]))
     assert isinstance(epoch, _BaseDataLoaderIter) and not isinstance(epoch, _MultiProcessingDataLoaderIter)
     assert torch._C._nn._parse_to("cpu", torch.half)[:2] == (torch.device("cpu"), torch.half)
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+    from torch.utils.flop_counter import FlopCounterMode
+
+    found = []
+    def asks(x):
+        found.append((torch._C._are_functorch_transforms_active(), get_proxy_mode() is not None))
+        return x.sin()
+    asks(torch.ones(()))
+    torch.func.grad(asks)(torch.ones(()))
+    torch.func.vmap(asks)(torch.ones(2))
+    torch.func.vmap(torch.func.grad(asks))(torch.ones(2))
+    chainrule.func.trace(asks)(torch.ones(2))
+    assert found == [(False, False), (True, False), (True, False), (True, False), (True, True)], found
+    assert FlopCounterMode(display=False).get_total_flops() == 0
     Keys, key = torch._C.DispatchKeySet, torch._C.DispatchKey
     keys = Keys(key.AutocastCPU) | Keys(key.AutocastCUDA)
     with torch.autocast("cpu"), torch._C._ExcludeDispatchKeyGuard(keys):

@@ -232,5 +232,26 @@ def test_logs_and_rates_are_written(tmp_path):
 
 
 def test_summary():
-    found = str(pl.utilities.model_summary.ModelSummary(Classifier(), max_depth=2))
-    assert "net.1 | BatchNorm1d | 32" in found and "195 " in found
+    model = Classifier()
+    model.example_input_array = drawn(2, 6)
+    found = pl.utilities.model_summary.ModelSummary(model, max_depth=2)
+    layers = str(found).splitlines()
+    assert [cell.strip() for cell in layers[3].split("|")][1:] == [
+        "net.0",
+        "Linear",
+        "112",
+        "train",
+        "384",
+        "[2, 6]",
+        "[2, 16]",
+    ]
+    assert found.total_parameters == 195
+    agree("summary", {"flops": found.total_flops})
+
+
+def test_with_all_that_is_there_by_default(tmp_path, capsys):
+    model = Classifier()
+    begin("default", model)
+    pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", max_epochs=1).fit(model, Data())
+    assert list(tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt"))
+    agree("default", {"losses": model.losses}, rtol=1e-3)

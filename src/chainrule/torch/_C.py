@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule import Generator, Size, Tensor, device, dtype, layout, memory_format
 from chainrule.amp import autocast
+from chainrule.core.mode.grad_mode import modes
 from chainrule.linalg import LinAlgError as _LinAlgError
 from chainrule.nn.modules.conversions import parse_to
 from chainrule.overrides import DisableTorchFunction, DisableTorchFunctionSubclass
@@ -53,6 +54,11 @@ def _ExcludeDispatchKeyGuard(keys: DispatchKeySet) -> Any:  # noqa: N802 - PyTor
 
 def _get_tracing_state() -> None:
     """Return None: nothing is being traced for TorchScript."""
+
+
+def _are_functorch_transforms_active() -> bool:
+    """Tell whether a transform is running: a gradient, a tangent, a function over a batch, a trace."""
+    return bool(modes().scopes or modes().mapped)
 
 
 def _log_api_usage_once(event: str) -> None:

@@ -39,7 +39,6 @@ REASONS = {
     "sparse": "chainrule's tensors are dense",
     "utils.cpp_extension": "chainrule is Python, and has no extensions in C++; library.op declares an op of your own",
     "utils.data.datapipes": "utils.data has datasets and loaders",
-    "utils.flop_counter": "autograd.profiler.profile tells what ops were called, and how long they took",
     "utils.mobile_optimizer": _NO_COMPILER,
 }  # fmt: skip
 """What there is instead, by the names that modules begin with."""

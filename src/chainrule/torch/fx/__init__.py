@@ -7,7 +7,6 @@ from typing import Any
 from chainrule.torch import absent
 
 __all__ = ["wrap"]
-__path__: list[str] = []
 
 
 def wrap(fn_or_name: Any) -> Any:
