@@ -3,7 +3,8 @@
 No op has a Taylor rule. Three cases follow from what an op declares (Griewank & Walther, *Evaluating Derivatives*, ch. 13):
 
 - where its derivative does not depend on what moves, the k-th coefficient is its jvp of the k-th coefficients;
-- a product is the convolution of its factors' coefficients, and a quotient the solution of that for one factor;
+- a product is the convolution of its factors' coefficients, and a quotient the solution of that for one factor; an op that is
+  its first operand times something is a product too;
 - else ``out' = jvp(x', x, out)``: the op's own rule, run once on series, gives the coefficients of the derivative, and so
   those of the result. Its k-th needs only those of lower order, even where the rule names the result itself.
 
@@ -279,6 +280,8 @@ class _Step:
             return _Quotient(self, outs, several)
         if self._is_product():
             return _Product(self, outs, several)
+        if self.op.scales and self.moving[0] is not None:
+            return _Scaled(self, outs, several)
         return _Differential(self, outs, several)
 
 
@@ -326,6 +329,22 @@ class _Product(_Follow):
         return (_convolved(self.step.op, x, y, range(k + 1), k, self.step.params),)
 
 
+class _Scaled(_Follow):
+    """``f(g, …) = g · f(1, …)``, of which the other factor's rule is run once for all that it scales."""
+
+    other: Any = None
+
+    def coefficients(self, k: int) -> Sequence[Any]:
+        step = self.step
+        if self.other is None:
+            rest = [v if c is None else series(step.level, v, c) for v, c in zip(step.values, step.moving, strict=True)]
+            self.other = run(step.op, (1.0, *rest[1:]), step.params)
+        moving = [coefficient(self.other, j, step.level) for j in range(k + 1)]
+        dtype = self.payloads[0].dtype
+        found = _convolved(TABLE["mul"], step.moving[0], moving, range(k + 1), k, {})
+        return (found if found is None or found.dtype == dtype else found.astype(dtype),)
+
+
 class _Quotient(_Follow):
     """``q = x / y`` is what solves ``x[k] = sum of y[j] q[k-j]``."""
 
@@ -364,7 +383,7 @@ def coefficient(value: Any, k: int, level: int) -> Any:
     return None if k else value
 
 
-def _convolved(op: Op, x: Coefficients, y: Coefficients, places: range, k: int, params: dict) -> Any:
+def _convolved(op: Op, x: Any, y: Any, places: range, k: int, params: dict) -> Any:
     """Return the sum of ``op(x[j], y[k-j])`` over some places j; None for zero."""
     total = None
     for j in places:

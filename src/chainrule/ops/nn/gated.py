@@ -56,7 +56,7 @@ silu: Callable = elementwise("silu(x)", _silu, kinds="fc",
     x=lambda g, x: silu_pull(g, x),
     doc="Return ``x * sigmoid(x)``.")  # fmt: skip
 
-silu_pull: Callable = elementwise("silu_pull(g, x)", _silu_pull, kinds="fc", node="SiluBackward",
+silu_pull: Callable = elementwise("silu_pull(g, x)", _silu_pull, kinds="fc", node="SiluBackward", scales=True,
     lower=lambda g, x: g * (1 + x * (1 - 1 / (1 + s.exp(-x)))) / (1 + s.exp(-x)),
     g=lambda h, x: silu_pull(h, x),
     x=_silu_bend,
@@ -137,7 +137,7 @@ gelu: Callable = elementwise("gelu(x, *, form)", _gelu, kinds="f",
     samples=lambda: _FORMS,
     doc="Return ``x * Φ(x)`` with the normal distribution function, or its approximation in the form 'tanh'.")  # fmt: skip
 
-gelu_pull: Callable = elementwise("gelu_pull(g, x, *, form)", _gelu_pull, kinds="f", node="GeluBackward",
+gelu_pull: Callable = elementwise("gelu_pull(g, x, *, form)", _gelu_pull, kinds="f", node="GeluBackward", scales=True,
     lower=_slope_text,
     g=lambda h, x, *, form: gelu_pull(h, x, form=form),
     x=_gelu_bend,

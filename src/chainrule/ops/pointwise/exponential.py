@@ -132,7 +132,7 @@ sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds=
 
 # Ops of their own, as PyTorch's, because a recorded pass keeps what each op of a rule saves: of several, their products, too.
 sigmoid_pull = elementwise("sigmoid_pull(g, y)", lambda g, y: narrowed((1 - y) * y * g, y), kinds="fc",
-    node="SigmoidBackward",
+    node="SigmoidBackward", scales=True,
     lower=lambda g, y: (1 - y) * y * g,  # in this order NumPy reuses the first temporary for the rest
     g=lambda h, y: sigmoid_pull(h, y),
     y=lambda h, g, y: one_minus(y + y) * g * h,

@@ -53,7 +53,7 @@ tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", ki
         "cr.tanh(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7616])"))  # fmt: skip
 
 tanh_pull = elementwise("tanh_pull(g, y)", lambda g, y: narrowed(g * one_minus(y * y), y), kinds="fc",
-    node="TanhBackward",
+    node="TanhBackward", scales=True,
     lower=lambda g, y: g * (1 - y * y),
     g=lambda h, y: tanh_pull(h, y),
     y=lambda h, g, y: h * g * y * -2,
