@@ -28,5 +28,6 @@ if [ -n "$lint" ]; then
   .venv/bin/mypy
   .venv/bin/python -m pytest tests/typing -m slow
 fi
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # of each worker: there are as many workers as cores
 workers=$(.venv/bin/python -c 'import os; print(min(os.cpu_count() or 1, 8))')
 .venv/bin/python -m pytest -n "$workers" ${peers:+-m "slow or not slow"}
