@@ -22,14 +22,19 @@ _pool: Any = None
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that large elementwise work uses: the available cores unless set."""
+    """Return the number of threads that large work uses: the available cores, or ``OMP_NUM_THREADS``, unless set."""
     if _threads is not None:
         return _threads
+    if (asked := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(asked) > 0:
+        return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_num_threads(number: int) -> None:
-    """Set the number of threads for large elementwise work. BLAS has its own setting.
+    """Set the number of threads for large work: elementwise, convolutions, random numbers, and the products of BLAS.
+
+    One is faster where other processes keep the cores busy, as threads of BLAS wait for each other. BLAS libraries that are
+    loaded later, such as SciPy's, keep their own number; ``OMP_NUM_THREADS``, set before Python starts, is all of theirs.
 
     Parameters
     ----------
@@ -54,6 +59,9 @@ def set_num_threads(number: int) -> None:
     if number < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, got {number}")
     _threads, _pool = int(number), None
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(_threads, user_api="blas")
 
 
 def _forget_pool() -> None:
