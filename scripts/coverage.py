@@ -67,6 +67,8 @@ def missing(module: str) -> dict[str, str]:
 
 def main(listed: bool) -> None:
     """Print the table, and the names that are missing by reason."""
+    if found_in("", "torch") is None:
+        sys.exit("coverage.py counts beside an installed PyTorch, which is not here: pip install torch")
     left: dict[str, list[str]] = defaultdict(list)
     print(f"{'module':20} {'here':>6} {'of':>6}   to do   out of scope")
     for module in MODULES:

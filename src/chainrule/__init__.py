@@ -171,9 +171,9 @@ def __getattr__(name: str) -> _Any:
     if name in _UNHELD:
         return _UNHELD[name]
     if name == "bfloat16":
-        from chainrule.core.types.dtype import bfloat16
+        from chainrule.core.types.dtype import bfloat16_named
 
-        return bfloat16()
+        return bfloat16_named()
     from chainrule.core.missing import missing
 
     raise missing(__name__, name)

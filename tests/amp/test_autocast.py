@@ -427,8 +427,15 @@ sys.modules["ml_dtypes"] = None
 import chainrule as cr
 with cr.autocast("cpu", dtype=cr.float16):
     assert (cr.ones(2, 2) @ cr.ones(2, 2)).dtype is cr.float16
-with cr.autocast("cpu", enabled=False):
+with cr.autocast("cpu", enabled=False, dtype=cr.bfloat16):
     pass
+assert cr.ones(1).dtype not in (cr.bfloat16, cr.float16) and str(cr.bfloat16) == "chainrule.bfloat16"
+for use in (lambda: cr.ones(1, dtype=cr.bfloat16), lambda: cr.ones(1).bfloat16(), lambda: cr.finfo(cr.bfloat16)):
+    try:
+        use()
+    except ImportError:
+        continue
+    raise AssertionError
 try:
     cr.autocast("cpu")
 except ImportError as error:

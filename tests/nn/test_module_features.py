@@ -117,3 +117,10 @@ def test_other_devices_and_shared_memory_are_refused_and_told(method):
         getattr(cr.nn.Linear(1, 1), method)()
     assert getattr(cr.nn.ReLU(), method)().training
     assert cr.nn.Linear(1, 1).compile(mode="default") is None
+
+
+def test_a_class_in_a_models_place_is_told_from_its_instances():
+    with pytest.raises(
+        TypeError, match=r"chainrule\.nn\.modules\.piecewise\.ReLU is not a Module subclass: give an instance, such as"
+    ):
+        cr.nn.Sequential(cr.nn.Linear(2, 2), cr.nn.ReLU)

@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -68,20 +69,31 @@ def missing(module: str, name: str) -> AttributeError:
     if name[:1] == "_":  # what Python and its tools look for
         return AttributeError(text)
     theirs = torch_names().get(module.partition(".")[2], frozenset())
-    if name in theirs and (why := out_of_scope(name)):
-        return AttributeError(f"{text}: PyTorch has it, and out of chainrule's scope are: {why}")
+    lists = f"dir({module}) lists what there is"
     if name in theirs:
-        return AttributeError(f"{text}: PyTorch has it, chainrule not yet; dir({module}) lists what there is")
+        why = out_of_scope(name)
+        text += (
+            f": PyTorch has it, and out of chainrule's scope are: {why}"
+            if why
+            else f": PyTorch has it, chainrule not yet; {lists}"
+        )
+    elif (meant := _like(name, [n for n in dir(sys.modules[module]) if n[0] != "_"])) is not None:
+        text += f". Did you mean: {meant!r}?"
+    elif (meant := _like(name, theirs)) is not None:
+        text += f"; PyTorch's {meant!r} is not in chainrule: {out_of_scope(meant) or lists}"
+    else:
+        text += f", and neither has PyTorch's; {lists}"
+    return AttributeError(text, name=name, obj=object())  # of a module Python would add a name of its own choice
+
+
+def _like(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that was meant: one in other letters' cases, or the nearest."""
+    found = next((n for n in names if n.lower() == name.lower()), None)
+    if found is not None:
+        return found
     from difflib import get_close_matches  # of 8 ms to import, and of use here alone
 
-    ours = [n for n in dir(sys.modules[module]) if n[0] != "_"]
-    close = get_close_matches(name, ours, 1, 0.7)
-    if close:
-        return AttributeError(f"{text}. Did you mean: {close[0]!r}?")
-    close = get_close_matches(name, theirs, 1, 0.7)
-    if close:
-        return AttributeError(f"{text}; PyTorch's {close[0]!r} is not in chainrule yet: dir({module}) lists what there is")
-    return AttributeError(f"{text}, and neither has PyTorch's; dir({module}) lists what there is")
+    return next(iter(get_close_matches(name, names, 1, 0.7)), None)  # type: ignore[arg-type]
 
 
 def tell_of_missing(module: str, late: dict[str, str] | None = None) -> None:

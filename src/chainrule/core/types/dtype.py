@@ -123,8 +123,10 @@ class _Unheld(dtype):
         """Raise: there is none."""
         raise self.refusal()
 
-    def refusal(self) -> TypeError:
+    def refusal(self) -> Exception:
         """Return the error of its use."""
+        if self.name == "bfloat16":
+            return ImportError(_NEEDED)
         return TypeError(f"{self!r}: tensors here have NumPy's dtypes or bfloat16, such as {', '.join(_FLOAT_ORDER)}")
 
     @property
@@ -145,12 +147,23 @@ UNHELD = {name: _Unheld(name, FLOAT, 1) for name in _FLOAT8} | {
 }  # fmt: skip
 
 
+_NEEDED = 'bfloat16 needs the package ml_dtypes: pip install "chainrule[bfloat16]"'
+
+
+def bfloat16_named() -> dtype:
+    """Return what ``chainrule.bfloat16`` is: the dtype, or without its package a value that programs can compare with."""
+    try:
+        return bfloat16()
+    except ImportError:
+        return UNHELD.setdefault("bfloat16", _Unheld("bfloat16", FLOAT, 2))
+
+
 def bfloat16() -> dtype:
     """Return the ``bfloat16`` dtype, which lives in the optional package ml_dtypes."""
     try:
         import ml_dtypes
     except ImportError as error:
-        raise ImportError('bfloat16 needs the package ml_dtypes: pip install "chainrule[bfloat16]"') from error
+        raise ImportError(_NEEDED) from error
     numpy = np.dtype(ml_dtypes.bfloat16)
     return _BY_NUMPY.get(numpy) or dtype("bfloat16", numpy, FLOAT, "BFloat16")
 

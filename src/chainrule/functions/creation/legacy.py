@@ -149,6 +149,8 @@ def range(
 def default_tensor_type(t: Any) -> dtypes.dtype:
     """Return the dtype that a class such as :class:`DoubleTensor`, or its name, stands for, if it may be the default one."""
     name = t.rpartition(".")[2] if isinstance(t, str) else getattr(t, "__name__", None)
+    if "cuda" in (t if isinstance(t, str) else getattr(t, "__module__", "")):
+        raise TypeError(f"type {t if isinstance(t, str) else name} not available. Torch not compiled with CUDA enabled.")
     if name not in _DTYPES or not isinstance(t, (str, _TypedTensor)):
         raise TypeError("invalid type object: only floating-point types are supported as the default type")
     d = dtypes.named(_DTYPES[name])

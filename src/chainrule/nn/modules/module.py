@@ -161,6 +161,9 @@ class Module(Convertible, Hooked, Stateful):
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module under a name."""
         if module is not None and not isinstance(module, Module):
+            if isinstance(module, type):
+                hint = f": give an instance, such as {module.__name__}(...)" if issubclass(module, Module) else ""
+                raise TypeError(f"{module.__module__}.{module.__qualname__} is not a Module subclass{hint}")
             raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
         self._modules[name] = registered(module_hooks, self, name, module)
