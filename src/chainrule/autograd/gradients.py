@@ -17,6 +17,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import OWN, Meta
+from chainrule.core.types import spelling
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.gradient import check_wanted, cotangents_of, gradients_of, one_of, settled
 from chainrule.transforms.paths import Paths, edge_of
@@ -172,7 +173,7 @@ def grad(
     if not only_inputs:
         warnings.warn(
             "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
-            "of the graph, please use chainrule.autograd.backward.",
+            f"of the graph, please use {spelling.library}.autograd.backward.",
             FutureWarning,
             stacklevel=2,
         )

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types import spelling
 from chainrule.core.types.device import CPU, device
 from chainrule.core.types.memory_format import memory_format
 from chainrule.functions.creation.like import empty_like
@@ -23,7 +24,7 @@ _Self = TypeVar("_Self", bound="Convertible")
 def typename(value: Any) -> str:
     """Return PyTorch's name of a value's type: a tensor's tells its dtype."""
     if isinstance(value, Tensor):
-        return f"chainrule.{value.dtype.old_name}Tensor"
+        return f"{spelling.library}.{value.dtype.old_name}Tensor"
     cls = type(value)
     return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.types import spelling
 from chainrule.nn.modules.conversions import Convertible, typename
 from chainrule.nn.modules.module_hooks import (
     Hooked,
@@ -136,7 +137,8 @@ class Module(Convertible, Hooked, Stateful):
         if param is not None:
             if not isinstance(param, Parameter):
                 raise TypeError(
-                    f"cannot assign '{typename(param)}' object to parameter '{name}' (chainrule.nn.Parameter or None required)"
+                    f"cannot assign '{typename(param)}' object to parameter '{name}' "
+                    f"({spelling.library}.nn.Parameter or None required)"
                 )
             if not param.is_leaf:
                 raise ValueError(
@@ -189,7 +191,8 @@ class Module(Convertible, Hooked, Stateful):
         elif name in d.get("_parameters", ()):
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{typename(value)}' as parameter '{name}' (chainrule.nn.Parameter or None expected)"
+                    f"cannot assign '{typename(value)}' as parameter '{name}' "
+                    f"({spelling.library}.nn.Parameter or None expected)"
                 )
             self.register_parameter(name, None)
         elif isinstance(value, Module):
@@ -200,14 +203,15 @@ class Module(Convertible, Hooked, Stateful):
         elif name in d.get("_modules", ()):
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{typename(value)}' as child module '{name}' (chainrule.nn.Module or None expected)"
+                    f"cannot assign '{typename(value)}' as child module '{name}' "
+                    f"({spelling.library}.nn.Module or None expected)"
                 )
             self._modules[name] = registered(module_hooks, self, name, None)
         elif isinstance(value, Buffer) or name in d.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
                     f"cannot assign '{typename(value)}' as buffer '{name}' "
-                    "(chainrule.nn.Buffer, chainrule.Tensor or None expected)"
+                    f"({spelling.library}.nn.Buffer, {spelling.library}.Tensor or None expected)"
                 )
             known = name not in d.get("_non_persistent_buffers_set", ())
             persistent = value.persistent if isinstance(value, Buffer) else known
