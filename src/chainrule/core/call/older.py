@@ -75,12 +75,21 @@ def by_older_places(name: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tup
         given = dict(zip(places, args, strict=False))
         if len(args) <= len(places) and not given.keys() & kwargs.keys():
             given |= kwargs
-            kinds = all(isinstance(value, Tensor) != (place in _FACTORS) for place, value in given.items())
+            kinds = all(_may_stand(value, place) for place, value in given.items())
             if given.keys() == set(places) and kinds:
                 _tell(name, form)
                 today = [p for p in form if p not in _FACTORS]
-                return tuple(given[p] for p in today), {p: value for p, value in given.items() if p in _FACTORS}
+                factors = {p: value for p, value in given.items() if p in _FACTORS}
+                numbers = {p: value.item() if isinstance(value, Tensor) else value for p, value in factors.items()}
+                return tuple(given[p] for p in today), numbers
     return None
+
+
+def _may_stand(value: Any, place: str) -> bool:
+    """Tell whether a value may be a factor, a number, or what it multiplies, a tensor; of two terms the other is either."""
+    if place in _FACTORS:
+        return not isinstance(value, Tensor) or (value.ndim == 0 and not value.requires_grad)
+    return isinstance(value, Tensor) or (place == "other" and isinstance(value, (int, float, complex)))
 
 
 def _tell(name: str, form: tuple[str, ...]) -> None:
