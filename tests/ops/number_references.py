@@ -199,7 +199,6 @@ NUMBERS = SPECIAL | {
     "div_rounded": lambda x, y, mode: rounded(mode)(x / y),
     "remainder": lambda x, y: x - y * math.floor(x / y), "fmod": math.fmod,
     "lerp": lambda x, y, w: x + w * (y - x),
-    "add_multiple": lambda x, y, alpha, minus: x - alpha * y if minus else x + alpha * y,
     "addcmul": lambda x, y, z, value: x + value * y * z, "addcdiv": lambda x, y, z, value: x + value * y / z,
     "atan2": math.atan2, "hypot": math.hypot, "logaddexp": logaddexp,
     "logaddexp2": lambda x, y: float(mp.log(mp.mpf(2) ** x + mp.mpf(2) ** y, 2)),

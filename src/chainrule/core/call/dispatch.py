@@ -26,7 +26,6 @@ from chainrule.core.tensor.unresolved import with_bit
 from chainrule.core.tensor.value import memory_of, numpy_dtype, on_memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes_
-from chainrule.core.types.opmath import Unrounded, is_half
 
 ndarray = np.ndarray
 complex64, complex128 = np.complex64, np.complex128
@@ -232,10 +231,8 @@ def promoted(op: Op, args: tuple) -> tuple:
         d = dtypes.get_default_dtype()
     if d.category >= dtypes.FLOAT and "bifc"[d.category] not in op.kinds:
         raise NotImplementedError(f"\"{op.name}\" not implemented for '{d.old_name}'")
-    if op.opmath and is_half(d.numpy):
-        lifted[1:] = [_beside_half(a, d) for a in lifted[1:]]
     if d.numpy.isbuiltin != 1:  # NumPy's own dtypes take Python numbers as weak; ml_dtypes' bfloat16 would widen
-        return tuple([cast(a, d) if isinstance(a, Tensor) or a.__class__ is Unrounded else d.numpy.type(a) for a in lifted])
+        return tuple([cast(a, d) if isinstance(a, Tensor) else d.numpy.type(a) for a in lifted])
     if d.category == dtypes.INT and op.promotion == "same":
         return tuple([cast(a, d) if isinstance(a, Tensor) else wrapped(a, d) for a in lifted])
     return tuple([cast(a, d) for a in lifted])
@@ -249,18 +246,6 @@ def _beside_a_number(x: Any, y: Any) -> tuple | None:
         if not y.ndim and x.ndim:
             return x, cast(y, x.dtype)
     return None
-
-
-def _beside_half(value: Any, d: dtypes.dtype) -> Any:
-    """Return a number, or a tensor of one element without a history, as it meets the half precision `d` in PyTorch's kernels.
-
-    What a trace stands for stays a tensor, and so does what is recorded: that is rounded.
-    """
-    if not isinstance(value, Tensor):
-        return Unrounded(value)
-    if value.dtype is d or value.ndim or value._level or value._bit or value._node is not None or modes().tracer is not None:
-        return value
-    return Unrounded(value._data)
 
 
 def wrapped(number: Any, d: dtypes.dtype) -> Any:

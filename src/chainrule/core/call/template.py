@@ -29,7 +29,6 @@ from chainrule.core.op.source import Template, Written, compiled, copied
 from chainrule.core.record.plans import UNRECORDED, Plan, finish, needs_of, plan_for, shared_version
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
 from chainrule.core.tensor.value import array_of, marked_as, version_of
-from chainrule.core.types.opmath import is_half
 
 # Of argument number 0: a0 is its payload, n0 what recorded it (None, LEAF, a node or a port), s0 whether a rule needs it.
 # An elementwise op of several inputs is `mixed`: some may be Python numbers. Those of other ops, but the first, may be None.
@@ -123,7 +122,7 @@ def call({signature}):
     d = c if c is single or c is double else a0.dtype  # a scalar's class stands for its dtype, which takes 30 ns to read
     if d is not c and d is not float32 and d is not float64:
     % end
-        if d.kind in refused{" or (half_apart and (" + has_number + ") and is_half(d))" if mixed else ""}:
+        if d.kind in refused:
             return {slow}
         % if single:
         if d.kind == "c":
@@ -283,8 +282,8 @@ def call({signature}):
     t._node = node
     return t
 """,
-    "tracked, elementwise, typed, view, mixed, single, takes_out, signature, inputs, has_tensor, has_number, given_at, args, "
-    "given, payloads, params, shapes, slow, edges, needs, saved, of_inference",
+    "tracked, elementwise, typed, view, mixed, single, takes_out, signature, inputs, has_tensor, given_at, args, given, "
+    "payloads, params, shapes, slow, edges, needs, saved, of_inference",
 )
 
 
@@ -334,7 +333,6 @@ def source_of(form: Form) -> str:
         f"{args}{'' if elementwise else ', /'}{', *, out=None' if takes_out else ''}{given}",
         list(enumerate(names)),
         " or ".join([f"a{i} is not {x}" for i, x in enumerate(names[:-1])]),
-        " or ".join([f"a{i} is {x}" for i, x in enumerate(names) if i]),
         given_at,
         args,
         given,
@@ -417,7 +415,6 @@ def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
         "calm": op.backend.calm,
         "costly": op.backend.costly,
         "shares": op.shares,
-        "half_apart": op.opmath or op.promotion == "bool",  # NumPy compares bfloat16 with a number that is not rounded
         "keeps_dtype": op.promotion != "bool",
         "refused": _REFUSED[op.promotion == "float", complex_too],
         "numbers": _NUMBERS[checked, complex_too],
@@ -467,7 +464,7 @@ def first_plan(op: Op, plans: list[Plan | None], code: int) -> Plan:
 SPACE = {
     "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LARGE": LARGE, "LEAF": LEAF, "NOTHING": NOTHING, "Node": Node,
     "GradTracking": GradTracking, "Tensor": Tensor, "UNRECORDED": UNRECORDED, "array_of": array_of, "double": np.float64,
-    "explained": explained, "finish": finish, "is_half": is_half,
+    "explained": explained, "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
     "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,
     "shared_version": shared_version, "single": np.float32, "spread": spread,

@@ -203,9 +203,6 @@ class Op:
         those in a namespace, as ``special.ndtr``, are functions alone.
     second : str
         The keyword under which they give its second operand.
-    opmath : bool
-        A number after the first operand of an elementwise op, which is in half precision, is not rounded to that (see
-        ``core.types.opmath``).
     scales : bool
         An elementwise op is its first operand times what the others give: ``f(g, …) = g · f(1, …)``.
     backend, about : Backend, About
@@ -216,7 +213,7 @@ class Op:
 
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
-        "joint", "jvp", "kind", "kinds", "lowering", "name", "nondiff", "opmath", "params", "plans", "promotion", "public",
+        "joint", "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public",
         "pure", "reads", "real_linear", "rules", "scales", "second", "selects", "shape", "shares", "stored", "variadic", "view",
     )  # fmt: skip
     call: Callable
@@ -252,7 +249,6 @@ class Op:
         inplace: bool = False,
         aliases: tuple[str, ...] = (),
         second: str = "other",
-        opmath: bool = False,
         scales: bool = False,
     ):
         self.name, self.inputs, self.params, self.variadic = _parts(signature)
@@ -273,7 +269,7 @@ class Op:
         self.reads, self.shares, self.selects, self.pure = reads, shares, selects, pure
         home = f"{public}." if public.__class__ is str else ""
         self.public, self.inplace = (*((home + self.name,) if public else ()), *[home + name for name in aliases]), inplace
-        self.second, self.opmath, self.scales = second, opmath, scales
+        self.second, self.scales = second, scales
         if self.public and kind != ELEMENTWISE:
             raise TypeError(f"{self.name}: only elementwise ops are public by an option; write its public function out")
         self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
@@ -382,7 +378,7 @@ def _joining(places: list[int] | None) -> Callable:
 
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
 _PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
-    "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "opmath", "promotion",
+    "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion",
     "public", "pull", "pure", "reads", "real_linear", "scales", "second", "selects", "shape", "shares", "stored", "view",
 ), "option")  # fmt: skip
 

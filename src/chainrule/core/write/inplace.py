@@ -26,7 +26,6 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, as_stored, given_to, memory_of, root_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.absent import Absent
-from chainrule.core.types.opmath import is_half
 from chainrule.core.write.views import chain_of, follow, forbidden, rewire, unhook, views_of
 
 ndarray = np.ndarray
@@ -128,7 +127,7 @@ _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true
 def _fits(data: np.ndarray, raw: Any) -> bool:
     """Tell whether a ufunc into `data` computes in its dtype and shape, and reads no other view of its memory."""
     if raw.__class__ in (float, int):
-        return data.dtype.kind in "fc" and not is_half(data.dtype)
+        return data.dtype.kind in "fc"
     return getattr(raw, "dtype", None) is data.dtype and data.dtype.kind in "fc" and (raw.ndim == 0 or raw.shape == data.shape)
 
 

@@ -12,8 +12,7 @@ from chainrule.core.call.older import in_todays_places
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.opmath import is_half
-from chainrule.core.write.inplace import assign, assign_elementwise
+from chainrule.core.write.inplace import assign_elementwise
 from chainrule.core.write.out import into
 from chainrule.functions.adapt import public
 from chainrule.functions.elementwise import mul, pow
@@ -25,12 +24,10 @@ __all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "ldexp",
 _add = make_public(ops.add.op)  # type: ignore[attr-defined]
 _sub = make_public(ops.sub.op)  # type: ignore[attr-defined]
 _div = make_public(ops.div.op)  # type: ignore[attr-defined]
-_multiple = make_public(ops.add_multiple.op)  # type: ignore[attr-defined]
 
 
-def _with_multiple(input: Any, other: Any, alpha: Any, name: str) -> Tensor:
-    """Return ``input + alpha * other``, or their difference for the names of that."""
-    minus = name.startswith("sub")
+def _scaled(input: Any, other: Any, alpha: Any, name: str) -> Any:
+    """Return ``alpha * other`` in the dtype in which it meets `input`."""
     x, y = lift(input, name), lift(other, name, 1)
     d = common_dtype((x, y))
     if isinstance(alpha, bool) and d.category != dtypes.BOOL:
@@ -39,9 +36,9 @@ def _with_multiple(input: Any, other: Any, alpha: Any, name: str) -> Tensor:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if isinstance(alpha, complex) and d.category != dtypes.COMPLEX:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
-    if is_half(d.numpy):
-        return _multiple(x, y, alpha=alpha, minus=minus)
-    return (_sub if minus else _add)(x, cast(mul(cast(y, d), alpha), d) if isinstance(y, Tensor) else y * alpha)
+    if isinstance(y, Tensor):
+        return cast(mul(cast(y, d), alpha), d)
+    return y * alpha
 
 
 _ALPHA = [Sample((3, 4), (4,)), Sample((3, 4), (3, 1), alpha=2), Sample((), (), alpha=-0.5), Sample((0, 2), (2,), alpha=2)]
@@ -84,7 +81,7 @@ def add(input: Tensor, other: Any, *older: Any, alpha: Any = 1, out: Any = None)
         return into(out, "add", add, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
         return _add(input, other)
-    return _with_multiple(input, other, alpha, "add")
+    return _add(input, _scaled(input, other, alpha, "add"))
 
 
 @public(out=True, samples=lambda: _ALPHA, kinds="fc")
@@ -124,7 +121,7 @@ def sub(input: Tensor, other: Any, *older: Any, alpha: Any = 1, out: Any = None)
         return into(out, "sub", sub, (input, other), {"alpha": alpha})
     if alpha.__class__ is int and alpha == 1:
         return _sub(input, other)
-    return _with_multiple(input, other, alpha, "sub")
+    return _sub(input, _scaled(input, other, alpha, "sub"))
 
 
 def subtract(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -175,7 +172,7 @@ def _adding(op_call: Any, name: str) -> Any:
         if older:
             return in_todays_places(method, op.name, (self, other, *older), {})
         if not (alpha.__class__ is int and alpha == 1):
-            return assign(self, lambda: _with_multiple(self, other, alpha, name), name)
+            other = _scaled(self, other, alpha, name)
         return assign_elementwise(self, op, call, (other,), name)
 
     method.__name__ = name

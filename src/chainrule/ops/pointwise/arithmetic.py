@@ -17,7 +17,6 @@ from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_complex
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.opmath import Unrounded, beside, in_single
 from chainrule.ops.describe import binary, no_derivative, no_tangent
 from chainrule.ops.indexing.select import where
 from chainrule.ops.pointwise.exponential import log
@@ -71,14 +70,14 @@ sub = elementwise("sub(x, y)", operator.sub, calm=True, kinds="ifc", check=_refu
     y=lambda g: -g,
     doc=binary("Return the difference.", "cr.sub(cr.tensor([1.0, 2.0]), 3)", "tensor([-2., -1.])"))  # fmt: skip
 
-mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc", opmath=True,
+mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc",
     public=True, inplace=True, aliases=("multiply",),
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     doc=binary("Return the product.", "cr.mul(cr.tensor([1.0, 2.0]), 3)", "tensor([3., 6.])"))  # fmt: skip
 
 div = elementwise("div(x, y)", operator.truediv, calm=True, dtype="float", domain=[(-3, 3), POSITIVE],
-    opmath=True, inplace=True, aliases=("true_divide",),
+    inplace=True, aliases=("true_divide",),
     x=lambda g, y: g / y,
     y=lambda g, x, y: -x / y / y * g,  # in this order NumPy reuses the first temporary for the rest
     doc=binary("Return the quotient; integers give the default dtype.", "cr.div(cr.tensor([1, 2]), 4)",
@@ -161,7 +160,7 @@ def _power_in_base(g: Any, x: Any, y: Any) -> Any:
     if y.__class__ in NUMBERS:
         if y == 2:
             return g * (x + x)
-        return nothing(g) if y == 0 else _scaled(pow(x, y - 1), beside(x, y), g)
+        return nothing(g) if y == 0 else _scaled(pow(x, y - 1), y, g)
     return g * where(y == 0, 0, y * pow(x, y - 1))
 
 
@@ -179,7 +178,7 @@ def _log_of(x: Any, y: Any) -> Any:
 def _power_in_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
     """Return g times the derivative in y, ``out * log(x)``; 0 at x = 0 where y >= 0, its limit."""
     flat = x == 0 if is_complex(y) else (x == 0) & (y >= 0)
-    return g * where(flat, 0, out * beside(out, _log_of(x, y)))
+    return g * where(flat, 0, out * _log_of(x, y))
 
 
 def _power_name(node: Any) -> str:
@@ -229,7 +228,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
 
 
 floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node="NotImplemented!",
-    opmath=True, public=True, inplace=True,
+    public=True, inplace=True,
     lower="floordiv",
     x=lambda g: no_derivative("floor_divide"),
     y=lambda g: no_derivative("floor_divide"),
@@ -240,8 +239,6 @@ floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node=
 
 
 def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
-    if y.__class__ is Unrounded:
-        return in_single(_div_rounded)(x, y, mode=mode)
     if mode == "floor":
         return _floor_divide(x, y)
     if not (_is_whole(x) and _is_whole(y)):
@@ -252,7 +249,6 @@ def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
 
 
 div_rounded = elementwise("div_rounded(x, y, *, mode)", _div_rounded, kinds="f", node="Div2", domain=[(-3, 3), POSITIVE],
-    opmath=True,
     lower=lambda x, y, *, mode: x // y if mode == "floor" else s.truncdiv(x, y),
     x=lambda g: nothing(g),
     y=lambda g: nothing(g),
@@ -302,8 +298,7 @@ def _lerp(x: Any, y: Any, w: Any) -> Any:
     return np.where(np.abs(w) < 0.5, x + w * step, y - step * (1 - w))
 
 
-lerp = elementwise("lerp(x, y, w)", in_single(_lerp), opmath=True,
-    node=lambda node: "Lerp1" if node.edges[2] is not None else "Lerp",
+lerp = elementwise("lerp(x, y, w)", _lerp, node=lambda node: "Lerp1" if node.edges[2] is not None else "Lerp",
     lower=lambda x, y, w: s.select(abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w)),
     x=lambda g, w: g * (1 - w),
     y=lambda g, w: g * w,
@@ -321,23 +316,6 @@ def _refuse_integers(x: Any, y: Any, z: Any) -> None:
 
 
 _TERNARY = ("input", "tensor1", "tensor2")
-
-
-def _add_multiple(x: Any, y: Any, *, alpha: Any, minus: bool) -> Any:
-    """Add a multiple, rounded once; numbers are rounded to half precision first, as PyTorch's vectorised kernel does."""
-    like = x if hasattr(x, "dtype") else y
-    x, y, alpha = [beside(like, number, rounded=True) for number in (x, y, -alpha if minus else alpha)]
-    return in_single(lambda x, y: x + alpha * y)(x, y)
-
-
-add_multiple = elementwise("add_multiple(x, y, *, alpha, minus)", _add_multiple, kinds="f",
-    node=lambda node: "Sub" if node is not None and node.params["minus"] else "Add",
-    lower=lambda x, y, *, alpha, minus: x - alpha * y if minus else x + alpha * y,
-    x=lambda g: g,
-    y=lambda g, *, alpha, minus: g * beside(g, -alpha if minus else alpha),
-    samples=lambda: [Sample(*xs, alpha=0.5, minus=not xs[0]) for xs in ([(3, 4), (4,)], [(), ()], [(0, 2), (2,)])],
-    doc=binary("Return ``input ± alpha * other``, rounded once."))  # fmt: skip
-
 _VALUED = [Sample((3, 4), (4,), (3, 1), value=1), Sample((), (), (), value=-0.5), Sample((0, 2), (2,), (), value=2.0)]
 
 
@@ -350,22 +328,22 @@ def _scaled_dtype(x: Any, y: Any, z: Any, *, value: Any) -> np.dtype:
 
 
 addcmul = elementwise("addcmul(x, y, z, *, value)",
-    in_single(lambda x, y, z, *, value: _plus(x, y * z, value)), kinds="ifc", dtype=_scaled_dtype,
+    lambda x, y, z, *, value: _plus(x, y * z, value), kinds="ifc", dtype=_scaled_dtype,
     lower=lambda x, y, z, *, value: x + value * (y * z),
     x=lambda g: g,
-    y=lambda g, z, *, value: g * (z * beside(z, value)),
-    z=lambda g, y, *, value: g * (y * beside(y, value)),
+    y=lambda g, z, *, value: g * (z * value),
+    z=lambda g, y, *, value: g * (y * value),
     samples=lambda: _VALUED,
     doc=binary("Return ``input + value * tensor1 * tensor2``.", names=_TERNARY))  # fmt: skip
 
 addcdiv = elementwise("addcdiv(x, y, z, *, value)",
-    in_single(lambda x, y, z, *, value: _plus(x, y / z, value)), promotion="float",
+    lambda x, y, z, *, value: _plus(x, y / z, value), promotion="float",
     dtype=lambda x, y, z: floating(x, y, z), check=_refuse_integers,
     lower=lambda x, y, z, *, value: x + value * (y / z),
     domain=POSITIVE,
     x=lambda g: g,
-    y=lambda g, z, *, value: g * (beside(z, value, rounded=True) / z),
-    z=lambda g, y, z, *, value: -g * (beside(z, value) * ((y / z) / z)),
+    y=lambda g, z, *, value: g * value / z,
+    z=lambda g, y, z, *, value: -g * (value * ((y / z) / z)),
     samples=lambda: _VALUED,
     doc=binary("Return ``input + value * tensor1 / tensor2``.", names=_TERNARY))  # fmt: skip
 
@@ -431,16 +409,14 @@ logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, kinds="f",
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    if y.__class__ in NUMBERS:
-        y = x.dtype.type(y)
     return np.where(np.isnan(y), y, np.where(x == 0, x * 0, x * np.log(y)))
 
 
 xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(-3, 3), POSITIVE],
     public=True, inplace=True,
     lower=lambda x, y: s.select(s.isnan(y), y, s.select(x == 0, x * 0, x * s.log(y))),
-    x=lambda g, x, y: where((x == 0) & (y <= 0), 0, g * beside(g, _log_of(y, x))),
-    y=lambda g, x, y: g * beside(g, x) / y,
+    x=lambda g, x, y: where((x == 0) & (y <= 0), 0, g * log(y)),
+    y=lambda g, x, y: g * (x / y),
     doc=binary("Return ``input * log(other)``, 0 where `input` is 0.",
                "cr.xlogy(cr.tensor([0.0, 2.0]), cr.tensor([0.0, 1.0]))", "tensor([0., 0.])",
                note="The derivative in `input` is 0 where both are 0."))  # fmt: skip

@@ -45,14 +45,14 @@ fmax = elementwise("fmax(x, y)", np.fmax, kinds="bif",
     x=lambda g, x, y: where((x >= y) | (y != y), g, 0),
     y=lambda g, x, y: where((x >= y) | (y != y), 0, g),
     doc=binary("Return the larger of two values; the other one where one is NaN.",
-               "cr.fmax(cr.tensor([1.0, float('nan')]), cr.tensor([3.0, 2.0]))", "tensor([3., 2.])", note=_FIRST))  # fmt: skip
+               "cr.fmax(cr.tensor([1.0, cr.nan]), cr.tensor([3.0, 2.0]))", "tensor([3., 2.])", note=_FIRST))  # fmt: skip
 
 fmin = elementwise("fmin(x, y)", np.fmin, kinds="bif",
     public=True,
     x=lambda g, x, y: where((x <= y) | (y != y), g, 0),
     y=lambda g, x, y: where((x <= y) | (y != y), 0, g),
     doc=binary("Return the smaller of two values; the other one where one is NaN.",
-               "cr.fmin(cr.tensor([1.0, float('nan')]), cr.tensor([3.0, 2.0]))", "tensor([1., 2.])", note=_FIRST))  # fmt: skip
+               "cr.fmin(cr.tensor([1.0, cr.nan]), cr.tensor([3.0, 2.0]))", "tensor([1., 2.])", note=_FIRST))  # fmt: skip
 
 # A Python number has the shape (), as a 0-d bound has: PyTorch tells them apart in the names of the nodes, we by shape.
 clamp = elementwise("clamp(x, low, high)", lambda x, low, high: np.minimum(np.maximum(x, low), high), kinds="bif",

@@ -114,29 +114,29 @@ _BOOL = "``bool``"
 
 isfinite = elementwise("isfinite(x)", np.isfinite, dtype="bool", kinds="bifc", nondiff=True,
     public=True,
-    doc=unary("Tell which elements are finite: neither infinite nor NaN.", "cr.isfinite(cr.tensor([1.0, float('inf')]))",
+    doc=unary("Tell which elements are finite: neither infinite nor NaN.", "cr.isfinite(cr.tensor([1.0, cr.inf]))",
         "tensor([ True, False])", "any", _BOOL))  # fmt: skip
 
 isinf = elementwise("isinf(x)", np.isinf, dtype="bool", kinds="bifc", nondiff=True,
     public=True,
-    doc=unary("Tell which elements are infinite.", "cr.isinf(cr.tensor([1.0, float('-inf')]))",
+    doc=unary("Tell which elements are infinite.", "cr.isinf(cr.tensor([1.0, -cr.inf]))",
         "tensor([False,  True])", "any", _BOOL))  # fmt: skip
 
 isnan = elementwise("isnan(x)", np.isnan, dtype="bool", kinds="bifc", nondiff=True,
     public=True,
-    doc=unary("Tell which elements are NaN.", "cr.isnan(cr.tensor([1.0, float('nan')]))", "tensor([False,  True])",
+    doc=unary("Tell which elements are NaN.", "cr.isnan(cr.tensor([1.0, cr.nan]))", "tensor([False,  True])",
         "any", _BOOL))  # fmt: skip
 
 isposinf = elementwise("isposinf(x)", lambda x: x == np.inf, dtype="bool", kinds="bif", nondiff=True,
     public=True,
     lower=lambda x: x == math.inf,
-    doc=unary("Tell which elements are positive infinity.", "cr.isposinf(cr.tensor([float('inf'), float('-inf')]))",
+    doc=unary("Tell which elements are positive infinity.", "cr.isposinf(cr.tensor([cr.inf, -cr.inf]))",
         "tensor([ True, False])", "any real dtype", _BOOL))  # fmt: skip
 
 isneginf = elementwise("isneginf(x)", lambda x: x == -np.inf, dtype="bool", kinds="bif", nondiff=True,
     public=True,
     lower=lambda x: x == -math.inf,
-    doc=unary("Tell which elements are negative infinity.", "cr.isneginf(cr.tensor([float('inf'), float('-inf')]))",
+    doc=unary("Tell which elements are negative infinity.", "cr.isneginf(cr.tensor([cr.inf, -cr.inf]))",
         "tensor([False,  True])", "any real dtype", _BOOL))  # fmt: skip
 
 isreal = elementwise("isreal(x)", lambda x: x.imag == 0, dtype="bool", kinds="bifc", nondiff=True,
