@@ -279,12 +279,12 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
 def _put_plain(self: Tensor, basic: tuple, value: Any) -> bool:
     """Write a value that nothing records straight to memory; return False if its shape does not fit, of which errors tell."""
     check_writable(self)
-    if value.__class__ not in NUMBERS:
-        dtypes.warn_discarding(value.dtype, self.dtype, 3)
     try:
         put_raw(self, basic, value)
     except ValueError:
         return False
+    if value.__class__ not in NUMBERS:
+        dtypes.warn_discarding(value.dtype, self.dtype, 3)
     return True
 
 

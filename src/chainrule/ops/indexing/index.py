@@ -150,7 +150,8 @@ def _taken(x: ndarray, i: ndarray, axis: int) -> ndarray:
     """Return ``x.take(i, axis)``, which first copies an array with gaps: of windows, many times what they take of memory."""
     if x.flags.c_contiguous or i.size >= x.shape[axis]:
         return x.take(i, axis=axis)
-    return np.ascontiguousarray(x[(*[slice(None)] * axis, i)])
+    out = x[(*[slice(None)] * axis, i)]
+    return out.copy("C") if out.__class__ is ndarray else out
 
 
 def _index(x: ndarray, i: ndarray, *, axes: tuple) -> ndarray:

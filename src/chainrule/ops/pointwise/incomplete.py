@@ -81,6 +81,7 @@ def _by_integral(a: Any, x: Any, n: int) -> Any:
     It is ∫ exp(ay - exp(y)) dy / Γ(a), up to log(x) for x below a, beyond it above, where it is that of 1 - P (DLMF 8.2.1,
     8.2.2). The integrand falls by exp(-40) over a width that Newton's iteration finds, and Gauss' rule is exact to rounding.
     """
+    a = np.maximum(a, 1e-8 if n < 3 else 1e-5)  # nearer to 0, 1 / a cancels all digits; the result is smooth there
     above = x >= a
     sign = np.where(above, 1.0, -1.0)
     width = np.where(above, np.sqrt(80 / x), 1 + 40 / a)
