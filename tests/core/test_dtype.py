@@ -238,3 +238,12 @@ def test_dtypes_that_no_tensor_has_are_values(torch, name):
             use()
     if name[:6] == "float8":
         assert (cr.finfo(ours).max, cr.finfo(ours).eps) == (torch.finfo(theirs).max, torch.finfo(theirs).eps)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_products_with_the_logarithm_of_a_number_keep_the_dtype(torch, dtype):
+    for f in (lambda lib, x: lib.xlogy(x, 2.0), lambda lib, x: lib.special.xlog1py(x, 2), lambda lib, x: x.xlogy(0.5),
+              lambda lib, x: lib.xlogy(2.0, x)):  # fmt: skip
+        ours, theirs = (f(lib, lib.ones(2, dtype=getattr(lib, dtype))) for lib in (cr, torch))
+        assert str(ours.dtype)[10:] == str(theirs.dtype)[6:]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3)

@@ -409,6 +409,8 @@ logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, kinds="f",
 
 
 def _xlogy(x: Any, y: Any) -> Any:
+    if y.__class__ in NUMBERS:  # whose logarithm NumPy gives in double precision
+        y = x.dtype.type(y)
     return np.where(np.isnan(y), y, np.where(x == 0, x * 0, x * np.log(y)))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import binary, unary
@@ -185,6 +186,8 @@ entr = elementwise("entr(x)", in_scipy("entr"), dtype="float", kinds="bif", doma
 
 
 def _xlog1py(x: Any, y: Any) -> Any:
+    if y.__class__ in NUMBERS:
+        y = x.dtype.type(y)
     return np.where(np.isnan(y), y, np.where(x == 0, x * 0, x * np.log1p(y)))
 
 
