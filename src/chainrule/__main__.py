@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo``, ``chainrule info``, and ``chainrule run`` for programs written for PyTorch."""
+"""The command line: ``chainrule demo``, ``info``, ``cache``, and ``run`` for programs written for PyTorch."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def parser() -> argparse.ArgumentParser:
         help="show versions, the BLAS in use, and which optional parts are installed",
         description="Show versions, the BLAS in use, and which optional parts are installed.",
     )
+    kept = commands.add_parser(
+        "cache",
+        help="show or clear the compiled code kept on disk",
+        description="Show where compiled code is kept, its size and the number of entries; or remove it. CHAINRULE_CACHE names "
+        "another folder (0: none), CHAINRULE_CACHE_SIZE the megabytes that it may hold.",
+    )
+    kept.add_argument("action", nargs="?", choices=["clear"], help="remove all entries")
     run = commands.add_parser(
         "run",
         help="run a program written for PyTorch, with chainrule in torch's place",
@@ -76,6 +83,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         from chainrule.info import report
 
         print(report())
+        return 0
+    if arguments.command == "cache":
+        from chainrule.compiler.cache import cache, described
+
+        if arguments.action == "clear":
+            number = cache().clear()
+            print(f"removed {number} entr{'y' if number == 1 else 'ies'}")
+        else:
+            print("\n".join([f"{name:<14}{text}" for name, text in described().items()]))
         return 0
     if arguments.command == "demo":
         try:

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 import chainrule
+from chainrule.compiler.cache import cache
 
 PARTS = (
     ("ml_dtypes", "bfloat16"),
@@ -60,6 +61,7 @@ def report() -> str:
         ("SciPy", found_version("scipy") or "missing"),
         ("BLAS", blas_name()),
         ("cores", cores()),
+        ("code cache", str(cache().folder or "off")),
     ]
     lines = [f"{name:<14}{text}" for name, text in facts]
     lines += ["", "optional parts"]

@@ -1,0 +1,216 @@
+"""LLVM IR text becomes native code of this processor, or is read from the cache on disk, and is loaded into this process.
+
+Loaded code lives as long as its `Code`. Modules contain no addresses: what they need is passed to their functions, so that
+object code can be kept on disk; only the C library's own names (memset, fmod) are resolved. This module alone imports
+llvmlite, when code is first asked for. LLVM is entered by one thread at a time, and by none while the process forks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from chainrule.compiler.cache import cache
+
+FORMAT = "1"  # of what the cache keeps: another number where the same IR text would become other code
+NEEDED = (0, 50)
+
+
+class UnavailableError(ImportError):
+    """llvmlite is missing, or too old to be used."""
+
+
+class Code:
+    """Functions in memory, which are there as long as this object is.
+
+    Attributes
+    ----------
+    timings : dict of str to float
+        Seconds that each stage took: "parse", "optimise", "emit" where it was compiled, "read" where the cache had it, "link".
+    """
+
+    __slots__ = ("_loaded", "_lock", "timings")
+
+    def __init__(self, loaded: Any, timings: dict[str, float], lock: Any):
+        self._loaded, self._lock, self.timings = loaded, lock, timings
+
+    def __del__(self) -> None:
+        with self._lock:
+            self._loaded = None
+
+    def address(self, name: str) -> int:
+        """Return the address of an exported function."""
+        return self._loaded[name]
+
+
+def available() -> bool:
+    """Tell whether native code can be made here."""
+    try:
+        _llvm()
+    except UnavailableError:
+        return False
+    return True
+
+
+def load(ir: str, names: Sequence[str]) -> Code:
+    """Compile a module, or read its object code from the cache, and load it.
+
+    Parameters
+    ----------
+    ir : str
+        LLVM IR text; its triple and data layout are this process's.
+    names : sequence of str
+        Functions whose addresses will be asked for.
+
+    Raises
+    ------
+    UnavailableError
+        Without llvmlite.
+    RuntimeError
+        If the text is no valid module, says LLVM.
+    """
+    llvm = _llvm()
+    timings: dict[str, float] = {}
+    with llvm.lock:
+        key = llvm.key(ir)
+        kept = cache()
+        with _timed(timings, "read"):
+            image = kept.get(key)
+        if image is not None:
+            try:
+                return Code(llvm.loaded(image, names, timings), timings, llvm.lock)
+            except RuntimeError:  # it does not link here; compile it anew
+                pass
+        timings.clear()
+        image = llvm.object_code(ir, timings)
+        kept.put(key, image)
+        return Code(llvm.loaded(image, names, timings), timings, llvm.lock)
+
+
+def optimised(ir: str) -> str:
+    """Return a module's text after the passes, as it is turned into instructions."""
+    llvm = _llvm()
+    with llvm.lock:
+        return str(llvm.optimised(ir, {}))
+
+
+def assembly(ir: str) -> str:
+    """Return the assembly that a module becomes."""
+    llvm = _llvm()
+    with llvm.lock:
+        return llvm.machine.emit_assembly(llvm.optimised(ir, {}))
+
+
+def vector_bytes() -> int:
+    """Return how many bytes the widest vector registers of this processor have."""
+    features = _llvm().enabled
+    return 64 if "avx512f" in features else 32 if "avx2" in features or "avx" in features else 16
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start
+
+
+class _LLVM:
+    """llvmlite, and what it compiles and links with."""
+
+    def __init__(self, binding: Any, version: str):
+        self.binding, self.lock = binding, threading.RLock()
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        self.triple, self.cpu = binding.get_process_triple(), binding.get_host_cpu_name()
+        try:
+            features = binding.get_host_cpu_features()
+        except RuntimeError:  # LLVM cannot ask this processor: the name alone says what it has
+            features = binding.FeatureMap()
+        self.enabled = {name for name, has in features.items() if has}
+        self.features = features.flatten()
+        self.machine = self._machine()
+        self.jit = binding.create_lljit_compiler(self._machine(), use_jit_link=sys.platform != "win32", suppress_errors=True)
+        about = (FORMAT, version, str(binding.llvm_version_info), self.triple, self.cpu, self.features)
+        self._about = "\n".join(about) + "\n"
+        self._numbers = itertools.count()
+
+    def _machine(self) -> Any:
+        target = self.binding.Target.from_triple(self.triple)
+        return target.create_target_machine(cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small")
+
+    def key(self, ir: str) -> bytes:
+        return (self._about + ir).encode()
+
+    def optimised(self, ir: str, timings: dict[str, float]) -> Any:
+        with _timed(timings, "parse"):
+            module = self.binding.parse_assembly(ir, self.binding.create_context())
+            module.triple, module.data_layout = self.triple, str(self.machine.target_data)
+            module.verify()
+        with _timed(timings, "optimise"):
+            options = self.binding.create_pipeline_tuning_options(speed_level=2)
+            options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+            builder = self.binding.create_pass_builder(self.machine, options)
+            builder.getModulePassManager().run(module, builder)
+        return module
+
+    def object_code(self, ir: str, timings: dict[str, float]) -> bytes:
+        module = self.optimised(ir, timings)
+        with _timed(timings, "emit"):
+            return self.machine.emit_object(module)
+
+    def loaded(self, image: bytes, names: Sequence[str], timings: dict[str, float]) -> Any:
+        builder = self.binding.JITLibraryBuilder().add_object_img(image).add_current_process()
+        for name in names:
+            builder.export_symbol(name)
+        with _timed(timings, "link"):
+            return builder.link(self.jit, f"code{next(self._numbers)}")
+
+
+_found: _LLVM | None = None
+_finding = threading.Lock()
+
+
+def _llvm() -> _LLVM:
+    global _found
+    if _found is None:
+        with _finding:
+            if _found is None:
+                _found = _LLVM(*_imported())
+    return _found
+
+
+def _imported() -> tuple[Any, str]:
+    """Return llvmlite's binding and its version."""
+    needs = f'native code needs llvmlite {".".join(map(str, NEEDED))} or newer; pip install "chainrule[compile]"'
+    try:
+        import llvmlite
+        import llvmlite.binding
+    except ImportError as error:
+        raise UnavailableError(f"{needs} ({error})") from error
+    version = llvmlite.__version__
+    found = tuple([int(part) for part in version.split(".")[:2] if part.isdecimal()])
+    if found < NEEDED:
+        raise UnavailableError(f"{needs} (found {version})")
+    return llvmlite.binding, version
+
+
+def _before_fork() -> None:
+    _finding.acquire()
+    if _found is not None:
+        _found.lock.acquire()
+
+
+def _after_fork() -> None:
+    if _found is not None:
+        _found.lock.release()
+    _finding.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
