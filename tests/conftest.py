@@ -9,6 +9,7 @@ import pytest
 from tests import each
 
 from chainrule.functions import late
+from chainrule.testing import ways
 
 late.load()  # what is derived from the tables of ops and functions is to be of all of them
 # Scripts, which tests/test_tutorials.py runs; and modules that import PyTorch's database, which takes seconds.
@@ -19,6 +20,18 @@ def pytest_configure(config):
     """Give each name a test of its own where tests are chosen by name, with ``-k`` or in brackets."""
     if config.option.keyword or any("[" in argument for argument in config.args):
         each.TOGETHER = 1
+
+
+def pytest_addoption(parser):
+    """Add the switch that lets all laws see compiled functions."""
+    parser.addoption("--compiled", choices=ways.WAYS, help="compile what laws call, or the transforms that they apply to it")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def seen_compiled(request):
+    """Let all laws see compiled functions, if so asked."""
+    with ways.compiled(request.config.getoption("compiled")):
+        yield
 
 
 @pytest.fixture(scope="session")

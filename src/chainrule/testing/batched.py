@@ -14,6 +14,7 @@ from chainrule.core.op.declaration import Op
 from chainrule.core.op.samples import Fixed
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
+from chainrule.testing import ways
 from chainrule.testing.case import Case, filled, like, tensor_of
 from chainrule.testing.compare import first_gap
 from chainrule.testing.derive import payload
@@ -141,12 +142,12 @@ def mapped(f: Callable, dims: tuple, xs: Sequence[Tensor], out_dims: int = 0) ->
     """Return what f gives under `vmap`; an op that is declared to loop need not say so."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        return vmap(f, in_dims=dims, out_dims=out_dims)(*xs)
+        return ways.transformed(vmap(f, in_dims=dims, out_dims=out_dims))(*xs)
 
 
 def every_result(case: Case, at: Sequence[int]) -> Callable:
     """Return the op as a function of tensors at some positions: a tuple of all its results."""
-    return lambda *xs: _outputs(case.op.call(*filled(case.tensors(), xs, at), **case.params))
+    return lambda *xs: _outputs(case.run(*filled(case.tensors(), xs, at)))
 
 
 def _differs(found: Sequence[Tensor], expected: Sequence[np.ndarray]) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
-from chainrule.testing import batched, derivatives
+from chainrule.testing import batched, derivatives, ways
 from chainrule.testing.batched import EXAMPLES, NO_ARRAYS, REFUSED, UNFIT, arrays, every_result, examples, refuses, stacked
 from chainrule.testing.case import Case, like, tensor_of
 from chainrule.testing.compare import first_gap, gap_to_slope
@@ -44,6 +44,10 @@ def vectors(case: Case, kinds: str) -> list[list[np.ndarray]]:
     return [case.directions(case.moving, f"direction {i}") if kind == "t" else case.weights() for i, kind in enumerate(kinds)]
 
 
+def _taken(nest: Callable, f: Callable, *groups: tuple) -> Sequence[Tensor]:
+    return ways.transformed(lambda *given: nest(f, *given))(*groups)
+
+
 def numeric(name: str) -> Law:
     """Return the law that a nest of derivatives is what differences of the derivative one order lower give.
 
@@ -56,7 +60,7 @@ def numeric(name: str) -> Law:
     @law(name)
     def agrees(case: Case) -> str | None:
         at, f, given = at_of(case, case.moving), case.function(case.moving), vectors(case, kinds)
-        found = [payload(o) for o in nest(f, wrapped(at), *map(wrapped, given))]
+        found = [payload(o) for o in _taken(nest, f, wrapped(at), *map(wrapped, given))]
         lower = NESTS[inner][1]
         rest = given[:-1] if "vjp" not in name else [given[kinds.index("w")]]
         step = given[-1] if "vjp" not in name else given[kinds.index("t")]
@@ -92,7 +96,7 @@ def looped(name: str, nest: Callable, kinds: str) -> Law:
         ]
         try:
             with _loops_allowed():
-                found = nest(f, _stacked(rows), *[_stacked([g[k] for g in given]) for k in range(len(kinds))])
+                found = _taken(nest, f, _stacked(rows), *[_stacked([g[k] for g in given]) for k in range(len(kinds))])
         except RuntimeError as error:
             if refuses(case, at, error):
                 return REFUSED
@@ -150,7 +154,7 @@ def vmap_of_vmap_is_a_loop(case: Case) -> str | None:
     x = [tensor_of(np.stack([np.stack([column[k] for k in order]) for order in orders])) for column in zip(*rows, strict=True)]
     try:
         with _loops_allowed():
-            found = vmap(vmap(f))(*x)
+            found = ways.transformed(vmap(vmap(f)))(*x)
     except RuntimeError as error:
         if refuses(case, at, error):
             return REFUSED

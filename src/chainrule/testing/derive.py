@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule import func
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.testing import ways
 from chainrule.testing.case import Case
 
 Arrays = Sequence[np.ndarray]
@@ -31,13 +32,14 @@ def at_of(case: Case, positions: Sequence[int]) -> list[np.ndarray]:
 
 def pushed(f: Callable, at: Arrays, along: Arrays) -> tuple[tuple, tuple]:
     """Return results and tangents of f by forward mode."""
-    return func.jvp(f, wrapped(at), wrapped(along))
+    n = len(at)
+    return ways.transformed(lambda *given: func.jvp(f, given[:n], given[n:]))(*wrapped(at), *wrapped(along))
 
 
 def pulled(f: Callable, at: Arrays, weights: Arrays) -> tuple:
     """Return the cotangents of f's inputs by reverse mode."""
-    _, pull = func.vjp(f, *wrapped(at))
-    return pull(wrapped(weights))
+    n = len(at)
+    return ways.transformed(lambda *given: func.vjp(f, *given[:n])[1](given[n:]))(*wrapped(at), *wrapped(weights))
 
 
 def gradient(f: Callable, weights: Arrays) -> Callable:

@@ -95,7 +95,7 @@ def _results(case: Case, args: list, i: int) -> Callable:
     """Return the op as a function of a tensor at place `i`: its floating results, flat, one behind the other."""
 
     def f(x: Any) -> tuple:
-        outs = case.op.call(*filled([wrap(a) if isinstance(a, np.ndarray) else a for a in args], [x], [i]), **case.params)
+        outs = case.run(*filled([wrap(a) if isinstance(a, np.ndarray) else a for a in args], [x], [i]))
         return tuple(floating(outs))
 
     return f
@@ -172,7 +172,7 @@ class _Answers:
         given = filled(self.case.tensors(), xs, self.places)
 
         def f(*moved: Tensor) -> tuple:
-            return tuple(floating(self.case.op.call(*filled(given, moved, self.moving), **self.case.params)))
+            return tuple(floating(self.case.run(*filled(given, moved, self.moving))))
 
         outs, pull = func.vjp(f, *[given[i] for i in self.moving])
         weights = [np.linspace(1, 2, o.numel()).reshape(tuple(o.shape)).astype(o.dtype.numpy) for o in outs]

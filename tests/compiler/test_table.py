@@ -1,0 +1,96 @@
+"""Every op and function compiled: equal to itself, and the whole table-driven suite again, seen through `compile`.
+
+``pytest --compiled calls`` (or ``transforms``) lets every law of every test file see compiled functions; here some do always.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.each import by_name
+
+import chainrule as cr
+from chainrule.testing import cases, ways
+from chainrule.testing.case import OpError
+from chainrule.testing.compiled import compiled_equals_the_op
+from chainrule.testing.composed import function_cases, functions
+from chainrule.testing.matrix import failures, op_cases
+from chainrule.utils._pytree import tree_map
+
+OPS = op_cases()
+FUNCTIONS = function_cases(functions())
+NARROW = cases(dtypes=("float32", "float16", "complex64"))
+pytestmark = pytest.mark.filterwarnings("ignore:(var|std).*degrees of freedom:UserWarning")
+
+
+@by_name("case", [*OPS[::48], *FUNCTIONS[::48], *NARROW[::96]])
+def test_compiled_is_eager_of_some(case):
+    compiled_equals_the_op(case)
+
+
+@pytest.mark.slow
+@by_name("case", [*[case for case in OPS if case.op.pure], *FUNCTIONS])
+def test_compiled_is_eager(case):
+    compiled_equals_the_op(case)
+
+
+@pytest.mark.slow
+@by_name("case", NARROW)
+def test_compiled_is_eager_in_narrow_dtypes(case):
+    if case.is_supported():
+        compiled_equals_the_op(case)
+
+
+@pytest.mark.parametrize("way", ways.WAYS)
+@by_name("case", [*OPS[::160], *FUNCTIONS[::160]])
+def test_laws_of_the_matrix_hold_of_some_compiled(way, case):
+    with ways.compiled(way):
+        assert failures(case) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ways.WAYS)
+@by_name("case", [*OPS, *FUNCTIONS])
+def test_laws_of_the_matrix_hold_of_every_op_and_function_compiled(way, case):
+    with ways.compiled(way):
+        assert failures(case) == {}
+
+
+# -- the switch --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wrong_compiler(monkeypatch):
+    """A compiler whose functions go wrong from their second call on, more and more."""
+
+    def compile(f):
+        calls = [0]
+
+        def run(*args):
+            calls[0] += 1
+            out = f(*args)
+            return tree_map(lambda o: o * calls[0], out)
+
+        return run
+
+    monkeypatch.setattr(cr, "compile", compile)
+
+
+def case_of(name):
+    return next(case for case in OPS if case.op.name == name and case.dtype == np.float64)
+
+
+def test_laws_see_a_wrong_compiler(wrong_compiler):
+    case = case_of("sin")
+    assert failures(case) == {}
+    for way, seen in ((ways.CALLS, {"jvp", "vmap", "jvp∘vjp"}), (ways.TRANSFORMS, {"jvp", "vmap", "jvp∘vjp"})):
+        with ways.compiled(way):
+            assert failures(case).keys() >= seen
+    assert failures(case) == {}
+    with pytest.raises(OpError, match=r"call 1 \(draw 0\)"):
+        compiled_equals_the_op(case)
+
+
+def test_a_way_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="must be one of calls, transforms or None"), ways.compiled("nonsense"):
+        pass
