@@ -75,7 +75,7 @@ class Given:
         if not size:
             return x
         size = x.abs().mean()
-        x = x / (1 + size) if math.isfinite(float(size.detach())) else lib.zeros_like(x)
+        x = x / (1 + size) if bool(size.detach() < inf) else lib.zeros_like(x)
         if dtype[0] != "c":
             return self.inside(x, domain)
         return lib.complex(self.inside(x.real, domain), self.inside(x.imag, domain))

@@ -44,10 +44,14 @@ class Program(NamedTuple):
 
     def __str__(self):
         """Return the program as a script, which prints what both libraries make of it."""
+        return self.script("tests.drawn.running")
+
+    def script(self, module):
+        """Return the program as a script that a module shows."""
         body = "".join(f"    {line}\n" for line in self.lines)
         excuses = f", excuses={self.excuses}" if self.excuses else ""
         return (
-            "from tests.drawn.running import Program, flat, inf, nan, show\n\n\n"
+            f"from {module} import Program, flat, inf, nan, show\n\n\n"
             f"def program(lib, given):\n{body}    return locals()\n\n\n"
             f'show(program, seed={self.seed}, end="{self.end}"{excuses})\n'
         )
@@ -303,12 +307,12 @@ def shuffled(names, order):
 
 
 @st.composite
-def programs(draw, order=0, most=8):
-    """Draw a program of one to three leaves and two to `most` steps."""
-    text = Writing(draw, order)
+def programs(draw, order=0, most=8, least=2, writing=Writing, steps=STEPS):
+    """Draw a program of one to three leaves and `least` to `most` steps."""
+    text = writing(draw, order)
     text.leaves = draw(st.integers(1, 3))
     for _ in range(text.leaves):
         text.leaf()
-    for _ in range(draw(st.integers(2, most))):
-        getattr(text, text.one_of(STEPS))()
+    for _ in range(draw(st.integers(least, most))):
+        getattr(text, text.one_of(steps))()
     return Program(tuple(text.lines), draw(st.integers(0, 999)), text.one_of(ENDS), tuple(text.called))

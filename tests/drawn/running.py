@@ -208,8 +208,8 @@ def check(program):
         raise AssertionError(f"{fault(program)}\n{program}")
 
 
-def cut(program):
-    """Return the shortest program in which the libraries differ that leaving out lines of one leads to."""
+def cut(program, fault=fault):
+    """Return the shortest program with a fault, in which the libraries differ, that leaving out lines of one leads to."""
     n = len(program.lines)
     while n:
         n -= 1

@@ -1,0 +1,206 @@
+"""Running a drawn program compiled, on several draws of its leaves in turn, and comparing all that it makes with eager runs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+import warnings
+
+import numpy as np
+from tests.drawn import running
+from tests.drawn.given import Given, flat, inf, nan
+from tests.drawn.programs import Program
+from tests.drawn.running import ERRORS, apart, array
+
+import chainrule as cr
+
+__all__ = ["Program", "flat", "inf", "nan", "show"]
+DRAWS = (0, 1, 0, 2, 1, 2)
+"""Which draw of the leaves each call is given: what was recorded of one is left for another, and taken up again."""
+
+
+class Handed(Given):
+    """The inputs of a run whose leaves are its arguments; what programs branch on stays a tensor."""
+
+    def __init__(self, leaves, seed):
+        super().__init__(cr, seed)
+        self.handed = iter(leaves)
+
+    def leaf(self, shape, dtype="float64", requires_grad=True):
+        self.leaves.append(next(self.handed))
+        return self.leaves[-1]
+
+    def mass(self, x):
+        x = x.detach()
+        return (x if x.is_complex() else x.double()).abs().sum()
+
+    def size(self, x):
+        """Return the mean size of a tensor's numbers."""
+        return self.mass(x) / max(x.numel(), 1)
+
+
+def leaves_of(program, draw, moved=0.0):
+    """Return fresh leaves of a draw."""
+    given = Given(cr, 10 * program.seed + draw, moved)
+    for line in program.lines:
+        if "given.leaf(" in line:
+            eval(line.partition(" = ")[2], {"given": given})
+    return given.leaves
+
+
+def function_of(program):
+    """Return a program as a function of its leaves: of all it makes, by name."""
+    run = running.compiled(program)
+
+    def made(*leaves):
+        found = run(cr, Handed(leaves, program.seed))
+        return {name: x for name, x in found.items() if re.fullmatch(r"x\d+", name) and isinstance(x, cr.Tensor)}
+
+    return made
+
+
+def loss_of(made, seed):
+    """Return a real number that depends on every element of what was made, and is recorded."""
+    rng, total = np.random.default_rng([seed, 7]), 0.0
+    for x in made.values():
+        if x.requires_grad:
+            y = x.real + 0.3 * x.imag if x.is_complex() else x
+            total = total + (y.double() * cr.as_tensor(np.asarray(rng.normal(size=tuple(y.shape))))).sum()
+    return total
+
+
+def gradients(made, leaves, seed, create_graph=False):
+    """Return the gradients of the leaves that require grad, zeros where nothing depends on one."""
+    loss, active = loss_of(made, seed), [x for x in leaves if x.requires_grad]
+    if not active or not isinstance(loss, cr.Tensor):
+        return []
+    found = cr.autograd.grad(loss, active, allow_unused=True, create_graph=create_graph)
+    return [cr.zeros_like(x) if g is None else g for x, g in zip(active, found, strict=True)]
+
+
+def outside(run, program):
+    """Return a function's values, and gradients taken of what it returned, once or twice."""
+
+    def go(*leaves):
+        made = run(*leaves)
+        first = gradients(made, leaves, program.seed, program.end == "twice")
+        second = gradients({str(i): g for i, g in enumerate(first)}, leaves, program.seed) if program.end == "twice" else []
+        return made, first, second
+
+    return go
+
+
+def inside(run, program):
+    """Return the function of values and gradients, to be compiled whole."""
+
+    def go(*leaves):
+        made = run(*leaves)
+        return {name: x.detach() for name, x in made.items()}, gradients(made, leaves, program.seed), []
+
+    return go
+
+
+def pushed(run, program):
+    """Return the function of values and tangents."""
+
+    def go(*leaves):
+        plain = tuple([x.detach() for x in leaves])
+        rng = np.random.default_rng([program.seed, 9])
+        along = tuple([cr.as_tensor(rng.normal(size=tuple(x.shape)).astype(x.dtype.numpy)) for x in plain])
+        values, tangents = cr.func.jvp(run, plain, along)
+        return values, list(tangents.values()), []
+
+    return go
+
+
+def ways(program):
+    """Return the eager function of each way to run a program, and the same compiled."""
+    f = function_of(program)
+    yield "gradients outside", outside(f, program), outside(cr.compile(f), program)
+    if program.end == "backward":
+        yield "gradients inside", inside(f, program), cr.compile(inside(f, program))
+    if program.end == "grad":
+        yield "forward mode", pushed(f, program), pushed(cr.compile(f), program)
+
+
+def outcome(run, leaves):
+    """Return [(what, array or number)] of a run, and its error or None; the leaves afterwards are among it."""
+    found, error = [], None
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made, first, second = run(*leaves)
+            for name, x in made.items():
+                found += [(name, array(x.detach())), (f"{name}.requires_grad", x.requires_grad)]
+            found += [(f"derivative {i}", array(g.detach())) for i, g in enumerate(first)]
+            found += [(f"second derivative {i}", array(g.detach())) for i, g in enumerate(second)]
+        except ERRORS as raised:
+            error = raised
+        found += [(f"leaf {i} afterwards", array(x.detach())) for i, x in enumerate(leaves)]
+    return found, error
+
+
+def gap(ours, theirs):
+    """Return the first of (what, how) that two outcomes differ in by more than the last digits; None if none."""
+    (a, wrong), (b, due) = ours, theirs
+    if type(wrong) is not type(due):
+        return "the run", f"raised {wrong!r}, eager {due!r}"
+    if [what for what, _ in a] != [what for what, _ in b]:
+        return "names", f"{[what for what, _ in a]}, eager {[what for what, _ in b]}"
+    coarse = any(getattr(x, "dtype", None) in (np.float32, np.complex64) for _, x in b)
+    for (what, x), (_, y) in zip(a, b, strict=True):
+        if isinstance(y, bool):
+            how = 0.0 if x == y else f"{x}, eager {y}"
+        elif (x.shape, x.dtype) != (y.shape, y.dtype):
+            how = f"{x.dtype} {x.shape}, eager {y.dtype} {y.shape}"
+        else:
+            how = apart(x, y)
+        if isinstance(how, str) or how > (1e-4 if coarse else 1e-9):
+            return what, how
+    return None
+
+
+def fault(program):
+    """Return where a program, compiled, is not what it is eager; None if nowhere."""
+    for way, eager, compiled in ways(program):
+        for call, draw in enumerate(DRAWS):
+            expected = outcome(eager, leaves_of(program, draw))
+            wrong = gap(outcome(compiled, leaves_of(program, draw)), expected)
+            if wrong is not None and not _is_rounding(program, eager, draw, expected, wrong):
+                what, how = wrong
+                return f"{way}, call {call} (draw {draw}): {what}: {f'{how:.1e} apart' if isinstance(how, float) else how}"
+    return None
+
+
+def _is_rounding(program, eager, draw, expected, wrong):
+    """Tell whether a difference is no more than what moving every number by some roundings makes."""
+    what, how = wrong
+    if isinstance(how, str):
+        return False
+    spread = 0.0
+    for k in range(3):
+        moved = dict(outcome(eager, leaves_of(program, draw, 1e-13 * (1 + k)))[0])
+        other = dict(expected[0])[what]
+        spread = max(spread, apart(moved[what], other) if moved.get(what, other).shape == other.shape else inf)
+    return how <= 300 * spread
+
+
+def check(program):
+    """Raise AssertionError where a program compiled is not what it is eager, with the program, cut down, as a script."""
+    how = fault(program)
+    if how is not None:
+        program = running.cut(program, fault)
+        raise AssertionError(f"{how}\nand cut down: {fault(program)}\n{program.script('tests.drawn.compiling')}")
+
+
+def show(program, seed=0, end="grad", excuses=()):
+    """Print how a program compiled differs from itself, where it does; the text is given as the function that it defines."""
+    text = Program(tuple(source_of(program)), seed, end, ())
+    print(fault(text))
+
+
+def source_of(program):
+    """Return the lines of a program from the function that a script defines."""
+    body = inspect.getsource(program).partition("\n")[2]
+    return [line for line in textwrap.dedent(body).splitlines() if not line.startswith("return locals()")]
