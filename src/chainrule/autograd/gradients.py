@@ -284,6 +284,7 @@ def tensor_backward(
         and self.__class__ is Tensor
         and self._node is not None
         and not modes().scope
+        and modes().tracer is None
     ):
         one = _ONES.get(self._data.__class__)
         root = (self if self._node is LEAF else self._node, one_of(self)._data if one is None else one)

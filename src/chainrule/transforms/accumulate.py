@@ -15,6 +15,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.record.placed import Placed
 from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
 from chainrule.core.tensor.value import OWN, Meta, allowed_grad_dtype, as_stored, memory_of, meta_of, version_of
+from chainrule.core.write.inplace import write
 
 ndarray = np.ndarray
 _accumulating = allocate_lock()  # `.grad` is read, added to and written: two threads' passes may meet at a leaf
@@ -33,6 +34,11 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
             meta = tensor._meta
             if meta.__class__ is not Meta:
                 meta = meta_of(tensor)
+            if not tensor._level and (mode := modes()).compiling is not None:
+                mode.compiling.note_gradient(tensor, True)
+                if mode.floor > level and (g.__class__ is Placed or not g._level):  # the pass itself has no history
+                    _accumulate_symbol(meta, tensor, g)
+                    continue
             old = meta.grad
             if g.__class__ is Placed:
                 if _placed_into(meta, old, g, tensor):
@@ -62,6 +68,18 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                     _add_to_gradient(meta, old, g)
                 finally:
                     unhush(token)
+
+
+def _accumulate_symbol(meta: Meta, tensor: Tensor, g: Any) -> None:
+    """Add a cotangent of a pass that is recorded under level 0: in place, as a pass on arrays does."""
+    g = in_dtype(g.whole() if g.__class__ is Placed else g, tensor)
+    old = tensor.grad
+    if old is not None:
+        write(old, old.detach() + g, "add_")  # type: ignore[attr-defined]
+        return
+    if g.stride() != tensor.stride() and modes().layout:
+        g = TABLE["copy"].call(tensor, g, form="CopyBackwards!")
+    meta.grad = wrap(memory_of(g).copy())
 
 
 def is_alone(box: list) -> bool:

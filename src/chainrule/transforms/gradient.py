@@ -10,7 +10,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
-from chainrule.core.tensor.value import disabled_torch_function, is_complex
+from chainrule.core.tensor.value import disabled_torch_function, is_complex, memory_of
 from chainrule.transforms.accumulate import in_dtype
 from chainrule.transforms.paths import edge_of
 from chainrule.transforms.reverse import gradients
@@ -51,11 +51,18 @@ def gradients_of(roots: list, wanted: list, given: Any, retain: bool, create_gra
     found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
     if create_graph:
         return [g if g is None or t.__class__ is Unseen else in_dtype(g, t) for g, t in zip(found, wanted, strict=True)]
+    if not level and modes().compiling is not None:  # tensors, which others may hold
+        return [g if g is None or g._level else _alone(g, t) for g, t in zip(found, wanted, strict=True)]
     made = []
     for g, t in zip(found, wanted, strict=True):
         is_whole = isinstance(g, Tensor) and (not level or g._level > level)  # a value of the cotangents' transform
         made.append(g if g is None or is_whole else wrap_at(level, g if t.__class__ is Unseen else in_dtype(g, t)))
     return made
+
+
+def _alone(g: Tensor, t: Tensor) -> Tensor:
+    """Return a gradient of a pass that is recorded under level 0 as a tensor that nobody else holds."""
+    return wrap(memory_of(g if t.__class__ is Unseen else in_dtype(g, t)).copy())
 
 
 def _level_of(t: Tensor) -> int:
@@ -89,7 +96,7 @@ def cotangents_of(roots: list, given: Any, create_graph: bool) -> list[tuple[Any
         if not root.requires_grad or (root.is_leaf and root._node is not LEAF and not root._level):
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if not create_graph:
-            g = g._data if g._level == root._level else g
+            g = g._data if g._level == root._level and (g._level or modes().compiling is None) else g
         pairs.append((edge_of(root), g))
     return pairs
 

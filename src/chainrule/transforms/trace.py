@@ -122,13 +122,16 @@ class Tracer:
     kind : type
         The class of the traced values.
     outer : Tracer or None
-        The trace inside which this one runs; it takes what happens one level down.
+        The trace inside which this one runs, or a recorder; it takes what happens one level down.
+    recorder : object or None
+        What records under level 0 below it.
     """
 
     def __init__(self, level: int, branches: bool, absent: bool = False):
         self.level, self.absent = level, absent
         self.kind = Readable if branches else Traced
-        self.outer: Tracer | None = modes().tracer
+        self.outer: Any = modes().tracer
+        self.recorder: Any = modes().compiling
         self.equations: list[Equation] = []
         self.constants: dict[Variable, Tensor] = {}
         self._lowered: tuple[Any, Any] = (None, None)

@@ -63,12 +63,14 @@ class Mode:
         Derived: `record`, and nothing looks at ops as they run: what hot paths above level 0 ask, beside the floor.
     detour : bool
         Derived: neither `plain` nor merely not recorded, so that the hot path leaves the op to `dispatch.run`.
+    compiling : object or None
+        Derived: what records under level 0 (``compiler.record``), alone or below a trace.
     meta : Mark or None
         Derived: what a fresh tensor's `_meta` starts as.
     """
 
     __slots__ = (
-        "anomaly", "asked", "clear", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta",
+        "anomaly", "asked", "clear", "compiling", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta",
         "multithreading", "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "scopes",
         "tracer", "watched", "watchers",
     )  # fmt: skip
@@ -104,7 +106,10 @@ class Mode:
         self.clear = clear = record and not (watched or watchers or tracer is not None or asked)
         self.plain = plain = clear and not (floor or scope)
         self.detour = not plain and (record or bool(watchers) or tracer is not None or asked)
+        self.compiling = None if tracer is None else tracer.recorder
         self.meta = Mark(inference, scope) if inference or scope else None
+        if self.compiling is not None:
+            self.meta = Mark(inference, scope, recorder=self.compiling.token)
 
     def having(self, **flags: Any) -> Mode:
         """Return this record with some flags changed."""
@@ -148,13 +153,14 @@ class Mapped(NamedTuple):
 class Mark:
     """The `_meta` of plain tensors made in inference mode, or in a transform of level `made`; shared by all of them.
 
-    So is that of views made while nothing is recorded: `frozen` says why they may not be written to.
+    So is that of views made while nothing is recorded: `frozen` says why they may not be written to. `recorder` is the
+    token of what recorded under level 0 when the tensor was made.
     """
 
-    __slots__ = ("frozen", "inference", "made")
+    __slots__ = ("frozen", "inference", "made", "recorder")
 
-    def __init__(self, inference: bool, made: int, frozen: str | None = None):
-        self.inference, self.made, self.frozen = inference, made, frozen
+    def __init__(self, inference: bool, made: int, frozen: str | None = None, recorder: Any = None):
+        self.inference, self.made, self.frozen, self.recorder = inference, made, frozen, recorder
 
 
 class Argument(Mark):

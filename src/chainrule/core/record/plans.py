@@ -22,7 +22,7 @@ from chainrule.core.record.placed import placing
 from chainrule.core.record.saved import SavedTensor, pack, pack_constant, pack_output
 from chainrule.core.record.unpacking import REVEALED, Versions, revive, unpacked, unpacked_out
 from chainrule.core.tensor.tensor import Tensor, wrap_at
-from chainrule.core.tensor.value import is_complex, is_inexact, marked_as, version_of
+from chainrule.core.tensor.value import is_complex, is_inexact, lies_in_memory, marked_as, version_of
 
 ndarray = np.ndarray
 
@@ -351,9 +351,9 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
                 if op.view or is_inexact(t._data):  # views have one dtype
                     t._node = Port(node, i) if several else node
             if node.out is not None and several:
-                each = [version_of(t) if o.__class__ is ndarray else None for o, t in zip(node.out, made, strict=True)]
+                each = [version_of(t) if lies_in_memory(o) else None for o, t in zip(node.out, made, strict=True)]
                 node.version = Versions(tuple(each))
-            elif node.out is not None and outs.__class__ is ndarray:
+            elif node.out is not None and lies_in_memory(outs):
                 node.version = version_of(made[0])
             if modes().saving is not None:
                 pack_node(node, level)
@@ -374,7 +374,7 @@ def shared_version(out: Any, x: Any) -> Version | None:
     """Return the version counter of a tensor if an op's result, an array, lies in its memory."""
     data = x._data
     if data.__class__ is not ndarray or out.__class__ is not ndarray:
-        return None
+        return version_of(x) if out is data and lies_in_memory(out) else None
     if out is data or (out.base is not None and (out.base is data or out.base is data.base)):
         return version_of(x)
     return None

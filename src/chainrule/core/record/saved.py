@@ -17,7 +17,7 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF, Node, Port, Version, expect_user_code, freed_error
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import take, version_of, written_since
+from chainrule.core.tensor.value import lies_in_memory, take, version_of, written_since
 from chainrule.core.types import dtype as dtypes
 
 
@@ -200,7 +200,7 @@ def pack_output(t: Tensor, index: int = 0) -> Any:
     """Return what a node keeps of its own output, which has its history: never the tensor itself, which keeps the node."""
     if modes().saving is not None:
         return _packed(t, None, index)
-    if t._data.__class__ is np.ndarray and not t._level:
+    if lies_in_memory(t._data) and not t._level:
         version_of(t)
     return SavedTensor(with_history(t, None), None, index)
 
@@ -258,7 +258,7 @@ def with_history(t: Tensor, edge: Any) -> Tensor:
     """
     made = wrap(None)
     take(made, t)
-    made._ver = version_of(t) if t._data.__class__ is np.ndarray else t._ver
+    made._ver = version_of(t) if lies_in_memory(t._data) else t._ver
     made._node = edge
     return made
 

@@ -131,6 +131,8 @@ class AutogradState(Layout):
     def grad(self) -> Tensor | None:
         """The gradient accumulated by `backward`; None before."""
         meta = self._meta
+        if (recorder := modes().compiling) is not None:
+            recorder.note_gradient(self)
         if meta.__class__ is Meta and (meta.grad is not None or meta.retains):
             if meta.grad is not None and not isinstance(meta.grad, Value):
                 meta.grad = self._wrap(meta.grad)
@@ -147,6 +149,8 @@ class AutogradState(Layout):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if (recorder := modes().compiling) is not None:
+            recorder.note_gradient(self)
         if value is None:
             if self._meta.__class__ is Meta:
                 self._meta.grad = None
@@ -233,6 +237,8 @@ class AutogradState(Layout):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if (recorder := modes().compiling) is not None:
+            recorder.refuse("sets a tensor's .data")
         if not isinstance(value, Value):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self._node is not None and value.dtype.category < FLOAT:

@@ -14,9 +14,10 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core.graph.nodes import LEAF_EDGE, Port, Version, hooks_of
-from chainrule.core.mode.state import Mark
+from chainrule.core.mode.state import Mark, modes
 from chainrule.core.types.absent import Absent, no_value
 from chainrule.core.types.dtype import FLOAT, dtype
+from chainrule.core.types.symbol import Symbol
 
 ndarray = np.ndarray
 
@@ -33,6 +34,7 @@ class Meta:
     inference = False
     made = 0  # the level of the transform inside which the tensor was made
     frozen: str | None = None  # why this view may not be written to in place, if so
+    recorder: Any = None  # the token of what recorded under level 0 when the tensor was made
     name: str | None = None
     given: tuple = ()  # on a dual: the (primal, tangent) that the user holds, whose memory it shares
     of: Any = None  # on a dual: the tensor that it was made of, whose view it is
@@ -107,6 +109,7 @@ def meta_of(t: Any) -> Meta:
         t._meta = Meta()
         if mark.__class__ is Mark:
             t._meta.inference, t._meta.made, t._meta.frozen = mark.inference, mark.made, mark.frozen
+            t._meta.recorder = mark.recorder
     return t._meta
 
 
@@ -144,6 +147,11 @@ def root_of(t: Any) -> Any:
     while t._view is not None:
         t = t._view[0]
     return t
+
+
+def lies_in_memory(payload: Any) -> bool:
+    """Tell whether a payload is an array, to which can be written, or stands for one in a call that is recorded."""
+    return payload.__class__ is ndarray or (payload.__class__ is Symbol and payload.is_array)
 
 
 def version_of(t: Any) -> Version:
@@ -185,7 +193,7 @@ def array_of(t: Any) -> np.ndarray:
     """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
     if t._read is not None:
         raise t._read("read")
-    data = t._data
+    data = t._data if (recorder := modes().compiling) is None else recorder.read(t, "read")
     if data.__class__ is ndarray:
         if t._bit:
             data.flags.writeable = False  # a write to it would be lost; to be written is `memory_of`
@@ -201,7 +209,9 @@ def array_of(t: Any) -> np.ndarray:
 
 
 def memory_of(t: Any) -> Any:
-    """Return a level-0 tensor's memory for another tensor to share: an array, or what stands for one (`Absent`)."""
+    """Return a level-0 tensor's memory for another to share: an array, or what stands for one (`Absent`, `Symbol`)."""
+    if (recorder := modes().compiling) is not None:
+        return recorder.memory(t)
     return t._memory if t._bit or t._data.__class__ is Absent else array_of(t)
 
 
@@ -228,22 +238,24 @@ def innermost(t: Any, use: str = "read") -> Any:
         If the value is not one array's: it has many examples', or none yet. `use` says what is done with it: "item", "bool",
         "read", or "check", for which the values of all examples at once will do.
     """
+    owner = None
     while isinstance(t, Value):
         if t._read is not None:
             error = t._read(use)
             if error is not None:
                 raise error
-        t = t._data
+        owner, t = t, t._data
     if t.__class__ is Absent:
         raise no_value()
-    return t
+    return t if (recorder := modes().compiling) is None or owner is None else recorder.read(owner, use)
 
 
 def bottom(value: Any) -> Any:
     """Return the array at the bottom of a value of any level, with all examples of a batch."""
+    owner = None
     while isinstance(value, Value):
-        value = value._data
-    return value
+        owner, value = value, value._data
+    return value if owner is None or (recorder := modes().compiling) is None else recorder.read(owner, "check")
 
 
 def examined(t: Any) -> Any:

@@ -26,6 +26,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, as_stored, given_to, memory_of, root_of, take, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.absent import Absent
+from chainrule.core.types.symbol import Symbol
 from chainrule.core.write.views import chain_of, follow, forbidden, rewire, unhook, views_of
 
 ndarray = np.ndarray
@@ -96,7 +97,7 @@ def _histories(value: Any) -> list:
 
 def _old(t: Any) -> Tensor:
     """Return a tensor of the same values and history that no write reaches."""
-    kept = wrap(None if t._level else array_of(t).copy())
+    kept = wrap(None if t._level else memory_of(t).copy())
     data = kept._data
     take(kept, t)
     if not t._level:
@@ -231,7 +232,9 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         version_of(target).bump()
         return target
     array = memory_of(target)
-    if array.__class__ is not Absent:  # where a function is traced on shapes alone there is nothing to write to
+    if array.__class__ is Symbol:
+        array.recorder.write(array, value)
+    elif array.__class__ is not Absent:  # where a function is traced on shapes alone there is nothing to write to
         fresh = as_stored(target, array_of(value))
         if fresh is not array:
             if np.may_share_memory(fresh, array):

@@ -12,7 +12,7 @@ from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import as_stored, memory_of, version_of
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.write.inplace import check_writable
+from chainrule.core.write.inplace import check_writable, write
 
 
 def into(out: Any, name: str, f: Callable, args: tuple, kwargs: dict, exact: bool = False) -> Any:
@@ -82,5 +82,8 @@ def _put(out: Tensor, value: Tensor, exact: bool) -> None:
                 stacklevel=4,
             )
         out._data = np.empty(shape, wanted.numpy)
+    if modes().compiling is not None:
+        write(out, value, "out")
+        return
     memory_of(out)[...] = as_stored(out, value._data)
     version_of(out).bump()

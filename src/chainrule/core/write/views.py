@@ -24,7 +24,7 @@ from chainrule.core.op.samples import Sample
 from chainrule.core.record.placed import Chain, Placed, follow, sent_back, shown
 from chainrule.core.record.plans import UNRECORDED, make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, innermost, keep_gradient, meta_of, root_of, version_of
+from chainrule.core.tensor.value import innermost, keep_gradient, memory_of, meta_of, root_of, version_of
 
 AMBIGUOUS = (
     " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
@@ -187,7 +187,7 @@ def slices_node(base: Tensor, value: Tensor, chain: Chain) -> Any:
     edges = (_edge(base), _edge(value))
     if edges == (None, None):
         return None
-    return make_node(TABLE["copy_slices"], (base, value), {"chain": chain}, edges, array_of(base))
+    return make_node(TABLE["copy_slices"], (base, value), {"chain": chain}, edges, memory_of(base))
 
 
 def retaken_node(view: Tensor) -> Any:
@@ -195,7 +195,7 @@ def retaken_node(view: Tensor) -> Any:
     base = root_of(view)
     if base._node is None:
         return None
-    return make_node(TABLE["retake"], (base,), {"chain": chain_of(view)}, (_edge(base),), array_of(view))
+    return make_node(TABLE["retake"], (base,), {"chain": chain_of(view)}, (_edge(base),), memory_of(view))
 
 
 def rewire(target: Tensor, value: Tensor, name: str) -> None:
@@ -205,7 +205,7 @@ def rewire(target: Tensor, value: Tensor, name: str) -> None:
         renew(base, slices_node(base, value, chain_of(target)))
     elif value._node is None and base._node is not None:  # still requires grad, as in PyTorch; none flows
         made = {"form": _node_name(name)}
-        renew(base, make_node(TABLE["copy"], (base, value), made, (_edge(base), None), array_of(base)))
+        renew(base, make_node(TABLE["copy"], (base, value), made, (_edge(base), None), memory_of(base)))
     else:
         renew(base, value._node)
     renew_views(base)
@@ -288,7 +288,7 @@ def cut_off(view: Tensor, why: str) -> None:
 
 def nowhere(view: Tensor) -> Any:
     """Return the edge to a leaf that nobody holds."""
-    made = wrap(array_of(view))
+    made = wrap(memory_of(view))
     made._node = LEAF
     return made
 
@@ -325,7 +325,7 @@ def refuse(version: Version) -> None:
             continue
         base, kind = root_of(t), kind_of(t)
         if base._node is None and kind not in OWN:  # a base that was detached
-            t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), array_of(t))
+            t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), memory_of(t))
         elif kind in CUT_OFF:
             refuse_one(t, base)
         elif is_nowhere(t):  # a base that came to require grad after the view was taken

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.samples import Bools, Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
@@ -152,7 +153,7 @@ def _selected(x: Tensor, basic: tuple) -> Tensor:
 
 
 def _raw(item: Any) -> Any:
-    return item._data if isinstance(item, Tensor) and item._level == 0 else item
+    return item._data if isinstance(item, Tensor) and item._level == 0 and modes().tracer is None else item
 
 
 def _columns(mask: Any) -> list:

@@ -115,7 +115,7 @@ def detach_(self: Tensor) -> Tensor:
 
 def plain(target: Tensor, value: Any = None) -> bool:
     """Tell whether a write may go straight to memory: nothing of it is to be recorded, at any level."""
-    if target._level or target._data.__class__ is Absent:
+    if target._level or target._data.__class__ is Absent or modes().compiling is not None:
         return False
     if isinstance(value, Tensor):
         if value._level or value._data.__class__ is Absent:

@@ -128,11 +128,12 @@ def run_rules(rules: Rules, args: tuple, above: int) -> Outcome:
     if tracer is not None and level <= tracer.level and tracer.takes(args):
         return tracer.custom(rules, args, above)
     if top is None:
-        return _at_bottom(rules, args, above)
+        return at_bottom(rules, args, above)
     return top._custom(rules, args, above)  # type: ignore[attr-defined]
 
 
-def _at_bottom(rules: Rules, args: tuple, above: int) -> Outcome:
+def at_bottom(rules: Rules, args: tuple, above: int) -> Outcome:
+    """Run a call on plain tensors."""
     ctx, node = _begun(rules, args, 0)
     with no_grad():
         out = rules.forward(ctx, args)

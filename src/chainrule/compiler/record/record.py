@@ -1,0 +1,148 @@
+"""`record`: call a function once, as it is, and keep what it computed as a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chainrule.compiler.record.recorder import Recorder
+from chainrule.compiler.record.recording import (
+    Captured,
+    Computed,
+    Effect,
+    Input,
+    Output,
+    Recording,
+    SetGradient,
+    Static,
+    View,
+    Write,
+    gradient_of,
+)
+from chainrule.compiler.record.settling import escaped, roll_back, settle
+from chainrule.core.generator import Draws
+from chainrule.core.mode.grad_mode import back, modes, switch
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types.symbol import Unrecordable
+from chainrule.core.types.tree import tree_flatten
+from chainrule.transforms.equations import Graph, Variable, flatten_call
+
+
+def record(f: Callable, args: tuple = (), kwargs: dict | None = None) -> Recording:
+    """Call a function and record what it does.
+
+    Parameters
+    ----------
+    f : callable
+    args, kwargs
+        Of the call: pytrees. Tensors in them are inputs, all else is fixed.
+
+    Returns
+    -------
+    Recording
+        Its `result` is that of the call, whether or not it could be recorded.
+
+    Raises
+    ------
+    RuntimeError
+        Inside of another recording, where there is nothing to record apart.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> from chainrule.compiler.record import record
+    >>> recording = record(lambda x: cr.sin(x) * x, (cr.ones(2),))
+    >>> recording.graph
+    graph(a: float32[2]):
+        b: float32[2] = sin(a)
+        c: float32[2] = mul(b, a)
+        return c
+    """
+    if modes().compiling is not None:
+        raise RuntimeError("record() inside of a function that is being recorded: call the function itself")
+    kwargs = kwargs or {}
+    leaves, _ = flatten_call(args, kwargs)
+    recorder = Recorder()
+    before = modes()
+    draws = Draws(before.draws)
+    switch(tracer=recorder, draws=draws)
+    entered = modes()
+    try:
+        try:
+            recorder.begin(leaves)
+            result = f(*args, **kwargs)
+        finally:
+            back(entered, before, "tracer", "draws")
+        outs, out_spec = tree_flatten(result)
+        outputs = _outputs(recorder, outs)
+    except Unrecordable as error:
+        roll_back(recorder)
+        draws.rewind()
+        return Recording(None, (), (), (), None, None, f(*args, **kwargs), str(error))
+    except BaseException:
+        settle(recorder)
+        raise
+    effects = _effects(recorder)
+    graph = _graph(recorder, outputs, effects)
+    settle(recorder, outs)
+    recorder.nodes.clear()
+    if not recorder.why and (left := escaped(recorder, outs)) is not None:
+        recorder.give_up(f"a tensor of shape {list(left.shape)} that it makes outlives it, and is no result of it")
+    return Recording(graph, tuple(recorder.inputs.values()), effects, outputs, out_spec, None, result, recorder.why)
+
+
+def _outputs(recorder: Recorder, outs: list) -> list[Output]:
+    places = {id(recorder.symbol(t)): i for i, t in reversed(list(enumerate(outs))) if isinstance(t, Tensor) and not t._level}
+    hidden: set[int] = set()
+    found: list[Output] = []
+    for i, t in enumerate(outs):
+        if not isinstance(t, Tensor):
+            found.append(Static(t))
+            continue
+        if t._level:
+            raise Unrecordable("it returns a value of a transform that has ended")
+        symbol = recorder.symbol(t)
+        root = symbol.root
+        source = next((source for _, source, _, s in recorder.roots.values() if s is root), None)
+        if id(t) in recorder.entered:
+            found.append(Input(recorder.roots[id(t)][1] if id(t) in recorder.roots else Captured(t)))
+        elif source is not None:
+            found.append(View(source, symbol.chain, t.requires_grad))
+        elif places.get(id(root), i) != i:
+            found.append(View(places[id(root)], symbol.chain, t.requires_grad))
+        else:
+            if root is not symbol and id(root) in hidden:
+                recorder.give_up("two of its results share memory with a tensor that it does not return")
+            hidden.add(id(root))
+            found.append(Computed(symbol.variable, t.requires_grad))
+    return found
+
+
+def _effects(recorder: Recorder) -> list[Effect]:
+    found: list[Effect] = []
+    for t, source, _, symbol in recorder.roots.values():
+        if symbol.count:
+            found.append(Write(source, symbol.variable, t._version - recorder.entered[id(t)][3]))
+    for t, source, old in recorder.gradients.values():
+        new = gradient_of(t)
+        if new is old:
+            continue
+        if new is None:
+            found.append(SetGradient(source, None))
+        elif not recorder.is_inside(new) or new._level:
+            recorder.give_up("it sets a .grad to a tensor from outside, or to a value of a transform")
+        else:
+            found.append(SetGradient(source, recorder.symbol(new).variable))
+    for t, _, edge, _ in recorder.entered.values():
+        if t._node is not edge:
+            recorder.give_up("it changes whether a tensor from outside requires grad, or the history of one")
+    return found
+
+
+def _graph(recorder: Recorder, outputs: list[Output], effects: list[Effect]) -> Graph:
+    """Return the graph of what the outputs and the effects need."""
+    wanted = [o.variable for o in (*outputs, *effects) if isinstance(getattr(o, "variable", None), Variable)]
+    inputs = tuple(recorder.inputs)
+    _, in_spec = flatten_call(inputs, {})
+    outs, out_spec = tree_flatten(list(dict.fromkeys(wanted)))
+    constants = {variable: wrap(array) for variable, array in recorder.constants.items()}
+    return Graph(inputs, constants, recorder.equations, outs, inputs, in_spec, out_spec)
