@@ -138,11 +138,11 @@ short, int, long = int16, int32, int64
 _LATE = _late.FUNCTIONS
 """Public names whose modules are imported at their first use."""
 _LAZY = frozenset((
-    "amp", "cuda", "distributions", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides", "random",
-    "serialization", "signal", "special", "testing", "torch", "utils",
+    "amp", "compiler", "cuda", "distributions", "fft", "func", "library", "linalg", "masked", "nn", "optim", "overrides",
+    "random", "serialization", "signal", "special", "testing", "torch", "utils",
 ))  # fmt: skip
 _ALIKE = frozenset((
-    "backends", "compiler", "cpu", "distributed", "futures", "hub", "jit", "mps", "multiprocessing", "profiler", "types",
+    "backends", "cpu", "distributed", "futures", "hub", "jit", "mps", "multiprocessing", "profiler", "types",
     "version", "xpu",
 ))  # fmt: skip
 """Modules that programs of PyTorch ask for beside the mathematics."""

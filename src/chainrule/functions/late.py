@@ -84,6 +84,7 @@ ABOVE: dict[str, str] = {
         "set_autocast_gpu_dtype"
     ),
     "autograd.anomaly_mode": "set_anomaly_enabled",
+    "compiler": "compile",
     "func": "vmap",
     "func.branch": "cond",
     "nn.functional": "bilinear celu_ cosine_similarity pairwise_distance pdist rms_norm selu_ threshold_",
@@ -97,7 +98,6 @@ ABOVE: dict[str, str] = {
     "nn.functional.recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
     "serialization": "load save",
     "torch.alias": "as_torch",
-    "torch.compiler": "compile",
     "torch._higher_order_ops.loops": "while_loop",
     "torch.symbolic": (
         "SymBool SymFloat SymInt _assert _assert_async _check _check_index _check_is_size _check_not_implemented "

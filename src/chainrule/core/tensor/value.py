@@ -192,7 +192,9 @@ def written_since(t: Any, node_id: int) -> Version | None:
 def array_of(t: Any) -> np.ndarray:
     """Return a level-0 tensor's payload as an array that the tensor shares (a scalar becomes a 0-d array for good)."""
     if t._read is not None:
-        raise t._read("read")
+        error = t._read("read")
+        if error is not None:
+            raise error
     data = t._data if (recorder := modes().compiling) is None else recorder.read(t, "read")
     if data.__class__ is ndarray:
         if t._bit:

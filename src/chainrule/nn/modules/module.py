@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, TypeVar
 
 from chainrule.core.mode.grad_mode import no_grad
@@ -423,7 +424,29 @@ class Module(Convertible, Hooked, Stateful):
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing, whatever options of PyTorch's compiler are given: the module is called as it is."""
+        """Have calls of this module compiled, with the options of :func:`chainrule.compile`; it stays the object it is.
+
+        Examples
+        --------
+        >>> import chainrule as cr
+        >>> layer = cr.nn.Linear(3, 2)
+        >>> layer.compile()
+        >>> layer(cr.ones(3)).shape
+        chainrule.Size([2])
+        """
+        compiler = import_module("chainrule.compiler")  # which few programs need
+        self._compiled_call_impl = compiler.compile(self._call_impl, *args, **kwargs)
+        self._hooked = True
+
+    def _compiled(self, compiled: Callable) -> Module:
+        """Return this module with its calls compiled, as `chainrule.compile` returns it; `compiled` compiles a function."""
+        return import_module("chainrule.nn.modules.optimized").OptimizedModule(self, compiled)
+
+    def __getstate__(self) -> dict:
+        state = self.__dict__
+        if "_compiled_call_impl" in state:  # it belongs to this very object
+            state = {k: v for k, v in state.items() if k != "_compiled_call_impl"}
+        return state
 
     # -- text ------------------------------------------------------------------------------------------------------
 

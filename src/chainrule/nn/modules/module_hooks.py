@@ -32,6 +32,8 @@ class _Forward(Protocol[_P, _R]):
     """What type checkers read of a module: its call takes and gives what its own `forward` does."""
 
     _hooked: bool
+    _compiled_call_impl: Callable | None
+    _call_impl: Callable
 
     def forward(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
@@ -40,7 +42,8 @@ class Hooked:
     """What :class:`Module` has of hooks: calling, and registering them."""
 
     forward: Callable
-    _hooked = False  # whether a dictionary of hooks was asked for
+    _hooked = False  # whether a dictionary of hooks was asked for, or `compile` was called
+    _compiled_call_impl: Callable | None = None
     _is_full_backward_hook: bool | None = None
     _forward_pre_hooks = HookDictionary()
     _forward_pre_hooks_with_kwargs = HookDictionary()
@@ -53,10 +56,12 @@ class Hooked:
     def __call__(self: _Forward[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Return what `forward` does, hooks called."""
         if self._hooked or _everywhere:
-            return _Call(self, args, kwargs).run()  # type: ignore[arg-type]
+            return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
         return self.forward(*args, **kwargs)
 
-    _call_impl = __call__
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the module as it is, also where it was compiled in place."""
+        return _Call(self, args, kwargs).run() if self._hooked or _everywhere else self.forward(*args, **kwargs)
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Call a hook before `forward`.

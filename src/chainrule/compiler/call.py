@@ -1,0 +1,112 @@
+"""What a call of a compiled function is known by: its arguments' structure, what is fixed, and the modes it is made in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import copysign
+from typing import Any
+
+import numpy as np
+
+from chainrule.amp.casting import SETTINGS
+from chainrule.core.mode.grad_mode import Mode
+from chainrule.core.tensor.tensor import GradTracking, Tensor
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.tree import TreeSpec
+from chainrule.settings import are_deterministic_algorithms_enabled
+from chainrule.transforms.forward import Dual
+
+MOST_BYTES = 1 << 10  # of a NumPy array among the arguments, which is fixed by its content
+
+
+class UnfitError(Exception):
+    """A call that cannot be recorded, and why."""
+
+
+def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
+    """Return what must agree for a call to be served by a specialisation.
+
+    Raises
+    ------
+    UnfitError
+        If an argument is of a kind that is not recorded.
+    """
+    settings = SETTINGS.get()
+    return (
+        tuple([_tensor_key(leaf) if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]),
+        _spec_key(spec),
+        mode.grad,
+        mode.inference,
+        dtypes.get_default_dtype(),
+        settings.enabled and (settings.enabled, tuple(settings.dtypes.items())),
+        are_deterministic_algorithms_enabled(),
+    )
+
+
+def _tensor_key(t: Tensor) -> tuple:
+    data: Any = t
+    while isinstance(data, Tensor):
+        if data._read is not None or data._bit:
+            raise UnfitError(f"an argument is a {type(data).__name__}")
+        cls = data.__class__
+        if not (data._plain or cls is GradTracking or cls is Dual):
+            raise UnfitError(f"an argument is a {cls.__name__}")
+        data = data._data
+    carries = t._level > 0 or t._node is not None
+    if data.__class__ is np.ndarray:
+        lies = data.flags.c_contiguous or data.strides
+        return t.__class__, data.shape, data.dtype, lies, carries
+    if isinstance(data, np.generic):
+        return t.__class__, (), data.dtype, True, carries
+    raise UnfitError(f"an argument's values are a {type(data).__name__}")
+
+
+def _static_key(leaf: Any) -> Any:
+    cls = leaf.__class__
+    if cls is int or cls is str or cls is bool or leaf is None:
+        return cls, leaf
+    if cls is float:
+        return cls, leaf if leaf == leaf else "nan", copysign(1.0, leaf)
+    if cls is complex:
+        return cls, _static_key(leaf.real), _static_key(leaf.imag)
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        if leaf.dtype.hasobject or leaf.nbytes > MOST_BYTES:
+            raise UnfitError(
+                f"a NumPy array of {leaf.nbytes} bytes is among the arguments, which is fixed by its content; give a tensor, "
+                "such as chainrule.from_numpy makes"
+            )
+        return cls, leaf.shape, leaf.dtype, leaf.strides, leaf.tobytes()
+    try:
+        hash(leaf)
+    except TypeError:
+        return cls, Same(leaf)
+    return cls, leaf
+
+
+class Same:
+    """An object known by its identity, which it keeps alive."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _spec_key(spec: TreeSpec) -> Any:
+    """Return a hashable form of a structure."""
+    if spec.type is None:
+        return None
+    context = spec.context
+    if isinstance(context, list):
+        context = tuple(context)
+    try:
+        hash(context)
+    except TypeError:
+        context = repr(context)
+    return spec.type, context, tuple([_spec_key(child) for child in spec.children_specs])

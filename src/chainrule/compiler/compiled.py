@@ -1,0 +1,237 @@
+"""A compiled function: what it has recorded, by what its calls are known by, and how a call is served."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import types
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from chainrule.compiler.call import UnfitError, key_of
+from chainrule.compiler.derived import differentiable
+from chainrule.compiler.kernels import KernelPlan
+from chainrule.compiler.paths import Path, Paths
+from chainrule.compiler.record.recording import Recording
+from chainrule.compiler.recorded import record
+from chainrule.compiler.result import assembled, commit
+from chainrule.compiler.stance import STATE
+from chainrule.core.mode.grad_mode import Mode, modes
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.transforms.blame import TraceError
+from chainrule.transforms.equations import flatten_call
+
+
+class CompileError(RuntimeError):
+    """A function that was to be compiled whole (``fullgraph=True``) cannot be."""
+
+
+class Options(NamedTuple):
+    """What :func:`compile` was told.
+
+    Attributes
+    ----------
+    fullgraph, unbounded : bool
+        Raise instead of running the function as it is; record as many specialisations as calls ask for.
+    native : bool
+        Make native code, if there is what makes it.
+    specialisations, paths : int
+        How many are kept: of a function, of a specialisation.
+    name : str or None
+    """
+
+    fullgraph: bool = False
+    unbounded: bool = False
+    native: bool = True
+    specialisations: int = 32
+    paths: int = 64
+    name: str | None = None
+
+
+class Specialisation:
+    """What is known of calls with one key: their paths, and why they are run as they are, if they are."""
+
+    __slots__ = ("paths", "reason")
+
+    def __init__(self) -> None:
+        self.paths = Paths()
+        self.reason: str | None = None
+
+
+class Compiled:
+    """A function that records itself as it is called, and replays what it recorded.
+
+    Attributes
+    ----------
+    graph : Graph
+        Of the path that served the last call.
+    """
+
+    def __init__(self, f: Callable, options: Options):
+        functools.update_wrapper(self, f, updated=())
+        self._torchdynamo_orig_callable = f
+        self._options = options
+        self._known: OrderedDict[Any, Specialisation] = OrderedDict()
+        self._lock = threading.RLock()
+        self._warned: set[str] = set()
+        self._last: Path | None = None
+        self._owner = _state_of_module(getattr(f, "__self__", None))
+        STATE.compiled.add(self)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._options.name or getattr(self, '__qualname__', repr(self._torchdynamo_orig_callable))}>"
+
+    def __reduce__(self) -> tuple:
+        return Compiled, (self._torchdynamo_orig_callable, self._options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        mode = modes()
+        f = self._torchdynamo_orig_callable
+        if _stands_aside(mode):
+            return f(*args, **kwargs)
+        leaves, spec = flatten_call(args, kwargs)
+        try:
+            key = key_of(leaves, spec, mode) if self._owner is None else (key_of(leaves, spec, mode), self._owner())
+        except UnfitError as why:
+            return self._as_it_is(str(why), args, kwargs)
+        known = self._known.get(key)
+        if known is None:
+            known = self._new(key, args, kwargs)
+            if known is None:
+                return f(*args, **kwargs)
+        if known.reason is not None:
+            return self._as_it_is(known.reason, args, kwargs)
+        try:
+            served = known.paths.run(leaves)
+        except Exception:  # a kernel's: the function itself raises it, or deals with it
+            return f(*args, **kwargs)
+        if served is None:
+            served = self._recorded(known, leaves, spec)
+            if served is None:
+                return self._as_it_is(known.reason or "", args, kwargs)
+        return self._result(*served, leaves)
+
+    # -- what a call needs -----------------------------------------------------------------------------------------
+
+    def _result(self, path: Path, results: list, leaves: list) -> Any:
+        """Return a call's result: what a path computed, put together as the function does."""
+        self._last = path
+        recording = path.recording
+        inputs = path.inputs(leaves)
+        if any([isinstance(t, Tensor) and (t._level or t._node is not None) for t in inputs]):
+            outs: Any = differentiable(path, results, tuple(inputs), self._compiled)
+        else:
+            outs = [wrap(r) for r in results]
+        variables = recording.graph.outputs
+        if recording.effects:
+            commit(recording, dict(zip(variables, results, strict=True)), leaves)
+        return assembled(recording, dict(zip(variables, outs, strict=True)), leaves)
+
+    def _recorded(self, known: Specialisation, leaves: list, spec: Any) -> tuple[Path, list] | None:
+        """Record a call; return its path and results, or None where it is to be run as it is."""
+        if STATE.stance == "eager_on_recompile" and known.paths.all:
+            return None
+        if STATE.stance == "fail_on_recompile":
+            raise RuntimeError(f"{self!r} would record a call anew, which the stance 'fail_on_recompile' forbids")
+        if len(known.paths.all) >= self._options.paths:
+            known.reason = f"its values have led through more than {self._options.paths} paths"
+            return None
+        with self._lock:
+            try:
+                recording, results = record(self._torchdynamo_orig_callable, leaves, spec)
+            except TraceError as why:
+                known.reason = str(why)
+                return None
+            path = Path(recording, self._plan(recording))
+            known.paths.add(path)
+        return path, results
+
+    def _plan(self, recording: Recording) -> Callable:
+        return KernelPlan(recording.graph)
+
+    def _compiled(self, f: Callable) -> Compiled:
+        """Return a derivative of the function, compiled as it is."""
+        return Compiled(f, self._options._replace(fullgraph=False))
+
+    def _new(self, key: Any, args: tuple, kwargs: dict) -> Specialisation | None:
+        """Return a new specialisation, or None if there are too many."""
+        with self._lock:
+            options = self._options
+            if len(self._known) >= options.specialisations:
+                if not options.unbounded:
+                    self._say(
+                        f"it was called in more than {options.specialisations} ways: with other shapes, dtypes or numbers"
+                    )
+                    return None
+                self._known.popitem(last=False)
+            return self._known.setdefault(key, Specialisation())
+
+    def _as_it_is(self, reason: str, args: tuple, kwargs: dict) -> Any:
+        """Run the function itself; say why, once."""
+        if reason:
+            self._say(reason)
+        return self._torchdynamo_orig_callable(*args, **kwargs)
+
+    def _say(self, reason: str) -> None:
+        if self._options.fullgraph:
+            raise CompileError(f"{self!r} cannot be compiled whole: {reason}")
+        if reason not in self._warned:
+            self._warned.add(reason)
+            warnings.warn(f"{self!r} runs as it is, not compiled: {reason}", UserWarning, stacklevel=4)
+
+    # -- what can be seen ------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget what was recorded."""
+        with self._lock:
+            self._known.clear()
+            self._last = None
+
+    @property
+    def graph(self) -> Any:
+        """The graph of the path that served the last call.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first call.
+        """
+        if self._last is None:
+            raise RuntimeError(f"{self!r} has not been called yet: what it does is recorded at the first call")
+        return self._last.recording.graph
+
+
+def _stands_aside(mode: Mode) -> bool:
+    """Tell whether a call is to run the function itself: inside of another recording, or where something looks at its ops."""
+    return bool(
+        mode.tracer is not None
+        or mode.watchers
+        or mode.watched
+        or mode.asked
+        or mode.mapped
+        or mode.inference
+        or mode.draws is not None
+        or mode.on_write is not None
+        or STATE.depth
+        or STATE.off
+        or STATE.stance == "force_eager"
+    )
+
+
+def _state_of_module(owner: Any) -> Callable | None:
+    """Return what tells the state of a module that a method is of: who its tensors are, and in which modes its parts are."""
+    if not hasattr(owner, "named_modules"):
+        return None
+
+    def state() -> tuple:
+        return tuple([
+            (m.training, *map(id, m._parameters.values()), *map(id, m._buffers.values())) for _, m in owner.named_modules()
+        ])  # fmt: skip
+
+    return state

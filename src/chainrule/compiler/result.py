@@ -1,0 +1,59 @@
+"""What becomes of what a path computed: effects on tensors from outside, and the result as the function returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule.compiler.record.recording import Computed, Recording, SetGradient, Static, View, Write
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.types.tree import tree_unflatten
+
+
+def commit(recording: Recording, values: dict, leaves: Sequence[Any]) -> None:
+    """Carry out a path's effects; `values` are the arrays of the graph's outputs by their variables."""
+    for effect in recording.effects:
+        if isinstance(effect, Write):
+            target = effect.source.fetch(leaves)
+            write(target, values[effect.variable], effect.times)
+        else:
+            set_gradient(effect, values, leaves)
+
+
+def write(target: Any, value: Any, times: int) -> None:
+    """Write into a tensor's memory, as so many writes in place that nothing records."""
+    array_of(target)[...] = value
+    for _ in range(times):
+        version_of(target).bump()
+
+
+def set_gradient(effect: SetGradient, values: dict, leaves: Sequence[Any]) -> None:
+    """Give a tensor a new gradient, or none."""
+    target = effect.of.fetch(leaves)
+    target.grad = None if effect.variable is None else wrap(values[effect.variable])
+
+
+def assembled(recording: Recording, tensors: dict, leaves: Sequence[Any]) -> Any:
+    """Return the result of a call; `tensors` are those of the graph's outputs by their variables."""
+    made: list = []
+    for out in recording.outputs:
+        if isinstance(out, Computed):
+            made.append(tensors[out.variable])
+        elif isinstance(out, Static):
+            made.append(out.value)
+        elif isinstance(out, View):
+            base = made[out.base] if isinstance(out.base, int) else out.base.fetch(leaves)
+            made.append(shown(base, out.chain))
+        else:
+            made.append(out.source.fetch(leaves))
+    return tree_unflatten(made, recording.out_spec)
+
+
+def shown(base: Any, chain: tuple) -> Tensor:
+    """Return the view of a tensor by the steps of a chain."""
+    for op, params, index, _ in chain:
+        base = op.call(base, **params)
+        if index is not None:
+            base = base[index]
+    return base
