@@ -1,0 +1,19 @@
+"""Mathematical functions in IR: our own kernels where there is one, else the C library, lane by lane."""
+
+from __future__ import annotations
+
+from chainrule.compiler.llvm.text import Function, Kind
+
+_LIBRARY = (
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
+    "tanh", "asinh", "acosh", "atanh", "atan2", "hypot", "erf", "erfc", "pow",
+)  # fmt: skip
+
+
+def mathematical(f: Function, name: str, k: Kind, xs: list[str]) -> str:
+    """Write a call of a function of floats and return its register."""
+    if name not in _LIBRARY:
+        raise NotImplementedError(f"no instructions are known for the primitive {name!r}")
+    called = name if k.bits == 64 else name + "f"
+    one = k.element
+    return f.by_lane(k, k, xs, lambda lanes: f.intrinsic(one, called, *[(one, x) for x in lanes]))

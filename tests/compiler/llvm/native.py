@@ -1,0 +1,61 @@
+"""Nests as native code, for tests: no cache, no executor, nothing but LLVM."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from functools import cache
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from chainrule.compiler.llvm.emit import emit
+from chainrule.compiler.llvm.target import Target
+from chainrule.compiler.loops.nest import Nest
+
+_numbers = itertools.count()
+
+
+@cache
+def machine():
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="pic")
+
+
+@cache
+def jit():
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return llvm.create_lljit_compiler(target.create_target_machine(cpu=llvm.get_host_cpu_name()), use_jit_link=True)
+
+
+def compiled(text: str, names: list[str], level: int = 1) -> tuple:
+    """Return the addresses of functions of a module, with what keeps them there."""
+    m = machine()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    builder = llvm.create_pass_builder(m, llvm.create_pipeline_tuning_options(speed_level=level))
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    image = m.emit_object(module)
+    library = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+    for name in names:
+        library = library.export_symbol(name)
+    loaded = library.link(jit(), f"test{next(_numbers)}")
+    return [loaded[n] for n in names], loaded
+
+
+class Native:
+    """A nest as a function of memory, as `Nest.run` takes it."""
+
+    def __init__(self, nest: Nest, vector_bytes: int = 64, level: int = 1):
+        self.nest, self.text = nest, emit(nest, "nest", Target(vector_bytes))
+        (address,), self.keeps = compiled(self.text, ["nest"], level)
+        self.f = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
+
+    def __call__(self, memory: list[np.ndarray], *ranges: tuple[int, int]) -> None:
+        pointers = (ctypes.c_void_p * len(memory))(*[m.ctypes.data for m in memory])
+        for low, high in ranges or [(0, int(np.prod(self.nest.outer, dtype=int)))]:
+            self.f(ctypes.addressof(pointers), low, high)
