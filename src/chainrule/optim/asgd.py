@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.optim.elementwise import Elementwise, Rule, count, like, option, scalar
+from chainrule.optim.elementwise import Elementwise, Rule, count, keep, kept, like, option, scalar
 from chainrule.optim.options import check_at_least_zero, check_implementation, check_lr, check_numbers, number
 
 __all__ = ["ASGD"]
@@ -85,11 +85,9 @@ class ASGD(Elementwise):
         if not state:
             state.update(step=scalar(), eta=scalar(number(lr)), mu=scalar(1), ax=like(p))
         t, lambd = count(state), group["lambd"]
-        eta, share = state["eta"].item(), state["mu"].item()
-        state["eta"], state["mu"] = (
-            scalar(number(lr) / (1 + lambd * number(lr) * t) ** group["alpha"]),
-            scalar(1 / max(1, t - group["t0"])),
-        )
+        eta, share = kept(state, "eta"), kept(state, "mu")
+        keep(state, "eta", lr / (1 + lambd * lr * t) ** group["alpha"])
+        keep(state, "mu", 1 / max(1, t - group["t0"]))
 
         def rule(x: Any, g: Any, mean: Any) -> Any:
             change = x * (lambd * eta) + g * eta

@@ -2,8 +2,8 @@
 
 A subclass gives a rule for each parameter and step: a function of values, gradients and what is kept of them (moments, for
 example) that changes what is kept in place and returns by how much the values shrink. Rules are written with operators and
-NumPy's functions. They run on blocks of flat arrays that stay in the cache, or, for ``differentiable=True``, on tensors that
-record them.
+NumPy's functions. They run on blocks of flat arrays that stay in the cache, or on tensors: for ``differentiable=True``, where
+autograd records them, and in a call that is recorded to be compiled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.mode.grad_mode import set_grad_enabled
+from chainrule.core.mode.grad_mode import modes, no_grad, set_grad_enabled
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types.dtype import get_default_dtype
@@ -35,7 +35,7 @@ class Elementwise(Optimizer):
         raise NotImplementedError
 
     def _update(self, group: dict[str, Any]) -> None:
-        carry_out = _record if group["differentiable"] else _compute
+        carry_out = _record if group["differentiable"] else _compute if modes().compiling is None else _write_down
         decay = option(group, "weight_decay") if "weight_decay" in group else 0
         shrink = None
         if group.get("decoupled_weight_decay"):
@@ -85,16 +85,57 @@ def _record(
     state.update((name, whole(value)) for name, value in zip(names, kept, strict=True))
 
 
+def _write_down(
+    p: Tensor, grad: Tensor, state: dict, names: tuple[str, ...], rule: Rule, maximize: bool, decay: Any, shrink: Any
+) -> None:
+    """Carry out a rule on tensors, in place, in a call that is recorded."""
+    pair = view_as_real if p.is_complex() else lambda t: t
+    with no_grad():
+        x, g = pair(p.detach()), pair(grad)
+        if maximize:
+            g = -g
+        if decay:
+            g = g + x * decay
+        if shrink is not None:
+            x.mul_(shrink)
+        x.sub_(rule(x, g, *[pair(state[name]) for name in names]))
+
+
 def option(group: dict[str, Any], name: str) -> Any:
-    """Return an option: a number, or the tensor that it is where the step is recorded."""
+    """Return an option: a number, or the tensor that it is where the step is recorded.
+
+    What schedules change is a tensor, too, in a call that is recorded to be compiled.
+    """
     value = group[name]
+    if (recorder := modes().compiling) is not None and name in _SCHEDULED:
+        if value.__class__ is float and value:
+            return recorder.number(group, name)
+        if isinstance(value, Tensor):
+            return value.detach().reshape(())
     if group["differentiable"] or value.__class__ is float:
         return value
     return tuple(map(number, value)) if isinstance(value, (tuple, list)) else number(value)
 
 
-def count(state: dict[str, Any]) -> float:
-    """Count a step of a parameter, and return how many there were with it."""
+_SCHEDULED = ("lr", "momentum")
+
+
+def kept(state: dict[str, Any], name: str) -> Any:
+    """Return a number among the state: as a tensor of double precision in a call that is recorded."""
+    value = state[name]
+    return value.item() if modes().compiling is None else value.double()
+
+
+def keep(state: dict[str, Any], name: str, value: Any) -> None:
+    """Change a number among the state."""
+    state[name].copy_(value) if isinstance(value, Tensor) else state[name].fill_(value)
+
+
+def count(state: dict[str, Any]) -> Any:
+    """Count a step of a parameter, and return how many there were with it: a number, or a tensor as `kept` does."""
+    if modes().compiling is not None:
+        state["step"].add_(1)
+        return kept(state, "step")
     steps = array_of(state["step"])
     steps += 1
     return steps.item()
@@ -114,6 +155,8 @@ def scalar(value: float = 0.0) -> Tensor:
 
 def flat(t: Tensor) -> ndarray:
     """Return a tensor's values as a real vector, sharing memory where it is contiguous; complex ones as pairs."""
+    if (recorder := modes().compiling) is not None:
+        recorder.refuse("makes the step of an optimizer that works on arrays")
     about_to_write(t)
     array = array_of(t).reshape(-1)
     return array.view(array.real.dtype) if array.dtype.kind == "c" else array

@@ -63,7 +63,7 @@ class Recorder:
         self.roots: dict[int, tuple[Tensor, Source, Any, Symbol]] = {}
         self.entered: dict[int, tuple[Tensor, Any, Any, int]] = {}
         self.gradients: dict[int, tuple[Tensor, Source, Tensor | None]] = {}
-        self.numbers: dict[tuple[int, Any], tuple[Any, Tensor]] = {}
+        self.numbers: dict[tuple[int, Any], tuple[Any, Symbol]] = {}
         self.made: list[ref] = []
         self.nodes: list[ref] = []
         self.symbols: list[ref] = []
@@ -270,8 +270,8 @@ class Recorder:
             value = np.float64(container[key])
             variable = Variable((), dtypes.of(value.dtype))
             self.inputs[variable] = Number(container, key)
-            found = self.numbers[id(container), key] = (container, wrap(Symbol(self, variable, value)))
-        return found[1]
+            found = self.numbers[id(container), key] = (container, Symbol(self, variable, value))
+        return wrap(found[1])
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,12 @@ class Captured(NamedTuple):
 
     tensor: Tensor
 
+    def __eq__(self, other: object) -> bool:  # tensors compare element by element
+        return other.__class__ is Captured and other.tensor is self.tensor  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return id(self.tensor)
+
     def fetch(self, leaves: Sequence[Any]) -> Tensor:
         """Return the tensor."""
         return self.tensor
@@ -52,6 +58,12 @@ class Number(NamedTuple):
 
     container: Any
     key: Any
+
+    def __eq__(self, other: object) -> bool:
+        return other.__class__ is Number and other.container is self.container and other.key == self.key  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((id(self.container), self.key))
 
     def fetch(self, leaves: Sequence[Any]) -> float:
         """Return the number."""

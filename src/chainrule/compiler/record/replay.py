@@ -18,7 +18,8 @@ from chainrule.compiler.record.recording import (
     Write,
 )
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.generator import Draws
+from chainrule.core.mode.grad_mode import back, modes, no_grad, switch
 from chainrule.core.record.placed import follow
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import memory_of, meta_of, version_of
@@ -72,9 +73,19 @@ def replay(recording: Recording, leaves: Sequence[Any]) -> Any:
     Raises
     ------
     GuardError
-        If a guard does not hold; nothing is changed then, but the states of generators.
+        If a guard does not hold; nothing is changed then.
     """
-    outs = interpret(recording.graph, fetch(recording, leaves))
+    before = modes()
+    draws = Draws(before.draws)
+    switch(draws=draws)
+    entered = modes()
+    try:
+        outs = interpret(recording.graph, fetch(recording, leaves))
+    except GuardError:
+        draws.rewind()
+        raise
+    finally:
+        back(entered, before, "draws")
     return commit(recording, leaves, outs)
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.write.inplace import about_to_write
+from chainrule.functions.linalg.size import vector_norm
+from chainrule.functions.shaping.join import stack
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
@@ -48,14 +50,23 @@ def get_total_norm(
     if not tensors:
         return wrap(np.float32(0))
     p = float(norm_type)
+    if modes().compiling is not None:
+        total = vector_norm(stack([vector_norm(t.detach(), p) for t in tensors]), p)
+        if error_if_nonfinite and not bool(total.isfinite()):
+            raise _non_finite(p)
+        return total
     norms = np.stack([_norm(array_of(t), p) for t in tensors])
     total = _norm(norms, p)
     if error_if_nonfinite and not np.isfinite(total):
-        raise RuntimeError(
-            f"The total norm of order {p} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable "
-            "this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
-        )
+        raise _non_finite(p)
     return wrap(total)
+
+
+def _non_finite(p: float) -> RuntimeError:
+    return RuntimeError(
+        f"The total norm of order {p} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable "
+        "this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
+    )
 
 
 def _norm(x: np.ndarray, p: float) -> Any:
@@ -145,6 +156,12 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, 
     >>> p.grad
     tensor([0.3000, 0.4000])
     """
+    if modes().compiling is not None:
+        scale = (float(max_norm) / (total_norm.detach() + 1e-6)).clamp(max=1.0)  # type: ignore[attr-defined]
+        with no_grad():
+            for g in _gradients(parameters):
+                g.mul_(scale)  # type: ignore[attr-defined]
+        return
     factor = float(max_norm) / (np.asarray(array_of(total_norm))[()] + 1e-6)
     if factor >= 1:  # and so not of NaN, which scales too
         return
