@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from chainrule.compiler.cache import cache
@@ -31,14 +32,16 @@ class Code:
 
     Attributes
     ----------
+    names : tuple of str
+        The exported functions.
     timings : dict of str to float
         Seconds that each stage took: "parse", "optimise", "emit" where it was compiled, "read" where the cache had it, "link".
     """
 
-    __slots__ = ("_loaded", "_lock", "timings")
+    __slots__ = ("_loaded", "_lock", "names", "timings")
 
-    def __init__(self, loaded: Any, timings: dict[str, float], lock: Any):
-        self._loaded, self._lock, self.timings = loaded, lock, timings
+    def __init__(self, loaded: Any, names: Sequence[str], timings: dict[str, float], lock: Any):
+        self._loaded, self.names, self.timings, self._lock = loaded, tuple(names), timings, lock
 
     def __del__(self) -> None:
         with self._lock:
@@ -58,39 +61,44 @@ def available() -> bool:
     return True
 
 
-def load(ir: str, names: Sequence[str]) -> Code:
-    """Compile a module, or read its object code from the cache, and load it.
+def load(modules: str | Sequence[str], names: Sequence[str], optimise: bool = True) -> Code:
+    """Compile modules, or read their object code from the cache, and load them together.
 
     Parameters
     ----------
-    ir : str
-        LLVM IR text; its triple and data layout are this process's.
+    modules : str or sequence of str
+        LLVM IR texts; their triple and data layout are this process's.
     names : sequence of str
         Functions whose addresses will be asked for.
+    optimise : bool
+        Whether passes are run, and instructions chosen with care: for code that is written by hand it takes eight times the
+        time for little.
 
     Raises
     ------
     UnavailableError
         Without llvmlite.
     RuntimeError
-        If the text is no valid module, says LLVM.
+        If a text is no valid module, says LLVM.
     """
     llvm = _llvm()
     timings: dict[str, float] = {}
+    texts = [modules] if isinstance(modules, str) else modules
     with llvm.lock:
-        key = llvm.key(ir)
         kept = cache()
+        keys = [llvm.key(text, optimise) for text in texts]
         with _timed(timings, "read"):
-            image = kept.get(key)
-        if image is not None:
+            images = [kept.get(key) for key in keys]
+        if None not in images:
             try:
-                return Code(llvm.loaded(image, names, timings), timings, llvm.lock)
-            except RuntimeError:  # it does not link here; compile it anew
-                pass
-        timings.clear()
-        image = llvm.object_code(ir, timings)
-        kept.put(key, image)
-        return Code(llvm.loaded(image, names, timings), timings, llvm.lock)
+                return Code(llvm.loaded(images, names, timings), names, timings, llvm.lock)
+            except RuntimeError:  # one does not link here; compile them anew
+                images = [None] * len(texts)
+        for k, text in enumerate(texts):
+            if images[k] is None:
+                images[k] = llvm.object_code(text, timings, optimise)
+                kept.put(keys[k], images[k])
+        return Code(llvm.loaded(images, names, timings), names, timings, llvm.lock)
 
 
 def optimised(ir: str) -> str:
@@ -113,11 +121,24 @@ def vector_bytes() -> int:
     return 64 if "avx512f" in features else 32 if "avx2" in features or "avx" in features else 16
 
 
+def template(name: str, **values: str) -> str:
+    """Return the text of a file of IR beside this one, with values in place of their names in angle brackets."""
+    text = Path(__file__).with_name(f"{name}.ll").read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace(f"<{key}>", value)
+    return text
+
+
+def processor() -> str:
+    """Return the family of this processor as LLVM names it: "x86_64", "aarch64"."""
+    return _llvm().triple.split("-")[0].replace("arm64", "aarch64")
+
+
 @contextmanager
 def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    timings[stage] = time.perf_counter() - start
+    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - start
 
 
 class _LLVM:
@@ -140,18 +161,22 @@ class _LLVM:
         self._about = "\n".join(about) + "\n"
         self._numbers = itertools.count()
 
-    def _machine(self) -> Any:
+    def _machine(self, effort: int = 2) -> Any:
         target = self.binding.Target.from_triple(self.triple)
-        return target.create_target_machine(cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small")
+        return target.create_target_machine(cpu=self.cpu, features=self.features, opt=effort, reloc="pic", codemodel="small")
 
-    def key(self, ir: str) -> bytes:
-        return (self._about + ir).encode()
+    def key(self, ir: str, optimise: bool) -> bytes:
+        return f"{self._about}{optimise:d}\n{ir}".encode()
 
-    def optimised(self, ir: str, timings: dict[str, float]) -> Any:
+    def parsed(self, ir: str, timings: dict[str, float]) -> Any:
         with _timed(timings, "parse"):
             module = self.binding.parse_assembly(ir, self.binding.create_context())
             module.triple, module.data_layout = self.triple, str(self.machine.target_data)
             module.verify()
+        return module
+
+    def optimised(self, ir: str, timings: dict[str, float]) -> Any:
+        module = self.parsed(ir, timings)
         with _timed(timings, "optimise"):
             options = self.binding.create_pipeline_tuning_options(speed_level=2)
             options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
@@ -159,13 +184,15 @@ class _LLVM:
             builder.getModulePassManager().run(module, builder)
         return module
 
-    def object_code(self, ir: str, timings: dict[str, float]) -> bytes:
-        module = self.optimised(ir, timings)
+    def object_code(self, ir: str, timings: dict[str, float], optimise: bool) -> bytes:
+        module = self.optimised(ir, timings) if optimise else self.parsed(ir, timings)
         with _timed(timings, "emit"):
-            return self.machine.emit_object(module)
+            return (self.machine if optimise else self._machine(0)).emit_object(module)
 
-    def loaded(self, image: bytes, names: Sequence[str], timings: dict[str, float]) -> Any:
-        builder = self.binding.JITLibraryBuilder().add_object_img(image).add_current_process()
+    def loaded(self, images: Sequence[Any], names: Sequence[str], timings: dict[str, float]) -> Any:
+        builder = self.binding.JITLibraryBuilder().add_current_process()
+        for image in images:
+            builder.add_object_img(image)
         for name in names:
             builder.export_symbol(name)
         with _timed(timings, "link"):
@@ -194,6 +221,8 @@ def _imported() -> tuple[Any, str]:
     except ImportError as error:
         raise UnavailableError(f"{needs} ({error})") from error
     version = llvmlite.__version__
+    if sys.maxsize < 2**32:
+        raise UnavailableError("native code needs a Python of 64 bits")
     found = tuple([int(part) for part in version.split(".")[:2] if part.isdecimal()])
     if found < NEEDED:
         raise UnavailableError(f"{needs} (found {version})")
