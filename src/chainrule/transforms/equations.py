@@ -69,7 +69,8 @@ class Equation:
 class Graph:
     """A function as a list of equations, as :func:`chainrule.func.trace` returns it.
 
-    Call it like the function, with arguments of the shapes and dtypes that it was traced for.
+    Call it like the function, with arguments of the shapes and dtypes that it was traced for. A graph that is made of others,
+    without the structure of arguments and results, is run by :meth:`run`.
 
     Attributes
     ----------
@@ -91,9 +92,9 @@ class Graph:
         constants: dict[Variable, Tensor],
         equations: Sequence[Equation],
         outputs: Sequence[Any],
-        arguments: Sequence[Any],
-        in_spec: TreeSpec,
-        out_spec: TreeSpec,
+        arguments: Sequence[Any] = (),
+        in_spec: Any = None,
+        out_spec: Any = None,
     ):
         used: set[Variable] = {o for o in outputs if o.__class__ is Variable}
         kept = []
