@@ -1,0 +1,303 @@
+"""Fusion: a graph as `Steps`.
+
+The equations are taken one after the other. Elementwise ops and reductions become tasks (`tasks`), which join groups that will
+be loop nests (`grouping`); ops that move values become maps (`maps`), followed where values are read; matrix products become
+BLAS steps, and all else a step that runs its kernel. At last each group becomes a nest (`building`), and temporaries get places
+in one arena.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.loops.arena import placed
+from chainrule.compiler.loops.building import build
+from chainrule.compiler.loops.expand import PRODUCTS, expanded, expansion_of
+from chainrule.compiler.loops.grouping import Grouping
+from chainrule.compiler.loops.maps import MANY, follows
+from chainrule.compiler.loops.products import matrices
+from chainrule.compiler.loops.scalars import NATIVE, Given, Unsupported, expression_of
+from chainrule.compiler.loops.steps import Buffer, GuardStep, KernelStep, NestStep, Step, Steps, View
+from chainrule.compiler.loops.tasks import REDUCE, Group, Task
+from chainrule.compiler.loops.values import GATHERS, Values
+from chainrule.core.op.declaration import ELEMENTWISE, TABLE
+from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.shape import broadcast_axes
+from chainrule.transforms.equations import Equation, Graph, Variable
+
+REDUCTIONS = {
+    "sum": "sum", "sum_to": "sum", "prod": "prod", "amax": "max", "amin": "min", "max_of_all": "max", "min_of_all": "min",
+    "any": "max", "all": "min",
+}  # fmt: skip
+_BOOL = np.dtype(bool)
+
+
+def steps_of(graph: Graph, strides: dict[Variable, Sequence[int]] | None = None) -> Steps:
+    """Return a graph as steps.
+
+    Parameters
+    ----------
+    graph : Graph
+        Of ops, and of guards, whose ``op.kind`` is "guard".
+    strides : dict of Variable to strides, optional
+        In elements, of inputs that do not lie in C order.
+    """
+    return Fusion(graph, strides or {}).steps()
+
+
+class Fusion:
+    """A graph on its way to steps.
+
+    Attributes
+    ----------
+    values : Values
+    groups : Grouping
+    opaque : dict of str to int
+        How often each op runs its kernel.
+    """
+
+    def __init__(self, graph: Graph, strides: dict):
+        self.graph, self.values = graph, Values()
+        self.groups = Grouping(self.values)
+        self.opaque: dict[str, int] = {}
+        self._guards = 0
+        self._checks: dict[Any, View] = {}
+        self.inputs = []
+        for v in graph.inputs:
+            self.inputs.append(Buffer(v.dtype.numpy, v.shape, "input", strides.get(v)))
+            self.values.views[v] = self.inputs[-1].view()
+        for v, value in zip(graph.constants, graph.values, strict=True):
+            self.values.add_constant(v, value)
+
+    # -- equations -------------------------------------------------------------------------------------------------------
+
+    def process(self, equations: Sequence[Equation]) -> None:
+        """Take in equations, those that stand for others in their place."""
+        stack = list(reversed(equations))
+        while stack:
+            e = stack.pop()
+            if getattr(e.op, "kind", None) == "guard":
+                self._guard(e)
+                continue
+            if not self._is_native(e):
+                self._opaque(e)
+                continue
+            if e.op.name == "to":
+                self.groups.point(e.results[0], (e.operands[0],), ([], Given(0, None), e.results[0].dtype.numpy))
+            elif follows(e):
+                self._map(e)
+            elif (e.op.kind == ELEMENTWISE and self._pointwise(e)) or (e.op.name in REDUCTIONS and self._reduction(e)):
+                continue
+            elif (f := expansion_of(e)) is not None and (found := expanded(e, f)) is not None:
+                inner, constants = found
+                for v, value in constants.items():
+                    self.values.add_constant(v, value)
+                if e.op.name in ("scatter", "scatter_add"):
+                    self._check(e.operands[1], 0, e.operands[0].shape[e.params["axis"]])
+                stack += reversed(inner)
+            elif e.op.name in GATHERS:
+                self._gather(e)
+            elif e.op.name in PRODUCTS and (made := matrices(self.groups, e)) is not None:
+                self.values.views[e.results[0]] = made.out.buffer.view()
+                self.groups.append(made)
+            else:
+                self._opaque(e)
+
+    def _is_native(self, e: Equation) -> bool:
+        """Tell whether loops can have an equation's values: real ones of NumPy's dtypes, and at least one of each."""
+        for v in (*e.operands, *e.results):
+            if v.__class__ is Variable:
+                if v.dtype.numpy not in NATIVE or 0 in v.shape:
+                    return False
+            elif v.__class__ is complex or not (v is None or v.__class__ in (int, float, bool)):
+                return False
+        return True
+
+    def _map(self, e: Equation) -> None:
+        if e.op.name in ("cat", "stack") and len(e.operands) > MANY:
+            return self._assemble(e)
+        for k, r in enumerate(e.results):
+            self.values.maps[r] = (e, k)
+        return None
+
+    def _assemble(self, e: Equation) -> None:
+        """Have each of many operands written to its place in the result."""
+        out = e.results[0]
+        buffer = Buffer(out.dtype.numpy, out.shape, "temp")
+        axis, start, latest = e.params["axis"], 0, 0
+        for x in e.operands:
+            n = 1 if e.op.name == "stack" else x.shape[axis]
+            strides = list(buffer.strides)
+            if e.op.name == "stack":
+                del strides[axis]
+            task = self.groups.copied(x)
+            task.written.append(View(buffer, x.shape, strides, start * buffer.strides[axis]))
+            task.group.is_read = True
+            latest = max(latest, task.group.position)
+            start += n
+        self.values.views[out] = buffer.view()
+        self.groups.ready[buffer] = latest
+
+    def _pointwise(self, e: Equation) -> bool:
+        try:
+            expression = expression_of(e.op, e.operands, e.params)
+        except Unsupported:
+            return False
+        self.groups.point(e.results[0], e.operands, expression)
+        return True
+
+    def _reduction(self, e: Equation) -> bool:
+        x, out = e.operands[0], e.results[0]
+        if e.op.name == "sum_to":
+            lead = len(x.shape) - len(out.shape)
+            axes: Any = (*range(lead), *broadcast_axes(out.shape, x.shape))
+        else:
+            axes = e.params["axis"]
+            axes = range(len(x.shape)) if axes is None else (axes,) if axes.__class__ is int else axes
+        reduced = set(axes) if x.shape else set()
+        kept = tuple([k not in reduced for k in range(len(x.shape))])
+        combine = REDUCTIONS[e.op.name]
+        if all([k or n == 1 for k, n in zip(kept, x.shape, strict=True)]):  # nothing to combine
+            same = Variable(out.shape, x.dtype)
+            self.values.maps[same] = (Equation(TABLE["reshape"], (x,), {"shape": out.shape}, (same,), False, False), 0)
+            if e.op.name in ("any", "all"):
+                self._pointwise(Equation(TABLE["ne"], (same, 0), {}, (out,), False, False))
+            else:
+                self.groups.point(out, (same,), ([], Given(0, None), out.dtype.numpy))
+            return True
+        task = Task(out, REDUCE, x.shape, (x,), None, out.dtype.numpy)
+        task.combine, task.kept = combine, kept
+        self.groups.add(task)
+        return True
+
+    def _gather(self, e: Equation) -> None:
+        x, index = e.operands
+        if e.op.name == "gather":
+            checks = [(index, 0, (x.shape or (1,))[e.params["axis"] if x.shape else 0])]
+            fits = len(index.shape) == len(x.shape) and x.shape
+            if not fits:
+                return self._opaque(e)
+        elif e.op.name == "index_select":
+            checks = [(index, 0, x.shape[e.params["axis"]])]
+            if len(index.shape) != 1 or not x.shape:
+                return self._opaque(e)
+        else:
+            axes = e.params["axes"]
+            if len(axes) == 1:
+                checks = [(index, -x.shape[axes[0]], x.shape[axes[0]])]
+            else:
+                checks = []
+                for k, a in enumerate(axes):
+                    row = Variable(index.shape[1:], index.dtype)
+                    self.values.maps[row] = (Equation(TABLE["getitem"], (index,), {"index": (k, ...)}, (row,), False, False), 0)
+                    checks.append((row, -x.shape[a], x.shape[a]))
+        for check in checks:
+            self._check(*check)
+        self.values.maps[e.results[0]] = (e, 0)
+        return None
+
+    def _check(self, index: Variable, low: int, high: int) -> None:
+        """Have an index be found out of range, which the function itself, run again, then says."""
+        key = (index, low, high)
+        if key in self._checks:
+            return
+        bool_ = dtypes.of(_BOOL)
+        below, above, outside = [Variable(index.shape, bool_) for _ in range(3)]
+        some = Variable((), bool_)
+        every = tuple(range(len(index.shape)))
+        equation = lambda name, operands, result, **params: Equation(TABLE[name], operands, params, (result,), False, False)
+        self.process([
+            equation("lt", (index, low), below), equation("ge", (index, high), above),
+            equation("logical_or", (below, above), outside), equation("any", (outside,), some, axis=every, keepdims=False),
+        ])  # fmt: skip
+        self._checks[key] = self.groups.view_of(some)
+
+    def _guard(self, e: Equation) -> None:
+        [v] = [o for o in e.operands if o.__class__ is Variable]
+        outcome = e.params["outcome"]
+        view = self.groups.view_of(v)
+        self.groups.append(
+            GuardStep(view, outcome if outcome.__class__ is bytes else np.asarray(outcome).tobytes(), self._guards)
+        )
+        self._guards += 1
+        self.groups.floor = len(self.groups.order)
+
+    def _opaque(self, e: Equation) -> None:
+        operands = [self.groups.view_of(o) if o.__class__ is Variable else o for o in e.operands]
+        results = []
+        for r in e.results:
+            buffer = Buffer(r.dtype.numpy, r.shape, "temp")
+            results.append(buffer.view())
+            self.values.views[r] = results[-1]
+        self.opaque[e.op.name] = self.opaque.get(e.op.name, 0) + 1
+        self.groups.append(KernelStep(e, operands, results))
+
+    def append(self, step: Step) -> None:
+        """Add a step at the end."""
+        for b in step.buffers()[1]:
+            self.groups.ready[b] = len(self.groups.order)
+        self.groups.order.append(step)
+
+    # -- outputs and steps -----------------------------------------------------------------------------------------------
+
+    def steps(self) -> Steps:
+        """Return the steps."""
+        self.process(self.graph.equations)
+        outputs = self._outputs()
+        for view in self._checks.values():
+            self.groups.order.append(GuardStep(view, b"\0", None))
+        self.groups.keep()
+        made: list[Step] = []
+        known: dict[Any, NestStep] = {}
+        for item in self.groups.order:
+            if item.__class__ is Group:
+                for step in build(self.values, item):
+                    first = known.setdefault(step.key, step)
+                    step.nest = first.nest
+                    made.append(step)
+            elif item is not None:
+                made.append(item)
+        temps, arena = _arena(made)
+        return Steps(made, self.inputs, outputs, self.values.buffers, temps, arena)
+
+    def _outputs(self) -> list:
+        given = {*self.graph.inputs, *self.graph.constants}
+        outputs: list = []
+        taken: set[Buffer] = set()
+        known: dict[Variable, View] = {}
+        for o in self.graph.outputs:
+            if o.__class__ is not Variable:
+                outputs.append(o)
+                continue
+            if o in known:
+                outputs.append(known[o])
+                continue
+            view = self.groups.strided(o)
+            if o in given:
+                assert view is not None
+            elif view is None or view.buffer.kind != "temp" or view.buffer in taken or prod(o.shape) != view.buffer.size:
+                view = self.groups.kept(self.groups.copied(o)).view()
+            if o not in given:
+                taken.add(view.buffer)
+                view.buffer.kind = "output"
+            known[o] = view
+            outputs.append(view)
+        return outputs
+
+
+def _arena(steps: Sequence[Step]) -> tuple[dict[Buffer, int], int]:
+    """Return the places of the temporaries in one block, and its bytes."""
+    first: dict[Buffer, int] = {}
+    last: dict[Buffer, int] = {}
+    for k, step in enumerate(steps):
+        for b in step.buffers()[0]:
+            if b.kind == "temp":
+                first.setdefault(b, k)
+                last[b] = k
+    temps = list(first)
+    offsets, total = placed([(first[b], last[b], b.nbytes) for b in temps])
+    return dict(zip(temps, offsets, strict=True)), total
