@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks.compare import compare
+from benchmarks.compiled import LIBRARIES, compiled
+from benchmarks.compiled import memory as memory_compiled
 from benchmarks.costs import costs
 from benchmarks.libraries import PEERS
 from benchmarks.memory import memory
@@ -17,23 +19,33 @@ from benchmarks.transforms import transforms
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "costs", "memory", "transforms", "scaling"), default="compare",
-        help="compare: chainrule beside its peers (default); costs: programs from the fields and large kernels beside PyTorch; "
+        "what", nargs="?", choices=("compare", "compiled", "costs", "memory", "transforms", "scaling"), default="compare",
+        help="compare: chainrule beside its peers (default); compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
+        "costs: programs from the fields and large kernels beside PyTorch; "
         "memory: what second-order programs hold at once, beside PyTorch; transforms: func beside torch.func and JAX; "
         "scaling: the cost of chainrule's own gradients and graphs",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short rounds: a smoke test, not a measurement")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases, or parts of scaling, named like one of these")
-    parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--peers", help=f"comma-separated (default: {','.join(PEERS)}; of compiled {','.join(LIBRARIES)})")
+    parser.add_argument(
+        "--limit", type=float, default=300, help="of compiled: seconds that a first call may take (default: %(default)s)"
+    )
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
     given = parser.parse_args(arguments)
     effort = QUICK if given.quick else FULL
     if given.what == "scaling":
         scaling(given.only, effort, given.markdown)
         return
-    peers = tuple(filter(None, given.peers.split(",")))
-    if unknown := set(peers) - set(PEERS):
-        parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    known = LIBRARIES if given.what == "compiled" else PEERS
+    peers = known if given.peers is None else tuple(filter(None, given.peers.split(",")))
+    if unknown := set(peers) - set(known):
+        parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if given.what == "compiled":
+        compiled(given.only, peers, effort, given.markdown, given.limit)
+        if not given.only:
+            memory_compiled(peers, given.markdown)
+        return
     if given.what == "transforms":
         transforms(given.only, peers, effort, given.markdown)
         return

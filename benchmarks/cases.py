@@ -153,9 +153,8 @@ def perceptron(library: Any, data: Data) -> tuple[Any, Callable]:
     return model, lambda: criterion(model(x), labels)
 
 
-def perceptron_tape(library: Any, data: Data) -> Built:
-    model, compute_loss = perceptron(library, data)
-    optimizer = library.lib.optim.SGD(model.parameters(), lr=RATE)
+def training_step(optimizer: Any, compute_loss: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the step that everyone writes."""
 
     def step() -> Any:
         optimizer.zero_grad()
@@ -164,6 +163,13 @@ def perceptron_tape(library: Any, data: Data) -> Built:
         optimizer.step()
         return loss
 
+    return step
+
+
+def perceptron_tape(library: Any, data: Data) -> Built:
+    model, compute_loss = perceptron(library, data)
+    optimizer = library.lib.optim.SGD(model.parameters(), lr=RATE)
+    step = library.compiled(training_step(optimizer, compute_loss))
     return step, lambda loss: [loss, *(p.T if p.ndim == 2 else p for p in model.parameters())]
 
 
@@ -242,6 +248,38 @@ def recurrent_functional(library: Any, data: Data) -> Built:
     value_and_grad = library.value_and_grad(lambda params, xs: unroll(library.np.tanh, xs, h, *params), 0)
     gradient = library.compiled(value_and_grad)
     return lambda: library.finish(gradient(params, xs)), lambda result: [result[0], *result[1]]
+
+
+def trained_tape(library: Any, data: Data) -> Built:
+    tanh, h = library.lib.tanh, library.array(data.h)
+    xs, params = [library.array(x) for x in data.xs], [library.leaf(p) for p in data.params]
+    optimizer = library.lib.optim.SGD(params, lr=RATE / len(xs))
+    step = library.compiled(training_step(optimizer, lambda: unroll(tanh, xs, h, *params) / data.h.size))
+    return step, lambda loss: [loss, *params]
+
+
+def trained_functional(library: Any, data: Data) -> Built:
+    h = library.array(data.h)
+    xs, params = [library.array(x) for x in data.xs], [library.array(p) for p in data.params]
+    gradient = library.value_and_grad(lambda params, xs: unroll(library.np.tanh, xs, h, *params) / data.h.size, 0)
+
+    def update(params: list, xs: list) -> tuple:
+        loss, gradients = gradient(params, xs)
+        return loss, [p - RATE / len(xs) * g for p, g in zip(params, gradients, strict=True)]
+
+    update = library.compiled(update)
+
+    def step() -> Any:
+        nonlocal params
+        loss, params = library.finish(update(params, xs))
+        return loss
+
+    return step, lambda loss: [loss, *params]
+
+
+def trained_recurrent(steps: int, *, batch: int, hidden: int, inputs: int) -> Case:
+    data = recurrent_data(steps, batch, hidden, inputs)
+    return Case(f"training a tanh RNN of {steps} steps", data, trained_tape, trained_functional)
 
 
 def recurrent(steps: int, *, batch: int, hidden: int, inputs: int) -> Case:

@@ -6,7 +6,7 @@ Their calls are few and known, so that no table of PyTorch's is made for them.
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from tests.drawn.programs import STEPS, Writing
+from tests.drawn.programs import SHAPES, STEPS, Writing
 
 LEAVES = ("float64", "float64", "float64", "float32")
 ONE = (
@@ -35,7 +35,7 @@ class Branching(Writing):
         more = f', "{dtype}"' if dtype != "float64" else ""
         if self.chance(8):
             more += ", requires_grad=False"
-        self.put(f"given.leaf({self.one_of(((3,), (2, 3), (3, 4), (), (4, 4), (2, 1, 3)))}{more})", dtype)
+        self.put(f"given.leaf({self.one_of(SHAPES)}{more})", dtype)
 
     def real(self, indent=""):
         """Return a name of real numbers."""
@@ -65,11 +65,8 @@ class Branching(Writing):
 
     def write(self):
         """Write in place to a base or a view, on some ways alone."""
-        if self.chance(3):
-            super().write()
-            return
         x, y = self.real(), self.real()
-        name = self.put(f"{x} * 1", self.dtypes[x])
+        name = self.base(self.one_of(SHAPES), "float64") if self.chance(3) else self.put(f"{x} * 1", self.dtypes[x])
         value = f"given.beside({y}, {name}, {self.draw(st.integers(0, 3))}).to({name}.dtype).clone()"
         text = self.one_of(
             ("{0}.mul_({1})", "{0}[...] = {1}", "{0} += {1}", "{0}[..., :1] *= 0.5", "{0}.tanh_()", "{0}.copy_({1})")
