@@ -10,6 +10,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from chainrule.compiler.llvm.emit import emit
+from chainrule.compiler.llvm.pipeline import optimise
 from chainrule.compiler.llvm.target import Target
 from chainrule.compiler.loops.nest import Nest
 
@@ -31,14 +32,12 @@ def jit():
     return llvm.create_lljit_compiler(target.create_target_machine(cpu=llvm.get_host_cpu_name()), use_jit_link=True)
 
 
-def compiled(text: str, names: list[str], level: int = 1) -> tuple:
+def compiled(text: str, names: list[str]) -> tuple:
     """Return the addresses of functions of a module, with what keeps them there."""
     m = machine()
     module = llvm.parse_assembly(text)
     module.verify()
-    builder = llvm.create_pass_builder(m, llvm.create_pipeline_tuning_options(speed_level=level))
-    passes = builder.getModulePassManager()
-    passes.run(module, builder)
+    optimise(llvm, module, m)
     image = m.emit_object(module)
     library = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
     for name in names:
@@ -50,9 +49,9 @@ def compiled(text: str, names: list[str], level: int = 1) -> tuple:
 class Native:
     """A nest as a function of memory, as `Nest.run` takes it."""
 
-    def __init__(self, nest: Nest, vector_bytes: int = 64, level: int = 1):
+    def __init__(self, nest: Nest, vector_bytes: int = 64):
         self.nest, self.text = nest, emit(nest, "nest", Target(vector_bytes))
-        (address,), self.keeps = compiled(self.text, ["nest"], level)
+        (address,), self.keeps = compiled(self.text, ["nest"])
         self.f = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
 
     def __call__(self, memory: list[np.ndarray], *ranges: tuple[int, int]) -> None:

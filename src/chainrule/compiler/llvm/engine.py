@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.compiler.cache import cache
+from chainrule.compiler.llvm import pipeline
 
-FORMAT = "1"  # of what the cache keeps: another number where the same IR text would become other code
+FORMAT = "2"  # of what the cache keeps: another number where the same IR text would become other code
 NEEDED = (0, 50)
 
 
@@ -178,10 +179,7 @@ class _LLVM:
     def optimised(self, ir: str, timings: dict[str, float]) -> Any:
         module = self.parsed(ir, timings)
         with _timed(timings, "optimise"):
-            options = self.binding.create_pipeline_tuning_options(speed_level=2)
-            options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
-            builder = self.binding.create_pass_builder(self.machine, options)
-            builder.getModulePassManager().run(module, builder)
+            pipeline.optimise(self.binding, module, self.machine)
         return module
 
     def object_code(self, ir: str, timings: dict[str, float], optimise: bool) -> bytes:

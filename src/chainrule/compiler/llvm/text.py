@@ -92,12 +92,24 @@ class Function:
 
     What is written twice is the same register (loads too, as long as nothing was stored between), unless the first one
     lies in a loop that has ended.
+
+    Attributes
+    ----------
+    lines : list of str
+    declared, defined : dict of str to str
+        Functions that are called, by name.
+    calls : dict of str to int
+        How often the defined ones are.
+    depth : int
+        How many loops the place lies in.
     """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.declared: dict[str, str] = {}
         self.defined: dict[str, str] = {}
+        self.calls: dict[str, int] = {}
+        self.depth = 0
         self._known: dict[str, str] = {}
         self._order: list[str] = []
         self._count = 0
@@ -191,7 +203,9 @@ class Function:
         self.lines += [f"  %go{n} = icmp slt i64 %i{n}, {stop}", f"  br i1 %go{n}, label %{inside}, label %{end}", f"{inside}:"]
         self._block, mark, stores = inside, len(self._order), self._stores
         self._stores += 1
+        self.depth += 1
         after = body(f"%i{n}", names)
+        self.depth -= 1
         latch = self._block
         phis = [f"  %i{n} = phi i64 [ {start}, %{before} ], [ %n{n}, %{latch} ]"]
         for name, (t, first), new in zip(names, carried, after, strict=True):
