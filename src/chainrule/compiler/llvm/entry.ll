@@ -109,7 +109,9 @@ payload:
   %value.at = getelementptr i8, ptr %object, i64 16
   br i1 %is.ndarray, label %ndarray, label %scalar
 scalar:
-  %is.scalar = icmp eq ptr %kind, %i.scalar
+  %is.own = icmp eq ptr %kind, %i.scalar
+  %is.number = icmp eq ptr %kind, %i.number
+  %is.scalar = or i1 %is.own, %is.number
   br i1 %is.scalar, label %taken, label %refuse
 ndarray:
   %nd.at = getelementptr i8, ptr %object, i64 24

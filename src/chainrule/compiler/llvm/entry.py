@@ -35,7 +35,17 @@ HEAD = (
     "release", "pool", "helpers", "params", "context", "mode_a", "mode_b", "tensor", "single",
     "ndarray", "new_array", "new_scalar", "object_new", "none", "empty", "refused",
 )  # fmt: skip
-INPUT = ("source", "class", "node", "slot", "scalar", "descr", "nd", "sizes")  # sizes: pointer to nd shapes, then nd strides
+INPUT = (
+    "source",
+    "class",
+    "node",
+    "slot",
+    "scalar",
+    "number",
+    "descr",
+    "nd",
+    "sizes",
+)  # sizes: pointer to nd shapes, then nd strides
 OUTPUT = ("slot", "descr", "nd", "shape", "strides")  # strides: 0 for C order
 DIRECT = 16  # bytes kept for a 0-d result on the stack
 
@@ -120,8 +130,9 @@ def _check_arrays() -> None:
     bytes_ = np.zeros(17, np.uint8)[1:].view(np.float64)
     if ctypes.c_int.from_address(id(bytes_) + 64).value & NPY_ALIGNED:
         raise _UnexpectedError
-    for x in (np.float32(1.5), np.float64(2.5), np.int64(-3), np.int8(5), np.bool_(True)):
-        if ctypes.string_at(id(x) + 16, x.dtype.itemsize) != x.tobytes():
+    for x in (np.float32(1.5), np.float64(2.5), 3.5, np.int64(-3), np.int8(5), np.bool_(True)):
+        content = np.asarray(x).tobytes()
+        if ctypes.string_at(id(x) + 16, len(content)) != content:
             raise _UnexpectedError
     version = ctypes.CFUNCTYPE(ctypes.c_uint)(_numpy(ARRAY_VERSION))()
     if version >> 24 != 2:
@@ -256,7 +267,8 @@ def function(
     for i, x in enumerate(inputs):
         scalar = id(x.dtype.type) if not x.shape else 0
         cls, node = (id(x.cls), id(x.node)) if x.cls is not None else (0, 0)
-        specs += [i, cls, node, x.slot, scalar, id(x.dtype), len(x.shape), array((*x.shape, *x.strides))]
+        number = id(float) if scalar == id(np.float64) else 0  # which lies in memory as a float does
+        specs += [i, cls, node, x.slot, scalar, number, id(x.dtype), len(x.shape), array((*x.shape, *x.strides))]
     made: list[int] = []
     for o in outputs:
         made += [o.slot, id(o.dtype), len(o.shape), array(o.shape), 0 if o.strides is None else array(o.strides)]
