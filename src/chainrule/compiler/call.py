@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.amp.casting import SETTINGS
+from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.types import dtype as dtypes
@@ -23,6 +24,10 @@ class UnfitError(Exception):
     """A call that cannot be recorded, and why."""
 
 
+class BatchedError(UnfitError):
+    """A call on examples of a `vmap`, of which the function itself makes one call on all."""
+
+
 def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
     """Return what must agree for a call to be served by a specialisation.
 
@@ -32,8 +37,10 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
         If an argument is of a kind that is not recorded.
     """
     settings = SETTINGS.get()
+    ids = [id(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
     return (
-        tuple([_tensor_key(leaf) if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]),
+        tuple([ids.index(i) for i in ids]) if len(set(ids)) < len(ids) else None,
+        tuple([_tensor_key(leaf, mode.record) if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]),
         _spec_key(spec),
         mode.grad,
         mode.inference,
@@ -43,22 +50,31 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
     )
 
 
-def _tensor_key(t: Tensor) -> tuple:
+def _tensor_key(t: Tensor, grad: bool) -> tuple:
     data: Any = t
     while isinstance(data, Tensor):
-        if data._read is not None or data._bit:
+        if data._read is not None:
+            raise BatchedError
+        if data._bit:
             raise UnfitError(f"an argument is a {type(data).__name__}")
         cls = data.__class__
+        if cls is Dual and not grad:
+            raise BatchedError
         if not (data._plain or cls is GradTracking or cls is Dual):
             raise UnfitError(f"an argument is a {cls.__name__}")
         data = data._data
-    carries = t._level > 0 or t._node is not None
+    carries = 3 if t._level else 0 if t._node is None else 1 if t._node is LEAF else 2
     if data.__class__ is np.ndarray:
         lies = data.flags.c_contiguous or data.strides
-        return t.__class__, data.shape, data.dtype, lies, carries
+        return cls_of(t), data.shape, data.dtype, lies, carries
     if isinstance(data, np.generic):
-        return t.__class__, (), data.dtype, True, carries
+        return cls_of(t), (), data.dtype, True, carries
     raise UnfitError(f"an argument's values are a {type(data).__name__}")
+
+
+def cls_of(t: Tensor) -> type:
+    """Return the class of a tensor, as far as the function sees it."""
+    return Tensor if t._level else t.__class__
 
 
 def _static_key(leaf: Any) -> Any:

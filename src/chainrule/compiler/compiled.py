@@ -8,20 +8,24 @@ import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
-from chainrule.compiler.call import UnfitError, key_of
-from chainrule.compiler.derived import differentiable
+from chainrule.compiler.call import BatchedError, UnfitError, key_of
+from chainrule.compiler.derived import differentiated
+from chainrule.compiler.joint import record_call
 from chainrule.compiler.kernels import KernelPlan
-from chainrule.compiler.paths import Path, Paths
-from chainrule.compiler.record.recording import Recording
-from chainrule.compiler.recorded import record
+from chainrule.compiler.paths import Path, Paths, Served
 from chainrule.compiler.result import assembled, commit
 from chainrule.compiler.stance import STATE
-from chainrule.core.mode.grad_mode import Mode, modes
+from chainrule.core.generator import Draws
+from chainrule.core.graph.nodes import LEAF
+from chainrule.core.mode.grad_mode import Mode, modes, set_modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.transforms.blame import TraceError
+from chainrule.core.tensor.value import bottom, is_inexact
+from chainrule.core.types.tree import TreeSpec, tree_unflatten
 from chainrule.transforms.equations import flatten_call
+from chainrule.transforms.forward import Dual
 
 
 class CompileError(RuntimeError):
@@ -51,13 +55,23 @@ class Options(NamedTuple):
 
 
 class Specialisation:
-    """What is known of calls with one key: their paths, and why they are run as they are, if they are."""
+    """What is known of calls with one key.
 
-    __slots__ = ("paths", "reason")
+    Attributes
+    ----------
+    paths : Paths
+    reason : str or None
+        Why they are run as they are, if they are.
+    lost : int
+        How many recordings in a row could not be replayed, the last because of `why`.
+    """
+
+    __slots__ = ("lost", "paths", "reason", "why")
 
     def __init__(self) -> None:
         self.paths = Paths()
         self.reason: str | None = None
+        self.lost, self.why = 0, ""
 
 
 class Compiled:
@@ -97,12 +111,16 @@ class Compiled:
             return f(*args, **kwargs)
         leaves, spec = flatten_call(args, kwargs)
         try:
-            key = key_of(leaves, spec, mode) if self._owner is None else (key_of(leaves, spec, mode), self._owner())
+            key = key_of(leaves, spec, mode)
+        except BatchedError:
+            return f(*args, **kwargs)
         except UnfitError as why:
             return self._as_it_is(str(why), args, kwargs)
+        if self._owner is not None:
+            key = key, self._owner()
         known = self._known.get(key)
         if known is None:
-            known = self._new(key, args, kwargs)
+            known = self._new(key)
             if known is None:
                 return f(*args, **kwargs)
         if known.reason is not None:
@@ -112,54 +130,82 @@ class Compiled:
         except Exception:  # a kernel's: the function itself raises it, or deals with it
             return f(*args, **kwargs)
         if served is None:
-            served = self._recorded(known, leaves, spec)
-            if served is None:
+            if not self._may_record(known):
                 return self._as_it_is(known.reason or "", args, kwargs)
-        return self._result(*served, leaves)
+            with self._lock:
+                done, served = self._recorded(known, leaves, spec)
+            if served is None:
+                return done[0] if done else self._as_it_is(known.reason or known.why, args, kwargs)
+        if any([isinstance(x, Dual) for x in leaves]) and not served.path.all_move:
+            return f(*args, **kwargs)
+        return self._result(served, leaves, spec)
 
     # -- what a call needs -----------------------------------------------------------------------------------------
 
-    def _result(self, path: Path, results: list, leaves: list) -> Any:
+    def _result(self, served: Served, leaves: list, spec: TreeSpec) -> Any:
         """Return a call's result: what a path computed, put together as the function does."""
-        self._last = path
-        recording = path.recording
-        inputs = path.inputs(leaves)
-        if any([isinstance(t, Tensor) and (t._level or t._node is not None) for t in inputs]):
-            outs: Any = differentiable(path, results, tuple(inputs), self._compiled)
-        else:
-            outs = [wrap(r) for r in results]
+        path = self._last = served.path
+        recording, joint = path.recording, path.joint
         variables = recording.graph.outputs
+        tensors: dict = {}
+        if joint.moving and any([t.__class__ is not float and _carries(t) for t in served.inputs]):
+            f = self._torchdynamo_orig_callable
+            tensors = differentiated(served, partial(_flat, f, spec), leaves, self._compiled)
         if recording.effects:
-            commit(recording, dict(zip(variables, results, strict=True)), leaves)
-        return assembled(recording, dict(zip(variables, outs, strict=True)), leaves)
+            commit(recording, dict(zip(variables, served.results, strict=True)), leaves)
+        for v, array in zip(variables, served.results, strict=True):
+            if v not in tensors:
+                tensors[v] = wrap(array)
+        return assembled(recording, tensors, leaves)
 
-    def _recorded(self, known: Specialisation, leaves: list, spec: Any) -> tuple[Path, list] | None:
-        """Record a call; return its path and results, or None where it is to be run as it is."""
+    def _may_record(self, known: Specialisation) -> bool:
+        """Tell whether a call may be recorded; note why not."""
         if STATE.stance == "eager_on_recompile" and known.paths.all:
-            return None
+            return False
         if STATE.stance == "fail_on_recompile":
             raise RuntimeError(f"{self!r} would record a call anew, which the stance 'fail_on_recompile' forbids")
         if len(known.paths.all) >= self._options.paths:
             known.reason = f"its values have led through more than {self._options.paths} paths"
-            return None
-        with self._lock:
-            try:
-                recording, results = record(self._torchdynamo_orig_callable, leaves, spec)
-            except TraceError as why:
-                known.reason = str(why)
-                return None
-            path = Path(recording, self._plan(recording))
-            known.paths.add(path)
-        return path, results
+        return known.reason is None
 
-    def _plan(self, recording: Recording) -> Callable:
-        return KernelPlan(recording.graph)
+    def _recorded(self, known: Specialisation, leaves: list, spec: TreeSpec) -> tuple[tuple, Served | None]:
+        """Record a call: return its result, in a tuple, or what a path served of it; neither if it is to be run as it is."""
+        alone = any([isinstance(x, Tensor) and x._level for x in leaves])
+        given = [_stripped(x) if isinstance(x, Tensor) else x for x in leaves] if alone else leaves
+        mode = modes()
+        draws = Draws(mode.draws)
+        set_modes(mode.having(scopes=(), floor=0, open={}, mapped=(), recorder=0, draws=draws) if alone else mode)
+        try:
+            joint = record_call(self._torchdynamo_orig_callable, given, spec, lambda: AGAIN, alone)
+        finally:
+            set_modes(mode)
+        why = joint.recording.why
+        if why:
+            known.lost, known.why = known.lost + 1, why
+            if known.lost > _MOST_LOST or (joint.result is AGAIN and not known.paths.all):
+                known.reason = why
+            if joint.result is AGAIN:
+                return (), None
+            if alone:
+                draws.rewind()
+                return (), None
+            return (joint.result,), None
+        known.lost = 0
+        path = self._last = Path(joint, self._plan)
+        known.paths.add(path)
+        if not alone:
+            return (joint.result,), None
+        draws.rewind()
+        return (), known.paths.run(leaves)
+
+    def _plan(self, graph: Any) -> Callable:
+        return KernelPlan(graph)
 
     def _compiled(self, f: Callable) -> Compiled:
         """Return a derivative of the function, compiled as it is."""
         return Compiled(f, self._options._replace(fullgraph=False))
 
-    def _new(self, key: Any, args: tuple, kwargs: dict) -> Specialisation | None:
+    def _new(self, key: Any) -> Specialisation | None:
         """Return a new specialisation, or None if there are too many."""
         with self._lock:
             options = self._options
@@ -207,6 +253,29 @@ class Compiled:
         return self._last.recording.graph
 
 
+AGAIN: Any = object()  # the result of a call that is to be run as it is
+_MOST_LOST = 8
+
+
+def _carries(t: Tensor) -> bool:
+    return t._level > 0 or t._node is not None
+
+
+def _stripped(t: Tensor) -> Tensor:
+    """Return a plain leaf with the values of a tensor of any level, which requires grad if that may carry derivatives."""
+    made = wrap(bottom(t))
+    made._meta = None
+    if _carries(t) and is_inexact(made):
+        made._node = LEAF
+    return made
+
+
+def _flat(f: Callable, spec: TreeSpec, leaves: list) -> Any:
+    """Call a function with flattened arguments."""
+    args, kwargs = tree_unflatten(leaves, spec)
+    return f(*args, **kwargs)
+
+
 def _stands_aside(mode: Mode) -> bool:
     """Tell whether a call is to run the function itself: inside of another recording, or where something looks at its ops."""
     return bool(
@@ -218,7 +287,6 @@ def _stands_aside(mode: Mode) -> bool:
         or mode.inference
         or mode.draws is not None
         or mode.on_write is not None
-        or STATE.depth
         or STATE.off
         or STATE.stance == "force_eager"
     )

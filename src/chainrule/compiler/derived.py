@@ -1,106 +1,213 @@
-"""The derivatives of a call that a path served: functions of the same graph, compiled when they are first needed.
+"""The derivatives of a call that a path served.
 
-A call takes part in transforms as a function with rules of its own (``transforms.custom``): what it computed is given, and its
-rules call the compiled pullback or pushforward of the path, which are differentiable in the same way.
+A call takes part in transforms as a function with rules of its own (``transforms.custom``): what it computed is given. A plain
+backward pass runs the plan that was recorded for it, on what the call kept. All else (passes that are recorded, forward mode,
+batches) calls the derivative of the function itself, compiled when it is first needed, and differentiable in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.paths import Path
+import numpy as np
+
+from chainrule.autograd.gradients import grad
+from chainrule.compiler.joint import FREED, KNOWN
+from chainrule.compiler.paths import Served
+from chainrule.compiler.record.recording import Argument
+from chainrule.core.generator import Generator
+from chainrule.core.graph.nodes import freed_error
+from chainrule.core.mode.grad_mode import enable_grad, modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact
+from chainrule.core.tensor.value import bottom, is_inexact
+from chainrule.core.types.tree import tree_flatten
 from chainrule.func import jvp, vjp
 from chainrule.transforms.custom import call
 from chainrule.transforms.custom.call import Rules
 
 
-class PathRules(Rules):
-    """A call of a compiled function, as the interpreters see it: of the arguments' tensors, and the captured ones.
+class Differentiated(Rules):
+    """A call that a path served, as the interpreters see it: of the tensors that carry derivatives.
 
     Parameters
     ----------
-    path : Path
-    results : list
-        The arrays of the graph's outputs.
+    served : Served
+    flat : callable
+        The function of flattened arguments.
+    leaves : list
+        The flattened arguments.
     compiled : callable
         Returns a function, compiled.
     """
 
     name = "CompiledFunction"
 
-    def __init__(self, path: Path, results: list, compiled: Callable):
-        self.path, self.results, self.compiled = path, results, compiled
+    def __init__(self, served: Served, flat: Callable, leaves: list, compiled: Callable):
+        self.served, self.flat, self.leaves, self.compiled = served, flat, leaves, compiled
+        path = served.path
+        joint, recording = path.joint, path.recording
+        self.path, self.joint = path, joint
+        self.known = dict(zip(recording.graph.outputs, served.results, strict=True))
+        self.variables = [recording.outputs[i].variable for i in joint.moving]
+        inputs = dict(zip(recording.graph.inputs, served.inputs, strict=True))
+        self.args: list[Tensor] = [source.fetch(leaves) for source in joint.wanted]
+        places = {id(t): k for k, t in enumerate(self.args)}
+        # A saved value is (an argument of this call, None), or (None, an array).
+        self.saved = tuple([
+            (None, self.known[v]) if v in self.known else (places.get(id(inputs[v])), inputs[v]) for v in joint.saved
+        ])  # fmt: skip
+        self.versions = tuple([t._version for t in leaves if isinstance(t, Tensor)])
 
     def forward(self, ctx: Any, args: tuple) -> tuple:
         """Return what the path has computed."""
-        return tuple([wrap(r) for r in self.results])
+        return tuple([wrap(self.known[v]) for v in self.variables])
 
     def setup(self, ctx: Any, args: tuple, output: tuple) -> None:
-        """Keep the arguments."""
-        ctx.save_for_backward(*args)
+        """Keep the arguments, and what the path computed for a backward pass."""
+        ctx.given = args
+        ctx.set_materialize_grads(False)
+        saved = [wrap(value) if not isinstance(value, Tensor) else value if k is None else args[k] for k, value in self.saved]
+        ctx.save_for_backward(*saved)
         ctx.save_for_forward(*args)
-        ctx.mark_non_differentiable(*[o for o, moves in zip(output, self.path.moving, strict=True) if not moves])
 
     def backward(self, ctx: Any, grads: tuple) -> tuple:
         """Return the gradients of the arguments."""
-        args = ctx.saved_tensors
-        wanted = tuple([need and used for need, used in zip(ctx.needs_input_grad, self.path.used, strict=True)])
-        outs = tuple([g for g, moves in zip(grads, self.path.moving, strict=True) if moves])
-        if True not in wanted or not outs:
-            return (None,) * len(args)
-        found = iter(self._derived("vjp", wanted, _pullback)(*args, *outs))
-        return tuple([next(found) if want else None for want in wanted])
+        if self.joint.status == FREED:
+            raise freed_error()
+        saved, given = ctx.saved_tensors, ctx.given
+        there = {k for k, g in enumerate(grads) if g is not None}
+        needed = [need and not there.isdisjoint(s) for need, s in zip(ctx.needs_input_grad, self.joint.sources, strict=True)]
+        if True not in needed:
+            return (None,) * len(given)
+        grads = tuple([self._zeros(k) if g is None else g for k, g in enumerate(grads)])
+        record = modes().record
+        plain = self.joint.status == KNOWN and not any([
+            t._level or (record and t._node is not None) for t in (*grads, *given, *saved)
+        ])  # fmt: skip
+        if plain:
+            made = self.path.backward([bottom(t) for t in (*saved, *grads)])
+            return tuple([wrap(made[k]) if need else None for k, need in zip(self.joint.places, needed, strict=True)])
+        found = iter(self._derived("vjp", tuple(needed), _pullback)(*self._tensors(given), *grads))
+        return tuple([next(found) if need else None for need in needed])
+
+    def _zeros(self, k: int) -> Tensor:
+        variable = self.variables[k]
+        return wrap(np.zeros(variable.shape, variable.dtype.numpy))
 
     def jvp(self, ctx: Any, tangents: tuple) -> tuple:
         """Return the tangents of the outputs."""
-        moving = self.path.moving
-        if True not in moving:
-            return (None,) * len(moving)
-        args = ctx.saved_tensors
         wanted = tuple([t is not None and is_inexact(t) for t in tangents])
         given = [t for t, want in zip(tangents, wanted, strict=True) if want]
-        found = iter(self._derived("jvp", wanted, _pushforward)(*args, *given))
-        return tuple([next(found) if moves else None for moves in moving])
+        return self._derived("jvp", wanted, _pushforward)(*self._tensors(ctx.given), *given)
 
-    def _derived(self, kind: str, wanted: tuple, made: Callable) -> Callable:
+    def _tensors(self, given: Sequence[Tensor]) -> list[Tensor]:
+        """Return the tensors among the flattened arguments, those that carry derivatives as a rule was given them."""
+        tensors = [t for t in self.leaves if isinstance(t, Tensor)]
+        if tuple([t._version for t in tensors]) != self.versions:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: an argument "
+                "of a compiled function, which is needed again where the gradient is to be differentiated"
+            )
+        known = {id(a): t for a, t in zip(self.args, given, strict=True)}
+        return [known.get(id(t), t) for t in tensors]
+
+    def _derived(self, kind: str, wanted: tuple | None, made: Callable) -> Callable:
+        if self.path.recording.effects:
+            raise RuntimeError(
+                f"the call of a compiled function that writes into tensors from outside cannot be {_KINDS[kind]}: it "
+                'would write again. Run the function as it is, in a block of chainrule.compiler.set_stance("force_eager")'
+            )
         found = self.path.derived.get((kind, wanted))
         if found is None:
-            found = self.path.derived[kind, wanted] = self.compiled(made(self.path, wanted))
-        return found
+            found = self.path.derived[kind, wanted] = self.compiled(made(self, wanted))
+        states = self.served.states
+        return found if not states else lambda *given: _redrawn(states, found, given)
 
 
-def differentiable(path: Path, results: list, args: tuple, compiled: Callable) -> tuple:
-    """Return a path's outputs as tensors, with the history and the tangents that `args`, captured tensors included, give."""
-    return call(PathRules(path, results, compiled), *args)
+_KINDS = {"vjp": "differentiated twice", "jvp": "differentiated in forward mode"}
 
 
-def _partial(path: Path, args: tuple, wanted: tuple) -> tuple[Callable, list]:
-    """Return the outputs that carry derivatives as a function of some arguments, and those."""
+def _redrawn(states: dict[Generator, tuple], f: Callable, given: tuple) -> Any:
+    """Call a function whose draws are those of a call that is over."""
+    now = {g: g._state() for g in states}
+    for g, state in states.items():
+        g._put(state)
+    try:
+        return f(*given)
+    finally:
+        for g, state in now.items():
+            g._put(state)
 
-    def f(*chosen: Tensor) -> tuple:
-        rest = iter(chosen)
-        outs = path.function([next(rest) if want else a for a, want in zip(args, wanted, strict=True)])
-        return tuple([o for o, moves in zip(outs, path.moving, strict=True) if moves])
 
-    return f, [a for a, want in zip(args, wanted, strict=True) if want]
+def differentiated(served: Served, flat: Callable, leaves: list, compiled: Callable) -> dict:
+    """Return a path's outputs by their variables, as tensors with the history and tangents that the inputs give them."""
+    rules = Differentiated(served, flat, leaves, compiled)
+    outs = call(rules, *rules.args)
+    return dict(zip(rules.variables, outs, strict=True))
 
 
-def _pullback(path: Path, wanted: tuple) -> Callable:
+def _function(rules: Differentiated) -> Callable:
+    """Return the outputs that carry derivatives as a function of the tensors among the flattened arguments."""
+    flat, moving = rules.flat, rules.joint.moving
+    template = [None if isinstance(x, Tensor) else (x,) for x in rules.leaves]
+
+    def f(tensors: Sequence[Tensor]) -> tuple:
+        rest = iter(tensors)
+        outs = tree_flatten(flat([next(rest) if x is None else x[0] for x in template]))[0]
+        return tuple([outs[i] for i in moving])
+
+    return f
+
+
+def _pullback(rules: Differentiated, needed: tuple) -> Callable:
+    f, sources, places = _function(rules), _chosen(rules, needed), _places(rules, needed)
+    count = len([x for x in rules.leaves if isinstance(x, Tensor)])
+
     def pullback(*given: Tensor) -> tuple:
-        args, grads = given[: len(wanted)], given[len(wanted) :]
-        f, chosen = _partial(path, args, wanted)
-        return vjp(f, *chosen)[1](tuple(grads))
+        tensors, grads = given[:count], tuple(given[count:])
+        arguments = [tensors[ks[0]] for ks in places]
+        rest = iter(arguments)
+        wanted = [next(rest) if isinstance(s, Argument) else s.fetch(()) for s in sources]
+        if all([t.requires_grad for t in wanted]):
+            again = modes().grad
+            with enable_grad():
+                return grad(f(tensors), wanted, grads, create_graph=again, allow_unused=True)
+        return vjp(_of_some(f, tensors, places), *arguments)[1](grads)
 
     return pullback
 
 
-def _pushforward(path: Path, wanted: tuple) -> Callable:
+def _pushforward(rules: Differentiated, wanted: tuple) -> Callable:
+    f, places = _function(rules), _places(rules, wanted)
+    count = len([x for x in rules.leaves if isinstance(x, Tensor)])
+
     def pushforward(*given: Tensor) -> tuple:
-        args, tangents = given[: len(wanted)], given[len(wanted) :]
-        f, chosen = _partial(path, args, wanted)
-        return jvp(f, tuple(chosen), tuple(tangents))[1]
+        tensors, tangents = list(given[:count]), given[count:]
+        return jvp(_of_some(f, tensors, places), tuple([tensors[ks[0]] for ks in places]), tuple(tangents))[1]
 
     return pushforward
+
+
+def _chosen(rules: Differentiated, chosen: tuple) -> list:
+    return [s for s, choose in zip(rules.joint.wanted, chosen, strict=True) if choose]
+
+
+def _places(rules: Differentiated, chosen: tuple) -> list[list[int]]:
+    """Return for each of some arguments where it stands among the tensors of a call: it may be given twice."""
+    tensors = [x for x in rules.leaves if isinstance(x, Tensor)]
+    leaves = [rules.leaves[s.position] for s in _chosen(rules, chosen) if isinstance(s, Argument)]
+    return [[k for k, t in enumerate(tensors) if t is leaf] for leaf in leaves]
+
+
+def _of_some(f: Callable, tensors: Sequence[Tensor], places: Sequence[Sequence[int]]) -> Callable:
+    """Return a function of all tensors as one of some of them."""
+
+    def g(*chosen: Tensor) -> tuple:
+        now = list(tensors)
+        for ks, t in zip(places, chosen, strict=True):
+            for k in ks:
+                now[k] = t
+        return f(now)
+
+    return g

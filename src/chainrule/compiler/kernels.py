@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.loops.steps import GuardFailed
+from chainrule.compiler.record.guards import outcome_of
 from chainrule.core.call.dispatch import compute
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
@@ -60,7 +61,7 @@ class KernelPlan:
         for equation, operands, results, dropped in self.steps:
             values = [env[i] if i >= 0 else o for i, o in operands]
             if equation.op.kind == "guard":
-                if not equation.holds(values[0]):
+                if outcome_of(values[0], equation.params["use"]) != equation.params["outcome"]:
                     raise GuardFailed(guards)
                 guards += 1
             else:

@@ -8,75 +8,97 @@ has held.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from chainrule.compiler.joint import Joint
 from chainrule.compiler.loops.steps import GuardFailed
-from chainrule.compiler.record.recording import Computed, Recording
+from chainrule.compiler.record.recording import Argument, Computed, Write, gradient_of
 from chainrule.core.generator import Generator
-from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import bottom
-from chainrule.transforms.equations import Variable
 
 
 class Path:
-    """A recording and its plan.
+    """A recorded call and its plans.
 
     Attributes
     ----------
+    joint : Joint
     recording : Recording
     plan : callable
         Takes the arrays of the graph's inputs; returns those of its outputs, or raises `GuardFailed`.
+    backward : callable or None
+        The plan of the backward graph.
     derived : dict
         Compiled functions of derivatives, made when they are needed.
     outcomes : tuple
         Of the guards, in order.
-    moving : tuple of bool
-        Which of the graph's outputs carry derivatives.
+    generators : tuple of Generator
+        Those that are drawn from.
+    all_move : bool
+        Whether all outputs that could carry derivatives do.
     forks : list of Fork
         For each guard, where the paths part that agree up to it.
     """
 
-    def __init__(self, recording: Recording, plan: Callable):
-        self.recording, self.plan = recording, plan
+    def __init__(self, joint: Joint, plan: Callable):
+        self.joint, self.recording = joint, joint.recording
+        self.plan = plan(self.recording.graph)
+        self._plan, self._backward = plan, None
         self.derived: dict[Any, Any] = {}
-        equations = recording.graph.equations
+        equations = self.recording.graph.equations
         self.outcomes = tuple([e.params["outcome"] for e in equations if e.op.kind == "guard"])
         self.generators = tuple({o: None for e in equations for o in e.operands if isinstance(o, Generator)})
         self.forks: list[Fork] = []
-        moving = {o.variable for o in recording.outputs if isinstance(o, Computed) and o.requires_grad}
-        self.moving = tuple([v in moving for v in recording.graph.outputs])
-        self._places = tuple([s.position if hasattr(s, "position") else None for s in recording.sources])
+        written = {e.source for e in self.recording.effects if isinstance(e, Write)}
+        self._written = [i for i, s in enumerate(self.recording.sources) if s in written]
+        outputs = self.recording.outputs
+        inexact = {i for i, o in enumerate(outputs) if isinstance(o, Computed) and o.variable.dtype.category >= 2}
+        self.all_move = inexact == set(joint.moving)
+        self._places = tuple([s.position if isinstance(s, Argument) else None for s in self.recording.sources])
 
-    def run(self, leaves: Sequence[Any]) -> list:
-        """Return the outputs' arrays for a call's leaves.
-
-        Raises
-        ------
-        GuardFailed
-            If the call takes another path.
-        """
-        return self.plan([bottom(t) if isinstance(t, Tensor) else t for t in self.inputs(leaves)])
+    @property
+    def backward(self) -> Callable:
+        """The plan of the backward graph, made when it is first needed."""
+        if self._backward is None:
+            self._backward = self._plan(self.joint.backward)
+        return self._backward
 
     def inputs(self, leaves: Sequence[Any]) -> list:
-        """Return the tensors and numbers that the graph takes."""
+        """Return the tensors and numbers that the graph takes, for a call's leaves."""
         sources = self.recording.sources
         return [source.fetch(leaves) if at is None else leaves[at] for at, source in zip(self._places, sources, strict=True)]
 
-    @cached_property
-    def used(self) -> tuple[bool, ...]:
-        """Which of the graph's inputs an output that carries derivatives depends on."""
-        graph = self.recording.graph
-        needed = {v for v, moves in zip(graph.outputs, self.moving, strict=True) if moves}
-        for e in reversed(graph.equations):
-            if e.recorded and e.op.is_differentiable and not needed.isdisjoint(e.results):
-                needed |= {o for o in e.operands if o.__class__ is Variable}
-        return tuple([v in needed for v in graph.inputs])
+    def holds(self, inputs: list) -> bool:
+        """Tell whether tensors from outside are of the shapes and dtypes that were recorded."""
+        for variable, t, at in zip(self.recording.graph.inputs, inputs, self._places, strict=True):
+            if at is None and t.__class__ is not float:
+                if t is None:
+                    return False
+                data = bottom(t)
+                if data.shape != variable.shape or data.dtype != variable.dtype.numpy:
+                    return False
+        return not self._written or self._are_apart(inputs)
 
-    def function(self, tensors: Sequence[Any]) -> list:
-        """Return the graph's outputs for tensors."""
-        graph = self.recording.graph
-        return graph.run(tensors, graph.values, {})
+    def _are_apart(self, inputs: list) -> bool:
+        """Tell whether tensors that the call writes to share memory with none of the others."""
+        for i in self._written:
+            data = bottom(inputs[i])
+            if any(
+                [k != i and t.__class__ is not float and np.may_share_memory(data, bottom(t)) for k, t in enumerate(inputs)]
+            ):
+                return False
+        return True
+
+    def has_gradients(self, leaves: Sequence[Any]) -> bool:
+        """Tell whether the tensors whose `.grad` the call looked at or changed have one where they had one then."""
+        return all([(gradient_of(s.fetch(leaves)) is not None) == present for s, present in self.joint.gradients])
+
+
+def arrays(inputs: Sequence[Any]) -> list:
+    """Return the arrays of tensors and numbers."""
+    return [np.float64(t) if t.__class__ is float else bottom(t) for t in inputs]
 
 
 class Fork:
@@ -110,30 +132,33 @@ class Paths:
         for fork, outcome in zip(path.forks, path.outcomes, strict=True):
             fork.children[outcome].path = path
 
-    def run(self, leaves: Sequence[Any]) -> tuple[Path, list] | None:
-        """Return the path that holds for a call, and its outputs; None if there is none yet."""
+    def run(self, leaves: Sequence[Any]) -> Served | None:
+        """Return the path that holds for a call, and what it computed; None if there is none yet."""
         path = first = self._root.path
         refused: set = set()
         states: dict[Generator, tuple] = {}
         while path is not None:
-            if not path.recording.state.holds(leaves):
+            inputs = path.inputs(leaves)
+            state = path.recording.state
+            held = path.holds(inputs) and path.has_gradients(leaves) and (state is None or state.holds(leaves))
+            if not held:
                 refused.add(path)
                 path = next((p for p in reversed(self.all) if p not in refused), None)
                 continue
             for g in path.generators:
                 states.setdefault(g, g._state())
             try:
-                found = path.run(leaves)
+                found = path.plan(arrays(inputs))
             except BaseException as error:
-                for g, state in states.items():
-                    g._put(state)
+                for g, before in states.items():
+                    g._put(before)
                 if not isinstance(error, GuardFailed):
                     raise
                 path = self._next(path, error.number, refused)
                 continue
             if path is not first:
                 self._prefer(path)
-            return path, found
+            return Served(path, inputs, found, {g: states[g] for g in path.generators})
         return None
 
     def _next(self, path: Path, guard: int | None, refused: set) -> Path | None:
@@ -147,3 +172,23 @@ class Paths:
             if (fork, outcome) not in refused and child.path not in refused:
                 return child.path
         return None
+
+
+class Served:
+    """A call that a path served.
+
+    Attributes
+    ----------
+    path : Path
+    inputs : list
+        The tensors and numbers that its graph took.
+    results : list
+        The arrays of the graph's outputs.
+    states : dict
+        Generator → its state before the call.
+    """
+
+    __slots__ = ("inputs", "path", "results", "states")
+
+    def __init__(self, path: Path, inputs: list, results: list, states: dict):
+        self.path, self.inputs, self.results, self.states = path, inputs, results, states

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.core.mode.grad_mode import modes
+
 __all__ = [
     "allow_in_graph", "assume_constant_result", "cudagraph_mark_step_begin", "disable", "is_compiling", "is_dynamo_compiling",
     "is_exporting", "reset", "set_stance",
@@ -20,17 +22,12 @@ _STANCES = ("default", "eager_then_compile", "force_eager", "eager_on_recompile"
 
 
 class _State:
-    """The stance of the process, how deep each thread is in recordings, and the compiled functions that there are."""
+    """The stance of the process, and the compiled functions that there are."""
 
     def __init__(self) -> None:
         self.stance = "default"
         self.here = threading.local()
         self.compiled: weakref.WeakSet = weakref.WeakSet()
-
-    @property
-    def depth(self) -> int:
-        """How many recordings this thread is in."""
-        return getattr(self.here, "depth", 0)
 
     @property
     def off(self) -> int:
@@ -54,7 +51,7 @@ class _Counted:
         setattr(STATE.here, self._name, getattr(STATE.here, self._name) - 1)
 
 
-IN_RECORDING, IN_DISABLED = _Counted("depth"), _Counted("off")
+IN_DISABLED = _Counted("off")
 
 
 def is_compiling() -> bool:
@@ -71,7 +68,7 @@ def is_compiling() -> bool:
     >>> told
     [True]
     """
-    return STATE.depth > 0
+    return modes().compiling is not None
 
 
 is_dynamo_compiling = is_compiling

@@ -27,7 +27,7 @@ from chainrule.core.types.tree import tree_flatten
 from chainrule.transforms.equations import Graph, Variable, flatten_call
 
 
-def record(f: Callable, args: tuple = (), kwargs: dict | None = None) -> Recording:
+def record(f: Callable, args: tuple = (), kwargs: dict | None = None, again: Callable | None = None) -> Recording:
     """Call a function and record what it does.
 
     Parameters
@@ -35,6 +35,8 @@ def record(f: Callable, args: tuple = (), kwargs: dict | None = None) -> Recordi
     f : callable
     args, kwargs
         Of the call: pytrees. Tensors in them are inputs, all else is fixed.
+    again : callable, optional
+        What is called, without arguments, where the call cannot be recorded; the call itself if not given.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def record(f: Callable, args: tuple = (), kwargs: dict | None = None) -> Recordi
     except Unrecordable as error:
         roll_back(recorder)
         draws.rewind()
-        return Recording(None, (), (), (), None, None, f(*args, **kwargs), str(error))
+        return Recording(None, (), (), (), None, None, again() if again else f(*args, **kwargs), str(error))
     except BaseException:
         settle(recorder)
         raise

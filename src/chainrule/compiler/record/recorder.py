@@ -26,6 +26,7 @@ from chainrule.transforms.custom.call import Outcome, Rules, at_bottom
 from chainrule.transforms.equations import Equation, Variable
 
 ndarray = np.ndarray
+LARGEST_VERDICT = 1 << 12  # bytes of integers or bools that a check looks at
 LARGEST_GUARD = 1 << 16  # bytes of an array that a guard compares
 IDENTITIES = frozenset(("detach", "named"))  # ops whose result is their operand, memory included
 
@@ -284,12 +285,16 @@ class Recorder:
             return data
         symbol = self.symbol(t)
         value = symbol.value
-        if use != "check" and symbol.variable not in self.constants:
+        if symbol.variable not in self.constants and (use != "check" or self._is_verdict(symbol)):
             self.guard(symbol, "bool" if use == "bool" and value.size == 1 else "bytes")
         if value.__class__ is ndarray:
             value = value.view()
             value.flags.writeable = False
         return value
+
+    def _is_verdict(self, symbol: Symbol) -> bool:
+        """Tell whether a value that a check looks at was computed for it, such as the number of a failed factorisation."""
+        return symbol.dtype.kind in "biu" and symbol.nbytes <= LARGEST_VERDICT and symbol.variable not in self.inputs
 
     def guard(self, symbol: Symbol, use: str) -> None:
         """Have replays check that a value is what it is now."""

@@ -1,0 +1,242 @@
+"""A call recorded together with its backward pass: one graph, of the function and of the gradients of what it reads.
+
+The pass is the engine's own, run inside of the recording on cotangents that stand for any: hooks, custom functions, ``detach``
+and ``no_grad`` mean what they mean without. The graph is then parted into what a call computes and what its backward pass does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.autograd.gradients import grad
+from chainrule.compiler.record.record import _outputs, record
+from chainrule.compiler.record.recording import Computed, Recording, Source
+from chainrule.core.graph.nodes import LEAF, Node, Port
+from chainrule.core.mode.grad_mode import modes, no_grad
+from chainrule.core.op.declaration import TABLE
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import Meta, is_inexact
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.transforms.equations import Equation, Graph, Variable
+
+NOTHING, KNOWN, FREED, UNKNOWN = "nothing", "known", "freed", "unknown"
+
+
+class Joint:
+    """A recorded call.
+
+    Attributes
+    ----------
+    recording : Recording
+        Its graph computes the outputs and effects, and then what the backward pass needs of them.
+    result : object
+        What the call returned.
+    moving : tuple of int
+        Which outputs (leaves of the result) the graph computes and carry derivatives.
+    wanted : tuple of Source
+        The inputs that gradients are known of.
+    backward : Graph or None
+        Takes values of `saved`, and a cotangent for each of `moving`; returns the gradients of `wanted`.
+    saved : tuple of Variable
+        Of the forward graph: inputs, constants apart, and results.
+    places : tuple of (int or None)
+        For each of `wanted` the output of the backward graph; None where nothing depends on it.
+    sources : tuple of frozenset
+        For each of `wanted` which of `moving` it depends on.
+    gradients : tuple of (Source, bool)
+        The tensors whose `.grad` the call looked at or changed, and whether they had one.
+    status : str
+        What a backward pass finds: NOTHING that carries derivatives, KNOWN gradients, a graph that the function has FREED, or
+        gradients that only the function itself tells (UNKNOWN).
+    """
+
+    def __init__(self, recording: Recording, result: Any, status: str, moving: tuple, wanted: tuple):
+        self.recording, self.result, self.status, self.moving, self.wanted = recording, result, status, moving, wanted
+        self.backward: Graph | None = None
+        self.saved: tuple = ()
+        self.places: tuple = ()
+        self.sources: tuple = tuple([frozenset(range(len(moving)))] * len(wanted))
+        self.gradients: tuple = ()
+
+
+def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Callable, alone: bool) -> Joint:
+    """Call a function, and record it with its backward pass.
+
+    Parameters
+    ----------
+    f : callable
+    leaves, spec
+        Its flattened arguments, tensors of level 0, and their structure.
+    again : callable
+        Runs the call as it is, if it cannot be recorded.
+    alone : bool
+        The tensors stand for those of transforms: a call that changes others is not recorded.
+    """
+    notes: dict[str, Any] = {"status": NOTHING, "moving": (), "wanted": ()}
+
+    def joint(*given: Any) -> Any:
+        args, kwargs = tree_unflatten(list(given[:-1]), spec)
+        result = f(*args, **kwargs)
+        recorder = modes().compiling
+        outs = tree_flatten(result)[0]
+        notes["gradients"] = tuple([(source, old is not None) for _, source, old in recorder.gradients.values()])
+        if alone and (recorder.gradients or any([symbol.count for *_, symbol in recorder.roots.values()])):
+            recorder.refuse("writes into tensors from outside, under a transform")
+        if not modes().record:
+            return result, (), ()
+        moving = tuple([i for i, o in enumerate(_outputs(recorder, outs)) if isinstance(o, Computed) and o.requires_grad])
+        entered = [t for t, _, edge, _ in list(recorder.entered.values()) if edge is not None and id(t) in recorder.roots]
+        wanted = [t for t in entered if is_inexact(t) and t._node is not None]
+        notes.update(moving=moving, status=UNKNOWN if moving else NOTHING)
+        notes["wanted"] = tuple([recorder.roots[id(t)][1] for t in wanted])
+        if not moving or not wanted:
+            return result, (), ()
+        with no_grad():
+            cotangents = [_cotangent(given[-1], outs[i]) for i in moving]
+        try:
+            with _Unhooked(wanted):
+                grads = grad([outs[i] for i in moving], wanted, cotangents, retain_graph=True, allow_unused=True)
+        except Exception as error:  # found again, if a backward pass is wanted, by the function itself
+            if "backward through the graph a second time" in str(error):
+                notes["status"] = FREED
+            return result, (), ()
+        notes["status"] = KNOWN
+        return result, grads, tuple(cotangents)
+
+    seed = wrap(np.ones((), np.float64))
+    made = record(joint, (*leaves, seed), again=again)
+    if not made.replayable:
+        result = made.result[0] if made.graph is not None else made.result
+        return Joint(made, result, UNKNOWN, (), ())
+    result, grads, cotangents = made.result
+    count = len(made.outputs) - len(grads) - len(cotangents)
+    outputs, of_grads, of_cotangents = (
+        made.outputs[:count], made.outputs[count : count + len(grads)], made.outputs[count + len(grads) :],
+    )  # fmt: skip
+    found = Joint(made, result, notes["status"], notes["moving"], notes["wanted"])
+    found.gradients = notes["gradients"]
+    starts = [o.variable for o in of_cotangents]
+    forward = [o.variable for o in (*outputs, *made.effects) if isinstance(getattr(o, "variable", None), Variable)]
+    wanted = [o.variable if isinstance(o, Computed) else None for o in of_grads]
+    parted = part(made.graph, list(dict.fromkeys(forward)), wanted, starts)
+    if parted is None:
+        found.status = UNKNOWN
+        parted = part(made.graph, list(dict.fromkeys(forward)), [], [])
+    graph, found.backward, found.saved, found.places = parted
+    if found.status == KNOWN:
+        found.sources = _sources(made.graph, wanted, starts)
+    sources: dict[Variable, Source] = dict(zip(made.graph.inputs, made.sources, strict=True))
+    made.graph, made.outputs = graph, outputs
+    made.sources = tuple([sources[v] for v in graph.inputs])
+    made.out_spec = made.out_spec.children_specs[0]
+    return found
+
+
+def _cotangent(seed: Tensor, out: Tensor) -> Tensor:
+    """Return a tensor like an output whose variable stands for any cotangent."""
+    d = out.dtype.numpy
+    cast = TABLE["to"].call(seed, dtype=d, source=np.dtype(np.float64)) if d != np.float64 else seed
+    return TABLE["clone"].call(TABLE["broadcast_to"].call(cast, shape=tuple(out.shape)))
+
+
+class _Unhooked:
+    """A block in which hooks on some tensors are not called: the pass that goes on from them calls these."""
+
+    def __init__(self, tensors: Sequence[Tensor]):
+        self._holders: list[tuple[Any, Any]] = []
+        for t in tensors:
+            holder: Any = t._meta if t._node is LEAF else t._node.node if t._node.__class__ is Port else t._node
+            if (holder.__class__ is Meta or isinstance(holder, Node)) and holder.hooks is not None:
+                self._holders.append((holder, holder.hooks))
+
+    def __enter__(self) -> None:
+        for holder, _ in self._holders:
+            holder.hooks = None
+
+    def __exit__(self, *exc: object) -> None:
+        for holder, hooks in self._holders:
+            holder.hooks = hooks
+
+
+# -- parting -----------------------------------------------------------------------------------------------------------
+
+
+def part(graph: Graph, forward: list[Variable], grads: list, cotangents: list[Variable]) -> tuple | None:
+    """Part a graph into a forward and a backward one.
+
+    Parameters
+    ----------
+    graph : Graph
+    forward : list of Variable
+        What a call needs.
+    grads : list of (Variable or None)
+        What a backward pass needs; None for what is zero.
+    cotangents : list of Variable
+        What a backward pass is given, for which equations stand in the graph.
+
+    Returns
+    -------
+    (forward graph, backward graph, saved, places), or None if a guard looks at what depends on a cotangent
+    """
+    given = set(cotangents)
+    late = set(cotangents)
+    for e in graph.equations:
+        if not given.isdisjoint(e.results):
+            continue
+        if not late.isdisjoint(_variables(e)):
+            if e.op.kind == "guard" or not e.op.pure:
+                return None
+            late |= set(e.results)
+    made_by = {r: e for e in graph.equations for r in e.results}
+    constants = dict(zip(graph.constants, graph.values, strict=True))
+    targets = list(dict.fromkeys([g for g in grads if g is not None]))
+    saved: dict[Variable, None] = {}
+    taken: set[int] = set()
+    stack = list(targets)
+    seen: set[Variable] = set()
+    while stack:
+        v = stack.pop()
+        if v in seen or v in given or v in constants:
+            continue
+        seen.add(v)
+        e = made_by.get(v)
+        if e is not None and (v in late or e.op.view):
+            taken.add(id(e))
+            stack += _variables(e)
+        else:
+            saved[v] = None
+    equations = [e for e in graph.equations if id(e) in taken]
+    kept = [v for v in saved if v in made_by]
+    front = _graph(graph.inputs, constants, [e for e in graph.equations if _is_early(e, late, given)], [*forward, *kept])
+    used = {o for e in front.equations for o in _variables(e)} | set(front.outputs) | set(saved)
+    front.inputs = tuple([v for v in front.inputs if v in used])
+    back = _graph([*saved, *cotangents], constants, equations, targets) if targets else None
+    places = tuple([None if g is None else targets.index(g) for g in grads])
+    return front, back, tuple(saved), places
+
+
+def _sources(graph: Graph, wanted: Sequence[Variable | None], cotangents: Sequence[Variable]) -> tuple:
+    """Return for each gradient the numbers of the cotangents that it depends on."""
+    known: dict[Variable, frozenset] = {v: frozenset((k,)) for k, v in enumerate(cotangents)}
+    for e in graph.equations:
+        if e.results and e.results[0] not in known:
+            found = frozenset().union(*[known[o] for o in _variables(e) if o in known])
+            known.update(dict.fromkeys(e.results, found))
+    return tuple([frozenset() if v is None else known.get(v, frozenset()) for v in wanted])
+
+
+def _is_early(e: Equation, late: set, given: set) -> bool:
+    return late.isdisjoint(e.results) and late.isdisjoint(_variables(e)) and given.isdisjoint(e.results)
+
+
+def _graph(inputs: Sequence[Variable], constants: dict, equations: Sequence[Equation], outputs: Sequence[Variable]) -> Graph:
+    outs, out_spec = tree_flatten(list(dict.fromkeys(outputs)))
+    _, in_spec = tree_flatten((tuple(inputs), {}))
+    return Graph(inputs, constants, equations, outs, inputs, in_spec, out_spec)
+
+
+def _variables(e: Equation) -> list[Variable]:
+    return [o for o in e.operands if o.__class__ is Variable]
