@@ -14,6 +14,7 @@ from chainrule.compiler.graph.movement import moved
 from chainrule.compiler.graph.rebuilding import alive
 from chainrule.compiler.graph.sharing import shared
 from chainrule.compiler.graph.simplification import simplified
+from chainrule.compiler.record.guards import GuardEquation
 from chainrule.transforms.equations import Variable
 from chainrule.transforms.trace import graph_of
 
@@ -95,6 +96,22 @@ def test_guards_stay_in_order_and_are_neither_merged_nor_moved_nor_dropped(chang
     assert [e.op.name for e in simple.equations if not e.op.pure] == ["first", "first", "second", "first"]
     run(simple, [cr.tensor([1.0, 2.0])])
     assert [c.tolist() for c in calls] == [[1.0, 2.0]] * 3
+
+
+def test_a_guard_of_what_is_simplified_stays_the_same_guard():
+    made = lambda v: GuardEquation(v, "bool", True)
+    x = Variable((), cr.float32)
+    a, va = equation("mul", x, 1)
+    b, vb = equation("sin", va)
+    guard = made(vb)
+    (kept,) = [e for e in simplified(graph_with([x], [a, b, guard], [va])).equations if e.op.name == "guard"]
+    assert kept.operands[0] is vb
+    guard = made(va)
+    (kept,) = [e for e in simplified(graph_with([x], [a, guard], [va])).equations if e.op.name == "guard"]
+    assert kept is not guard
+    assert kept.operands == (x,)
+    assert (kept.params, kept.results, type(kept)) == (guard.params, (), type(guard))
+    kept.evaluate((cr.tensor(True),))
 
 
 def test_random_draws_stay_as_they_are():

@@ -7,6 +7,7 @@ None. What it computes anew goes through the same walk, so that rules need not k
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,11 @@ def _looked_up(found: dict, o: Any) -> Any:
 def with_operands(equation: Equation, operands: tuple, results: tuple | None = None) -> Equation:
     """Return the same equation of other operands."""
     results = equation.results if results is None else results
-    return equation.__class__(equation.op, operands, equation.params, results, equation.several, equation.recorded)
+    if equation.__class__ is Equation:
+        return Equation(equation.op, operands, equation.params, results, equation.several, equation.recorded)
+    found = copy(equation)  # a guard, or a call of a custom function, with attributes of its own
+    found.operands, found.results = operands, results
+    return found
 
 
 # -- constants ---------------------------------------------------------------------------------------------------------
