@@ -96,9 +96,9 @@ def _write_down(
             g = -g
         if decay:
             g = g + x * decay
-        if shrink is not None:
-            x.mul_(shrink)
-        x.sub_(rule(x, g, *[pair(state[name]) for name in names]))
+        kept = [pair(state[name]) for name in names]
+        shrunk = x if shrink is None else x * shrink
+        x.copy_(shrunk - rule(shrunk, g, *kept))  # one write, as on arrays
 
 
 def option(group: dict[str, Any], name: str) -> Any:
@@ -129,6 +129,11 @@ def kept(state: dict[str, Any], name: str) -> Any:
 def keep(state: dict[str, Any], name: str, value: Any) -> None:
     """Change a number among the state."""
     state[name].copy_(value) if isinstance(value, Tensor) else state[name].fill_(value)
+
+
+def scale(state: dict[str, Any], name: str, factor: Any) -> None:
+    """Multiply a number among the state, in its precision."""
+    state[name].mul_(factor.to(state[name].dtype) if isinstance(factor, Tensor) else factor)
 
 
 def count(state: dict[str, Any]) -> Any:

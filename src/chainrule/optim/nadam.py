@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.optim.elementwise import Elementwise, Rule, count, kept, like, option, scalar
+from chainrule.optim.elementwise import Elementwise, Rule, count, kept, like, option, scalar, scale
 from chainrule.optim.options import check_at_least_zero, check_betas, check_eps, check_implementation, check_lr, check_numbers
 
 __all__ = ["NAdam"]
@@ -97,7 +97,7 @@ class NAdam(Elementwise):
             state.update(step=scalar(), mu_product=scalar(1), **{name: like(p) for name in self._shaped})
         t, (beta1, beta2) = count(state), option(group, "betas")
         mu, coming = (beta1 * (1 - 0.96 ** (s * option(group, "momentum_decay")) / 2) for s in (t, t + 1))
-        state["mu_product"].mul_(mu)
+        scale(state, "mu_product", mu)
         product = kept(state, "mu_product")
         lr, eps, c = option(group, "lr"), option(group, "eps"), 1 - beta2**t
         of_g, of_m = lr * (1 - mu) / (1 - product), lr * coming / (1 - product * coming)

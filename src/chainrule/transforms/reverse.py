@@ -114,7 +114,10 @@ def _view(roots: Roots, level: int) -> int:
 def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
     """Pull back values of transforms above the graph's level, whose own levels record as they do; the graph's does not."""
     before = modes()
-    set_modes(before.having(floor=max(before.floor, level + 1)))
+    if before.compiling is not None and not any([isinstance(g, Tensor) and g._level for _, g in roots]):
+        set_modes(before.graded(False, before.inference))  # on tensors, as each op is recorded under level 0; without history
+    else:
+        set_modes(before.having(floor=max(before.floor, level + 1)))
     try:
         return _run(roots, level, True, retain_graph, paths, adds)
     finally:

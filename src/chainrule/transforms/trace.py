@@ -372,7 +372,7 @@ def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: 
             values.append(tracer.traced(Absent(found.shape, found.dtype.numpy), Variable(found.shape, found.dtype)))
             arguments.append(values[-1]._tangent)  # type: ignore[attr-defined]
         elif isinstance(leaf, (Tensor, np.ndarray)):
-            payload = leaf if not isinstance(leaf, Tensor) or leaf._level or leaf._node is not None else leaf._data
+            payload = lowered(leaf) if isinstance(leaf, Tensor) else leaf
             values.append(tracer.traced(payload, _variable_of(leaf)))
             arguments.append(values[-1]._tangent)  # type: ignore[attr-defined]
         else:
@@ -403,7 +403,7 @@ def _output(tracer: Tracer, out: Any) -> Any:
     if isinstance(out, Tensor) and not tracer.is_inside(out):
         return tracer.constant(out)
     # What the function makes is new in every run: writing to one result must not change the next.
-    made = tracer.traced(out._data if isinstance(out, Tensor) and not level else out, tracer.constant(out))
+    made = tracer.traced(lowered(out) if isinstance(out, Tensor) else out, tracer.constant(out))
     return tracer.process(TABLE["clone"], (made,), {})._tangent
 
 

@@ -19,6 +19,7 @@ from chainrule.compiler.record.recording import (
     gradient_of,
 )
 from chainrule.compiler.record.settling import escaped, roll_back, settle
+from chainrule.compiler.record.state import State
 from chainrule.core.generator import Draws
 from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -64,6 +65,7 @@ def record(f: Callable, args: tuple = (), kwargs: dict | None = None, again: Cal
     kwargs = kwargs or {}
     leaves, _ = flatten_call(args, kwargs)
     recorder = Recorder()
+    state = State(f, [leaf for leaf in leaves if not isinstance(leaf, Tensor)])
     before = modes()
     draws = Draws(before.draws)
     switch(tracer=recorder, draws=draws)
@@ -89,7 +91,9 @@ def record(f: Callable, args: tuple = (), kwargs: dict | None = None, again: Cal
     recorder.nodes.clear()
     if not recorder.why and (left := escaped(recorder, outs)) is not None:
         recorder.give_up(f"a tensor of shape {list(left.shape)} that it makes outlives it, and is no result of it")
-    return Recording(graph, tuple(recorder.inputs.values()), effects, outputs, out_spec, None, result, recorder.why)
+    if not recorder.why and (changed := state.after(recorder, leaves, effects).change()) is not None:
+        recorder.give_up(f"it changes what it finds in Python: {changed}")
+    return Recording(graph, tuple(recorder.inputs.values()), effects, outputs, out_spec, state, result, recorder.why)
 
 
 def _outputs(recorder: Recorder, outs: list) -> list[Output]:

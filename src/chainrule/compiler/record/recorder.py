@@ -47,6 +47,8 @@ class Recorder:
         id → (tensor, payload, edge, version): all tensors from outside that have symbols for payloads now.
     gradients : dict
         id → (tensor, source, its `.grad` at first): those whose gradient was looked at or changed.
+    arguments : dict
+        id of a tensor among the arguments → its position.
     made, nodes, symbols : list
         Weak references to tensors that the call made, to nodes that keep results, to all symbols.
     why : str
@@ -69,7 +71,7 @@ class Recorder:
         self.nodes: list[ref] = []
         self.symbols: list[ref] = []
         self.why = ""
-        self._arguments: dict[int, int] = {}
+        self.arguments: dict[int, int] = {}
         self._arrays: dict[int, Symbol] = {}  # id of an array from outside → the symbol of the memory it is
         self._known: dict[int, tuple[Variable, np.ndarray]] = {}
         self._lowered: tuple[Any, Any] = (None, None)
@@ -185,10 +187,10 @@ class Recorder:
     def begin(self, leaves: list) -> None:
         """Take the tensors among the flattened arguments of the call."""
         for i, leaf in enumerate(leaves):
-            if isinstance(leaf, Tensor) and id(leaf) not in self._arguments:
+            if isinstance(leaf, Tensor) and id(leaf) not in self.arguments:
                 if leaf._level or leaf._bit:
                     raise Unrecordable("an argument is a value of a transform, or a conjugate that is not resolved")
-                self._arguments[id(leaf)] = i
+                self.arguments[id(leaf)] = i
         for leaf in leaves:
             if isinstance(leaf, Tensor):
                 self.symbol(leaf)
@@ -219,7 +221,7 @@ class Recorder:
         return found
 
     def _outside(self, t: Tensor, data: Any) -> Symbol:
-        if t._view is not None and id(t) not in self._arguments:
+        if t._view is not None and id(t) not in self.arguments:
             parent, op, params, index = t._view
             made = Symbol(self, None, data, (self.symbol(parent), op, params, index))
             made.count = -1  # taken anew when it is looked at
@@ -234,7 +236,7 @@ class Recorder:
         return found
 
     def _source(self, t: Tensor) -> Source:
-        position = self._arguments.get(id(t))
+        position = self.arguments.get(id(t))
         if position is not None:
             return Argument(position)
         for owner, source, grad in self.gradients.values():
@@ -273,6 +275,10 @@ class Recorder:
             self.inputs[variable] = Number(container, key)
             found = self.numbers[id(container), key] = (container, Symbol(self, variable, value))
         return wrap(found[1])
+
+    def place(self, t: Tensor) -> Any:
+        """Return the array of a tensor, to see how it lies in memory."""
+        return self.symbol(t).value
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -325,7 +331,7 @@ class Recorder:
             grad = gradient_of(t)
         finally:
             set_modes(mode)
-        source = Argument(self._arguments[id(t)]) if id(t) in self._arguments else Captured(t)
+        source = Argument(self.arguments[id(t)]) if id(t) in self.arguments else Captured(t)
         self.gradients[id(t)] = (t, source, grad)
 
 

@@ -17,6 +17,23 @@ from chainrule.transforms.equations import Graph, Variable
 # -- sources: where the value of a graph's input comes from ------------------------------------------------------------
 
 
+def _equal(self: tuple, other: object) -> bool:
+    """Tell whether two sources are one: tensors and containers are compared by identity."""
+    return other.__class__ is self.__class__ and list(map(_key, self)) == list(map(_key, other))  # type: ignore[call-overload]
+
+
+def _differ(self: tuple, other: object) -> bool:
+    return not _equal(self, other)
+
+
+def _hash(self: tuple) -> int:
+    return hash((self.__class__, *map(_key, self)))
+
+
+def _key(part: Any) -> Any:
+    return part if isinstance(part, (int, str, tuple)) else id(part)
+
+
 class Argument(NamedTuple):
     """A tensor among the flattened arguments (`transforms.equations.flatten_call`), by its position there."""
 
@@ -31,12 +48,6 @@ class Captured(NamedTuple):
     """A tensor from outside that the function got hold of otherwise: a parameter, a buffer, an optimiser's state."""
 
     tensor: Tensor
-
-    def __eq__(self, other: object) -> bool:  # tensors compare element by element
-        return other.__class__ is Captured and other.tensor is self.tensor  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return id(self.tensor)
 
     def fetch(self, leaves: Sequence[Any]) -> Tensor:
         """Return the tensor."""
@@ -59,16 +70,13 @@ class Number(NamedTuple):
     container: Any
     key: Any
 
-    def __eq__(self, other: object) -> bool:
-        return other.__class__ is Number and other.container is self.container and other.key == self.key  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash((id(self.container), self.key))
-
     def fetch(self, leaves: Sequence[Any]) -> float:
         """Return the number."""
         return float(self.container[self.key])
 
+
+for _kind in (Argument, Captured, Gradient, Number):
+    _kind.__eq__, _kind.__ne__, _kind.__hash__ = _equal, _differ, _hash  # type: ignore[method-assign, assignment]
 
 Source = Argument | Captured | Gradient | Number
 

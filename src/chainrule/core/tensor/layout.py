@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.state import modes
 from chainrule.core.tensor.value import Value, innermost, memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.device import CPU, device
@@ -108,7 +109,8 @@ class Layout(Value):
         """Return the elements between the start of the memory and this tensor's first element."""
         if isinstance(self._data, Value):
             return self._data.storage_offset()  # type: ignore[attr-defined]
-        data = innermost(self) if not self._bit else self._memory
+        recorder = None if self._level else modes().compiling
+        data = recorder.place(self) if recorder is not None else innermost(self) if not self._bit else self._memory
         root = data
         while isinstance(root.base, ndarray):
             root = root.base

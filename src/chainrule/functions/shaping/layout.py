@@ -148,6 +148,8 @@ def set_(
     >>> x.set_(y).add_(1).tolist(), y.tolist()
     ([2.0, 2.0, 2.0], [2.0, 2.0, 2.0])
     """
+    if (recorder := modes().compiling) is not None:
+        recorder.refuse("gives a tensor other memory")
     check_known(self)
     check_unfrozen(self)
     if source is None:
@@ -189,6 +191,8 @@ def resize_(self: Tensor, *lengths: Any, size: Any = None, memory_format: Any = 
     >>> cr.tensor([1, 2, 3, 4]).resize_(2).tolist()
     [1, 2]
     """
+    if (recorder := modes().compiling) is not None:
+        recorder.refuse("gives a tensor other memory")
     check_known(self)
     if not modes().inference or self._level:
         _unrecorded(self, "resize_")

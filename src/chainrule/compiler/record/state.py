@@ -1,0 +1,298 @@
+"""What a function reads of Python besides its arguments: looked at before and after a recording, and before each replay.
+
+Reached are the cells of closures, globals that the code names, defaults, the objects of bound methods and of callables, modules
+and optimizers with all that hangs on them, and functions of the user's that any of these call. Of containers and objects the
+elements are compared by identity, numbers and strings by value, NumPy arrays by their bytes, tensors by what a graph depends on:
+shape, dtype, strides, and whether they require grad. What libraries hold for themselves is not looked at, nor elements beyond
+the first thousands, nor what leaves no trace here, such as a line that is printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from opcode import opmap
+from operator import is_
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.record.recording import Argument, Number, Source, Write, gradient_of
+from chainrule.core.generator import Generator
+from chainrule.core.tensor.tensor import Tensor
+
+MOST = 20_000  # things that are looked at
+LONGEST = 4096  # elements of a container
+_ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None)))
+_GLOBALS = frozenset((opmap["LOAD_GLOBAL"], opmap.get("STORE_GLOBAL", -1)))
+_MISSING = object()
+
+
+class State:
+    """What a function reads of Python, as it is now."""
+
+    def __init__(self, f: Any, others: Iterable = ()):
+        self._places: list[Place] = []
+        self._arrays: list[tuple[np.ndarray, bytes]] = []
+        self._tensors: list[tuple] = []
+        self._gradients: list[tuple] = []
+        self._same: list[tuple[int, int]] = []  # positions of leaves that are one tensor
+        self._pinned: list[tuple[int, Tensor]] = []  # leaves that the function gets hold of otherwise, too
+        self._written: list[Source] = []
+        self._positions: list[int] = []  # of leaves that are inputs
+        self._seen: set[int] = set()
+        self._kept: list[Any] = []  # so that no id is used anew
+        stack = [f, *others]
+        while stack and len(self._seen) < MOST:
+            found = stack.pop()
+            if found.__class__ in _ATOMS or id(found) in self._seen:
+                continue
+            self._seen.add(id(found))
+            self._kept.append(found)
+            if found.__class__ is np.ndarray:
+                if found.nbytes <= 1 << 20:
+                    self._arrays.append((found, found.tobytes()))
+                continue
+            for place in _places(found):
+                self._places.append(place)
+                stack += place.values
+
+    def change(self) -> str | None:
+        """Return in words what is no longer as it was; None if all is."""
+        for place in self._places:
+            if not place.holds():
+                return place.changed()
+        for array, content in self._arrays:
+            if array.tobytes() != content:
+                return "a NumPy array"
+        return None
+
+    def holds(self, leaves: Sequence[Any]) -> bool:
+        """Tell whether all is as it was when the call was recorded, for a call with these leaves."""
+        for place in self._places:
+            if not place.holds():
+                return False
+        for t, *expected in self._tensors:
+            if _described(t) != expected:
+                return False
+        for source, expected in self._gradients:
+            if _gradient(source.fetch(leaves)) != expected:
+                return False
+        if not all([leaves[i] is leaves[k] for i, k in self._same]) or not all([leaves[i] is t for i, t in self._pinned]):
+            return False
+        if self._written and not self._are_apart(leaves):
+            return False
+        return all([array.tobytes() == content for array, content in self._arrays])
+
+    def _are_apart(self, leaves: Sequence[Any]) -> bool:
+        """Tell whether no argument shares memory with another tensor that is written to."""
+        written = [source.fetch(leaves)._data for source in self._written]
+        owners = {id(array) for array in written if array.__class__ is np.ndarray}
+        for i in self._positions:
+            array = leaves[i]._data
+            own = next((w for w, s in zip(written, self._written, strict=True) if s == Argument(i)), None)
+            if array.__class__ is not np.ndarray or (array.base is None and own is None and id(array) not in owners):
+                continue
+            for other, source in zip(written, self._written, strict=True):
+                if source != Argument(i) and other.__class__ is np.ndarray and np.may_share_memory(array, other):
+                    return False
+        return True
+
+    def after(self, recorder: Any, leaves: Sequence[Any], effects: Iterable) -> State:
+        """Return the state without the numbers that are inputs of a graph, with the tensors that the call used."""
+        for i, leaf in enumerate(leaves):
+            first = recorder.arguments.get(id(leaf), i)
+            if first != i:
+                self._same.append((i, first))
+            elif isinstance(leaf, Tensor):
+                self._positions.append(i)
+                if id(leaf) in self._seen:
+                    self._pinned.append((i, leaf))
+        self._written = [effect.source for effect in effects if isinstance(effect, Write)]
+        numbers = {(id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number}
+        for place in self._places:
+            place.leave_out(numbers)
+        self._tensors = [(t, *_described(t)) for t, _, _, _ in recorder.entered.values() if id(t) not in recorder.arguments]
+        self._gradients = [(source, _meta_of(grad)) for _, source, grad in recorder.gradients.values()]
+        return self
+
+
+class Place:
+    """Some names of a namespace, the elements of a container or the content of a cell, and what stood there.
+
+    Parameters
+    ----------
+    owner : object
+        The dict, the list, set or tuple, or the cell.
+    values : list
+    keys : list, optional
+        Of a dict, where not all of it is looked at.
+    words : str
+        What it is.
+    """
+
+    __slots__ = ("_all", "keys", "owner", "values", "words")
+
+    def __init__(self, owner: Any, words: str, keys: list | None = None):
+        self.owner, self.words = owner, words
+        self._all = keys is None
+        self.keys = (list(owner) if keys is None else keys) if isinstance(owner, dict) else None
+        self.values = self._now()
+
+    def _now(self) -> list:
+        owner = self.owner
+        if self.keys is not None:
+            return [owner.get(key, _MISSING) for key in self.keys]
+        if owner.__class__ is CellType:
+            return [_content(owner)]
+        return list(owner)
+
+    def holds(self) -> bool:
+        """Tell whether the same stands there."""
+        return self._differing() is None
+
+    def _differing(self) -> int | None:
+        """Return where something else stands; None if nowhere."""
+        owner, values = self.owner, self.values
+        if self._all and len(owner) != len(values) if owner.__class__ is not CellType else False:
+            return len(values)
+        now = owner.values() if self._all and self.keys is not None else self._now()
+        if all(map(is_, now, values)):
+            return None
+        for i, (old, new) in enumerate(zip(values, self._now(), strict=False)):
+            if old is not new and not (old.__class__ is new.__class__ and old.__class__ in _ATOMS and old == new):
+                return i
+        return None
+
+    def changed(self) -> str:
+        """Return in words what changed."""
+        i = self._differing()
+        named = f" {self.keys[i]!r}" if self.keys is not None and i is not None and i < len(self.keys) else ""
+        return f"{self.words}{named}"
+
+    def leave_out(self, numbers: set[tuple[int, Any]]) -> None:
+        """Look no longer at some keys, given with the id of their dict."""
+        if self.keys is None:
+            return
+        kept = [key for key in self.keys if (id(self.owner), key) not in numbers]
+        if len(kept) < len(self.keys):
+            self.keys, self._all = kept, False
+            self.values = self._now()
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet bound
+        return _MISSING
+
+
+def _described(t: Tensor) -> list:
+    data = t._data
+    return [data.shape, data.dtype, data.strides, t._node is None, t._level]
+
+
+def _meta_of(grad: Tensor | None) -> Any:
+    return None if grad is None else _described(grad)
+
+
+def _gradient(t: Any) -> Any:
+    return _meta_of(gradient_of(t))
+
+
+# -- what is reached ---------------------------------------------------------------------------------------------------
+
+
+def _places(found: Any) -> Iterator[Place]:
+    """Return the places that something has."""
+    cls = found.__class__
+    if cls is FunctionType:
+        if not _is_of_library(found.__module__):
+            yield from _of_function(found)
+    elif cls is MethodType:
+        yield Place([found.__func__, found.__self__], "a method")
+    elif cls is partial:
+        yield Place([found.func, found.args, found.keywords], "a partial function")
+    elif cls is CellType:
+        yield Place(found, "a variable of an enclosing function")
+    elif cls in (list, tuple, set, frozenset) or isinstance(found, (list, tuple)):
+        if len(found) <= LONGEST:
+            yield Place(found, f"a {cls.__name__}")
+    elif isinstance(found, dict):
+        if len(found) <= LONGEST:
+            yield Place(found, f"a {cls.__name__}: key")
+    elif isinstance(found, type):
+        if not _is_of_library(found.__module__):
+            yield _of_class(found)
+    elif not isinstance(found, (Tensor, np.ndarray, np.generic, ModuleType, CodeType, Generator)):
+        yield from _of_object(found)
+
+
+def _of_function(f: FunctionType) -> Iterator[Place]:
+    names, attributes = _names(f.__code__)
+    own = [name for name in names if name in f.__globals__]
+    if own:
+        yield Place(f.__globals__, "the global", own)
+    for module in [f.__globals__[name] for name in own]:
+        if module.__class__ is ModuleType and not _is_of_library(module.__name__):
+            held = [name for name in attributes if name in module.__dict__]
+            if held:
+                yield Place(module.__dict__, f"module {module.__name__}: attribute", held)
+    yield Place([f.__code__, f.__defaults__, f.__kwdefaults__, *(f.__closure__ or ())], f"function {f.__name__}")
+
+
+def _of_class(cls: type) -> Place:
+    return Place([v for v in vars(cls).values() if v.__class__ in (FunctionType, staticmethod)], f"class {cls.__name__}")
+
+
+def _of_object(found: Any) -> Iterator[Place]:
+    cls = type(found)
+    if cls.__module__.partition(".")[0] in _CLOSED:
+        return
+    held = getattr(found, "__dict__", None)
+    if held.__class__ is dict:
+        if _is_of_library(cls.__module__) and not (hasattr(found, "_modules") or hasattr(found, "param_groups")):
+            yield Place(
+                [v for v in held.values() if callable(v)], f"a {cls.__name__}"
+            )  # whatever else it keeps is its own affair
+        else:
+            marks = [key for key in held if key != "_opt_called"] if hasattr(found, "param_groups") else None
+            yield Place(held, f"a {cls.__name__}: attribute", marks)
+    users = [c for c in cls.__mro__ if not _is_of_library(c.__module__)]
+    if users:
+        yield Place(users, f"class {cls.__name__}")
+    called = getattr(found, "__wrapped__", None)
+    if called is not None:
+        yield Place([called], "a wrapped function")
+
+
+_CLOSED = frozenset(sys.stdlib_module_names) - {"__main__"} | {"numpy", "scipy", "builtins"}
+
+
+def _is_of_library(name: Any) -> bool:
+    """Tell whether a module is no user's: of Python, of NumPy, or chainrule's own."""
+    if not isinstance(name, str):
+        return True
+    top = name.partition(".")[0]
+    return top == "chainrule" or top in _CLOSED
+
+
+def _names(code: CodeType) -> tuple[list, list]:
+    """Return the names of globals that code and the functions inside of it use, and all of its other names."""
+    found: dict[str, None] = {}
+    others: dict[str, None] = dict.fromkeys(code.co_names)
+    extended, text = 0, code.co_code
+    for i in range(0, len(text), 2):
+        argument = text[i + 1] | extended << 8
+        extended = argument if text[i] == opmap["EXTENDED_ARG"] else 0
+        if text[i] in _GLOBALS:
+            index = argument >> 1 if text[i] == opmap["LOAD_GLOBAL"] else argument
+            found[code.co_names[index]] = None
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            globals_, names = _names(constant)
+            found.update(dict.fromkeys(globals_))
+            others.update(dict.fromkeys(names))
+    return list(found), list(others)
