@@ -36,9 +36,8 @@ def accumulate(found: Iterable[Sequence], level: int, create_graph: bool) -> Non
                 meta = meta_of(tensor)
             if not tensor._level and (mode := modes()).compiling is not None:
                 mode.compiling.note_gradient(tensor, True)
-                if (not mode.record or mode.floor > level) and (
-                    g.__class__ is Placed or not g._level
-                ):  # the pass itself has no history
+                recorded = mode.record and mode.floor <= level
+                if not recorded and (g.__class__ is Placed or not g._level):
                     _accumulate_symbol(meta, tensor, g)
                     continue
             old = meta.grad

@@ -17,12 +17,13 @@ def leaves_of(args):
 
 def values_of(result):
     """Return the arrays and other leaves of a result."""
-    return [
-        np.array(t.detach().resolve_conj().resolve_neg().numpy())
-        if isinstance(t, cr.Tensor)
-        else np.asarray(0 if t is None else t)
-        for t in tree_flatten(result)[0]
-    ]
+    return [_value(t) for t in tree_flatten(result)[0]]
+
+
+def _value(leaf):
+    if isinstance(leaf, cr.Tensor):
+        return np.array(leaf.detach().resolve_conj().resolve_neg().numpy())
+    return np.asarray(0 if leaf is None else leaf)
 
 
 def same(found, expected, tolerance=1e-12, what=""):

@@ -1,4 +1,4 @@
-"""What a function may do while it is recorded: results, arguments and random numbers are the function's own, and a replay's too."""
+"""What a function may do while it is recorded: results, arguments and random numbers are its own, and so are a replay's."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ def test_results_share_memory_as_the_functions_do():
         result[1].add_(1)
         assert argument.tolist() == [0.0, 2.0, 3.0]
         result[2].zero_()
-        assert result[3].item() == 0.0 and result[4].tolist() == [0.0] * 3
+        assert result[3].item() == 0.0
+        assert result[4].tolist() == [0.0] * 3
 
 
 def test_leaves_and_captured_tensors_get_their_gradients():
@@ -199,15 +200,19 @@ def test_leaves_and_captured_tensors_get_their_gradients():
 
     x = cr.ones(3, requires_grad=True)
     recording = record(f, (x,))
-    assert x.grad.tolist() == [1, 2, 3] and w.grad.tolist() == [1, 1, 1]
+    assert x.grad.tolist() == [1, 2, 3]
+    assert w.grad.tolist() == [1, 1, 1]
     assert [e.of for e in recording.effects if isinstance(e, SetGradient)] == [Argument(0), Captured(w)]
     held, w.grad, x.grad = w.grad, None, None
-    assert recording.replayable and recording.state.holds([x])
+    assert recording.replayable
+    assert recording.state.holds([x])
     replay(recording, [cr.full((3,), 2.0, requires_grad=True)])
-    assert w.grad.tolist() == [2, 2, 2] and held.tolist() == [1, 1, 1]
+    assert w.grad.tolist() == [2, 2, 2]
+    assert held.tolist() == [1, 1, 1]
     assert not recording.state.holds([x])  # there is a gradient now, to which a pass would add
     again = record(f, (x,))
-    assert w.grad.tolist() == [3, 3, 3] and [type(e) for e in again.effects] == [Write, SetGradient]
+    assert w.grad.tolist() == [3, 3, 3]
+    assert [type(e) for e in again.effects] == [Write, SetGradient]
 
 
 def test_a_module_with_buffers_is_recorded_as_it_trains():
@@ -247,7 +252,9 @@ def test_an_error_leaves_what_was_written_until_then():
 
     with pytest.raises(KeyError, match="enough"):
         record(f, (x,))
-    assert x.tolist() == [3, 3] and x._version == 1 and w.grad.tolist() == [3, 3]
+    assert x.tolist() == [3, 3]
+    assert x._version == 1
+    assert w.grad.tolist() == [3, 3]
     assert x._data.__class__ is np.ndarray
 
 
@@ -273,13 +280,16 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_why():
     recording = record(f, (ours,))
     cr.set_rng_state(state)
     same(recording.result, f(theirs))
-    assert not recording.replayable and ".data" in recording.why and ours.tolist() == theirs.tolist() == [4, 4]
+    assert not recording.replayable
+    assert ".data" in recording.why
+    assert ours.tolist() == theirs.tolist() == [4, 4]
 
 
 def test_two_inputs_in_one_memory_are_refused_where_one_is_written():
     base = cr.ones(4)
     found = record(lambda x, y: x.add_(y), (base[:3], base[1:]))
-    assert not found.replayable and "share memory" in found.why
+    assert not found.replayable
+    assert "share memory" in found.why
     assert base.tolist() == [2, 2, 2, 1]
 
 

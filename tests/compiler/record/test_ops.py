@@ -1,4 +1,4 @@
-"""Every op, recorded: a recorded call has the op's value, and so have its replays on other numbers; so have derivatives inside."""
+"""Every op, recorded: the call has the op's value, and so have replays on other numbers; derivatives inside likewise."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ def test_a_learning_rate_that_a_schedule_changes_is_an_input():
 
     make = OPTIMIZERS["Adam"]
     recordings, replays = train(Training(make), Training(make), 6, anneal)
-    assert replays == 4 and any(source.__class__ is Number for source in recordings[-1].sources)
+    assert replays == 4
+    assert any(source.__class__ is Number for source in recordings[-1].sources)
 
 
 def test_another_option_of_a_group_is_recorded_anew():
@@ -105,7 +106,8 @@ def test_another_option_of_a_group_is_recorded_anew():
 
     make = OPTIMIZERS["Adam"]
     recordings, replays = train(Training(make), Training(make), 5, change)
-    assert replays == 0 and len(recordings) == 5
+    assert replays == 0
+    assert len(recordings) == 5
 
 
 def test_gradients_are_clipped_in_the_graph():
@@ -116,4 +118,5 @@ def test_gradients_are_clipped_in_the_graph():
 
 def test_a_branch_of_the_optimizer_is_a_guard():
     recordings, replays = train(Training(OPTIMIZERS["RAdam"]), Training(OPTIMIZERS["RAdam"]), 9)
-    assert len([r for r in recordings if r.replayable]) == 2 and replays == 6
+    assert len([r for r in recordings if r.replayable]) == 2
+    assert replays == 6

@@ -2,9 +2,9 @@
 
 Reached are the cells of closures, globals that the code names, defaults, the objects of bound methods and of callables, modules
 and optimizers with all that hangs on them, and functions of the user's that any of these call. Of containers and objects the
-elements are compared by identity, numbers and strings by value, NumPy arrays by their bytes, tensors by what a graph depends on:
-shape, dtype, strides, and whether they require grad. What libraries hold for themselves is not looked at, nor elements beyond
-the first thousands, nor what leaves no trace here, such as a line that is printed.
+elements are compared by identity, numbers and strings by value, NumPy arrays by their bytes, tensors by what a graph depends
+on: shape, dtype, strides, and whether they require grad. Not looked at is what libraries hold for themselves, what has more
+elements than `LONGEST`, and what leaves no trace here, such as a line that is printed.
 """
 
 from __future__ import annotations
@@ -254,9 +254,7 @@ def _of_object(found: Any) -> Iterator[Place]:
     held = getattr(found, "__dict__", None)
     if held.__class__ is dict:
         if _is_of_library(cls.__module__) and not (hasattr(found, "_modules") or hasattr(found, "param_groups")):
-            yield Place(
-                [v for v in held.values() if callable(v)], f"a {cls.__name__}"
-            )  # whatever else it keeps is its own affair
+            yield Place([v for v in held.values() if callable(v)], f"a {cls.__name__}")  # what else it keeps is its own affair
         else:
             marks = [key for key in held if key != "_opt_called"] if hasattr(found, "param_groups") else None
             yield Place(held, f"a {cls.__name__}: attribute", marks)
