@@ -20,7 +20,7 @@ from chainrule.core.tensor.value import Value
 pytest.importorskip("llvmlite")
 pytestmark = pytest.mark.skipif(entry.offsets() is None, reason="objects of this interpreter are laid out in another way")
 
-# y = x · x for points lo to hi; waits where the first element is 7
+# y = x · x for points lo to hi; waits where the first element is 49
 SQUARES = """
 define void @squares(ptr %params, i64 %lo, i64 %hi) {
 start:
@@ -31,8 +31,8 @@ start:
   br i1 %some, label %look, label %end
 look:
   %first = load double, ptr %x
-  %is.seven = fcmp oeq double %first, 7.0
-  br i1 %is.seven, label %sleep, label %loop
+  %is.it = fcmp oeq double %first, 49.0
+  br i1 %is.it, label %sleep, label %loop
 sleep:
   %slept = call i32 @usleep(i32 200000)
   br label %loop
@@ -254,7 +254,7 @@ def test_a_plan_dies_with_its_function(code):
 
 def test_calls_overlap_where_the_lock_is_released(code):
     f = plan(code, [(4,)], single=True, release=True, arena=64)
-    slow = cr.tensor([7.0, 1.0, 2.0, 3.0], dtype=cr.float64)
+    slow = cr.tensor([7.0, 1.0, 2.0, 3.0], dtype=cr.float64)  # waits between its steps
     found = []
     thread = threading.Thread(target=lambda: found.append(f(slow)))
     thread.start()

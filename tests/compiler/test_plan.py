@@ -180,6 +180,20 @@ def test_kernels_that_return_what_they_got_are_copied():
     assert not np.shares_memory(first, x)
 
 
+def test_what_kernels_return_does_not_change_with_the_arena():
+    a, out = Buffer(F8, (2, 3), "input"), Buffer(F8, (6,), "output")
+    t, flat, u = Buffer(F8, (2, 3), "temp"), Buffer(F8, (6,), "temp"), Buffer(F8, (2, 3), "temp")
+    steps = [
+        binary("add", a, a, t),
+        kernel(lambda x: x.reshape(6), [t.view()], [flat.view()]),
+        binary("mul", a, a, u),
+        binary("add", flat, u, out),
+    ]
+    plan = native_plan(Steps(steps, [a], [out.view()], (), {t: 0, flat: 64, u: 0}, 128))
+    x = np.arange(6.0).reshape(2, 3)
+    assert np.array_equal(plan([x])[0], (2 * x + x * x).reshape(-1))
+
+
 def test_guards_are_compared_in_native_code_and_in_python():
     a, b = Buffer(F8, (4,), "input"), Buffer(np.dtype(bool), (2, 2), "input")
     out = Buffer(F8, (4,), "output")

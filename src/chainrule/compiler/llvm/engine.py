@@ -97,8 +97,8 @@ def load(modules: str | Sequence[str], names: Sequence[str], optimise: bool = Tr
                 images = [None] * len(texts)
         for k, text in enumerate(texts):
             if images[k] is None:
-                images[k] = llvm.object_code(text, timings, optimise)
-                kept.put(keys[k], images[k])
+                images[k] = image = llvm.object_code(text, timings, optimise)
+                kept.put(keys[k], image)
         return Code(llvm.loaded(images, names, timings), names, timings, llvm.lock)
 
 
