@@ -102,7 +102,9 @@ class Grouping:
         sizes = essential(task.shape)
         tasks, buffers = self._sources(task, home_of(task.shape))
         roots = {*[s for s, _ in tasks], *buffers}
-        task.reads = roots.union(*[s.reads for s, _ in tasks if s.kind == POINT and s.own <= CHEAP])
+        task.roots = roots
+        task.reads = roots.union(*[s.roots for s, _ in tasks if s.kind == POINT and s.own <= CHEAP])
+        self._merge(task, sizes, tasks)
         at = max([self.floor, *[s.group.position for s, _ in tasks], *[self.ready.get(b, 0) for b in buffers]])
         for group in self._candidates(task, sizes, tasks, at):
             if self._joins(task, group, sizes, tasks):
@@ -151,6 +153,38 @@ class Grouping:
         self.order[group.position] = None
         group.position = len(self.order)
         self.order.append(group)
+
+    def _merge(self, task: Task, sizes: tuple, sources: list) -> None:
+        """Make one group of those that a task reads at its own point, where nothing else has read them."""
+        near = {s.group for s, _ in sources if not s.group.is_read and s.group.sizes == sizes}
+        if len(near) < 2:
+            return
+        home = home_of(task.shape)
+        apart = {s.group for s, at in sources if s.home != at and (s.runs_over_all or not _is_part(at, home))}
+        several = sorted(near - apart, key=lambda g: g.position)
+        if len(several) < 2:
+            return
+        last = several.pop()
+        for group in several:
+            if group.weight + last.weight >= WEIGHT:
+                continue
+            if group.outer == last.outer or (group.outer is None and _in_rows(sizes, last.outer)):
+                self._take_in(group, last)
+            elif last.outer is None and _in_rows(sizes, group.outer):
+                last.outer = group.outer
+                self._by_outer.setdefault(last.outer_sizes, []).append(last)
+                self._take_in(group, last)
+
+    def _take_in(self, group: Group, by: Group) -> None:
+        for t in group.tasks:
+            t.group = by
+        by.tasks = group.tasks + by.tasks
+        by.reads |= group.reads
+        by.weight += group.weight
+        self.order[group.position] = None
+        self._by_space[group.sizes].remove(group)
+        if group.outer is not None:
+            self._by_outer[group.outer_sizes].remove(group)
 
     def _joins(self, task: Task, group: Group, sizes: tuple, sources: list) -> bool:
         if group.weight >= WEIGHT or (sizes and task.reads.isdisjoint(group.reads)):
@@ -215,7 +249,7 @@ class Grouping:
             for s in task.sources:
                 s.groups |= task.groups
         for group in self.order:
-            if group.__class__ is Group and group.outer is not None:
+            if group.__class__ is Group and group.outer is not None:  # type: ignore[union-attr]
                 _keep_between_stages(group)
 
     def _again(self, task: Task) -> bool:
@@ -304,6 +338,10 @@ def _stepped(buffer: Buffer, shape: tuple, place: Coord) -> View:
         strides.append(0 if n == 1 else steps.get(k, 0))
         k += n != 1
     return View(buffer, shape, strides, place[0])
+
+
+def _is_part(at: Coords, home: Coords) -> bool:
+    return all([c in home or not c[1] for c in at])
 
 
 def _in_rows(sizes: tuple, outer: tuple) -> bool:

@@ -43,8 +43,8 @@ class Task:
         Even for what runs over all axes of a group, odd for what runs over the outer ones: each reads lower ones.
     groups : set of Group
         Where it has to be computed.
-    reads : set
-        The tasks and buffers that it reads, and what those read that are cheap.
+    roots, reads : set
+        The tasks and buffers that it reads; with what those read that are cheap.
     own, cost, again : int
         What its expression costs, alone, with all that it would be computed from, and with what is computed from it again.
     lodged : Buffer or None
@@ -53,7 +53,7 @@ class Task:
 
     __slots__ = (
         "again", "buffer", "combine", "cost", "dtype", "expression", "group", "groups", "home", "kept", "kind", "level",
-        "lodged", "operands", "own", "reads", "shape", "sources", "variable", "written",
+        "lodged", "operands", "own", "reads", "roots", "shape", "sources", "variable", "written",
     )  # fmt: skip
 
     def __init__(self, variable: Any, kind: str, shape: tuple, operands: tuple, expression: Any, dtype: Any):
@@ -66,6 +66,7 @@ class Task:
         self.buffer: Buffer | None = None
         self.written: list[View] = []
         self.reads: set = set()
+        self.roots: set = set()
         self.lodged: Buffer | None = None
         self.level = self.cost = self.own = self.again = 0
         self.group: Any = None
