@@ -135,7 +135,7 @@ class Expressions:
         return found
 
     def _computed(self, t: Task, coords: Coords, guard: Expr | None) -> Expr:
-        applied, result, dtype = t.expression
+        applied, result, dtype, _ = t.expression
         given: list = []
         for o in t.operands:
             if o.__class__ is Variable:

@@ -87,7 +87,7 @@ class Fusion:
                 self._opaque(e)
                 continue
             if e.op.name == "to":
-                self.groups.point(e.results[0], (e.operands[0],), ([], Given(0, None), e.results[0].dtype.numpy))
+                self.groups.point(e.results[0], (e.operands[0],), ([], Given(0, None), e.results[0].dtype.numpy, 1))
             elif follows(e):
                 self._map(e)
             elif (e.op.kind == ELEMENTWISE and self._pointwise(e)) or (e.op.name in REDUCTIONS and self._reduction(e)):
@@ -167,7 +167,7 @@ class Fusion:
             if e.op.name in ("any", "all"):
                 self._pointwise(Equation(TABLE["ne"], (same, 0), {}, (out,), False, False))
             else:
-                self.groups.point(out, (same,), ([], Given(0, None), out.dtype.numpy))
+                self.groups.point(out, (same,), ([], Given(0, None), out.dtype.numpy, 0))
             return True
         task = Task(out, REDUCE, x.shape, (x,), None, out.dtype.numpy)
         task.combine, task.kept = combine, kept

@@ -6,12 +6,12 @@ reading what is in the group at its own point. A group that nothing else has rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
 from chainrule.compiler.loops.coords import ZERO, Coord, Coords, broadcast, flat, is_plain
-from chainrule.compiler.loops.scalars import Given, cost_of
+from chainrule.compiler.loops.scalars import Given
 from chainrule.compiler.loops.steps import Buffer, Step, View
 from chainrule.compiler.loops.tasks import POINT, REDUCE, Group, Task, essential, home_of, is_wide
 from chainrule.compiler.loops.values import Values
@@ -89,13 +89,13 @@ class Grouping:
     def point(self, v: Variable | None, operands: Sequence[Any], expression: Any, shape: tuple | None = None) -> Task:
         """Add an elementwise task."""
         task = Task(v, POINT, v.shape if v is not None else shape, tuple(operands), expression, expression[2])
-        task.own = task.cost = cost_of(expression[0]) + 1
+        task.own = task.cost = expression[3] + 1
         self.add(task)
         return task
 
     def copied(self, v: Variable) -> Task:
         """Add a task that computes a value as it is read."""
-        return self.point(None, (v,), ([], Given(0, None), v.dtype.numpy), v.shape)
+        return self.point(None, (v,), ([], Given(0, None), v.dtype.numpy, 0), v.shape)
 
     def add(self, task: Task) -> None:
         """Put a task into a group."""
@@ -136,17 +136,19 @@ class Grouping:
                     buffers.append(self.values.view(v).buffer)
         return tasks, buffers
 
-    def _candidates(self, task: Task, sizes: tuple, sources: list, at: int) -> list[Group]:
-        """Return the groups that a task may join, best first."""
-        near = [s.group for s, _ in sources]
-        found = dict.fromkeys([g for g in near if g.position >= at])
-        found.update(dict.fromkeys([g for g in near if not g.is_read]))
-        several = [self._by_space.get(sizes, ())]
+    def _candidates(self, task: Task, sizes: tuple, sources: list, at: int) -> Iterator[Group]:
+        """Yield the groups that a task may join, best first."""
+        near = dict.fromkeys([s.group for s, _ in sources])
+        for ready in (True, False):
+            for g in near:
+                if (g.position >= at) == ready and (ready or not g.is_read):
+                    yield g
+        yield from self._latest(self._by_space.get(sizes, ()), at, near)
         if task.kind == POINT:
-            several.append(self._by_outer.get(sizes, ()))
-        for groups in several:
-            found.update(dict.fromkeys([g for g in groups[: -CANDIDATES - 1 : -1] if g.position >= at]))
-        return list(found)
+            yield from self._latest(self._by_outer.get(sizes, ()), at, near)
+
+    def _latest(self, groups: Sequence[Group], at: int, besides: Any) -> list[Group]:
+        return [g for g in groups[: -CANDIDATES - 1 : -1] if g.position >= at and g not in besides]
 
     def _move(self, group: Group) -> None:
         """Put a group that nothing else has read at the end."""

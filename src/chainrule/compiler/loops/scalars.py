@@ -48,8 +48,8 @@ _cache: dict[Any, Any] = {}
 _MANY = 4096
 
 
-def expression_of(op: Op, operands: Sequence[Any], params: dict) -> tuple[list, Any, np.dtype]:
-    """Return an elementwise op's primitives, the last of which is the result, and the result's dtype.
+def expression_of(op: Op, operands: Sequence[Any], params: dict) -> tuple[list, Any, np.dtype, int]:
+    """Return an elementwise op's primitives, its result, the dtype of that, and about how many additions it costs.
 
     Parameters
     ----------
@@ -66,6 +66,7 @@ def expression_of(op: Op, operands: Sequence[Any], params: dict) -> tuple[list, 
     result : Given, Applied or number
     dtype : numpy.dtype
         To which the result is cast.
+    cost : int
 
     Raises
     ------
@@ -102,7 +103,7 @@ def _built(op: Op, operands: Sequence[Any], dtypes: tuple, params: dict) -> tupl
     builder = _Builder(operands, dtypes)
     with np.errstate(all="ignore"):
         last = builder.of(scalar)
-    return builder.applied, last, np.dtype(result)
+    return builder.applied, last, np.dtype(result), cost_of(builder.applied)
 
 
 class _Builder:
