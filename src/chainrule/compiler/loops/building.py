@@ -32,7 +32,12 @@ def build(values: Values, group: Group) -> list[NestStep]:
         return _split(plan, tasks)
     for level in levels:
         plan.add([t for t in tasks if t.level == level], level)
+        plan.once(_kept_sums(tasks, level))
     return [plan.step()]
+
+
+def _kept_sums(tasks: list[Task], level: int) -> list[Task]:
+    return [t for t in tasks if t.level == level and t.kind == REDUCE and (t.is_kept or t.written)]
 
 
 def _split(plan: _Plan, tasks: list[Task]) -> list[NestStep]:
@@ -43,6 +48,7 @@ def _split(plan: _Plan, tasks: list[Task]) -> list[NestStep]:
     plan.collapse()
     share = plan.shared_axis()
     if share is None:
+        plan.once(_kept_sums(below, 0))
         for level in sorted({t.level for t in above}):
             plan.add([t for t in above if t.level == level], level)
         return [plan.step()]
@@ -65,8 +71,7 @@ def _split(plan: _Plan, tasks: list[Task]) -> list[NestStep]:
         found.append(Reduction(t.combine, rest.node(Load, (place,), t.dtype)))
         rest.reduced[t] = (0, k)
     rest.stages.append((rest.inner, found, []))
-    kept = [t for t in reduced if t.is_kept or t.written]
-    rest.once(kept)
+    rest.once(_kept_sums(below, 0))
     for level in sorted({t.level for t in above}):
         rest.once([t for t in above if t.level == level])
     return [first, rest.step()]
@@ -82,7 +87,7 @@ class _Plan(Expressions):
     # -- stages ----------------------------------------------------------------------------------------------------------
 
     def add(self, tasks: list[Task], level: int) -> None:
-        """Add the tasks of a level: a stage over all axes, then what it reduced, where that is kept; or one over the outer."""
+        """Add the tasks of a level: a stage over all axes, or over the outer ones."""
         if level % 2:
             self.once(tasks)
             return
@@ -98,7 +103,6 @@ class _Plan(Expressions):
             else:
                 stores += self.stores(t)
         self.stages.append((self.inner, reductions, stores))
-        self.once([t for t in tasks if t.kind == REDUCE and (t.is_kept or t.written)])
 
     def once(self, tasks: list[Task]) -> None:
         """Add a stage over the outer axes alone."""

@@ -218,6 +218,8 @@ class Nest:
             found: dict[int, Any] = {}
             grid = [np.arange(n).reshape([-1 if i == k else 1 for i in range(len(sizes))]) for k, n in enumerate(sizes)]
             point = _Point(memory, grid, reduced, len(stage.inner), found)
+            for e in walk(stage.roots):  # operands first, so that no chain of them is deep
+                point.value(e)
             values = [np.broadcast_to(point.value(e), sizes) for e in stage.roots]
             inner = tuple(range(len(self.outer), len(sizes)))
             for k, (reduction, value) in enumerate(zip(stage.reductions, values, strict=False)):

@@ -303,18 +303,21 @@ class Steps:
         """
         memory = {b: _laid_out(np.asarray(x), b) for b, x in zip(self.inputs, arrays, strict=True)}
         memory.update({b: _laid_out(b.value, b) for b in self.constants})
-        block = np.zeros(self.arena, np.uint8)
+        block = np.full(self.arena, _GARBAGE, np.uint8)
         for b, start in self.temps.items():
             memory[b] = block[start : start + b.nbytes].view(b.dtype)
         for o in self.outputs:
             if o.__class__ is View and o.buffer.kind == "output" and o.buffer not in memory:
-                memory[o.buffer] = np.zeros(o.buffer.size, o.buffer.dtype)
+                memory[o.buffer] = np.full(o.buffer.nbytes, _GARBAGE, np.uint8).view(o.buffer.dtype)
         for step in self.steps:
             step.run(memory)
         return [o.of(memory[o.buffer]) if o.__class__ is View else o for o in self.outputs]
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.steps))
+
+
+_GARBAGE = 0xA5  # in each byte of new memory, so that what is read before it is written shows
 
 
 def _laid_out(x: np.ndarray, b: Buffer) -> np.ndarray:

@@ -1,0 +1,312 @@
+"""Graphs as steps: what is fused with what, how much memory that takes, and that the steps compute what the graph does."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from tests.compiler.loops.drawn import program
+
+import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import func
+from chainrule.compiler.graph.simplification import simplified
+from chainrule.compiler.loops.fusion import Fusion, steps_of
+from chainrule.compiler.loops.steps import GemmStep, GuardFailed, GuardStep, KernelStep, NestStep
+from chainrule.core.types.tree import tree_flatten
+from chainrule.transforms.equations import Graph
+from chainrule.transforms.trace import graph_of
+
+
+def made(f, *args, simplify=True):
+    """Return the steps of a call, checked against the call."""
+    graph = graph_of(f, args)
+    steps = steps_of(simplified(graph) if simplify else graph)
+    inputs = [a.numpy() for a in tree_flatten(args)[0] if isinstance(a, cr.Tensor)]
+    for found, expected in zip(steps.run(inputs), tree_flatten(f(*args))[0], strict=True):
+        np.testing.assert_allclose(found, expected.detach().numpy(), rtol=2e-4, atol=2e-5)
+    return steps
+
+
+def of_kind(steps, kind):
+    return [s for s in steps.steps if isinstance(s, kind)]
+
+
+def counts(steps):
+    """Return how many nests, distinct nests, matrix products, kernels and temporaries there are."""
+    nests = of_kind(steps, NestStep)
+    return (
+        len(nests),
+        len({s.key for s in nests}),
+        len(of_kind(steps, GemmStep)),
+        len(of_kind(steps, KernelStep)),
+        len(steps.temps),
+    )
+
+
+def rand(*shape):
+    return cr.tensor(np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32))
+
+
+def black_scholes(s, k, t, r, v):
+    root = v * cr.sqrt(t)
+    d1 = (cr.log(s / k) + (r + v * v / 2) * t) / root
+    normal = lambda x: 0.5 * (1 + cr.erf(x / 2**0.5))
+    return s * normal(d1) - k * cr.exp(-r * t) * normal(d1 - root)
+
+
+def with_gradients(f):
+    def both(*args):
+        out, pull = func.vjp(f, *args)
+        return (out, *pull(cr.ones_like(out)))
+
+    return both
+
+
+def test_black_scholes_and_its_five_gradients_are_one_nest_without_temporaries():
+    steps = made(with_gradients(black_scholes), *[cr.rand(1000) + 0.5 for _ in range(5)])
+    assert counts(steps) == (1, 1, 0, 0, 0)
+    assert len(steps.steps[0].args) == 11
+
+
+def test_a_long_scalar_function_and_its_gradient_are_one_nest_without_axes():
+    def f(x):
+        y = x
+        for _ in range(25):
+            y = cr.sin(y) * x + cr.exp(-y) / (1 + y * y)
+        return y
+
+    steps = made(func.grad_and_value(f), cr.tensor(0.3))
+    assert counts(steps) == (1, 1, 0, 0, 0)
+    assert steps.steps[0].nest.outer == ()
+
+
+def test_a_softmax_is_one_nest_whose_exponentials_wait_in_the_result():
+    [step] = made(lambda x: F.softmax(x, 1), rand(6, 9)).steps
+    assert step.nest.outer == (6,)
+    assert len(step.args) == 2
+    assert str(step.nest).count("exp(") == 2  # summed and stored: one expression
+
+
+def test_cross_entropy_with_its_gradient():
+    target = cr.tensor([1, 0, 3, 2, 4, 0])
+    steps = made(func.grad_and_value(lambda x: F.cross_entropy(x, target)), rand(6, 5))
+    nests, _, gemms, kernels, _ = counts(steps)
+    assert (gemms, kernels) == (0, 0)
+    assert nests <= 5
+
+
+def test_layer_norm_with_gelu_and_gradients():
+    f = lambda x, w, b: (F.layer_norm(F.gelu(x), (64,), w, b) ** 2).sum()
+    steps = made(func.grad(f, argnums=(0, 1, 2)), rand(32, 64), rand(64), rand(64))
+    assert counts(steps)[:4] == (2, 2, 0, 0)  # rows, then columns: the gradients of weight and bias in one
+    assert str(steps.steps[0].nest).count("= sum") >= 3
+
+
+def test_adam_is_one_nest_a_parameter():
+    def adam(ws, ms, vs, gs):
+        out = []
+        for w, m, v, g in zip(ws, ms, vs, gs, strict=True):
+            m = m * 0.9 + g * 0.1
+            v = v * 0.999 + g * g * 0.001
+            out += [w - 1e-3 * (m / 0.1) / (cr.sqrt(v / 0.001) + 1e-8), m, v]
+        return out
+
+    shapes = ((8, 4), (8,), (3, 8), (3,), (8, 4))
+    steps = made(adam, *[[cr.rand(*shape) for shape in shapes] for _ in range(4)])
+    assert counts(steps) == (5, 4, 0, 0, 0)
+
+
+def test_a_training_step_of_a_perceptron():
+    target = cr.tensor(np.arange(32) % 10)
+
+    def loss(ws, x):
+        h = cr.tanh(F.linear(x, ws[0], ws[1]))
+        h = F.relu(F.linear(h, ws[2], ws[3]))
+        return F.cross_entropy(F.linear(h, ws[4], ws[5]), target)
+
+    ws = [rand(48, 64) * 0.1, rand(48), rand(48, 48) * 0.1, rand(48), rand(10, 48) * 0.1, rand(10)]
+    step = lambda ws, x: [w - 0.1 * g for w, g in zip(ws, func.grad(loss)(ws, x), strict=True)]
+    nests, _, gemms, kernels, _ = counts(made(step, ws, rand(32, 64)))
+    assert (gemms, kernels) == (8, 0)
+    assert nests <= 12
+
+
+def test_unrolled_loops_have_few_distinct_nests():
+    def rnn(w, u, h, xs):
+        for t in range(xs.shape[0]):
+            h = cr.tanh(xs[t] @ w + h @ u)
+        return (h * h).sum()
+
+    f = func.grad(rnn, argnums=(0, 1))
+    args = [rand(16, 32) * 0.1, rand(32, 32) * 0.1, cr.zeros(8, 32)]
+    few, many = [made(f, *args, rand(n, 8, 16)) for n in (5, 30)]
+    assert counts(few)[1] == counts(many)[1] <= 6
+
+
+def test_large_reductions_are_split_into_parts():
+    steps = made(lambda x: ((x * x).sum(), x.max(), (x * 2).mean()), rand(512, 300))
+    first, second = steps.steps
+    assert first.nest.outer == (32,)
+    assert second.nest.outer == ()
+    assert sum(b.nbytes for b in steps.temps) == 3 * 32 * 4
+
+
+def test_what_needs_a_large_reduction_runs_after_it():
+    steps = made(lambda x: x / (x * x).sum().sqrt(), rand(512, 300))
+    assert [s.nest.outer for s in steps.steps] == [(32,), (), (153600,)]
+
+
+def test_axes_are_joined_where_memory_allows():
+    [step] = made(lambda x, y: cr.sin(x) + y, rand(4, 5, 6), rand(4, 5, 6)).steps
+    assert step.nest.outer == (120,)
+    [step] = made(lambda x, y: cr.sin(x) + y, rand(4, 5, 6), rand(5, 6)).steps
+    assert step.nest.outer == (4, 30)
+
+
+def test_transposed_factors_are_not_copied():
+    steps = made(lambda x, y: x.t() @ y.t(), rand(40, 30), rand(50, 40))
+    [step] = steps.steps
+    assert (step.a.strides, step.b.strides) == ((1, 30), (1, 40))
+
+
+def test_batches_of_matrices_are_one_product():
+    x = rand(2, 3, 16, 64)
+    steps = made(lambda q, k: q @ k.transpose(-1, -2), x, x)
+    [step] = steps.steps
+    assert step.sizes == (6, 16, 16, 64)
+
+
+def test_many_pieces_are_written_where_they_belong():
+    steps = made(lambda x: cr.stack([cr.sin(x[i]) for i in range(12)], 1), rand(12, 7))
+    assert counts(steps)[0] <= 12
+    assert "select" not in str(steps)
+
+
+def test_what_two_readers_need_and_costs_much_is_kept_and_the_cheap_is_not():
+    f = lambda x, cheap: ((cr.exp(x) if not cheap else x + 1).sum(0), (cr.exp(x) if not cheap else x + 1).sum(1))
+    dear, cheap = [made(lambda x: f(x, kind), rand(6, 7)) for kind in (False, True)]  # noqa: B023 (called here)
+    assert (counts(dear)[4], counts(cheap)[4]) == (1, 0)
+
+
+def test_inputs_may_lie_with_strides():
+    x = np.arange(24.0).reshape(4, 6).T
+    graph = graph_of(lambda x: cr.sin(x) + 1, (cr.tensor(x),))
+    steps = steps_of(graph, {graph.inputs[0]: (1, 6)})
+    np.testing.assert_allclose(steps.run([x])[0], np.sin(x) + 1)
+    assert steps.steps[0].nest.outer == (6, 4)
+
+
+def test_an_index_out_of_range_fails_a_guard_and_reads_nothing():
+    graph = graph_of(lambda x, i: x[i] * 2, (rand(5, 3), cr.tensor([0, 4, -1])))
+    steps = steps_of(graph)
+    assert isinstance(steps.steps[-1], GuardStep)
+    x = rand(5, 3).numpy()
+    np.testing.assert_array_equal(steps.run([x, np.array([-5, 2, 4])])[0], x[[-5, 2, 4]] * 2)
+    for bad in ([0, 5, 1], [0, -6, 1], [1 << 40, 0, 0]):
+        with pytest.raises(GuardFailed):
+            steps.run([x, np.array(bad)])
+
+
+class Guard:
+    """What stands for a guard among ops."""
+
+    kind, name, pure, params, view = "guard", "guard", False, (), False
+    is_differentiable = nondiff = True
+
+
+class _GuardEquation:
+    def __init__(self, variable, outcome):
+        self.op, self.operands, self.params = Guard, (variable,), {"outcome": outcome}
+        self.results, self.several, self.recorded = (), False, False
+
+
+def test_nothing_moves_across_a_guard_and_it_fails_for_another_outcome():
+    graph = graph_of(lambda x: (x.sum() > 0, cr.sin(x), cr.cos(x)), (rand(4),))
+    positive = graph.outputs[0]
+    later = [e for e in graph.equations if e.op.name in ("sin", "cos")]
+    before = [e for e in graph.equations if e not in later]
+    equations = [*before, later[0], _GuardEquation(positive, np.True_), later[1]]
+    constants = dict(zip(graph.constants, graph.values, strict=True))
+    steps = steps_of(Graph(graph.inputs, constants, equations, graph.outputs[1:], (), None, None))
+    place = next(k for k, s in enumerate(steps.steps) if isinstance(s, GuardStep))
+    assert "cos" in str(steps.steps[place + 1])
+    assert steps.steps[place].number == 0
+    steps.run([np.ones(4, np.float32)])
+    with pytest.raises(GuardFailed):
+        steps.run([-np.ones(4, np.float32)])
+
+
+def test_an_input_returned_is_itself_and_a_value_returned_twice_is_one():
+    graph = graph_of(lambda x: (x, x.t(), cr.sin(x)), (rand(3, 4),))
+    out = graph.outputs
+    steps = steps_of(Graph(graph.inputs, {}, graph.equations, (*out, out[2]), (), None, None))
+    assert steps.outputs[0].buffer is steps.inputs[0]
+    assert steps.outputs[1].buffer.kind == "output"
+    assert steps.outputs[2] is steps.outputs[3]
+
+
+def test_deep_and_wide_graphs_need_no_recursion():
+    def chain(x):
+        for _ in range(sys.getrecursionlimit() + 200):
+            x = cr.sin(x) + x
+        return x
+
+    steps = made(chain, rand(3), simplify=False)
+    assert counts(steps)[0] <= 2
+    flat = made(lambda x: sum([x[i] * i for i in range(300)]), rand(300, 2))
+    assert counts(flat)[:1] == (1,)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_equations():
+    def chain(x):
+        for _ in range(50_000):
+            x = cr.sin(x) + 1
+        return x
+
+    graph = graph_of(chain, (rand(3),))
+    steps = steps_of(graph)
+    assert len({s.key for s in steps.steps}) <= 3
+    assert np.isfinite(steps.run([rand(3).numpy()])[0]).all()
+
+
+def gradients(f):
+    def both(*xs):
+        outs, pull = func.vjp(f, *xs)
+        return (*outs, *pull(tuple([cr.cos(o.detach()) for o in outs])))
+
+    return both
+
+
+def drawn_program_is_its_steps(seed):
+    f, shapes = program(seed)
+    rng = np.random.default_rng(seed)
+    xs = [cr.tensor(rng.normal(size=s)) for s in shapes]
+    for g in (f, gradients(f)):
+        graph = graph_of(g, tuple(xs))
+        expected = [np.asarray(o.detach().numpy()) for o in g(*xs)]
+        found = Fusion(simplified(graph) if seed % 2 else graph, {}).steps().run([x.numpy() for x in xs])
+        for a, b in zip(found, expected, strict=True):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("start", [0, 10, 20])
+def test_drawn_programs_and_their_gradients(start):
+    for seed in range(start, start + 10):
+        drawn_program_is_its_steps(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", list(range(100, 1100, 100)))
+def test_many_drawn_programs_and_their_gradients(start):
+    for seed in range(start, start + 100):
+        drawn_program_is_its_steps(seed)
+
+
+def test_variables_of_no_element_run_as_kernels():
+    steps = made(lambda x: (cr.sin(x[:0]), x[:0].sum(0)), rand(3, 2), simplify=False)
+    assert of_kind(steps, NestStep) == []
+    assert [v.shape for v in steps.outputs] == [(0, 2), (2,)]
