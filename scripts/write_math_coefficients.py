@@ -78,19 +78,22 @@ def _exchanged(errors: list, count: int) -> list[int]:
 def rounded(a: Approximant, number: int) -> tuple[list[float], float]:
     """Return coefficients that the dtype has, and the greatest weighted error they leave."""
     dtype = (np.float32, np.float64)[number]
-    low, high = a.intervals[number]
-    powers, kept, f = list(range(a.counts[number])), [], a.function
-    while powers:
-        coefficients, worst = remez(f, a.weight, mp.mpf(low), mp.mpf(high), powers)
-        kept.append(dtype(float(coefficients[0])))
-        f = lambda x, kept=tuple(kept): a.function(x) - mp.fsum(mp.mpf(float(c)) * x**k for k, c in enumerate(kept))
+    low, high = map(mp.mpf, a.intervals[number])
+    powers, f, kept = list(range(a.counts[number])), a.function, []
+    others = plain = [dtype(float(c)) for c in remez(f, a.weight, low, high, powers)[0]]
+    for _ in range(min(6 if number else 3, len(plain) - 1)):  # the rest is too small for its rounding to matter
+        kept.append(others[0])
         powers.pop(0)
-        if len(kept) > (6 if number else 4):  # the rest is too small for its rounding to matter
-            kept += [dtype(float(c)) for c in coefficients[1:]]
-            break
-    points = [mp.mpf(low) + (mp.mpf(high) - mp.mpf(low)) * (i + mp.mpf("0.37")) / 2000 for i in range(2000)]
-    worst = max(abs(a.weight(x) * (a.function(x) - mp.polyval([mp.mpf(float(c)) for c in kept[::-1]], x))) for x in points)
-    return [float(c) for c in kept], float(worst)
+        f = lambda x, kept=tuple(kept): a.function(x) - mp.fsum(mp.mpf(float(c)) * x**k for k, c in enumerate(kept))
+        others = [dtype(float(c)) for c in remez(f, a.weight, low, high, powers)[0]]
+    points = [low + (high - low) * (i + mp.mpf("0.37")) / 2000 for i in range(2000)]
+
+    def error(coefficients: list) -> Any:
+        found = [mp.mpf(float(c)) for c in coefficients[::-1]]
+        return max(abs(a.weight(x) * (a.function(x) - mp.polyval(found, x))) for x in points)
+
+    best = min([[*kept, *others], plain], key=error)  # around 0 the higher powers alone may be no Chebyshev system
+    return [float(c) for c in best], float(error(best))
 
 
 def _series(f: Callable, x: Any) -> Any:
@@ -113,6 +116,11 @@ def _both(low: Any, high: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     return (low, high), (low, high)
 
 
+def _erfcx(z: Any) -> Any:
+    x = 4 * (1 + z) / (1 - z)
+    return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
+
+
 APPROXIMANTS = {
     "EXP": Approximant("(exp(z) - 1 - z) / z²", lambda z: _series(lambda x: (mp.expm1(x) - x) / x**2, z),
         lambda z: z**2 / mp.exp(z), _both(-_HALF_LN2, _HALF_LN2), (5, 10)),
@@ -130,6 +138,12 @@ APPROXIMANTS = {
         lambda z: z, _both(0, _T2), (5, 11)),
     "SINH": Approximant("(sinh(x)/x - 1) / x² of z = x²", _root(lambda x: (mp.sinh(x) / x - 1) / x**2),
         lambda z: z, _both(0, 1), (4, 7)),
+    "ERF": Approximant("erf(x)/x - 1 of z = x²", _root(lambda x: mp.erf(x) / x - 1), lambda z: 1, _both(0, 1), (7, 12)),
+    "ERF_TAIL": Approximant("log(erfc(x)) of z = x - 1", lambda z: mp.log(mp.erfc(z + 1)), lambda z: mp.erfc(z + 1),
+        ((0, 2.93), (0, 4.93)), (7, 18)),
+    "ERFCX": Approximant("((1 + 2x) exp(x²) erfc(x) - 1)/(1 + z) of z = (x - 4)/(x + 4)",
+        lambda z: (_erfcx(z) - 1) / (1 + z), lambda z: (1 + z) / _erfcx(z),
+        ((-1, 6.06 / 14.06), (-1, 23.3 / 31.3)), (12, 24)),
 }  # fmt: skip
 
 

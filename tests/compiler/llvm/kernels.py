@@ -17,7 +17,7 @@ EXACT: dict[str, Callable] = {
     "exp": mp.exp, "exp2": lambda x: mp.mpf(2) ** x, "expm1": mp.expm1, "log": mp.log, "log2": lambda x: mp.log(x) / mp.log(2),
     "log10": lambda x: mp.log(x) / mp.log(10), "log1p": mp.log1p, "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "asin": mp.asin,
     "acos": mp.acos, "atan": mp.atan, "atan2": mp.atan2, "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "asinh": mp.asinh,
-    "acosh": mp.acosh, "atanh": mp.atanh, "pow": mp.power, "hypot": mp.hypot, "erf": mp.erf, "erfc": mp.erfc,
+    "acosh": mp.acosh, "atanh": mp.atanh, "pow": mp.power, "hypot": mp.hypot, "erf": mp.erf, "erfc": lambda x: mp.erfc(x) if x < 40 else mp.mpf(10) ** -600,
 }  # fmt: skip
 
 
@@ -180,5 +180,5 @@ def pairs(rng: np.random.Generator, d: np.dtype, n: int) -> tuple[np.ndarray, ..
           np.round(rng.uniform(-1, 1, n) * end / np.log(base)), rng.integers(-30, 31, n).astype(float)]  # fmt: skip
     with np.errstate(over="ignore", under="ignore"):
         x, y = np.concatenate([v.astype(d) for v in xs]), np.concatenate([v.astype(d) for v in ys])
-    keep = np.isfinite(x) & np.isfinite(y)
+    keep = np.isfinite(x) & np.isfinite(y) & (x != 0)
     return x[keep], y[keep]

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chainrule.compiler.llvm.math import exponential, logarithm, trigonometric
+from chainrule.compiler.llvm.math import error, exponential, inverse, logarithm, power, trigonometric
 from chainrule.compiler.llvm.math.body import Body, Value
 
 _MODULES = {
     exponential: ("exp", "exp2", "expm1", "sinh", "cosh", "tanh"),
     logarithm: ("log", "log2", "log10", "log1p", "asinh", "acosh", "atanh"),
     trigonometric: ("sin", "cos", "tan"),
+    inverse: ("asin", "acos", "atan", "atan2", "hypot"),
+    power: ("pow",),
+    error: ("erf", "erfc"),
 }
 FUNCTIONS: dict[str, Callable[..., Value]] = {
     name: getattr(module, name) for module, names in _MODULES.items() for name in names

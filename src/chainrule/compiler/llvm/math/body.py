@@ -186,9 +186,13 @@ class Body:
         t = self.types[kind]
         return self.line(kind, f"select {self.types['b']} {where.name}, {t} {self.text(x, kind)}, {t} {self.text(y, kind)}")
 
-    def is_nan(self, x: Value) -> Value:
-        """Tell where x is NaN."""
-        return self.line("b", f"fcmp uno {self.types['f']} {x.name}, {x.name}")
+    def any_nan(self, x: Value, y: Value) -> Value:
+        """Tell where x or y is NaN."""
+        return self.line("b", f"fcmp uno {self.types['f']} {x.name}, {y.name}")
+
+    def floor(self, x: Value) -> Value:
+        """Return the greatest integer that is not above x."""
+        return self.call("floor", x)
 
     def at_most(self, x: Value, bound: float) -> Value:
         """Return the lesser of a value and a number; NaN stays."""

@@ -75,7 +75,7 @@ def cosh(b: Body, x: Value) -> Value:
 def tanh(b: Body, x: Value) -> Value:
     """Return the hyperbolic tangent: with t = e^(-2|x|), 1 - 2t/(1 + t), or (1 - t)/(1 + t) where t is not small."""
     size = b.abs(x)
-    n, r, rest = reduced(b, b.at_least(size * -2.0, b.pick(ENDS_1)[0]))
+    n, r, rest = reduced(b, b.at_least(size * -2.0, 2 * b.pick(ENDS_1)[0]))
     r = r + rest
     w = b.fma(r * r, b.polynomial(r, b.pick(EXP)), r)
     power = b.power_of_2(n)

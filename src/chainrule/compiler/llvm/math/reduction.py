@@ -28,8 +28,7 @@ lane:
   %a3 = phi VI [ zeroinitializer, %entry ], [ %b3, %lane ]
   EXTRACT
   %bits = bitcast double %d to i64
-  %field = lshr i64 %bits, 52
-  %e = and i64 %field, 2047
+  %e = lshr i64 %bits, 52
   %e.low = call i64 @llvm.umax.i64(i64 %e, i64 1011)
   %low = and i64 %bits, 4503599627370495
   %M = or i64 %low, 4503599627370496
@@ -90,15 +89,8 @@ lane:
   %z1 = fadd double %y1, %y4
   %z2 = fsub double %y1, %z1
   %z3 = fadd double %z2, %y4
-  %negative = icmp slt i64 %bits, 0
-  %z1.neg = fneg double %z1
-  %z3.neg = fneg double %z3
-  %q.neg = sub i64 0, %q
-  %k1 = select i1 %negative, double %z1.neg, double %z1
-  %k2 = select i1 %negative, double %z3.neg, double %z3
-  %k3 = select i1 %negative, i64 %q.neg, i64 %q
   %special = icmp eq i64 %e, 2047
-  %j1 = select i1 %special, double 0x7FF8000000000000, double %k1
+  %j1 = select i1 %special, double 0x7FF8000000000000, double %z1
   NARROW
   INSERT
   %next = add i64 %i, 1
@@ -116,13 +108,13 @@ _NARROW = {
 %n1 = fptrunc double %j1 to float
   %n1.wide = fpext float %n1 to double
   %n1.lost = fsub double %j1, %n1.wide
-  %n2.wide = fadd double %n1.lost, %k2
+  %n2.wide = fadd double %n1.lost, %z3
   %n2 = fptrunc double %n2.wide to float
-  %n3 = trunc i64 %k3 to i32""",
+  %n3 = trunc i64 %q to i32""",
     "float64": """\
 %n1 = fadd double %j1, 0.0
-  %n2 = fadd double %k2, 0.0
-  %n3 = add i64 %k3, 0""",
+  %n2 = fadd double %z3, 0.0
+  %n3 = add i64 %q, 0""",
 }
 
 
@@ -150,7 +142,7 @@ def _helper(b: Body) -> str:
 
 
 def huge_reduction(b: Body, x: Value, huge: Value, fast: tuple[Value | None, ...]) -> tuple[Any, ...]:
-    """Return r, its small rest, and n, where x is huge by a call that is made if any lane is; elsewhere as given, if it is."""
+    """Return r, its small rest, and n of x from 0 on, where it is huge by a call that is made if any lane is; elsewhere as given, if it is."""
     b.helpers.append(_helper(b))
     f, i, t = b.types["f"], b.types["i"], b.types["b"]
     some = huge if b.lanes == 1 else b.line("b", f"call i1 @llvm.vector.reduce.or.v{b.lanes}i1({t} {huge.name})")

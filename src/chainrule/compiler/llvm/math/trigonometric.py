@@ -19,30 +19,30 @@ HUGE = {"float32": 2.0**16, "float64": 2.0**28}  # from where on the rounding of
 
 
 def reduced(b: Body, x: Value) -> tuple[Value, Value]:
-    """Return r, and n modulo 4 in the low bits of integers.
+    """Return r of x from 0 on, and n modulo 4 in the low bits of integers.
 
     n·HALF_PI[0] cancels with x exactly, and either the second step cancels, and is exact, or the third is too small to be seen.
     """
     first, second, third = b.pick(HALF_PI)
     n, whole = b.rounded(x, TWO_OVER_PI)
     r = b.fma(n, -third, b.fma(n, -second, b.fma(n, -first, x)))
-    r, _, n = huge_reduction(b, x, b.abs(x) > b.pick(HUGE), (r, None, whole))
+    r, _, n = huge_reduction(b, x, x > b.pick(HUGE), (r, None, whole))
     return r, n
 
 
 def well_reduced(b: Body, x: Value) -> tuple[Value, Value, Value]:
-    """Return r as the sum of a number and a small one, and n modulo 4 in the low bits of integers."""
+    """Return r of x from 0 on as the sum of a number and a small one, and n modulo 4 in the low bits of integers."""
     first, second, third = b.pick(HALF_PI)
     n, whole = b.rounded(x, TWO_OVER_PI)
     exact = b.fma(n, -first, x)
     product, lost = b.two_product(n, second)
     nearer, rest = b.two_sum(exact, -product)
     r, rest = b.two_sum(nearer, rest - b.fma(n, third, lost))
-    return huge_reduction(b, x, b.abs(x) > b.pick(HUGE), (r, rest, whole))
+    return huge_reduction(b, x, x > b.pick(HUGE), (r, rest, whole))
 
 
 def sine(b: Body, r: Value, z: Value) -> Value:
-    """Return sin(r), z = r²; the sign of a zero r is lost."""
+    """Return sin(r), z = r²."""
     return b.fma(r * z, b.polynomial(z, b.pick(SIN)), r)
 
 
@@ -53,15 +53,15 @@ def cosine(b: Body, z: Value) -> Value:
 
 def sin(b: Body, x: Value) -> Value:
     """Return the sine."""
-    r, n = reduced(b, x)
+    r, n = reduced(b, b.abs(x))
     z = r * r
-    out = b.select((n & 1).eq(0), b.copysign(sine(b, r, z), r), cosine(b, z))
-    return b.signed(out, n << (b.width - 2))
+    out = b.select((n & 1).eq(0), sine(b, r, z), cosine(b, z))
+    return b.signed(out, (n << (b.width - 2)) ^ b.bits(x))
 
 
 def cos(b: Body, x: Value) -> Value:
     """Return the cosine."""
-    r, n = reduced(b, x)
+    r, n = reduced(b, b.abs(x))
     z = r * r
     out = b.select((n & 1).eq(0), cosine(b, z), sine(b, r, z))
     return b.signed(out, (n + 1) << (b.width - 2))
@@ -69,7 +69,7 @@ def cos(b: Body, x: Value) -> Value:
 
 def tan(b: Body, x: Value) -> Value:
     """Return the tangent: sin/cos or -cos/sin of r, both as sums of two numbers, and the quotient with its remainder."""
-    r, rest, n = well_reduced(b, x)
+    r, rest, n = well_reduced(b, b.abs(x))
     z = r * r
     sin_high, sin_low = b.two_sum(r, b.fma(r * z, b.polynomial(z, b.pick(SIN)), rest))
     most, lost = b.two_sum(b.value(1.0), z * -0.5)
@@ -81,4 +81,4 @@ def tan(b: Body, x: Value) -> Value:
     reciprocal = 1.0 / under
     q = over * reciprocal
     left = b.fma(-q, under, over) + b.fma(-q, under_low, over_low)
-    return b.select(x.eq(0.0), x, b.fma(left, reciprocal, q))
+    return b.signed(b.fma(left, reciprocal, q), b.bits(x))
