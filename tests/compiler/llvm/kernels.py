@@ -17,7 +17,8 @@ EXACT: dict[str, Callable] = {
     "exp": mp.exp, "exp2": lambda x: mp.mpf(2) ** x, "expm1": mp.expm1, "log": mp.log, "log2": lambda x: mp.log(x) / mp.log(2),
     "log10": lambda x: mp.log(x) / mp.log(10), "log1p": mp.log1p, "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "asin": mp.asin,
     "acos": mp.acos, "atan": mp.atan, "atan2": mp.atan2, "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "asinh": mp.asinh,
-    "acosh": mp.acosh, "atanh": mp.atanh, "pow": mp.power, "hypot": mp.hypot, "erf": mp.erf, "erfc": lambda x: mp.erfc(x) if x < 40 else mp.mpf(10) ** -600,
+    "acosh": mp.acosh, "atanh": mp.atanh, "pow": mp.power, "hypot": mp.hypot, "erf": mp.erf,
+    "erfc": lambda x: mp.erfc(x) if x < 40 else mp.mpf(10) ** -600,
 }  # fmt: skip
 
 

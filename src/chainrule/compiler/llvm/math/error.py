@@ -21,7 +21,7 @@ def erf(b: Body, x: Value) -> Value:
     z = x * x
     small = b.fma(b.polynomial(z, b.pick(ERF)), size, size)
     exponent = b.polynomial(b.at_most(size, b.pick(ERF_IS_1)) - 1.0, b.pick(ERF_TAIL))
-    n, r, rest = reduced(b, exponent)
+    n, r, _ = reduced(b, exponent)
     great = 1.0 - exp_of_reduced(b, r) * b.power_of_2(n)
     return b.copysign(b.select(size < 1.0, small, great), x)
 

@@ -142,7 +142,7 @@ def _helper(b: Body) -> str:
 
 
 def huge_reduction(b: Body, x: Value, huge: Value, fast: tuple[Value | None, ...]) -> tuple[Any, ...]:
-    """Return r, its small rest, and n of x from 0 on, where it is huge by a call that is made if any lane is; elsewhere as given, if it is."""
+    """Return r, its small rest and n of x from 0 on: where it is huge by a call, made if any lane is; elsewhere as given."""
     b.helpers.append(_helper(b))
     f, i, t = b.types["f"], b.types["i"], b.types["b"]
     some = huge if b.lanes == 1 else b.line("b", f"call i1 @llvm.vector.reduce.or.v{b.lanes}i1({t} {huge.name})")
