@@ -266,12 +266,15 @@ def test_writes_between_the_call_and_the_pass_are_noticed():
 
 def test_results_that_are_arguments_or_views_of_them():
     def f(x):
-        return x, x[1:], x.view(3, 1) * 2, x.t()
+        return x, x[1:], x.view(3, 1) * 2, x.t(), x.detach(), x.detach()[:2]
 
     run = cr.compile(f)
     for values in DATA:
         x = cr.tensor(values, dtype=f64, requires_grad=True)
-        same_one, tail, _, turned = run(x)
+        same_one, tail, _, turned, bare, bare_part = run(x)
+        assert bare is not x
+        assert not bare.requires_grad
+        assert not bare_part.requires_grad
         assert same_one is x
         assert tail._is_view()
         assert tail._base is x
@@ -281,6 +284,7 @@ def test_results_that_are_arguments_or_views_of_them():
             x[2] = 5
         assert tail[1].item() == 5
         assert turned[2].item() == 5
+        assert bare[2].item() == 5
 
 
 def test_writes_to_arguments_reach_them():

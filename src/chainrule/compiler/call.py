@@ -39,8 +39,8 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
     settings = SETTINGS.get()
     ids = [id(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
     return (
-        tuple([ids.index(i) for i in ids]) if len(set(ids)) < len(ids) else None,
-        tuple([_tensor_key(leaf, mode.record) if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]),
+        tuple(map(ids.index, ids)) if len(set(ids)) < len(ids) else None,
+        tuple([_tensor_key(leaf) if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]),
         _spec_key(spec),
         mode.grad,
         mode.inference,
@@ -50,20 +50,20 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
     )
 
 
-def _tensor_key(t: Tensor, grad: bool) -> tuple:
+def _tensor_key(t: Tensor) -> tuple:
     data: Any = t
+    dual = False
     while isinstance(data, Tensor):
         if data._read is not None:
             raise BatchedError
         if data._bit:
             raise UnfitError(f"an argument is a {type(data).__name__}")
         cls = data.__class__
-        if cls is Dual and not grad:
-            raise BatchedError
+        dual = dual or cls is Dual
         if not (data._plain or cls is GradTracking or cls is Dual):
             raise UnfitError(f"an argument is a {cls.__name__}")
         data = data._data
-    carries = 3 if t._level else 0 if t._node is None else 1 if t._node is LEAF else 2
+    carries = (t.requires_grad, dual) if t._level else 0 if t._node is None else 1 if t._node is LEAF else 2
     if data.__class__ is np.ndarray:
         lies = data.flags.c_contiguous or data.strides
         return cls_of(t), data.shape, data.dtype, lies, carries
@@ -126,3 +126,13 @@ def _spec_key(spec: TreeSpec) -> Any:
     except TypeError:
         context = repr(context)
     return spec.type, context, tuple([_spec_key(child) for child in spec.children_specs])
+
+
+def is_dual(t: Tensor) -> bool:
+    """Tell whether a tensor carries a tangent of some level."""
+    data: Any = t
+    while isinstance(data, Tensor):
+        if data.__class__ is Dual:
+            return True
+        data = data._data
+    return False

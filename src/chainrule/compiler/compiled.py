@@ -11,10 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from chainrule.compiler.call import BatchedError, UnfitError, key_of
+from chainrule.compiler.call import BatchedError, UnfitError, is_dual, key_of
 from chainrule.compiler.derived import differentiated
 from chainrule.compiler.joint import record_call
-from chainrule.compiler.kernels import KernelPlan
 from chainrule.compiler.paths import Path, Paths, Served
 from chainrule.compiler.result import assembled, commit
 from chainrule.compiler.stance import STATE
@@ -22,10 +21,9 @@ from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode, modes, set_modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import bottom, is_inexact
+from chainrule.core.tensor.value import bottom
 from chainrule.core.types.tree import TreeSpec, tree_unflatten
 from chainrule.transforms.equations import flatten_call
-from chainrule.transforms.forward import Dual
 
 
 class CompileError(RuntimeError):
@@ -83,7 +81,7 @@ class Compiled:
         Of the path that served the last call.
     """
 
-    def __init__(self, f: Callable, options: Options):
+    def __init__(self, f: Callable, options: Options, reads: Callable | None = None):
         functools.update_wrapper(self, f, updated=())
         self._torchdynamo_orig_callable = f
         self._options = options
@@ -91,7 +89,7 @@ class Compiled:
         self._lock = threading.RLock()
         self._warned: set[str] = set()
         self._last: Path | None = None
-        self._owner = _state_of_module(getattr(f, "__self__", None))
+        self._reads = f if reads is None else reads
         STATE.compiled.add(self)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -116,8 +114,6 @@ class Compiled:
             return f(*args, **kwargs)
         except UnfitError as why:
             return self._as_it_is(str(why), args, kwargs)
-        if self._owner is not None:
-            key = key, self._owner()
         known = self._known.get(key)
         if known is None:
             known = self._new(key)
@@ -136,8 +132,6 @@ class Compiled:
                 done, served = self._recorded(known, leaves, spec)
             if served is None:
                 return done[0] if done else self._as_it_is(known.reason or known.why, args, kwargs)
-        if any([isinstance(x, Dual) for x in leaves]) and not served.path.all_move:
-            return f(*args, **kwargs)
         return self._result(served, leaves, spec)
 
     # -- what a call needs -----------------------------------------------------------------------------------------
@@ -148,9 +142,13 @@ class Compiled:
         recording, joint = path.recording, path.joint
         variables = recording.graph.outputs
         tensors: dict = {}
-        if joint.moving and any([t.__class__ is not float and _carries(t) for t in served.inputs]):
-            f = self._torchdynamo_orig_callable
-            tensors = differentiated(served, partial(_flat, f, spec), leaves, self._compiled)
+        f = self._torchdynamo_orig_callable
+        inputs = [t for t in served.inputs if t.__class__ is not float]
+        dual = any([t._level and is_dual(t) for t in inputs])
+        if dual or (joint.moving and any([_carries(t) for t in inputs])):
+            if dual and joint.moving and joint.moving != path.inexact:  # a tangent passes where no gradient does
+                return _flat(f, spec, leaves)
+            tensors = differentiated(served, partial(_flat, f, spec), leaves, self._compiled, dual and not joint.moving)
         if recording.effects:
             commit(recording, dict(zip(variables, served.results, strict=True)), leaves)
         for v, array in zip(variables, served.results, strict=True):
@@ -176,7 +174,7 @@ class Compiled:
         draws = Draws(mode.draws)
         set_modes(mode.having(scopes=(), floor=0, open={}, mapped=(), recorder=0, draws=draws) if alone else mode)
         try:
-            joint = record_call(self._torchdynamo_orig_callable, given, spec, lambda: AGAIN, alone)
+            joint = record_call(self._torchdynamo_orig_callable, given, spec, lambda: AGAIN, alone, self._reads)
         finally:
             set_modes(mode)
         why = joint.recording.why
@@ -191,19 +189,16 @@ class Compiled:
                 return (), None
             return (joint.result,), None
         known.lost = 0
-        path = self._last = Path(joint, self._plan)
+        path = self._last = Path(joint, self._options.native, leaves)
         known.paths.add(path)
         if not alone:
             return (joint.result,), None
         draws.rewind()
         return (), known.paths.run(leaves)
 
-    def _plan(self, graph: Any) -> Callable:
-        return KernelPlan(graph)
-
     def _compiled(self, f: Callable) -> Compiled:
         """Return a derivative of the function, compiled as it is."""
-        return Compiled(f, self._options._replace(fullgraph=False))
+        return Compiled(f, self._options._replace(fullgraph=False), self._reads)
 
     def _new(self, key: Any) -> Specialisation | None:
         """Return a new specialisation, or None if there are too many."""
@@ -248,9 +243,40 @@ class Compiled:
         RuntimeError
             Before the first call.
         """
+        return self._shown().recording.graph
+
+    @property
+    def ir(self) -> str:
+        """The LLVM IR of the path that served the last call; of its backward pass, too, once there was one."""
+        return "\n".join([p.ir for p in self._native_plans()])
+
+    @property
+    def asm(self) -> str:
+        """The assembly of that code."""
+        return "\n".join([p.asm for p in self._native_plans()])
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds that each stage took for that path: "record" is the call that was recorded, the others made its plan.
+
+        Those of the backward pass stand beside them, once there was one, with "backward " before their names.
+        """
+        path = self._shown()
+        found = dict(path.joint.timings)
+        for word, plan in path.plans().items():
+            found.update({f"{word}{stage}": t for stage, t in getattr(plan, "timings", {}).items()})
+        return found
+
+    def _native_plans(self) -> list:
+        plans = list(self._shown().plans().values())
+        if not hasattr(plans[0], "ir"):
+            raise RuntimeError(f"{self!r} runs op by op on NumPy: there is no code")
+        return plans
+
+    def _shown(self) -> Path:
         if self._last is None:
             raise RuntimeError(f"{self!r} has not been called yet: what it does is recorded at the first call")
-        return self._last.recording.graph
+        return self._last
 
 
 AGAIN: Any = object()  # the result of a call that is to be run as it is
@@ -265,7 +291,7 @@ def _stripped(t: Tensor) -> Tensor:
     """Return a plain leaf with the values of a tensor of any level, which requires grad if that may carry derivatives."""
     made = wrap(bottom(t))
     made._meta = None
-    if _carries(t) and is_inexact(made):
+    if t.requires_grad:
         made._node = LEAF
     return made
 
@@ -290,16 +316,3 @@ def _stands_aside(mode: Mode) -> bool:
         or STATE.off
         or STATE.stance == "force_eager"
     )
-
-
-def _state_of_module(owner: Any) -> Callable | None:
-    """Return what tells the state of a module that a method is of: who its tensors are, and in which modes its parts are."""
-    if not hasattr(owner, "named_modules"):
-        return None
-
-    def state() -> tuple:
-        return tuple([
-            (m.training, *map(id, m._parameters.values()), *map(id, m._buffers.values())) for _, m in owner.named_modules()
-        ])  # fmt: skip
-
-    return state

@@ -20,7 +20,7 @@ from chainrule.core.generator import Generator
 from chainrule.core.graph.nodes import freed_error
 from chainrule.core.mode.grad_mode import enable_grad, modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import bottom, is_inexact
+from chainrule.core.tensor.value import is_inexact
 from chainrule.core.types.tree import tree_flatten
 from chainrule.func import jvp, vjp
 from chainrule.transforms.custom import call
@@ -39,19 +39,25 @@ class Differentiated(Rules):
         The flattened arguments.
     compiled : callable
         Returns a function, compiled.
+    dual : bool
+        Only tangents are carried, by whatever could carry them: the call was recorded without a backward pass.
     """
 
     name = "CompiledFunction"
 
-    def __init__(self, served: Served, flat: Callable, leaves: list, compiled: Callable):
+    def __init__(self, served: Served, flat: Callable, leaves: list, compiled: Callable, dual: bool):
         self.served, self.flat, self.leaves, self.compiled = served, flat, leaves, compiled
         path = served.path
         joint, recording = path.joint, path.recording
         self.path, self.joint = path, joint
         self.known = dict(zip(recording.graph.outputs, served.results, strict=True))
-        self.variables = [recording.outputs[i].variable for i in joint.moving]
+        self.moving, self.wanted = joint.moving, joint.wanted
+        if dual:
+            self.moving = path.inexact
+            self.wanted = tuple([s for s, v in zip(recording.sources, recording.graph.inputs, strict=True) if _moves(s, v)])
+        self.variables = [recording.outputs[i].variable for i in self.moving]
         inputs = dict(zip(recording.graph.inputs, served.inputs, strict=True))
-        self.args: list[Tensor] = [source.fetch(leaves) for source in joint.wanted]
+        self.args: list[Tensor] = [source.fetch(leaves) for source in self.wanted]
         places = {id(t): k for k, t in enumerate(self.args)}
         # A saved value is (an argument of this call, None), or (None, an array).
         self.saved = tuple([
@@ -86,7 +92,7 @@ class Differentiated(Rules):
             t._level or (record and t._node is not None) for t in (*grads, *given, *saved)
         ])  # fmt: skip
         if plain:
-            made = self.path.backward([bottom(t) for t in (*saved, *grads)])
+            made = self.path.gradients((*saved, *grads))
             return tuple([wrap(made[k]) if need else None for k, need in zip(self.joint.places, needed, strict=True)])
         found = iter(self._derived("vjp", tuple(needed), _pullback)(*self._tensors(given), *grads))
         return tuple([next(found) if need else None for need in needed])
@@ -125,6 +131,10 @@ class Differentiated(Rules):
         return found if not states else lambda *given: _redrawn(states, found, given)
 
 
+def _moves(source: Any, variable: Any) -> bool:
+    return isinstance(source, Argument) and variable.dtype.category >= 2
+
+
 _KINDS = {"vjp": "differentiated twice", "jvp": "differentiated in forward mode"}
 
 
@@ -140,16 +150,16 @@ def _redrawn(states: dict[Generator, tuple], f: Callable, given: tuple) -> Any:
             g._put(state)
 
 
-def differentiated(served: Served, flat: Callable, leaves: list, compiled: Callable) -> dict:
+def differentiated(served: Served, flat: Callable, leaves: list, compiled: Callable, dual: bool) -> dict:
     """Return a path's outputs by their variables, as tensors with the history and tangents that the inputs give them."""
-    rules = Differentiated(served, flat, leaves, compiled)
+    rules = Differentiated(served, flat, leaves, compiled, dual)
     outs = call(rules, *rules.args)
     return dict(zip(rules.variables, outs, strict=True))
 
 
 def _function(rules: Differentiated) -> Callable:
     """Return the outputs that carry derivatives as a function of the tensors among the flattened arguments."""
-    flat, moving = rules.flat, rules.joint.moving
+    flat, moving = rules.flat, rules.moving
     template = [None if isinstance(x, Tensor) else (x,) for x in rules.leaves]
 
     def f(tensors: Sequence[Tensor]) -> tuple:
@@ -190,7 +200,7 @@ def _pushforward(rules: Differentiated, wanted: tuple) -> Callable:
 
 
 def _chosen(rules: Differentiated, chosen: tuple) -> list:
-    return [s for s, choose in zip(rules.joint.wanted, chosen, strict=True) if choose]
+    return [s for s, choose in zip(rules.wanted, chosen, strict=True) if choose]
 
 
 def _places(rules: Differentiated, chosen: tuple) -> list[list[int]]:

@@ -7,11 +7,13 @@ and ``no_grad`` mean what they mean without. The graph is then parted into what 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from chainrule.autograd.gradients import grad
+from chainrule.compiler.graph.partition import partitioned
 from chainrule.compiler.record.record import _outputs, record
 from chainrule.compiler.record.recording import Computed, Recording, Source
 from chainrule.core.graph.nodes import LEAF, Node, Port
@@ -41,13 +43,13 @@ class Joint:
     backward : Graph or None
         Takes values of `saved`, and a cotangent for each of `moving`; returns the gradients of `wanted`.
     saved : tuple of Variable
-        Of the forward graph: inputs, constants apart, and results.
+        Of the forward graph: inputs, and results.
     places : tuple of (int or None)
         For each of `wanted` the output of the backward graph; None where nothing depends on it.
     sources : tuple of frozenset
         For each of `wanted` which of `moving` it depends on.
-    gradients : tuple of (Source, bool)
-        The tensors whose `.grad` the call looked at or changed, and whether they had one.
+    timings : dict
+        Seconds: of the call itself, recorded.
     status : str
         What a backward pass finds: NOTHING that carries derivatives, KNOWN gradients, a graph that the function has FREED, or
         gradients that only the function itself tells (UNKNOWN).
@@ -58,11 +60,11 @@ class Joint:
         self.backward: Graph | None = None
         self.saved: tuple = ()
         self.places: tuple = ()
+        self.timings: dict[str, float] = {}
         self.sources: tuple = tuple([frozenset(range(len(moving)))] * len(wanted))
-        self.gradients: tuple = ()
 
 
-def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Callable, alone: bool) -> Joint:
+def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Callable, alone: bool, reads: Callable) -> Joint:
     """Call a function, and record it with its backward pass.
 
     Parameters
@@ -74,6 +76,8 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
         Runs the call as it is, if it cannot be recorded.
     alone : bool
         The tensors stand for those of transforms: a call that changes others is not recorded.
+    reads : callable
+        The user's function in `f`.
     """
     notes: dict[str, Any] = {"status": NOTHING, "moving": (), "wanted": ()}
 
@@ -82,7 +86,6 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
         result = f(*args, **kwargs)
         recorder = modes().compiling
         outs = tree_flatten(result)[0]
-        notes["gradients"] = tuple([(source, old is not None) for _, source, old in recorder.gradients.values()])
         if alone and (recorder.gradients or any([symbol.count for *_, symbol in recorder.roots.values()])):
             recorder.refuse("writes into tensors from outside, under a transform")
         if not modes().record:
@@ -107,7 +110,8 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
         return result, grads, tuple(cotangents)
 
     seed = wrap(np.ones((), np.float64))
-    made = record(joint, (*leaves, seed), again=again)
+    start = perf_counter()
+    made = record(joint, (*leaves, seed), again=again, reads=reads)
     if not made.replayable:
         result = made.result[0] if made.graph is not None else made.result
         return Joint(made, result, UNKNOWN, (), ())
@@ -117,15 +121,21 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
         made.outputs[:count], made.outputs[count : count + len(grads)], made.outputs[count + len(grads) :],
     )  # fmt: skip
     found = Joint(made, result, notes["status"], notes["moving"], notes["wanted"])
-    found.gradients = notes["gradients"]
+    found.timings["record"] = perf_counter() - start
     starts = [o.variable for o in of_cotangents]
-    forward = [o.variable for o in (*outputs, *made.effects) if isinstance(getattr(o, "variable", None), Variable)]
+    forward = _unique([o.variable for o in (*outputs, *made.effects) if isinstance(getattr(o, "variable", None), Variable)])
     wanted = [o.variable if isinstance(o, Computed) else None for o in of_grads]
-    parted = part(made.graph, list(dict.fromkeys(forward)), wanted, starts)
-    if parted is None:
-        found.status = UNKNOWN
-        parted = part(made.graph, list(dict.fromkeys(forward)), [], [])
-    graph, found.backward, found.saved, found.places = parted
+    if found.status == KNOWN and _reads_any(made.graph, starts):
+        found.status, wanted, starts = UNKNOWN, [], []
+    targets = _unique([v for v in wanted if v is not None])
+    whole = _whole(made.graph, starts, [*forward, *targets])
+    if targets:
+        parted = partitioned(whole, len(forward), starts)
+        graph, found.backward, found.saved = parted.forward, parted.backward, parted.kept
+        found.places = tuple([None if v is None else targets.index(v) for v in wanted])
+    else:
+        graph = whole
+        found.places = (None,) * len(wanted)
     if found.status == KNOWN:
         found.sources = _sources(made.graph, wanted, starts)
     sources: dict[Variable, Source] = dict(zip(made.graph.inputs, made.sources, strict=True))
@@ -161,61 +171,36 @@ class _Unhooked:
             holder.hooks = hooks
 
 
-# -- parting -----------------------------------------------------------------------------------------------------------
+# -- graphs ------------------------------------------------------------------------------------------------------------
 
 
-def part(graph: Graph, forward: list[Variable], grads: list, cotangents: list[Variable]) -> tuple | None:
-    """Part a graph into a forward and a backward one.
+def _unique(variables: Sequence[Variable]) -> list[Variable]:
+    return list(dict.fromkeys(variables))
 
-    Parameters
-    ----------
-    graph : Graph
-    forward : list of Variable
-        What a call needs.
-    grads : list of (Variable or None)
-        What a backward pass needs; None for what is zero.
-    cotangents : list of Variable
-        What a backward pass is given, for which equations stand in the graph.
 
-    Returns
-    -------
-    (forward graph, backward graph, saved, places), or None if a guard looks at what depends on a cotangent
-    """
+def _reads_any(graph: Graph, cotangents: Sequence[Variable]) -> bool:
+    """Tell whether a guard looks at what depends on a cotangent, or such a thing is drawn."""
     given = set(cotangents)
     late = set(cotangents)
     for e in graph.equations:
-        if not given.isdisjoint(e.results):
-            continue
-        if not late.isdisjoint(_variables(e)):
-            if e.op.kind == "guard" or not e.op.pure:
-                return None
+        if given.isdisjoint(e.results) and not late.isdisjoint(_variables(e)):
+            if not e.op.pure:
+                return True
             late |= set(e.results)
-    made_by = {r: e for e in graph.equations for r in e.results}
+    return False
+
+
+def _whole(graph: Graph, cotangents: Sequence[Variable], outputs: Sequence[Variable]) -> Graph:
+    """Return a graph with cotangents as inputs, in place of the equations that stand for them, and with these outputs."""
+    given = set(cotangents)
+    equations = [e for e in graph.equations if given.isdisjoint(e.results)]
+    _, in_spec = tree_flatten(((*graph.inputs, *cotangents), {}))
+    _, out_spec = tree_flatten(list(outputs))
     constants = dict(zip(graph.constants, graph.values, strict=True))
-    targets = list(dict.fromkeys([g for g in grads if g is not None]))
-    saved: dict[Variable, None] = {}
-    taken: set[int] = set()
-    stack = list(targets)
-    seen: set[Variable] = set()
-    while stack:
-        v = stack.pop()
-        if v in seen or v in given or v in constants:
-            continue
-        seen.add(v)
-        e = made_by.get(v)
-        if e is not None and (v in late or e.op.view):
-            taken.add(id(e))
-            stack += _variables(e)
-        else:
-            saved[v] = None
-    equations = [e for e in graph.equations if id(e) in taken]
-    kept = [v for v in saved if v in made_by]
-    front = _graph(graph.inputs, constants, [e for e in graph.equations if _is_early(e, late, given)], [*forward, *kept])
-    used = {o for e in front.equations for o in _variables(e)} | set(front.outputs) | set(saved)
-    front.inputs = tuple([v for v in front.inputs if v in used])
-    back = _graph([*saved, *cotangents], constants, equations, targets) if targets else None
-    places = tuple([None if g is None else targets.index(g) for g in grads])
-    return front, back, tuple(saved), places
+    made = Graph((), constants, equations, outputs, (), in_spec, out_spec)  # which drops what is not needed
+    used = {o for e in made.equations for o in _variables(e)} | set(outputs)
+    made.inputs = (*[v for v in graph.inputs if v in used], *cotangents)
+    return made
 
 
 def _sources(graph: Graph, wanted: Sequence[Variable | None], cotangents: Sequence[Variable]) -> tuple:
@@ -226,16 +211,6 @@ def _sources(graph: Graph, wanted: Sequence[Variable | None], cotangents: Sequen
             found = frozenset().union(*[known[o] for o in _variables(e) if o in known])
             known.update(dict.fromkeys(e.results, found))
     return tuple([frozenset() if v is None else known.get(v, frozenset()) for v in wanted])
-
-
-def _is_early(e: Equation, late: set, given: set) -> bool:
-    return late.isdisjoint(e.results) and late.isdisjoint(_variables(e)) and given.isdisjoint(e.results)
-
-
-def _graph(inputs: Sequence[Variable], constants: dict, equations: Sequence[Equation], outputs: Sequence[Variable]) -> Graph:
-    outs, out_spec = tree_flatten(list(dict.fromkeys(outputs)))
-    _, in_spec = tree_flatten((tuple(inputs), {}))
-    return Graph(inputs, constants, equations, outs, inputs, in_spec, out_spec)
 
 
 def _variables(e: Equation) -> list[Variable]:

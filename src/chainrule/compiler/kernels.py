@@ -47,7 +47,7 @@ class KernelPlan:
         self.size = len(slots)
 
     def __call__(self, arrays: Sequence[Any]) -> list:
-        """Return the outputs, arrays or NumPy scalars.
+        """Return the outputs, arrays or NumPy scalars; they may share memory with inputs and with each other.
 
         Raises
         ------
@@ -70,17 +70,7 @@ class KernelPlan:
                     env[i] = o
             for i in dropped:
                 env[i] = None
-        kept = {id(x) for x in (*arrays, *self.constants)}
-        return [_own(env[i], kept) for i in self.outputs]
-
-
-def _own(x: Any, kept: set[int]) -> Any:
-    """Return an output in memory of its own; `kept` are the ids of arrays that others hold."""
-    if x.__class__ is np.ndarray:
-        if x.base is not None or id(x) in kept:
-            x = x.copy()
-        kept.add(id(x))
-    return x
+        return [env[i] for i in self.outputs]
 
 
 def evaluated(equation: Any, values: list) -> Any:

@@ -7,14 +7,16 @@ has held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from chainrule.compiler.joint import Joint
 from chainrule.compiler.loops.steps import GuardFailed
-from chainrule.compiler.record.recording import Argument, Computed, Write, gradient_of
+from chainrule.compiler.planning import plan_of
+from chainrule.compiler.record.recording import Argument, Computed
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.value import bottom
 
@@ -36,64 +38,65 @@ class Path:
         Of the guards, in order.
     generators : tuple of Generator
         Those that are drawn from.
-    all_move : bool
-        Whether all outputs that could carry derivatives do.
+    inexact : tuple of int
+        The outputs that the graph computes and that could carry derivatives.
     forks : list of Fork
         For each guard, where the paths part that agree up to it.
     """
 
-    def __init__(self, joint: Joint, plan: Callable):
-        self.joint, self.recording = joint, joint.recording
-        self.plan = plan(self.recording.graph)
-        self._plan, self._backward = plan, None
+    def __init__(self, joint: Joint, native: bool, leaves: Sequence[Any]):
+        self.joint, self.recording, self.native = joint, joint.recording, native
         self.derived: dict[Any, Any] = {}
         equations = self.recording.graph.equations
         self.outcomes = tuple([e.params["outcome"] for e in equations if e.op.kind == "guard"])
         self.generators = tuple({o: None for e in equations for o in e.operands if isinstance(o, Generator)})
         self.forks: list[Fork] = []
-        written = {e.source for e in self.recording.effects if isinstance(e, Write)}
-        self._written = [i for i, s in enumerate(self.recording.sources) if s in written]
-        outputs = self.recording.outputs
-        inexact = {i for i, o in enumerate(outputs) if isinstance(o, Computed) and o.variable.dtype.category >= 2}
-        self.all_move = inexact == set(joint.moving)
+        computed = [(i, o) for i, o in enumerate(self.recording.outputs) if isinstance(o, Computed)]
+        self.inexact = tuple([i for i, o in computed if o.variable.dtype.category >= 2])
         self._places = tuple([s.position if isinstance(s, Argument) else None for s in self.recording.sources])
 
-    @property
+        returned = {o.variable for o in (*self.recording.outputs, *self.recording.effects) if hasattr(o, "variable")}
+        self._returned = tuple([i for i, v in enumerate(self.recording.graph.outputs) if v in returned])
+        self.plan = plan_of(self.recording.graph, native, arrays(self.inputs(leaves)))
+
+    @cached_property
     def backward(self) -> Callable:
         """The plan of the backward graph, made when it is first needed."""
-        if self._backward is None:
-            self._backward = self._plan(self.joint.backward)
-        return self._backward
+        return plan_of(self.joint.backward, self.native)
+
+    def plans(self) -> dict[str, Any]:
+        """Return the plans that there are, by what stands before the names of their timings."""
+        found = {"": self.plan}
+        if "backward" in self.__dict__:
+            found["backward "] = self.backward
+        return found
+
+    def run(self, inputs: Sequence[Any]) -> list:
+        """Return the arrays of the graph's outputs for tensors and numbers; those that are returned own their memory."""
+        given = arrays(inputs)
+        found = self.plan(given)
+        owned(found, self._returned, given)
+        return found
+
+    def gradients(self, saved: Sequence[Any]) -> list:
+        """Return the arrays of the backward graph's outputs."""
+        given = [bottom(t) for t in saved]
+        found = self.backward(given)
+        owned(found, range(len(found)), given)
+        return found
 
     def inputs(self, leaves: Sequence[Any]) -> list:
         """Return the tensors and numbers that the graph takes, for a call's leaves."""
         sources = self.recording.sources
         return [source.fetch(leaves) if at is None else leaves[at] for at, source in zip(self._places, sources, strict=True)]
 
-    def holds(self, inputs: list) -> bool:
-        """Tell whether tensors from outside are of the shapes and dtypes that were recorded."""
-        for variable, t, at in zip(self.recording.graph.inputs, inputs, self._places, strict=True):
-            if at is None and t.__class__ is not float:
-                if t is None:
-                    return False
-                data = bottom(t)
-                if data.shape != variable.shape or data.dtype != variable.dtype.numpy:
-                    return False
-        return not self._written or self._are_apart(inputs)
 
-    def _are_apart(self, inputs: list) -> bool:
-        """Tell whether tensors that the call writes to share memory with none of the others."""
-        for i in self._written:
-            data = bottom(inputs[i])
-            if any(
-                [k != i and t.__class__ is not float and np.may_share_memory(data, bottom(t)) for k, t in enumerate(inputs)]
-            ):
-                return False
-        return True
-
-    def has_gradients(self, leaves: Sequence[Any]) -> bool:
-        """Tell whether the tensors whose `.grad` the call looked at or changed have one where they had one then."""
-        return all([(gradient_of(s.fetch(leaves)) is not None) == present for s, present in self.joint.gradients])
+def owned(found: list, places: Iterable[int], given: Sequence[Any]) -> None:
+    """Give results at some places memory of their own, where others may hold it."""
+    for i in places:
+        x = found[i]
+        if x.__class__ is np.ndarray and (x.base is not None or any([x is y for y in given])):
+            found[i] = x.copy()
 
 
 def arrays(inputs: Sequence[Any]) -> list:
@@ -138,17 +141,15 @@ class Paths:
         refused: set = set()
         states: dict[Generator, tuple] = {}
         while path is not None:
-            inputs = path.inputs(leaves)
-            state = path.recording.state
-            held = path.holds(inputs) and path.has_gradients(leaves) and (state is None or state.holds(leaves))
-            if not held:
+            if not path.recording.state.holds(leaves):
                 refused.add(path)
                 path = next((p for p in reversed(self.all) if p not in refused), None)
                 continue
             for g in path.generators:
                 states.setdefault(g, g._state())
+            inputs = path.inputs(leaves)
             try:
-                found = path.plan(arrays(inputs))
+                found = path.run(inputs)
             except BaseException as error:
                 for g, before in states.items():
                     g._put(before)

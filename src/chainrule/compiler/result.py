@@ -44,15 +44,19 @@ def assembled(recording: Recording, tensors: dict, leaves: Sequence[Any]) -> Any
             made.append(out.value)
         elif isinstance(out, View):
             base = made[out.base] if isinstance(out.base, int) else out.base.fetch(leaves)
-            made.append(shown(base, out.chain))
+            made.append(shown(base, out))
         else:
             made.append(out.source.fetch(leaves))
     return tree_unflatten(made, recording.out_spec)
 
 
-def shown(base: Any, chain: tuple) -> Tensor:
-    """Return the view of a tensor by the steps of a chain."""
-    for op, params, index, _ in chain:
+def shown(base: Any, out: View) -> Tensor:
+    """Return the view of a tensor that an output is."""
+    if not out.requires_grad:
+        base = base.detach()
+    elif not out.chain:
+        base = base.view_as(base)
+    for op, params, index, _ in out.chain:
         base = op.call(base, **params)
         if index is not None:
             base = base[index]

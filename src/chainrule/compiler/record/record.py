@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from chainrule.compiler.record.recorder import Recorder
 from chainrule.compiler.record.recording import (
@@ -28,7 +29,9 @@ from chainrule.core.types.tree import tree_flatten
 from chainrule.transforms.equations import Graph, Variable, flatten_call
 
 
-def record(f: Callable, args: tuple = (), kwargs: dict | None = None, again: Callable | None = None) -> Recording:
+def record(
+    f: Callable, args: tuple = (), kwargs: dict | None = None, again: Callable | None = None, reads: Any = None
+) -> Recording:
     """Call a function and record what it does.
 
     Parameters
@@ -38,6 +41,8 @@ def record(f: Callable, args: tuple = (), kwargs: dict | None = None, again: Cal
         Of the call: pytrees. Tensors in them are inputs, all else is fixed.
     again : callable, optional
         What is called, without arguments, where the call cannot be recorded; the call itself if not given.
+    reads : callable, optional
+        The function whose state in Python replays look at; `f` if not given.
 
     Returns
     -------
@@ -65,7 +70,7 @@ def record(f: Callable, args: tuple = (), kwargs: dict | None = None, again: Cal
     kwargs = kwargs or {}
     leaves, _ = flatten_call(args, kwargs)
     recorder = Recorder()
-    state = State(f, [leaf for leaf in leaves if not isinstance(leaf, Tensor)])
+    state = State(f if reads is None else reads, [leaf for leaf in leaves if not isinstance(leaf, Tensor)])
     before = modes()
     draws = Draws(before.draws)
     switch(tracer=recorder, draws=draws)
