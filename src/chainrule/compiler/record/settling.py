@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import ref
 
@@ -127,10 +128,10 @@ def _opened(out: Any, arrays: Arrays) -> Any:
 
 
 def _give_the_rest(recorder: Recorder, arrays: Arrays) -> None:
-    """Find what else holds symbols: rare, as it takes a look at all that there is."""
-    known = {id(s) for s, _ in arrays._found.values()}
-    left = [s for r in recorder.symbols if (s := r()) is not None]
-    held = [s for s in left if _is_held(s, id(s) in known)]
+    """Find what else holds symbols: rare, as it takes a look at all that there is: tens of milliseconds."""
+    left = [s for s in [r() for r in recorder.symbols] if s is not None]
+    ours = Counter(map(id, _held_by_us(recorder, arrays, left)))
+    held = [s for s in left if sys.getrefcount(s) > ours[id(s)] + OF_THE_LOOK]
     if not held:
         return
     for holder in gc.get_referrers(*held):
@@ -140,6 +141,18 @@ def _give_the_rest(recorder: Recorder, arrays: Arrays) -> None:
             _give(holder, arrays)
         elif holder.__class__ is Node and holder.out is not None:
             holder.out = _opened(holder.out, arrays)
+
+
+OF_THE_LOOK = 3  # references: the list, the variable, the argument
+
+
+def _held_by_us(recorder: Recorder, arrays: Arrays, left: list) -> Iterator[Symbol]:
+    """Go through the symbols that a recording itself holds, once for each reference."""
+    yield from [symbol for symbol, _ in (*arrays._found.values(), *arrays._roots)]
+    yield from [symbol for _, _, _, symbol in recorder.roots.values()]
+    yield from [symbol for _, symbol in recorder.numbers.values()]
+    yield from recorder._arrays.values()
+    yield from [symbol.base[0] for symbol in left if symbol.base is not None]
 
 
 def escaped(recorder: Recorder, outs: list) -> Tensor | None:
@@ -171,8 +184,3 @@ def _history(tensors: list) -> set[int]:
 
 
 _GRAPH = (Tensor, Node, Port, SavedTensor, Meta, tuple, list)
-
-
-def _is_held(symbol: Symbol, known: bool) -> bool:
-    """Tell whether something but this module's lists holds a symbol."""
-    return sys.getrefcount(symbol) > (4 if known else 3)
