@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainrule.compiler.graph import algebra, constants, expansion, movement
+from chainrule.compiler.graph.batching import batched
 from chainrule.compiler.graph.rewriting import Rewriting, Rules
 from chainrule.transforms.equations import Graph
 
@@ -23,8 +24,8 @@ def simplified(graph: Graph, expand: bool = True) -> Graph:
     ----------
     graph : Graph
     expand : bool
-        Put compositions such as softmax in terms of what they are made of, which pays where loops are fused; where each op
-        runs its own kernel, the kernel of the whole is faster.
+        For loops that are fused: put compositions such as softmax in terms of what they are made of, and matrix products
+        together; where each op runs its own kernel, the kernel of the whole is faster.
 
     Notes
     -----
@@ -32,4 +33,6 @@ def simplified(graph: Graph, expand: bool = True) -> Graph:
     way; what nothing needs any more is left out. Rules look only at what made their operands, which is simple by then, so that
     one walk does nearly all of what walks without end would.
     """
-    return Rewriting(graph, _RULES if expand else _KEPT, share=True).run()
+    if not expand:
+        return Rewriting(graph, _KEPT, share=True).run()
+    return batched(Rewriting(graph, _RULES, share=True).run())
