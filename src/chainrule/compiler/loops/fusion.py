@@ -8,20 +8,22 @@ in one arena.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.graph.rebuilding import uses
 from chainrule.compiler.loops.arena import placed
 from chainrule.compiler.loops.building import build
 from chainrule.compiler.loops.expand import PRODUCTS, expanded, expansion_of
 from chainrule.compiler.loops.grouping import Grouping
 from chainrule.compiler.loops.maps import MANY, follows
+from chainrule.compiler.loops.nest import Load, walk
 from chainrule.compiler.loops.products import matrices
 from chainrule.compiler.loops.scalars import NATIVE, Given, Unsupported, expression_of
-from chainrule.compiler.loops.steps import Buffer, GuardStep, KernelStep, NestStep, Step, Steps, View
+from chainrule.compiler.loops.steps import Buffer, GemmStep, GuardStep, KernelStep, NestStep, Step, Steps, View
 from chainrule.compiler.loops.tasks import REDUCE, Group, Task
 from chainrule.compiler.loops.values import GATHERS, Values
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE
@@ -64,6 +66,7 @@ class Fusion:
         self.graph, self.values = graph, Values()
         self.groups = Grouping(self.values)
         self.opaque: dict[str, int] = {}
+        self._uses = uses(graph.equations, graph.outputs)
         self._guards = 0
         self._checks: dict[Any, View] = {}
         self.inputs = []
@@ -90,7 +93,7 @@ class Fusion:
                 self.groups.point(e.results[0], (e.operands[0],), ([], Given(0, None), e.results[0].dtype.numpy, 1))
             elif follows(e):
                 self._map(e)
-            elif (e.op.kind == ELEMENTWISE and self._pointwise(e)) or (e.op.name in REDUCTIONS and self._reduction(e)):
+            elif self._in_loops(e):
                 continue
             elif (f := expansion_of(e)) is not None and (found := expanded(e, f)) is not None:
                 inner, constants = found
@@ -106,6 +109,12 @@ class Fusion:
                 self.groups.append(made)
             else:
                 self._opaque(e)
+
+    def _in_loops(self, e: Equation) -> bool:
+        """Take in an equation as a task, if it is an elementwise one or a reduction; a sum of products by its products."""
+        if e.op.name in REDUCTIONS:
+            return self._reduction(e)
+        return (e.op.name == "add" and self._accumulated(e)) or (e.op.kind == ELEMENTWISE and self._pointwise(e))
 
     def _is_native(self, e: Equation) -> bool:
         """Tell whether loops can have an equation's values: real ones of NumPy's dtypes, and at least one of each."""
@@ -173,6 +182,29 @@ class Fusion:
         task.combine, task.kept = combine, kept
         self.groups.add(task)
         return True
+
+    def _accumulated(self, e: Equation) -> bool:
+        """Add a matrix product to another in its place, where nothing else needs either."""
+        if not all([self._uses.get(o) == 1 for o in e.operands]) or e.operands[0].shape != e.operands[1].shape:
+            return False
+        found = [self._product(o) for o in e.operands]
+        if None in found:
+            return False
+        into, product = found if found[1].beta == 0 else found[::-1]  # type: ignore[union-attr]
+        if product.beta != 0 or into.out.buffer.kind != "temp":
+            return False
+        self.groups.order[self.groups.ready[product.out.buffer]] = None
+        target = View(into.out.buffer, product.out.shape, product.out.strides, 0)
+        self.groups.append(GemmStep(product.a, product.b, target, product.alpha, 1.0))
+        self.values.views[e.results[0]] = into.out.buffer.view()
+        return True
+
+    def _product(self, v: Any) -> Any:
+        """Return the last step of the matrix product that a value is; None for any other value."""
+        view = self.values.views.get(v)
+        at = None if view is None or not view.is_whole else self.groups.ready.get(view.buffer)
+        step = None if at is None or at < self.groups.floor else self.groups.order[at]
+        return step if step.__class__ is GemmStep and v.shape == view.buffer.shape else None  # type: ignore[union-attr]
 
     def _gather(self, e: Equation) -> None:
         x, index = e.operands
@@ -298,6 +330,36 @@ def _arena(steps: Sequence[Step]) -> tuple[dict[Buffer, int], int]:
             if b.kind == "temp":
                 first.setdefault(b, k)
                 last[b] = k
-    temps = list(first)
-    offsets, total = placed([(first[b], last[b], b.nbytes) for b in temps])
-    return dict(zip(temps, offsets, strict=True)), total
+    roots: dict[Buffer, Buffer] = {}
+    for k, step in enumerate(steps):
+        if step.__class__ is NestStep:
+            for new, old in _in_place(step):
+                if first.get(new) == k and last.get(old) == k and new not in roots:
+                    roots[new] = root = roots.get(old, old)
+                    last[root] = last[old] = -1  # taken
+                    last[new] = max(last[new], k)
+    ends = dict(last)
+    for new, root in roots.items():
+        ends[root] = max(ends[root], last[new])
+    temps = [b for b in first if b not in roots]
+    offsets, total = placed([(first[b], ends[b], b.nbytes) for b in temps])
+    places = dict(zip(temps, offsets, strict=True))
+    places.update({b: places[root] for b, root in roots.items()})
+    return places, total
+
+
+def _in_place(step: NestStep) -> Iterator[tuple[Buffer, Buffer]]:
+    """Yield a buffer that a nest writes and one that it reads where at each point it is the same place, and no other."""
+    if len(step.nest.stages) != 1 or step.nest.stages[0].inner:
+        return
+    places: dict[int, set] = {}
+    for e in walk(step.nest.stages[0].roots):
+        if e.__class__ is Load:
+            places.setdefault(e.place.param, set()).add(e.place.key if e.guard is None else None)  # type: ignore[attr-defined]
+    for store in step.nest.stages[0].stores:
+        written, start = step.args[store.place.param]
+        for param, found in places.items():
+            read, at = step.args[param]
+            same = found == {store.place.key} and at == start and read.nbytes == written.nbytes
+            if same and read.dtype == written.dtype and read is not written:
+                yield written, read

@@ -80,6 +80,11 @@ class Place:
     def __init__(self, param: int, strides: Sequence[int], offset: int = 0, at: Sequence[tuple[Expr, int]] = ()):
         self.param, self.offset, self.strides, self.at = param, offset, tuple(strides), tuple(at)
 
+    @property
+    def key(self) -> tuple:
+        """Offset, strides and computed indices: places of one key in parameters that point alike are one place."""
+        return self.offset, self.strides, tuple([(id(e), step) for e, step in self.at])
+
     def __repr__(self) -> str:
         terms = [f"{s}*i{k}" for k, s in enumerate(self.strides) if s] + [f"{s}*({e!r})" for e, s in self.at]
         return f"p{self.param}[{' + '.join(([str(self.offset)] if self.offset or not terms else []) + terms)}]"
