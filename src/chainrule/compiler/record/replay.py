@@ -19,7 +19,7 @@ from chainrule.compiler.record.recording import (
 )
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.generator import Draws
-from chainrule.core.mode.grad_mode import back, modes, no_grad, switch
+from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.core.record.placed import follow
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import memory_of, meta_of, version_of
@@ -116,8 +116,7 @@ def commit(recording: Recording, leaves: Sequence[Any], outs: Sequence[Any]) -> 
     for i, output in enumerate(results):
         if isinstance(output, View):
             base = results[output.base] if output.base.__class__ is int else output.base.fetch(leaves)
-            with no_grad():
-                results[i] = follow(base, output.chain) if output.chain else base.detach()
+            results[i] = follow(base if output.chain and output.requires_grad else base.detach(), output.chain)
     return tree_unflatten(results, recording.out_spec)  # type: ignore[arg-type]
 
 

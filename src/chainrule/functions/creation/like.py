@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.asking import UNASKED, asked_here, asking
+from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.memory_format import order_in, preserve_format
 from chainrule.functions.creation.create import placed
@@ -40,7 +41,8 @@ def like(
     elif input._level or input.ndim < 2:
         array = np.empty(tuple(input.shape), numpy)
     else:
-        array = np.empty_like(input._data, numpy, subok=False)
+        data = input._data if (recorder := modes().compiling) is None else recorder.place(input)
+        array = np.empty_like(data, numpy, subok=False)
     return finished(make(array), device, requires_grad)
 
 

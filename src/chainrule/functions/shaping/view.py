@@ -16,6 +16,7 @@ from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.absent import Absent
 from chainrule.core.types.shape import Size, axes_tuple, axis_index, broadcast, infer, sizes, spread
+from chainrule.core.types.symbol import Symbol
 from chainrule.functions.adapt import public
 from chainrule.ops.shaping import shape as ops
 
@@ -36,7 +37,7 @@ def _viewable(x: Tensor, shape: tuple) -> bool:
         data = below
     if data.flags.c_contiguous:
         return True
-    if data.__class__ is Absent:
+    if data.__class__ is not np.ndarray and isinstance(data, (Absent, Symbol)):
         data = data.stand_in()
     try:
         np.reshape(data, shape, copy=False)
