@@ -345,7 +345,7 @@ def _written(steps: Steps) -> tuple[dict[str, str], dict[Any, str]]:
     texts: dict[str, str] = {}
     names: dict[Any, str] = {}
     nests = {s.key: s.nest for s in steps.steps if s.__class__ is NestStep and 0 not in s.nest.outer}
-    target = Target(engine.vector_bytes()) if nests else None
+    target = Target(engine.vector_bytes(), engine.processor()) if nests else None
     for key, nest in nests.items():
         text = emit(nest, "cr_nest", target)  # type: ignore[arg-type]
         name = names[key] = f"cr_nest_{sha256(text.encode()).hexdigest()[:16]}"

@@ -49,8 +49,8 @@ def compiled(text: str, names: list[str]) -> tuple:
 class Native:
     """A nest as a function of memory, as `Nest.run` takes it."""
 
-    def __init__(self, nest: Nest, vector_bytes: int = 64):
-        self.nest, self.text = nest, emit(nest, "nest", Target(vector_bytes))
+    def __init__(self, nest: Nest, vector_bytes: int = 64, family: str = "x86_64"):
+        self.nest, self.text = nest, emit(nest, "nest", Target(vector_bytes, family))
         (address,), self.keeps = compiled(self.text, ["nest"])
         self.f = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
 

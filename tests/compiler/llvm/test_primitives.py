@@ -9,7 +9,7 @@ pytest.importorskip("llvmlite")
 
 from tests.compiler.llvm.native import Native
 
-from chainrule.compiler.loops.nest import Apply, Load, Nest, Place, Stage, Store
+from chainrule.compiler.loops.nest import Apply, Load, Nest, Number, Place, Stage, Store
 from chainrule.core.op.lowering import PRIMITIVES
 
 DTYPES = [np.dtype(d) for d in ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")]
@@ -147,6 +147,31 @@ def test_casts_are_those_of_astype(vector_bytes):
         Native(nest, vector_bytes)(found)
         bad += [(source, t) for t, a, b in zip(DTYPES, found[1:], expected[1:], strict=True) if not same("neg", a, b)]
     assert bad == []
+
+
+def test_casts_saturate_where_the_processor_does():
+    x = np.array([np.nan, np.inf, -np.inf, 300.0, -300.0, 3e9, -3e9, 1e20], "f4")
+    expected = {
+        "i4": [0, 2**31 - 1, -(2**31), 300, -300, 2**31 - 1, -(2**31), 2**31 - 1],
+        "u4": [0, 2**32 - 1, 0, 300, 0, 3 * 10**9, 0, 2**32 - 1],
+        "u1": [0, 255, 0, 44, 0, 3 * 10**9 % 256, 0, 255],
+        "i8": [0, 2**63 - 1, -(2**63), 300, -300, 3 * 10**9, -3 * 10**9, 2**63 - 1],
+    }
+    for d, values in expected.items():
+        store = Store(Place(1, (1,)), Apply("cast", (Load(Place(0, (1,)), x.dtype),), np.dtype(d)))
+        out = np.zeros(8, d)
+        Native(Nest((8,), [Stage((), (), [store])], [x.dtype, out.dtype]), family="aarch64")([x, out])
+        assert out.tolist() == values
+
+
+def test_powers_by_constants_are_numpys():
+    x = np.array([-np.inf, -2.5, -0.0, 0.0, 0.1, 3.3, np.inf, np.nan])
+    for exponent in (0, 1, 2, -1, 0.5):
+        power = Apply("pow", (Load(Place(0, (1,)), x.dtype), Number(exponent, x.dtype)), x.dtype)
+        out = np.zeros(8)
+        Native(Nest((8,), [Stage((), (), [Store(Place(1, (1,)), power)])], [x.dtype] * 2))([x, out])
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(out, x**exponent)
 
 
 def test_every_primitive_is_known():

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler.llvm.memory import Reach, load, store
-from chainrule.compiler.llvm.operations import apply, combine, convert, identity
+from chainrule.compiler.llvm.operations import apply, combine, convert, identity, power
 from chainrule.compiler.llvm.schedule import INNER, ROW, UNIT, Loop, Schedule, StagePlan, chunk, iota
 from chainrule.compiler.llvm.target import Target
 from chainrule.compiler.llvm.text import INDEX, Function, Kind, kind
@@ -22,6 +22,10 @@ from chainrule.compiler.loops.nest import Apply, Axis, Expr, Load, Nest, Number,
 BLOCK, BLOCK_OF_POINTS = 16, 64
 """Terms that are added plainly, in one lane, before the sum is added to the others' with compensation: where lanes are added up
 in the end, and where each lane is a sum of its own."""
+
+
+STRAIGHT = 24
+"""How much work, in additions, the steps of a loop may be for it to be written step by step."""
 
 
 def emit(nest: Nest, name: str, target: Target) -> str:
@@ -171,7 +175,7 @@ class _Emission:
     """A nest that is being written."""
 
     def __init__(self, nest: Nest, target: Target):
-        self.nest, self.target, self.f = nest, target, Function()
+        self.nest, self.f = nest, Function(saturates=target.family != "x86_64")
         self.schedule = Schedule(nest, target.vector_bytes)
         self.vector: Loop | None = None  # the loop that vectors lie along, where the writing is, and their lanes
         self.lanes = 1
@@ -202,6 +206,9 @@ class _Emission:
         """Write the loop over points, or over rows of points that vectors lie along."""
         f, s = self.f, self.schedule
         outer = s.outer[:-1] if s.along == "outer" else s.outer
+        if not s.outer:
+            f.when(f("icmp slt i64 %lo, %hi"), lambda: self._point([], "0", starts))
+            return
         if s.along != "outer":
             f.loop("%lo", "%hi", 1, [], lambda p, _: self._point(outer, p, starts))
             return
@@ -235,7 +242,7 @@ class _Emission:
             self._computed(plan, [copy], ROW)
         return copies
 
-    def _point(self, outer: Sequence[Loop], point: str, starts: list[_Copy]) -> list[str]:
+    def _point(self, outer: Sequence[Loop], point: str, starts: list[_Copy]) -> list:
         reduced: dict = {}
         for number, copy in enumerate(self._placed(outer, point, starts)):
             copy.reduced = reduced
@@ -286,6 +293,7 @@ class _Emission:
         block = BLOCK if within else BLOCK_OF_POINTS
         sums = _Sum(self.f, plan, self.lanes, len(points) * plan.copies, len(points), block)
         self._computed(plan, points, UNIT)
+        self.f.straight = max(1, min(4, int(STRAIGHT / max(1.0, plan.cost * len(points) * plan.copies))))
         state = self._loops(plan, 0, points, sums, sums.first())
         for k, values in enumerate(sums.results(state, within)):
             for copy, value in zip(points, values, strict=True):
@@ -386,6 +394,8 @@ class _Emission:
             k = kind(e.args[-1].dtype, lanes)
             if e.name == "cast":
                 return convert(f, args[0], k, k.of(e.dtype)), lanes
+            if e.name == "pow" and isinstance(e.args[1], Number) and k.is_float:
+                return power(f, k, args, e.args[1].value), lanes
             return apply(f, e.name, k, args, e.dtype), lanes
         if isinstance(e, Load):
             return self._loaded(plan, copy, e)

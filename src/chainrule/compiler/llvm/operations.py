@@ -63,10 +63,16 @@ def convert(f: Function, x: str, source: Kind, target: Kind) -> str:
 
 
 def _whole(f: Function, x: str, source: Kind, target: Kind) -> str:
-    """Convert floats to integers: those that have none become the least one, and narrow ones are cut from 32 bits."""
+    """Convert floats to integers as the processor does, and so NumPy: narrow ones are cut from 32 bits.
+
+    Those that have none become the least one on x86, the nearest one (and NaN 0) elsewhere.
+    """
     if target.bits < 32:
-        word = target.of(np.int32)
+        word = target.of(np.uint32 if f.saturates and not target.is_signed else np.int32)
         return convert(f, _whole(f, x, source, word), word, target)
+    if f.saturates:
+        name = f"llvm.fpto{'s' if target.is_signed else 'u'}i.sat.{target.suffix}.{source.suffix}"
+        return f.intrinsic(target.text, name, (source.text, x))
     if target.is_signed:
         return _truncated(f, x, source, target)
     signed, half = target.whole, 2.0 ** (target.bits - 1)
@@ -182,7 +188,53 @@ def _either(floats: Callable, integers: Callable) -> Callable:
 
 
 def _remainder(f: Function, k: Kind, x: str, y: str) -> str:
-    return f(f"frem {k.text} {x}, {y}")
+    name = f"@cr_fmod_{k.suffix}"
+    if name not in f.defined:
+        f.defined[name] = _fmod(k, name)
+    return f(f"call {k.text} {name}({k.text} {x}, {k.text} {y})")
+
+
+def _fmod(k: Kind, name: str) -> str:
+    """Return the definition of C's fmod."""
+    bits = "bitcast MASK %easy to iLANES" if k.lanes > 1 else "and i1 %easy, true"
+    words = {
+        "NAME": name, "TYPE": k.text, "SUFFIX": k.suffix, "LIMIT": k.number(2.0 ** (np.finfo(k.dtype).nmant - 2)),
+        "INFINITY": k.number(np.inf), "BITS": bits, "MASK": k.mask.text, "LANES": str(k.lanes),
+    }  # fmt: skip
+    text = _FMOD
+    for word, meant in words.items():
+        text = text.replace(word, meant)
+    return text
+
+
+# Where the quotient is well below the dtype's precision, its whole part is at most one too large, and what is left of x is
+# exact if fused; elsewhere, and where anything is infinite or NaN, the C library is asked.
+_FMOD = """define internal TYPE NAME(TYPE %x, TYPE %y) nounwind {
+entry:
+  %ratio = fdiv TYPE %x, %y
+  %whole = call TYPE @llvm.trunc.SUFFIX(TYPE %ratio)
+  %size = call TYPE @llvm.fabs.SUFFIX(TYPE %whole)
+  %small = fcmp olt TYPE %size, LIMIT
+  %width = call TYPE @llvm.fabs.SUFFIX(TYPE %y)
+  %finite = fcmp olt TYPE %width, INFINITY
+  %easy = and MASK %small, %finite
+  %bits = BITS
+  %every = icmp eq iLANES %bits, -1
+  br i1 %every, label %fast, label %slow
+fast:
+  %minus = fneg TYPE %whole
+  %rest = call TYPE @llvm.fma.SUFFIX(TYPE %minus, TYPE %y, TYPE %x)
+  %alike = call TYPE @llvm.copysign.SUFFIX(TYPE %rest, TYPE %x)
+  %fits = fcmp oeq TYPE %rest, %alike
+  %step = call TYPE @llvm.copysign.SUFFIX(TYPE %y, TYPE %x)
+  %back = fadd TYPE %rest, %step
+  %near = select MASK %fits, TYPE %rest, TYPE %back
+  %out = call TYPE @llvm.copysign.SUFFIX(TYPE %near, TYPE %x)
+  ret TYPE %out
+slow:
+  %asked = frem TYPE %x, %y
+  ret TYPE %asked
+}"""
 
 
 def _with_sign_of(f: Function, k: Kind, x: str, y: str) -> str:
@@ -348,6 +400,16 @@ def _natural(name: str, k: Kind) -> Kind:
     if name in ("div", "truncdiv", "erf", "erfc") or k.bits > 16:
         return k.of(np.float64)
     return k.of(np.float32 if k.bits == 16 else np.float16)
+
+
+def power(f: Function, k: Kind, xs: list[str], exponent: Any) -> str:
+    """Write a power of floats by a constant: NumPy's `**` takes some exponents for what they mean."""
+    x, t = xs[0], k.text
+    if exponent in (0, 1):
+        return x if exponent else k.number(1)
+    if exponent in (2, -1):
+        return f(f"fmul {t} {x}, {x}") if exponent == 2 else f(f"fdiv {t} {k.number(1)}, {x}")
+    return apply(f, "sqrt", k, [x], k.dtype) if exponent == 0.5 else apply(f, "pow", k, xs, k.dtype)
 
 
 def combine(f: Function, how: str, k: Kind, x: str, y: str) -> str:

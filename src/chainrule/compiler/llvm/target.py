@@ -10,9 +10,11 @@ class Target:
     ----------
     vector_bytes : int
         Of its widest vector registers: 64 (AVX-512), 32 (AVX2), 16 (SSE, NEON).
+    family : str
+        As LLVM names it: "x86_64", "aarch64".
     """
 
-    __slots__ = ("vector_bytes",)
+    __slots__ = ("family", "vector_bytes")
 
-    def __init__(self, vector_bytes: int):
-        self.vector_bytes = vector_bytes
+    def __init__(self, vector_bytes: int, family: str = "x86_64"):
+        self.vector_bytes, self.family = vector_bytes, family

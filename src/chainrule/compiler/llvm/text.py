@@ -102,14 +102,20 @@ class Function:
         How often the defined ones are.
     depth : int
         How many loops the place lies in.
+    saturates : bool
+        Whether floats beyond the integers become the nearest ones.
+    straight : int
+        Loops of no more steps than this are written step by step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saturates: bool = False) -> None:
+        self.saturates = saturates
         self.lines: list[str] = []
         self.declared: dict[str, str] = {}
         self.defined: dict[str, str] = {}
         self.calls: dict[str, int] = {}
         self.depth = 0
+        self.straight = 1
         self._known: dict[str, str] = {}
         self._order: list[str] = []
         self._count = 0
@@ -194,6 +200,11 @@ class Function:
             The first index that was not run.
         carried : list of str
         """
+        if isinstance(start, int) and isinstance(stop, int) and stop - start <= step * self.straight:
+            names = [first for _, first in carried]
+            for i in range(start, stop, step):
+                names = list(body(str(i), names))
+            return str(max(start, start + -(-(stop - start) // step) * step)), names
         self._count += 1
         n, before = self._count, self._block
         header, inside, end = f"loop{n}", f"body{n}", f"end{n}"
@@ -212,13 +223,28 @@ class Function:
             phis.append(f"  {name} = phi {t} [ {first}, %{before} ], [ {new}, %{latch} ]")
         self.lines[hole:hole] = phis
         self.lines += [f"  %n{n} = add nsw i64 %i{n}, {step}", f"  br label %{header}", f"{end}:"]
-        for text in self._order[mark:]:
-            del self._known[text]
-        del self._order[mark:]
+        self._forget(mark)
         self._block = end
         if self._stores == stores + 1:
             self._stores = stores
         return f"%i{n}", names
+
+    def when(self, condition: str, body: Callable[[], None]) -> None:
+        """Write what happens under a condition, which gives nothing."""
+        self._count += 1
+        n, mark = self._count, len(self._order)
+        self.lines += [f"  br i1 {condition}, label %then{n}, label %end{n}", f"then{n}:"]
+        self._block = f"then{n}"
+        body()
+        self.lines += [f"  br label %end{n}", f"end{n}:"]
+        self._block = f"end{n}"
+        self._forget(mark)
+
+    def _forget(self, mark: int) -> None:
+        """Forget what was written since a mark, for what follows is not reached through it alone."""
+        for text in self._order[mark:]:
+            del self._known[text]
+        del self._order[mark:]
 
     def module(self, name: str, parameters: str) -> str:
         """Return the text of a module of this function, with what it calls."""
