@@ -64,6 +64,7 @@ try:
     from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
     from chainrule.core.call.heap import keep_pages as _keep_pages
     from chainrule.core.call.misfits import OutOfMemoryError
+    from chainrule.core.call import threads as _threads
     from chainrule.core.call.threads import get_num_threads, set_num_threads
     from chainrule.core.types.layout import layout, strided
     from chainrule.core.types.memory_format import (
@@ -134,6 +135,21 @@ e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 half, float, double = float16, float32, float64
 cfloat, cdouble = complex64, complex128
 short, int, long = int16, int32, int64
+
+
+def _native(*asked: _Any) -> _Any:
+    """Answer the first question for native code: import what makes it, if it is installed."""
+    from chainrule.compiler.llvm.engine import available
+
+    if not available():
+        return _threads.offer(None)
+    from chainrule.compiler.eager import native
+
+    _threads.offer(native)
+    return native(*asked)
+
+
+_threads.offer(_native)
 
 _LATE = _late.FUNCTIONS
 """Public names whose modules are imported at their first use."""

@@ -93,6 +93,7 @@ def test_left_to_the_general_path_is_what_is_out_of_the_ordinary():
 
 def test_large_work_is_split_over_threads(monkeypatch):
     shares = []
+    monkeypatch.setattr(threads, "native", None)
     monkeypatch.setattr(threads, "in_threads", lambda work, number: [shares.append(k) or work(k) for k in range(number)])
     before = cr.get_num_threads()
     cr.set_num_threads(2)

@@ -77,10 +77,10 @@ class Plan:
     def __init__(self, steps: Steps):
         start = perf_counter()
         self.steps, self._runtime = steps, runtime()
-        self._texts, functions = _written(steps)
-        written = perf_counter()
+        self._texts, functions = written(steps)
+        told = perf_counter()
         self._code = engine.load(list(self._texts.values()), list(self._texts)) if self._texts else None
-        self.timings = {"write": written - start, **(self._code.timings if self._code else {})}
+        self.timings = {"write": told - start, **(self._code.timings if self._code else {})}
         loaded = perf_counter()
         self._arrange({key: self._code.address(name) for key, name in functions.items()} if self._code else {})
         self.timings["arrange"] = perf_counter() - loaded
@@ -151,7 +151,7 @@ class Plan:
         self._keeps: list[Any] = [self._code, self._constants]
         self._bases = [0] * (1 + len(self._slots))
         for b, value in self._constants.items():
-            self._bases[self._slots[b]] = _address(value)
+            self._bases[self._slots[b]] = address(value)
         self._guards: list[int | None] = []
         self._table, self._cost, self._splits = Table(), 0.0, False
         self._parts: list[tuple[int, int] | KernelStep | GuardStep] = []
@@ -187,14 +187,14 @@ class Plan:
     def _constant(self, array: ndarray) -> int:
         """Return the slot of further constants."""
         self._keeps.append(array)
-        self._bases.append(_address(array))
+        self._bases.append(address(array))
         return len(self._bases) - 1
 
     def _add(self, step: Any, functions: dict[Any, int]) -> None:
         """Add a step to the table, or as a part of its own."""
         before = len(self._table)
         if step.__class__ is NestStep:
-            points, cost = prod(step.nest.outer), _cost(step.nest)
+            points, cost = prod(step.nest.outer), cost_of(step.nest)
             if not points:
                 return
             self._call_nest(functions[step.key], points, cost, [self._at(b, offset) for b, offset in step.args])
@@ -283,7 +283,7 @@ class _Run:
     def __init__(self, plan: Plan, given: Sequence[ndarray], arena: ndarray):
         self.plan, self.arena = plan, arena
         self.bases, self.params = plan._template.copy(), np.empty(plan._table.widest, np.int64)
-        self.bases[0] = start = _address(arena)
+        self.bases[0] = start = address(arena)
         self.arrays: dict[Buffer, ndarray] = dict(plan._constants)
         for b, array in zip(plan.steps.inputs, given, strict=True):
             self._put(b, array)
@@ -296,15 +296,15 @@ class _Run:
 
     def _put(self, b: Buffer, array: ndarray) -> None:
         self.arrays[b] = array
-        self.bases[self.plan._slots[b]] = _address(array)
+        self.bases[self.plan._slots[b]] = address(array)
 
     def stretch(self, first: int, end: int) -> None:
         """Run a stretch of the table."""
-        plan, start = self.plan, _address(self.plan._words)
+        plan, start = self.plan, address(self.plan._words)
         pool = plan._runtime.pool
         helpers = pool.helpers() if plan._splits else 0
         answer = plan._runtime.run(
-            start + 8 * first, start + 8 * end, _address(self.bases), _address(self.params), pool.address, helpers
+            start + 8 * first, start + 8 * end, address(self.bases), address(self.params), pool.address, helpers
         )
         if answer:
             raise plan.failed(answer)
@@ -340,7 +340,7 @@ class _Run:
         return {b: self.arrays[b] for b in self.plan._fresh}
 
 
-def _written(steps: Steps) -> tuple[dict[str, str], dict[Any, str]]:
+def written(steps: Steps) -> tuple[dict[str, str], dict[Any, str]]:
     """Return the modules of the nests by their functions' names, and the names by the steps' keys."""
     texts: dict[str, str] = {}
     names: dict[Any, str] = {}
@@ -353,7 +353,7 @@ def _written(steps: Steps) -> tuple[dict[str, str], dict[Any, str]]:
     return texts, names
 
 
-def _cost(nest: Nest) -> float:
+def cost_of(nest: Nest) -> float:
     """Return about how many additions a nest takes."""
     each = [prod(s.inner) * (sum([weight(e) for e in walk(s.roots)]) + len(s.roots)) for s in nest.stages]
     return prod(nest.outer) * sum(each)
@@ -363,14 +363,15 @@ def _bytes(b: Buffer, strides: Sequence[int]) -> tuple[int, ...]:
     return tuple([s * b.dtype.itemsize for s in strides])
 
 
-def _address(array: ndarray) -> int:
+def address(array: ndarray) -> int:
+    """Return where an array's memory starts."""
     return array.__array_interface__["data"][0]
 
 
 def _aligned(size: int) -> ndarray:
     """Return a block of memory that starts at a line of the cache."""
     block = np.empty(size + ALIGNMENT, np.uint8)
-    start = -_address(block) % ALIGNMENT
+    start = -address(block) % ALIGNMENT
     return block[start : start + size]
 
 

@@ -1,8 +1,8 @@
-"""Large elementwise work, split over the cores: NumPy's ufuncs run on one, and release the interpreter lock inside.
+"""Large work: native code's, where the compiler offers some, else NumPy's, split over the cores.
 
-Only kernels that compute much per element are split (ops declared `costly`): exp of 10^6 float32 takes 0.36 ms on two
-cores and 0.54 on one. Sums and products are bound by memory and lose (0.52 ms against 0.24 for the rule of sigmoid),
-and so do smaller blocks, whose threads wait for the interpreter lock.
+NumPy's ufuncs run on one core, and release the interpreter lock inside. Only kernels that compute much per element are split
+(ops declared `costly`): exp of 10^6 float32 takes 0.36 ms on two cores and 0.54 on one. Sums and products are bound by memory
+and lose (0.52 ms against 0.24 for the rule of sigmoid), and so do smaller blocks, whose threads wait for the interpreter lock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import numpy as np
 from chainrule.core.call.silence import hush, unhush
 
 LARGE = 1 << 18  # elements; handing a thread its share costs 80 us, an exponential of so many float32 140
+
+native: Callable | None = None
+"""Returns what a kernel returns for (kernel, arrays, params), or None where it has no code for it: the compiler fills it."""
 
 _threads: int | None = None
 _pool: Any = None
@@ -103,11 +106,24 @@ def in_threads(work: Callable[[int], None], number: int) -> None:
         future.result()
 
 
+def offer(code: Callable | None) -> None:
+    """Set what is asked for native code."""
+    global native
+    native = code
+
+
+def in_native(kernel: Callable, *arrays: Any, **params: Any) -> Any:
+    """Return what a kernel returns, by native code; None where there is none for it. Asked where the first array is `LARGE`."""
+    return None if native is None else native(kernel, arrays, params)
+
+
 def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     """Return ``kernel(a)`` for an elementwise kernel that takes ``out=``, each thread computing a stretch of the array.
 
-    An array that is not contiguous is left to one thread.
+    An array that is not contiguous is left to one thread, and to NumPy.
     """
+    if (out := in_native(kernel, a)) is not None:
+        return out
     number = get_num_threads()
     if number == 1 or not a.flags.c_contiguous:
         return kernel(a)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.threads import LARGE, in_native
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed
@@ -32,12 +33,16 @@ def _times(slope: Any, g: Any) -> Any:
 
 
 def _silu(x: Any) -> Any:
+    if x.size >= LARGE and (out := in_native(_silu, x)) is not None:
+        return out
     kept = _sigmoid(x)
     kept *= x
     return kept
 
 
 def _silu_pull(g: Any, x: Any) -> Any:
+    if x.size >= LARGE and (out := in_native(_silu_pull, g, x)) is not None:
+        return out
     kept = _sigmoid(x)
     slope = 1 - kept
     slope *= x
@@ -78,6 +83,8 @@ def _slope(x: np.ndarray, phi: np.ndarray, e: np.ndarray, out: np.ndarray) -> No
 
 
 def _gelu(x: Any, *, form: str) -> Any:
+    if x.size >= LARGE and (out := in_native(_gelu, x, form=form)) is not None:
+        return out
     given, x = x, wide(x)
     if form == "none" and are_many(x):
         return narrowed(in_passes(x, lambda x, phi, e, out: np.multiply(x, phi, out=out)), given)
@@ -92,6 +99,8 @@ def _gelu(x: Any, *, form: str) -> Any:
 
 
 def _gelu_pull(g: Any, x: Any, *, form: str) -> Any:
+    if x.size >= LARGE and (out := in_native(_gelu_pull, g, x, form=form)) is not None:
+        return out
     given, x = x, wide(x)
     if form == "none" and are_many(x):
         slope = in_passes(x, _slope)

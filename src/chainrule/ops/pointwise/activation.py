@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.threads import LARGE, in_native
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
@@ -138,6 +139,8 @@ def _total(x: Any, axis: tuple) -> Any:
 
 
 def _softmax(x: Any, *, axis: tuple) -> Any:
+    if x.size >= LARGE and (out := in_native(_softmax, x, axis=axis)) is not None:
+        return out
     if not axis:
         return np.exp(x - x)
     w = _below_top(_wide(in_c_order(x)), axis)
@@ -147,6 +150,8 @@ def _softmax(x: Any, *, axis: tuple) -> Any:
 
 
 def _log_softmax(x: Any, *, axis: tuple) -> Any:
+    if x.size >= LARGE and (out := in_native(_log_softmax, x, axis=axis)) is not None:
+        return out
     if not axis:
         return x - x
     w = _below_top(_wide(in_c_order(x)), axis)
@@ -195,6 +200,8 @@ softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
 
 
 def _softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
+    if y.size >= LARGE and (out := in_native(_softmax_pull, g, y, axis=axis)) is not None:
+        return out
     given, g, y = y, _wide(g), _wide(y)
     found = np.multiply(g, y)
     found = np.subtract(g, _total(found, axis), out=found if found.ndim else None)
@@ -231,6 +238,8 @@ log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first
 
 
 def _log_softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
+    if y.size >= LARGE and (out := in_native(_log_softmax_pull, g, y, axis=axis)) is not None:
+        return out
     given, g = y, _wide(g)
     found = np.exp(_wide(y))
     found *= _total(g, axis)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.threads import LARGE, in_native
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed, one_minus
@@ -130,10 +131,17 @@ sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds=
     doc=unary("Return the logistic function ``1 / (1 + exp(-input))`` of each element.",
         "cr.sigmoid(cr.tensor([0.0, 2.0, -2.0]))", "tensor([0.5000, 0.8808, 0.1192])"))  # fmt: skip
 
+
+def _sigmoid_pull(g: Any, y: Any) -> Any:
+    if y.size >= LARGE and (out := in_native(_sigmoid_pull, g, y)) is not None:
+        return out
+    return narrowed((1 - y) * y * g, y)  # in this order NumPy reuses the first temporary for the rest
+
+
 # Ops of their own, as PyTorch's, because a recorded pass keeps what each op of a rule saves: of several, their products, too.
-sigmoid_pull = elementwise("sigmoid_pull(g, y)", lambda g, y: narrowed((1 - y) * y * g, y), kinds="fc",
+sigmoid_pull = elementwise("sigmoid_pull(g, y)", _sigmoid_pull, kinds="fc",
     node="SigmoidBackward", scales=True,
-    lower=lambda g, y: (1 - y) * y * g,  # in this order NumPy reuses the first temporary for the rest
+    lower=lambda g, y: (1 - y) * y * g,
     g=lambda h, y: sigmoid_pull(h, y),
     y=lambda h, g, y: one_minus(y + y) * g * h,
     doc="Return ``g * (1 - y) * y``: the pullback of `sigmoid`, of whose result `y`.")  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.dispatch import NUMBERS
+from chainrule.core.call.threads import LARGE, in_native
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque
 from chainrule.core.op.raw import narrowed
@@ -71,11 +72,14 @@ def in_scipy(name: str) -> Callable:
             d = np.result_type(*xs)
             xs = tuple([d.type(x) if x.__class__ in NUMBERS else x for x in xs])
         d = xs[0].dtype
+        if xs[0].size >= LARGE and (out := in_native(made, *xs)) is not None:
+            return out
         if d.itemsize == 2 and d.kind not in "iu":
             return scipy_function(name)(*[x.astype(np.float32) for x in xs]).astype(d)
         return scipy_function(name)(*xs)
 
-    return weak(kernel)
+    made = weak(kernel)
+    return made
 
 
 def in_double(f: Callable) -> Callable:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.threads import LARGE, in_native
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.raw import narrowed, one_minus, one_plus
@@ -52,7 +53,14 @@ tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", ki
     doc=unary("Return the hyperbolic tangent of each element.",
         "cr.tanh(cr.tensor([0.0, 1.0]))", "tensor([0.0000, 0.7616])"))  # fmt: skip
 
-tanh_pull = elementwise("tanh_pull(g, y)", lambda g, y: narrowed(g * one_minus(y * y), y), kinds="fc",
+
+def _tanh_pull(g: Any, y: Any) -> Any:
+    if y.size >= LARGE and (out := in_native(_tanh_pull, g, y)) is not None:
+        return out
+    return narrowed(g * one_minus(y * y), y)
+
+
+tanh_pull = elementwise("tanh_pull(g, y)", _tanh_pull, kinds="fc",
     node="TanhBackward", scales=True,
     lower=lambda g, y: g * (1 - y * y),
     g=lambda h, y: tanh_pull(h, y),

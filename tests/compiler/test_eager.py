@@ -1,0 +1,184 @@
+"""Large eager work by native code is what NumPy's kernels give, and only where it fits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.compiler import eager
+from chainrule.core.call import threads
+from chainrule.core.op.declaration import TABLE
+from chainrule.nn import functional as F
+
+pytest.importorskip("llvmlite")
+SIZE = threads.LARGE
+
+UNARY = (
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos",
+    "atan", "asinh", "acosh", "atanh", "sigmoid", "silu", "erf", "erfc",
+)  # fmt: skip
+ROWS = {
+    "softmax": ("x",), "log_softmax": ("x",), "softmax_pull": ("x", "x"), "log_softmax_pull": ("x", "x"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _slot(monkeypatch):
+    monkeypatch.setattr(threads, "native", eager.native)
+
+
+def by_numpy(f, *args, **params):
+    before = threads.native
+    threads.offer(None)
+    try:
+        return f(*args, **params)
+    finally:
+        threads.offer(before)
+
+
+def drawn(*shape, dtype=np.float32):
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+def compared(kernel, arrays, params, rtol=None):
+    found = eager.native(kernel, arrays, params)
+    assert found is not None
+    with np.errstate(all="ignore"):
+        expected = by_numpy(kernel, *arrays, **params)
+    eps = np.finfo(arrays[0].dtype).eps
+    several = isinstance(expected, tuple)
+    for x, y in zip(found if several else [found], expected if several else [expected], strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+        scale = np.max(np.abs(y[np.isfinite(y)]), initial=0)
+        np.testing.assert_allclose(x, y, rtol=rtol or 16 * eps, atol=(rtol or 4 * eps) * scale)
+
+
+@pytest.mark.parametrize("name", UNARY)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_elementwise_ops_of_any_number_of_elements(name, dtype):
+    kernel = TABLE[name].backend.kernel
+    x = drawn(SIZE + 37, dtype=dtype)
+    x[:8] = 0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 700.0
+    compared(kernel, (x,), {}, rtol=1e-6 if dtype == np.float32 else 1e-14)
+    for size in (1, 5, 64, 1000):
+        compared(kernel, (x[:size].reshape(1, -1),), {}, rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("form", ["none", "tanh"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_and_its_pullback(form, dtype):
+    x, g = drawn(513, 515, dtype=dtype), drawn(515, 513, dtype=dtype).reshape(513, 515)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-14
+    compared(TABLE["gelu"].backend.kernel, (x,), {"form": form}, tolerance)
+    compared(TABLE["gelu_pull"].backend.kernel, (g, x), {"form": form}, tolerance)
+    for name in ("silu_pull", "sigmoid_pull", "tanh_pull"):
+        compared(TABLE[name].backend.kernel, (g, x), {}, tolerance)
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 2), (1, 1000), (700, 401), (2, 3, 17)], ids=str)
+def test_ops_over_rows_of_any_number(name, dtype, shape):
+    x = drawn(*shape, dtype=dtype)
+    y = by_numpy(TABLE["softmax" if name == "softmax_pull" else "log_softmax"].backend.kernel, x, axis=(len(shape) - 1,))
+    operands = (x,) if len(ROWS[name]) == 1 else (drawn(*shape[::-1], dtype=dtype).reshape(shape), y)
+    compared(TABLE[name].backend.kernel, operands, {"axis": (len(shape) - 1,)}, 1e-5 if dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_layer_norm(weighted):
+    x, w, b = drawn(300, 1001), drawn(1001), drawn(2, 1001)[1]
+    kernel = TABLE["standardize"].backend.kernel
+    compared(kernel, (x, w if weighted else None, b if weighted else None), {"axis": (1,), "eps": 1e-5}, 1e-5)
+
+
+def test_what_does_not_fit_is_left_to_numpy():
+    exp, softmax, standardize = [TABLE[name].backend.kernel for name in ("exp", "softmax", "standardize")]
+    x = drawn(600, 600)
+    for a in (x.T, x[:, ::2], x[::-1], x.astype(np.float16), x.astype(int), x.astype(complex), x.astype(">f4"), np.float32(1)):
+        assert eager.native(exp, (a,), {}) is None
+    assert eager.native(softmax, (x,), {"axis": (0,)}) is None
+    assert eager.native(softmax, (x[:, :1],), {"axis": (1,)}) is None
+    assert eager.native(standardize, (x, x[:, :1], None), {"axis": (1,), "eps": 0.1}) is None
+    assert eager.native(standardize, (x, x[0].astype(float), None), {"axis": (1,), "eps": 0.1}) is None
+    assert eager.native(TABLE["gelu_pull"].backend.kernel, (x, x[0]), {"form": "none"}) is None
+    assert eager.native(lambda x: x, (x,), {}) is None
+    assert eager.native(TABLE["cumsum"].backend.kernel, (x,), {"axis": (1,), "reverse": False}) is None
+
+
+def network(x, w):
+    h = F.gelu(F.layer_norm(x @ w, (512,)))
+    return (F.log_softmax(h, -1) * F.softmax(x, -1) + cr.sigmoid(h) * cr.tanh(x)).sum()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_gradients_are_those_of_numpy(number):
+    x, w = cr.from_numpy(drawn(1024, 512)), cr.from_numpy(drawn(512, 512) / 22)
+    before = cr.get_num_threads()
+    cr.set_num_threads(number)
+    try:
+        found = cr.func.grad_and_value(network, argnums=(0, 1))(x, w)
+        expected = by_numpy(cr.func.grad_and_value(network, argnums=(0, 1)), x, w)
+    finally:
+        cr.set_num_threads(before)
+    for a, b in ((found[1], expected[1]), *zip(found[0], expected[0], strict=True)):
+        assert cr.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_kernels_are_made_in_ordinary_modes():
+    x = cr.from_numpy(drawn(2, SIZE))
+    calls = {
+        "vmap": lambda: cr.func.vmap(cr.exp)(x),
+        "jvp": lambda: cr.func.jvp(cr.exp, (x,), (x,))[0],
+        "grad": lambda: cr.func.grad(lambda t: cr.exp(t).sum())(x),
+        "inference": lambda: cr.inference_mode()(cr.exp)(x),
+        "compiled": lambda: cr.compile(lambda t: cr.exp(t))(x),
+    }
+    expected = by_numpy(cr.exp, x)
+    for name, call in calls.items():
+        eager._kernels.clear()
+        assert cr.allclose(call(), expected, rtol=1e-6), name
+        assert name == "compiled" or all(eager._kernels.values()), name
+
+
+def test_threads_may_ask_at_once():
+    eager._kernels.clear()
+    x, found = drawn(SIZE), []
+    work = [threading.Thread(target=lambda: found.append(eager.native(np.exp, (x,), {}))) for _ in range(4)]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(out, found[0]) for out in found)
+
+
+def test_the_kernels_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr(eager, "KEPT", 2)
+    x = drawn(40, 6)
+    for columns in (2, 3, 4, 5, 6):
+        eager.native(TABLE["softmax"].backend.kernel, (np.ascontiguousarray(x[:, :columns]),), {"axis": (1,)})
+        assert len(eager._kernels) <= 2
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_slot_is_filled_at_the_first_large_call(missing):
+    code = f"""
+import sys
+if {missing}:
+    sys.modules["llvmlite"] = None
+import numpy as np, chainrule as cr
+assert "chainrule.compiler" not in sys.modules
+x = cr.ones({SIZE})
+y = cr.exp(x)
+assert abs(y[0].item() - np.e) < 1e-6
+assert ("chainrule.compiler.eager" in sys.modules) is {not missing}
+assert (cr.core.call.threads.native is None) is {missing}
+cr.exp(x)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
