@@ -149,6 +149,20 @@ def test_dual_levels_of_forward_ad():
                 same(cr.autograd.forward_ad.unpack_dual(run(dual)).tangent, expected.tangent)
 
 
+def test_tangents_pass_to_views_and_not_through_detach():
+    def f(x):
+        y = x.sin()
+        with cr.no_grad():
+            z = y * 2
+        return y, y[:2], x[1:], y.detach(), x.detach(), z
+
+    run = cr.compile(f)
+    for values in DATA:
+        x = cr.tensor(values, dtype=f64)
+        same(cr.func.jvp(run, (x,), (x + 1,))[1], cr.func.jvp(f, (x,), (x + 1,))[1])
+        same(cr.func.jacrev(run)(x), cr.func.jacrev(f)(x))
+
+
 # -- what surrounds a pass -----------------------------------------------------------------------------------------------
 
 
@@ -333,6 +347,15 @@ def test_tensors_that_are_given_twice_or_share_memory():
             same(a, b)
             same(cr.autograd.grad(a.sum(), x), cr.autograd.grad(b.sum(), z))
         same(cr.func.jvp(lambda t: product(t, t), (x.detach(),), (y.detach(),))[1], (x.cos() * x * y + x.sin() * y).sum())
+
+    for order in ((0, 1), (1, 0)):
+        for _ in range(3):
+            x, y = (cr.tensor(DATA[0], dtype=f64, requires_grad=True) for _ in range(2))
+            found, expected = (g(*[(t, t.detach())[i] for i in order]) for g, t in ((product, x), (product.__wrapped__, y)))
+            found.backward()
+            expected.backward()
+            same(x.grad, y.grad)
+    same(cr.func.grad(lambda t: product(t, t))(x.detach()), cr.func.grad(lambda t: product.__wrapped__(t, t))(x.detach()))
 
     def shift(x, y):
         x.add_(y)

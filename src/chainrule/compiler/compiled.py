@@ -16,6 +16,7 @@ from chainrule.compiler.derived import differentiated
 from chainrule.compiler.joint import record_call
 from chainrule.compiler.paths import Path, Paths, Served
 from chainrule.compiler.result import assembled, commit
+from chainrule.compiler.shortcut import shortcut
 from chainrule.compiler.stance import STATE
 from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import LEAF
@@ -89,6 +90,7 @@ class Compiled:
         self._lock = threading.RLock()
         self._warned: set[str] = set()
         self._last: Path | None = None
+        self._short: Callable | None = None
         self._reads = f if reads is None else reads
         STATE.compiled.add(self)
 
@@ -103,6 +105,10 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
+        if self._short is not None and not kwargs:
+            result = self._short(args)
+            if result is not None:
+                return result
         mode = modes()
         f = self._torchdynamo_orig_callable
         if _stands_aside(mode):
@@ -132,6 +138,11 @@ class Compiled:
                 done, served = self._recorded(known, leaves, spec)
             if served is None:
                 return done[0] if done else self._as_it_is(known.reason or known.why, args, kwargs)
+        if not kwargs:
+            path = served.path
+            if path.short is None and path is self._last:  # it has served two calls in a row
+                path.short = shortcut(path, args, leaves, mode) or False
+            self._short = path.short or None
         return self._result(served, leaves, spec)
 
     # -- what a call needs -----------------------------------------------------------------------------------------
@@ -146,7 +157,7 @@ class Compiled:
         inputs = [t for t in served.inputs if t.__class__ is not float]
         dual = any([t._level and is_dual(t) for t in inputs])
         if dual or (joint.moving and any([_carries(t) for t in inputs])):
-            if dual and joint.moving and joint.moving != path.inexact:  # a tangent passes where no gradient does
+            if dual and path.hides_tangents:
                 return _flat(f, spec, leaves)
             tensors = differentiated(served, partial(_flat, f, spec), leaves, self._compiled, dual and not joint.moving)
         if recording.effects:
@@ -169,7 +180,7 @@ class Compiled:
     def _recorded(self, known: Specialisation, leaves: list, spec: TreeSpec) -> tuple[tuple, Served | None]:
         """Record a call: return its result, in a tuple, or what a path served of it; neither if it is to be run as it is."""
         alone = any([isinstance(x, Tensor) and x._level for x in leaves])
-        given = [_stripped(x) if isinstance(x, Tensor) else x for x in leaves] if alone else leaves
+        given = _stripped(leaves) if alone else leaves
         mode = modes()
         draws = Draws(mode.draws)
         set_modes(mode.having(scopes=(), floor=0, open={}, mapped=(), recorder=0, draws=draws) if alone else mode)
@@ -232,7 +243,7 @@ class Compiled:
         """Forget what was recorded."""
         with self._lock:
             self._known.clear()
-            self._last = None
+            self._last = self._short = None
 
     @property
     def graph(self) -> Any:
@@ -287,13 +298,22 @@ def _carries(t: Tensor) -> bool:
     return t._level > 0 or t._node is not None
 
 
-def _stripped(t: Tensor) -> Tensor:
-    """Return a plain leaf with the values of a tensor of any level, which requires grad if that may carry derivatives."""
-    made = wrap(bottom(t))
-    made._meta = None
-    if t.requires_grad:
-        made._node = LEAF
-    return made
+def _stripped(leaves: list) -> list:
+    """Return plain leaves with the values of tensors of any level, which require grad where these do.
+
+    Tensors of different derivatives may have one array for their values: each gets its own.
+    """
+    made: dict[int, Tensor] = {}
+    arrays: set[int] = set()
+    for x in leaves:
+        if isinstance(x, Tensor) and id(x) not in made:
+            data = bottom(x)
+            made[id(x)] = t = wrap(data.copy() if id(data) in arrays else data)
+            arrays.add(id(data))
+            t._meta = None
+            if x.requires_grad:
+                t._node = LEAF
+    return [made.get(id(x), x) for x in leaves]
 
 
 def _flat(f: Callable, spec: TreeSpec, leaves: list) -> Any:

@@ -91,7 +91,10 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
         if not modes().record:
             return result, (), ()
         moving = tuple([i for i, o in enumerate(_outputs(recorder, outs)) if isinstance(o, Computed) and o.requires_grad])
-        entered = [t for t, _, edge, _ in list(recorder.entered.values()) if edge is not None and id(t) in recorder.roots]
+        recorded = [t for t, _, edge, _ in list(recorder.entered.values()) if edge is not None]
+        entered = [t for t in recorded if id(t) in recorder.roots]
+        if any([id(t) not in recorder.roots and t._view is None for t in recorded]):
+            recorder.refuse("is given two tensors of the same memory, of which one requires grad")
         wanted = [t for t in entered if is_inexact(t) and t._node is not None]
         notes.update(moving=moving, status=UNKNOWN if moving else NOTHING)
         notes["wanted"] = tuple([recorder.roots[id(t)][1] for t in wanted])

@@ -16,7 +16,7 @@ import numpy as np
 from chainrule.compiler.joint import Joint
 from chainrule.compiler.loops.steps import GuardFailed
 from chainrule.compiler.planning import plan_of
-from chainrule.compiler.record.recording import Argument, Computed
+from chainrule.compiler.record.recording import Argument, Computed, View
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.value import bottom
 
@@ -34,6 +34,10 @@ class Path:
         The plan of the backward graph.
     derived : dict
         Compiled functions of derivatives, made when they are needed.
+    hides_tangents : bool
+        Whether there are outputs without gradients of which the recording does not tell whether tangents pass to them.
+    short : callable, None or False
+        The short way of a call (``shortcut``); None if not yet looked for, False if there is none.
     outcomes : tuple
         Of the guards, in order.
     generators : tuple of Generator
@@ -47,12 +51,15 @@ class Path:
     def __init__(self, joint: Joint, native: bool, leaves: Sequence[Any]):
         self.joint, self.recording, self.native = joint, joint.recording, native
         self.derived: dict[Any, Any] = {}
+        self.short: Any = None
         equations = self.recording.graph.equations
         self.outcomes = tuple([e.params["outcome"] for e in equations if e.op.kind == "guard"])
         self.generators = tuple({o: None for e in equations for o in e.operands if isinstance(o, Generator)})
         self.forks: list[Fork] = []
         computed = [(i, o) for i, o in enumerate(self.recording.outputs) if isinstance(o, Computed)]
         self.inexact = tuple([i for i, o in computed if o.variable.dtype.category >= 2])
+        views = [o for o in self.recording.outputs if isinstance(o, View) and not o.requires_grad]
+        self.hides_tangents = bool(views) or (bool(joint.moving) and joint.moving != self.inexact)
         self._places = tuple([s.position if isinstance(s, Argument) else None for s in self.recording.sources])
 
         returned = {o.variable for o in (*self.recording.outputs, *self.recording.effects) if hasattr(o, "variable")}

@@ -142,7 +142,7 @@ class Plan:
     def _arrange(self, functions: dict[Any, int]) -> None:
         """Give the buffers numbers, and put the tables together."""
         steps = self.steps
-        made = [b for s in steps.steps for b in s.buffers()[1]] + [o.buffer for o in steps.outputs if o.__class__ is View]
+        made = [o.buffer for o in steps.outputs if o.__class__ is View] + [b for s in steps.steps for b in s.buffers()[1]]
         self._fresh = list(dict.fromkeys([b for b in made if b.kind == "output"]))
         by_kernels = [v.buffer for s in steps.steps if s.__class__ is KernelStep for v in s.results if v is not None]
         self._placed = {b: steps.temps[b] for b in by_kernels if b.kind == "temp"}

@@ -27,7 +27,14 @@ class _State:
     def __init__(self) -> None:
         self.stance = "default"
         self.here = threading.local()
+        self.disabled = 0  # functions that are running, in all threads
+        self.lock = threading.Lock()
         self.compiled: weakref.WeakSet = weakref.WeakSet()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything was said that a compiled function is to heed."""
+        return self.disabled > 0 or self.stance != "default"
 
     @property
     def off(self) -> int:
@@ -38,20 +45,22 @@ class _State:
 STATE = _State()
 
 
-class _Counted:
-    """A block that counts one deeper in this thread."""
-
-    def __init__(self, name: str):
-        self._name = name
+class _Disabled:
+    """A block in which this thread's compiled functions run as they are."""
 
     def __enter__(self) -> None:
-        setattr(STATE.here, self._name, getattr(STATE.here, self._name, 0) + 1)
+        self._count(1)
 
     def __exit__(self, *exc: object) -> None:
-        setattr(STATE.here, self._name, getattr(STATE.here, self._name) - 1)
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        STATE.here.off = STATE.off + more
+        with STATE.lock:
+            STATE.disabled += more
 
 
-IN_DISABLED = _Counted("off")
+IN_DISABLED = _Disabled()
 
 
 def is_compiling() -> bool:
