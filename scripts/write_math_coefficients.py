@@ -28,7 +28,7 @@ mp.mp.dps = 60
 
 
 class Approximant(NamedTuple):
-    """A function, what its error is multiplied by, and for float32 and float64 the interval and the number of coefficients."""
+    """A function, what its error is multiplied by, and for float32 and float64 the interval and how many coefficients, or 0."""
 
     text: str
     function: Callable
@@ -126,8 +126,16 @@ APPROXIMANTS = {
         lambda z: z**2 / mp.exp(z), _both(-_HALF_LN2, _HALF_LN2), (5, 10)),
     "LOG": Approximant("(2 atanh(s)/s - 2) / s² of z = s²", _root(lambda s: (2 * mp.atanh(s) / s - 2) / s**2),
         lambda z: z / 2, _both(0, _S2), (3, 7)),
+    "ATANH": Approximant("(2 atanh(s)/s - 2) / s² of z = s²", _root(lambda s: (2 * mp.atanh(s) / s - 2) / s**2),
+        lambda z: z / 2, _both(0, mp.mpf("0.0626")), (4, 9)),
+    "TANH": Approximant("(tanh(x)/x - 1) / x² of z = x²", _root(lambda x: (mp.tanh(x) / x - 1) / x**2),
+        lambda z: z, _both(0, mp.mpf("0.3026")), (5, 11)),
     "LOG_TAIL": Approximant("((2 atanh(s)/s - 2) / s² - 2/3) / s² of z = s²",
         _root(lambda s: ((2 * mp.atanh(s) / s - 2) / s**2 - mp.mpf(2) / 3) / s**2), lambda z: z**2 / 2, _both(0, _S2), (4, 8)),
+    "LOG_OF_SINGLE": Approximant("(2 atanh(s)/s - 2) / s² of z = s²", _root(lambda s: (2 * mp.atanh(s) / s - 2) / s**2),
+        lambda z: z / 2, _both(0, _S2), (0, 4)),
+    "EXP_OF_SINGLE": Approximant("(exp(z) - 1 - z) / z²", lambda z: _series(lambda x: (mp.expm1(x) - x) / x**2, z),
+        lambda z: z**2 / mp.exp(z), _both(-_HALF_LN2, _HALF_LN2), (0, 5)),
     "SIN": Approximant("(sin(x)/x - 1) / x² of z = x²", _root(lambda x: (mp.sin(x) / x - 1) / x**2),
         lambda z: z, _both(0, _EIGHTH**2), (3, 6)),
     "COS": Approximant("(cos(x) - 1 + x²/2) / x⁴ of z = x²", _root(lambda x: (mp.cos(x) - 1 + x**2 / 2) / x**4),
@@ -163,6 +171,8 @@ def main(names: list[str]) -> None:
             continue
         lines = []
         for number, dtype in enumerate(("float32", "float64")):
+            if not a.counts[number]:
+                continue
             found, worst = rounded(a, number)
             low, high = a.intervals[number]
             where = f"{mp.nstr(mp.mpf(low), 4)} ≤ z ≤ {mp.nstr(mp.mpf(high), 4)}"

@@ -41,7 +41,7 @@ entry:
 loop:
   %i = phi i64 [ 0, %entry ], [ %next, %loop ]
 {chr(10).join(loads)}
-  %r = call {vector} {name}({", ".join([f"{vector} %v{v}" for v in inputs])})
+  %r = call {vector} {name}({", ".join([f"{vector} %v{v}" for v in inputs])}) alwaysinline
   %po = getelementptr {vector}, ptr %out, i64 %i
   store {vector} %r, ptr %po, align {align}
   %next = add i64 %i, 1
@@ -53,11 +53,11 @@ done:
 """
 
 
-def kernel(primitive: str, dtype: str, lanes: int, text: str | None = None) -> Callable:
+def kernel(primitive: str, dtype: str, lanes: int, text: str | None = None, optimise: bool = True) -> Callable:
     """Return a function of arrays of the dtype, which runs the kernel over them."""
-    key = primitive, dtype, lanes, text
+    key = primitive, dtype, lanes, text, optimise
     if key not in _LOADED:
-        code = engine.load(loop_text(primitive, dtype, lanes, text), ["run"])
+        code = engine.load(loop_text(primitive, dtype, lanes, text), ["run"], optimise)
         count = 3 if primitive in BINARY else 2
         _LOADED[key] = code, ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count, ctypes.c_int64)(code.address("run"))
     run = _LOADED[key][1]
@@ -104,13 +104,6 @@ def worst(primitive: str, dtype: str, lanes: int, *xs: np.ndarray, text: str | N
     errors = [ulps_of(g, exact(primitive, x)) for g, *x in zip(got, *xs, strict=True)]
     k = int(np.argmax(errors))
     return errors[k], (*[x[k] for x in xs], got[k])
-
-
-def ulps(got: np.ndarray, wide: np.ndarray) -> np.ndarray:
-    """Return errors in units in the last place of values known in a wider dtype, all finite and in the dtype's range."""
-    digits, low, _ = LIMITS[got.dtype]
-    exponent = np.maximum(np.frexp(wide)[1] - 1, low)
-    return np.abs(np.ldexp(got.astype(wide.dtype) - wide, digits - 1 - exponent))
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------

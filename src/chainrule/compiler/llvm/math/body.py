@@ -127,14 +127,12 @@ class Body:
         self._suffix = ("" if lanes == 1 else f"v{lanes}") + ("f32" if self.single else "f64")
         self.lines: list[str] = []
         self.helpers: list[str] = []
-        self._count = 0
 
     # -- text --
 
     def line(self, kind: str, text: str) -> Value:
         """Add an instruction; return its value."""
-        self._count += 1
-        name = f"%v{self._count}"
+        name = f"%v{len(self.lines)}"
         self.lines.append(f"  {name} = {text}")
         return Value(self, kind, name)
 
@@ -163,6 +161,17 @@ class Body:
         return self.line("f", f"call {f} @llvm.{intrinsic}.{self._suffix}({operands})")
 
     # -- operations --
+
+    def doubled(self) -> Body:
+        """Return a body of float64 that writes to the same lines."""
+        wide = Body(self.name, "float64", self.lanes)
+        wide.lines, wide.helpers = self.lines, self.helpers
+        return wide
+
+    def converted(self, x: Value) -> Value:
+        """Return the numbers of a body of the other dtype in this one's."""
+        op = "fpext" if x.body.single else "fptrunc"
+        return self.line("f", f"{op} {x.body.types['f']} {x.name} to {self.types['f']}")
 
     def fma(self, x: Any, y: Any, z: Any) -> Value:
         """Return x·y + z, rounded once."""
@@ -244,9 +253,9 @@ class Body:
         return x * self.of_bits(half << place) * self.of_bits((n - half) << place)
 
     def polynomial(self, z: Value, coefficients: Sequence[float]) -> Value:
-        """Return Σ c_k z^k: even and odd powers by Horner's rule each, so that two chains run side by side."""
+        """Return Σ c_k z^k by Horner's rule: of many, for even and odd powers each, so that two chains run side by side."""
         n = len(coefficients)
-        if n < 4:
+        if n < 6:
             return self._horner(z, coefficients)
         square = z * z
         return self.fma(self._horner(square, coefficients[1::2]), z, self._horner(square, coefficients[::2]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from chainrule.compiler.llvm.math.body import Body, Value
 from chainrule.compiler.llvm.math.coefficients import ERF, ERF_TAIL, ERFCX, EXP
-from chainrule.compiler.llvm.math.exponential import exp_of_reduced, reduced
+from chainrule.compiler.llvm.math.exponential import exp_of_reduced, reduced, well_reduced
 
 ERF_IS_1 = {"float32": 3.93, "float64": 5.93}
 ERFC_IS_0 = {"float32": 10.5, "float64": 27.5}
@@ -21,7 +21,7 @@ def erf(b: Body, x: Value) -> Value:
     z = x * x
     small = b.fma(b.polynomial(z, b.pick(ERF)), size, size)
     exponent = b.polynomial(b.at_most(size, b.pick(ERF_IS_1)) - 1.0, b.pick(ERF_TAIL))
-    n, r, _ = reduced(b, exponent)
+    n, r = reduced(b, exponent)
     great = 1.0 - exp_of_reduced(b, r) * b.power_of_2(n)
     return b.copysign(b.select(size < 1.0, small, great), x)
 
@@ -35,7 +35,7 @@ def erfc(b: Body, x: Value) -> Value:
     q = over * reciprocal
     left = b.fma(-q, under, over) + b.fma(-q, b.fma(size, 2.0, 1.0 - under), over_low)
     square, lost = b.two_product(size, size)
-    n, r, rest = reduced(b, -square)
+    n, r, rest = well_reduced(b, -square)
     r = r + (rest - lost)
     e, e_low = b.two_sum(b.value(1.0), b.fma(r * r, b.polynomial(r, b.pick(EXP)), r))
     product, lost = b.two_product(q, e)

@@ -7,7 +7,7 @@ Muller, Elementary Functions, 3rd ed., section 11.2); fused, n·LN2_HI is exact 
 from __future__ import annotations
 
 from chainrule.compiler.llvm.math.body import Body, Value
-from chainrule.compiler.llvm.math.coefficients import EXP, SINH
+from chainrule.compiler.llvm.math.coefficients import EXP, SINH, TANH
 
 LOG2E = 1.4426950408889634
 LN2 = {"float32": (0.6931471824645996, -1.9046542121259336e-09), "float64": (0.6931471805599453, 2.3190468138462996e-17)}
@@ -18,11 +18,18 @@ ENDS_2 = {"float32": (-151.0, 129.0), "float64": (-1076.0, 1025.0)}
 ENDS_1 = {"float32": (-18.0, 89.0), "float64": (-39.0, 710.0)}
 
 
-def reduced(b: Body, x: Value) -> tuple[Value, Value, Value]:
+def well_reduced(b: Body, x: Value) -> tuple[Value, Value, Value]:
     """Return n as integers, and r as the sum of a number and a small one."""
     high, low = b.pick(LN2)
     n, whole = b.rounded(x, LOG2E)
     return whole, b.fma(n, -high, x), n * -low
+
+
+def reduced(b: Body, x: Value) -> tuple[Value, Value]:
+    """Return n as integers, and r."""
+    high, low = b.pick(LN2)
+    n, whole = b.rounded(x, LOG2E)
+    return whole, b.fma(n, -low, b.fma(n, -high, x))
 
 
 def exp_of_reduced(b: Body, r: Value) -> Value:
@@ -37,8 +44,8 @@ def clamped(b: Body, x: Value, ends: tuple[float, float]) -> Value:
 
 def exp(b: Body, x: Value, shift: int = 0) -> Value:
     """Return e^x·2^shift."""
-    n, r, rest = reduced(b, clamped(b, x, b.pick(ENDS)))
-    return b.scaled(exp_of_reduced(b, r + rest), n + shift if shift else n)
+    n, r = reduced(b, clamped(b, x, b.pick(ENDS)))
+    return b.scaled(exp_of_reduced(b, r), n + shift if shift else n)
 
 
 def exp2(b: Body, x: Value) -> Value:
@@ -50,7 +57,7 @@ def exp2(b: Body, x: Value) -> Value:
 
 def expm1(b: Body, x: Value) -> Value:
     """Return e^x - 1, as twice 2^(n-1) r + (2^(n-1) - 1/2) + 2^(n-1) r² E(r), of which the first sum is rounded once."""
-    n, r, rest = reduced(b, clamped(b, x, b.pick(ENDS_1)))
+    n, r, rest = well_reduced(b, clamped(b, x, b.pick(ENDS_1)))
     half = b.power_of_2(n - 1)
     whole = r + rest
     low = half * b.fma(whole * whole, b.polynomial(whole, b.pick(EXP)), rest)
@@ -73,13 +80,10 @@ def cosh(b: Body, x: Value) -> Value:
 
 
 def tanh(b: Body, x: Value) -> Value:
-    """Return the hyperbolic tangent: with t = e^(-2|x|), 1 - 2t/(1 + t), or (1 - t)/(1 + t) where t is not small."""
+    """Return the hyperbolic tangent: a polynomial up to 0.55, 1 - 2/(1 + e^(2|x|)) from there on."""
     size = b.abs(x)
-    n, r, rest = reduced(b, b.at_least(size * -2.0, 2 * b.pick(ENDS_1)[0]))
-    r = r + rest
-    w = b.fma(r * r, b.polynomial(r, b.pick(EXP)), r)
-    power = b.power_of_2(n)
-    great = size > 0.55
-    numerator = b.select(great, b.fma(power, w, power) * -2.0, b.fma(-power, w, 1.0 - power))
-    q = numerator / b.fma(power, w, power + 1.0)
-    return b.copysign(b.select(great, q + 1.0, q), x)
+    n, r = reduced(b, b.at_most(size * 2.0, -2 * b.pick(ENDS_1)[0]))
+    great = exp_of_reduced(b, r) * b.power_of_2(n)
+    z = x * x
+    small = b.fma(z * b.polynomial(z, b.pick(TANH)), size, size)
+    return b.copysign(b.select(size < 0.55, small, 1.0 - 2.0 / (great + 1.0)), x)

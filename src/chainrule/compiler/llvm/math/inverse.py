@@ -29,7 +29,8 @@ def asin(b: Body, x: Value) -> Value:
     """Return the arc sine; NaN beyond 1."""
     high, low = b.pick(HALF_PI)
     small, s, more = _arc(b, x)
-    return b.copysign(b.select(small, s + more, b.fma(s, -2.0, high) - b.fma(more, 2.0, -low)), x)
+    great, rest = b.two_sum(b.value(high), s * -2.0)
+    return b.copysign(b.select(small, s + more, great - (b.fma(more, 2.0, -low) - rest)), x)
 
 
 def acos(b: Body, x: Value) -> Value:
@@ -69,7 +70,8 @@ def atan2(b: Body, y: Value, x: Value) -> Value:
     high, low = b.pick(HALF_PI)
     over, under = b.abs(y), b.abs(x)
     greatest = b.select(over > under, over, under)
-    scale = b.select(greatest > 1.0, 0.25, 2.0 ** (b.bias - 27))  # neither sums nor reciprocals leave the range
+    half_range = 2.0 ** (b.bias // 2 - 3)  # scaled, neither sums nor reciprocals nor remainders leave the range
+    scale = b.select(greatest > half_range, 0.25, half_range)
     infinite = greatest.eq(math.inf)
     over = b.select(infinite, b.select(over.eq(math.inf), 1.0, 0.0), over * scale)
     under = b.select(infinite, b.select(under.eq(math.inf), 1.0, 0.0), under * scale)

@@ -9,24 +9,25 @@ from __future__ import annotations
 import math
 
 from chainrule.compiler.llvm.math.body import Body, Value
-from chainrule.compiler.llvm.math.coefficients import LOG
+from chainrule.compiler.llvm.math.coefficients import ATANH, LOG
 from chainrule.compiler.llvm.math.exponential import LN2
 
 ROOT_HALF = {"float32": 0x3F3504F3, "float64": 0x3FE6A09E667F3BCD}  # the bits of √½
+FIVE_SIXTHS = {"float32": 0x3F555555, "float64": 0x3FEAAAAAAAAAAAAB}  # and of 5/6
 # log2(e), log10(e) and log10(2), each as the sum of two
 LOG2E = {"float32": (1.4426950216293335, 1.925963033500011e-08), "float64": (1.4426950408889634, 2.0355273740931033e-17)}
 LOG10E = {"float32": (0.4342944920063019, -1.0103049952192578e-08), "float64": (0.4342944819032518, 1.098319650216765e-17)}
 LOG10_2 = {"float32": (0.3010300099849701, -1.432098883924482e-08), "float64": (0.3010299956639812, -2.8037281277851704e-18)}
 
 
-def split(b: Body, x: Value) -> tuple[Value, Value]:
-    """Return k and 1 + f of positive finite x, denormal ones included."""
+def split(b: Body, x: Value, denormal: bool = True) -> tuple[Value, Value]:
+    """Return k and 1 + f of positive finite x, denormal ones included if they may come."""
     tiny = x < 2.0 ** (1 - b.bias)
     place, one, root = b.digits - 1, b.bias << (b.digits - 1), b.pick(ROOT_HALF)
-    bits = b.bits(b.select(tiny, x * 2.0**b.digits, x)) + (one - root)
+    bits = b.bits(b.select(tiny, x * 2.0**b.digits, x) if denormal else x) + (one - root)
     k = b.exponent(bits >> place)
     m = b.of_bits((bits & ((1 << place) - 1)) + root)
-    return b.select(tiny, k - float(b.digits), k), m
+    return b.select(tiny, k - float(b.digits), k) if denormal else k, m
 
 
 def tail(b: Body, f: Value) -> Value:
@@ -127,18 +128,21 @@ def acosh(b: Body, x: Value) -> Value:
 
 
 def atanh(b: Body, x: Value) -> Value:
-    """Return k ln 2 / 2 + atanh(s), s = ((1 + x) - 2^k (1 - x)) / ((1 + x) + 2^k (1 - x)), 2^k near (1 + x)/(1 - x)."""
+    """Return k ln 2 / 2 + atanh(s), s = ((1 + x) - 2^k (1 - x)) / ((1 + x) + 2^k (1 - x)), 2^k near (1 + x)/(1 - x).
+
+    Up to 1/4 k is 0, and s = x has no error; where k is 1, ln 2 / 2 is great beside s.
+    """
     high, low = b.pick(LN2)
     size = b.abs(x)
-    place, one, root = b.digits - 1, b.bias << (b.digits - 1), b.pick(ROOT_HALF)
-    below = 1.0 - size
-    biased = (b.bits((size + 1.0) / below) + (one - root)) >> place
+    place = b.digits - 1
+    above, below = size + 1.0, 1.0 - size
+    biased = (b.bits(above / below) + ((b.bias << place) - b.pick(FIVE_SIXTHS))) >> place
     k, power = b.exponent(biased), b.of_bits(biased << place)
-    above, small = size + 1.0, power < 2.0 ** (b.digits - 2)
+    small = power < 2.0 ** (b.digits - 2)
     numerator = b.select(small, b.fma(size, power + 1.0, 1.0 - power), b.fma(-power, below, above))
     s = numerator / b.select(small, b.fma(size, 1.0 - power, power + 1.0), b.fma(power, below, above))
     z = s * s
-    half = b.fma(z * 0.5 * b.polynomial(z, b.pick(LOG)), s, b.fma(k, 0.5 * low, s))
+    half = b.fma(z * 0.5 * b.polynomial(z, b.pick(ATANH)), s, b.fma(k, 0.5 * low, s))
     out = b.fma(k, 0.5 * high, half)
     out = b.select(size < 1.0, out, b.select(size.eq(1.0), math.inf, math.nan))
     return b.copysign(out, x)

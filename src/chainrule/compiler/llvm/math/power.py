@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 
 from chainrule.compiler.llvm.math.body import Body, Value
-from chainrule.compiler.llvm.math.coefficients import LOG_TAIL
-from chainrule.compiler.llvm.math.exponential import ENDS, clamped, exp_of_reduced, reduced
+from chainrule.compiler.llvm.math.coefficients import EXP_OF_SINGLE, LOG_OF_SINGLE, LOG_TAIL
+from chainrule.compiler.llvm.math.exponential import ENDS, clamped, exp_of_reduced, reduced, well_reduced
 from chainrule.compiler.llvm.math.logarithm import split
 
 # ln 2 and 2/3 as sums of two numbers: the first of ln 2 has zeros at its end, so that multiples by exponents are exact
-LN2 = {"float32": (0.693145751953125, 1.4286068203094173e-06), "float64": (0.6931471805598903, 5.497923018708371e-14)}
-TWO_THIRDS = {"float32": (0.6666666865348816, -1.9868215960628e-08), "float64": (0.6666666666666666, 3.700743415417188e-17)}
+LN2 = 0.6931471805598903, 5.497923018708371e-14
+TWO_THIRDS = 0.6666666666666666, 3.700743415417188e-17
 
 
 def log_twice(b: Body, x: Value) -> tuple[Value, Value]:
@@ -29,7 +29,7 @@ def log_twice(b: Body, x: Value) -> tuple[Value, Value]:
     s_low = reciprocal * b.fma(-s, under_low, b.fma(-s, under, f))
     z, lost = b.two_product(s, s)
     z_low = b.fma(s * 2.0, s_low, lost)
-    third, third_low = b.pick(TWO_THIRDS)
+    third, third_low = TWO_THIRDS
     c, c_low = b.two_sum(b.value(third), z * b.polynomial(z, b.pick(LOG_TAIL)))
     c_low = c_low + third_low
     t, lost = b.two_product(z, c)
@@ -38,21 +38,42 @@ def log_twice(b: Body, x: Value) -> tuple[Value, Value]:
     w_low = w_low + t_low
     part, lost = b.two_product(s, w)
     part_low = b.fma(s, w_low, b.fma(s_low, w, lost))
-    high, low = b.pick(LN2)
+    high, low = LN2
     total, rest = b.two_sum(k * high, part)
     return total, rest + b.fma(k, low, part_low)
 
 
+def _log_or_end(b: Body, size: Value, log: Value) -> Value:
+    """Return a logarithm's result, or what it is of 0 and infinity."""
+    return b.select(size < math.inf, b.select(size > 0.0, log, -math.inf), math.inf)
+
+
 def magnitude(b: Body, size: Value, y: Value) -> Value:
     """Return size^y of size from 0 on, where it is no case of its own."""
+    if b.single:
+        return _in_double(b, size, y)
     high, low = log_twice(b, size)
-    high = b.select(size < math.inf, b.select(size > 0.0, high, -math.inf), math.inf)
+    high = _log_or_end(b, size, high)
     product, lost = b.two_product(y, high)
     lost = b.fma(y, low, lost)
     limits = b.pick(ENDS)
     lost = b.select(b.abs(product) < limits[1] - limits[0], lost, 0.0)
-    n, r, rest = reduced(b, clamped(b, product, limits))
+    n, r, rest = well_reduced(b, clamped(b, product, limits))
     return b.scaled(exp_of_reduced(b, r + (rest + lost)), n)
+
+
+def _in_double(b: Body, size: Value, y: Value) -> Value:
+    """Return `magnitude` of float32, computed in float64 plainly: faster than sums of two float32."""
+    wide = b.doubled()
+    k, m = split(wide, wide.converted(size), denormal=False)
+    f = m - 1.0
+    s = f / (f + 2.0)
+    z = s * s
+    log = wide.fma(k, math.log(2), wide.fma(s * z, wide.polynomial(z, wide.pick(LOG_OF_SINGLE)), s + s))
+    product = wide.converted(y) * _log_or_end(wide, wide.converted(size), log)
+    n, r = reduced(wide, clamped(wide, product, b.pick(ENDS)))
+    out = wide.fma(r * r, wide.polynomial(r, wide.pick(EXP_OF_SINGLE)), r) + 1.0
+    return b.converted(out * wide.power_of_2(n))  # which rounds denormal results, and makes great ones infinite
 
 
 def pow(b: Body, x: Value, y: Value) -> Value:
