@@ -10,7 +10,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.ops.random.draw import drawn
 
 __all__ = [
@@ -25,8 +25,7 @@ NUMBERS = (int, float, bool)
 
 def all_true(checked: Any) -> bool:
     """Return whether all elements are true, of all examples of a `vmap`; True in a trace on shapes, which has no values."""
-    values = examined(checked)
-    return values is None or bool(np.all(values))
+    return satisfies(checked, lambda values: values.all(), np.all) if isinstance(checked, Tensor) else bool(np.all(checked))
 
 
 def is_tensor_like(value: Any) -> bool:

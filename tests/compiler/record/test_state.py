@@ -184,3 +184,29 @@ def test_which_arguments_are_one_tensor_is_part_of_the_state():
     assert written.state.holds([cr.zeros(2)])
     assert not written.state.holds([w])
     assert not written.state.holds([w[:]])
+
+
+CHECKED = {
+    "classes": (lambda t: cr.nn.functional.cross_entropy(cr.ones(2, 3), t), [0, 1], [0, -1]),
+    "rows": (lambda i: cr.nn.functional.embedding(i, cr.ones(3, 2)), [0, 1], [0, -1]),
+    "one_hot": (lambda i: cr.nn.functional.one_hot(i, 3), [0, 1], [0, 3]),
+    "probabilities": (lambda p: cr.bernoulli(p), [0.5, 0.2], [0.5, 1.5]),
+    "weights": (lambda w: cr.multinomial(w, 1), [0.5, 0.2], [0.5, -1.0]),
+    "rates": (lambda p: cr.poisson(p), [0.5, 0.2], [0.5, -1.0]),
+    "entropy": (lambda p: cr.nn.functional.binary_cross_entropy(p, p.detach()), [0.5, 0.2], [0.5, 1.5]),
+    "levels": (lambda q: cr.quantile(cr.arange(3.0), q), [0.5, 0.2], [0.5, 1.5]),
+    "factors": (lambda x: cr.linalg.cholesky(cr.diag(x)), [1.0, 2.0], [1.0, -2.0]),
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_checks_of_values_are_repeated(name):
+    """Eager raises for the second values: a replay must not go on with them."""
+    f, good, bad = CHECKED[name]
+    recording = record(f, (cr.tensor(good),))
+    assert recording.replayable
+    replay(recording, [cr.tensor(good)])
+    with pytest.raises((RuntimeError, IndexError)):
+        f(cr.tensor(bad))
+    with pytest.raises(GuardError):
+        replay(recording, [cr.tensor(bad)])

@@ -7,6 +7,7 @@ views, passes, transforms) runs as it does without it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
@@ -16,7 +17,7 @@ from chainrule.compiler.record.guards import GuardEquation, outcome_of
 from chainrule.compiler.record.recording import Argument, Captured, Gradient, Number, Source, gradient_of
 from chainrule.core.call.dispatch import compute
 from chainrule.core.graph.nodes import Node, Port
-from chainrule.core.mode.grad_mode import Mode, modes, set_modes
+from chainrule.core.mode.grad_mode import Mode, modes, no_grad, set_modes
 from chainrule.core.op.declaration import TABLE, Op
 from chainrule.core.record.plans import finish
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -301,6 +302,15 @@ class Recorder:
     def _is_verdict(self, symbol: Symbol) -> bool:
         """Tell whether a value that a check looks at was computed for it, such as the number of a failed factorisation."""
         return symbol.dtype.kind in "biu" and symbol.nbytes <= LARGEST_VERDICT and symbol.variable not in self.inputs
+
+    def check(self, t: Any, test: Callable) -> None:
+        """Have replays repeat a test of a tensor's values, by ops."""
+        while isinstance(t._data, Tensor):
+            t = t._data
+        if t._level or self.symbol(t).variable in self.constants:
+            return
+        with no_grad():
+            self.guard(self.symbol(test(wrap(t._data))), "bool")
 
     def guard(self, symbol: Symbol, use: str) -> None:
         """Have replays check that a value is what it is now."""

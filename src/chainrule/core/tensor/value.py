@@ -265,6 +265,27 @@ def examined(t: Any) -> Any:
     return None if bottom(t).__class__ is Absent else innermost(t, "check")
 
 
+def satisfies(t: Any, test: Callable, quick: Callable | None = None) -> bool:
+    """Tell whether a test of a tensor's values holds; True in a trace on shapes alone, which has none.
+
+    Parameters
+    ----------
+    t : Tensor
+        Of a batch all examples are tested at once.
+    test : callable
+        Returns a bool of an array or, in a call that is recorded, whose replays repeat the test, of a tensor: written with
+        operators and ``all()`` or ``any()``.
+    quick : callable, optional
+        The same for arrays alone, in less time.
+    """
+    values = examined(t)
+    if values is None:
+        return True
+    if (recorder := modes().compiling) is not None:
+        recorder.check(t, test)
+    return bool((quick or test)(values))
+
+
 def is_batched_at(t: Any, level: int) -> bool:
     """Tell whether a value has a number for each example of the `vmap` of a level."""
     while isinstance(t, Value):

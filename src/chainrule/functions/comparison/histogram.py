@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import examined, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
 from chainrule.functions.comparison.search import searchsorted
@@ -197,8 +197,8 @@ def _bounds(x: Tensor, range: Any, axis: int) -> tuple[Any, Any]:
         return (low - 0.5, high + 0.5) if low == high else (low, high)
     if not x.numel():
         return 0.0, 1.0
-    values = examined(x)
-    if values is not None and not np.isfinite(values).all():
+    if not satisfies(x, lambda values: np.isfinite(values).all()):
+        values = examined(x)
         low, high = np.min(values), np.max(values)
         raise RuntimeError(f"torch.histogramdd: dimension {axis}'s range [{low:g}, {high:g}] is not finite")
     low, high = amin(x), amax(x)

@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.core.call.dispatch import as_tensor, cast, common_dtype
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined, innermost
+from chainrule.core.tensor.value import innermost, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index
 from chainrule.functions.adapt import public
@@ -336,8 +336,7 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{x.dtype.old_name}'")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    values = examined(x)
-    if x.ndim != 1 or (values is not None and values.size and values.min() < 0):
+    if x.ndim != 1 or not satisfies(x, lambda values: (values >= 0).all()):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None:
         return ops.bincount(x, None, minlength=int(minlength))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import examined, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import broadcast
 from chainrule.functions.linalg.contract import operand
@@ -67,10 +67,9 @@ def check_info(info: Any, text: str, kind: type[Exception] = LinAlgError) -> Non
 
     `text` reads ``"linalg.inv: {}The diagonal element {} is zero"``: into it go which of a batch it was, and the info.
     """
-    found = examined(info)
-    if found is None or not np.any(found):
+    if satisfies(info, lambda found: (found == 0).all()) if isinstance(info, Tensor) else not np.any(info):
         return
-    found = np.asarray(found)
+    found = np.asarray(examined(info))
     place = int(np.argmax(found.reshape(-1) != 0))
     raise kind(text.format(f"(Batch element {place}): " if found.ndim else "", int(found.reshape(-1)[place])))
 

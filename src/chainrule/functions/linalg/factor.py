@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Matrices, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
 from chainrule.functions.linalg.arguments import check_dtype, check_info, expanded, matrices, same_dtype
@@ -251,8 +251,8 @@ def check_pivots(name: str, pivots: Any, lu: Tensor) -> Tensor:
 
 def check_places(pivots: Tensor, lu: Tensor) -> None:
     """Raise PyTorch's error for pivots that are no rows."""
-    found = examined(pivots)
-    if found is not None and found.size and not (found.min() >= 1 and found.max() <= lu.shape[-2]):
+    rows = lu.shape[-2]
+    if not satisfies(pivots, lambda places: ((places >= 1) & (places <= rows)).all()):
         raise RuntimeError("pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive."
                            "Did you properly pass the result of lu_factor?")  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.core.call.dispatch import cast
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import examined, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import broadcast
 from chainrule.functions.adapt import public
@@ -251,8 +251,9 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 
 def _all_equal(rank: Tensor, n: int) -> bool:
     """Tell whether all ranks are `n`; raise in a trace without values, as what asks for places of values does."""
-    known = examined(rank)
-    return bool(np.all(known == n)) if known is not None else not nonzero(rank != n).numel()
+    if examined(rank) is None:
+        return not nonzero(rank != n).numel()
+    return satisfies(rank, lambda known: (known == n).all())
 
 
 def _check_lstsq(name: str, a: Tensor, b: Tensor, driver: Any) -> None:

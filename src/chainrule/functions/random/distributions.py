@@ -13,7 +13,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import examined, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types import shape as shapes
 from chainrule.core.write.out import into
@@ -36,13 +36,6 @@ from chainrule.ops.random.draw import (
 from chainrule.ops.shaping.shape import detach
 
 __all__ = ["bernoulli", "binomial", "multinomial", "normal", "poisson"]
-
-
-def _checked(input: Any, name: str) -> tuple[Tensor, np.ndarray | None]:
-    """Return a tensor and the values of all its examples, to check them; None where there are no values."""
-    x = as_tensor(input, name)
-    values = examined(x)
-    return x, None if values is None else np.asarray(values)
 
 
 @asks
@@ -90,7 +83,7 @@ def normal(
     shape = shapes.broadcast(*[tuple(p.shape) for p in (mean, std) if isinstance(p, Tensor)])
     if not isinstance(std, Tensor):
         _check_std(std)
-    elif (deviations := examined(std)) is not None and np.any(deviations < 0):
+    elif not satisfies(std, lambda values: ~(values < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     if out is not None:
         return into(out, "normal", normal, (mean, std), {"generator": generator})
@@ -135,9 +128,9 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
         if not 0 <= p <= 1:
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
         return _coins(x, p, generator)
-    x, values = _checked(input, "bernoulli")
+    x = as_tensor(input, "bernoulli")
     refuse(x.dtype.numpy, "fV", "bernoulli_tensor_cpu_p_")
-    if values is not None and not ((values >= 0) & (values <= 1)).all():
+    if not satisfies(x, lambda p: ((p >= 0) & (p <= 1)).all()):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     return _of_no_slope(x, _coins(x, detach(x), generator))
 
@@ -163,9 +156,9 @@ def poisson(input: Any, generator: Generator | None = None) -> Tensor:
     >>> cr.poisson(cr.zeros(2))
     tensor([0., 0.])
     """
-    x, values = _checked(input, "poisson")
+    x = as_tensor(input, "poisson")
     refuse(x.dtype.numpy, "fV", "poisson_cpu")
-    if values is not None and not (values >= 0).all():
+    if not satisfies(x, lambda rates: (rates >= 0).all()):
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     numpy = x.dtype.numpy
     draw = lambda rng, rates: np.asarray(rng.poisson(rates.astype(np.float64))).astype(numpy)
@@ -213,6 +206,10 @@ def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Tenso
     return drawn_with(stack((n, p), -1), draw, tuple(n.shape), numpy, generator)
 
 
+def _are_weights(weights: Any) -> Any:
+    return ((weights >= 0) & (weights < np.inf)).all() & (weights.sum(-1) > 0).all()
+
+
 @asks
 def multinomial(
     input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Any = None
@@ -250,7 +247,7 @@ def multinomial(
         if isinstance(out, Tensor) and out.dtype is not dtypes.int64:
             raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.old_name}")
         return into(out, "multinomial", multinomial, (input, num_samples, replacement), {"generator": generator}, exact=True)
-    x, values = _checked(input, "multinomial")
+    x = as_tensor(input, "multinomial")
     if x.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if x.dtype.category != dtypes.FLOAT:
@@ -261,8 +258,8 @@ def multinomial(
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     if x.shape[-1] > 2**24:
         raise RuntimeError("number of categories cannot exceed 2^24")
-    if values is not None:
-        check_weights(values.astype(np.float64), replacement)
+    if not satisfies(x, _are_weights):
+        check_weights(np.asarray(examined(x)).astype(np.float64), replacement)  # raises
     draw = lambda rng, weights: draw_indices(rng, weights.astype(np.float64), num_samples, replacement)
     return drawn_with(x, draw, (*x.shape[:-1], num_samples), np.dtype(np.int64), generator)
 

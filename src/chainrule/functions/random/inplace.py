@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.core.generator import Generator
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined, is_batched_at
+from chainrule.core.tensor.value import is_batched_at, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import assign
 from chainrule.functions.random.tensors import check_bounds
@@ -100,8 +100,9 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     >>> cr.empty(2).bernoulli_(1.0)
     tensor([1., 1.])
     """
-    values = examined(p)
-    if values is not None and not np.all((values >= 0) & (values <= 1)):
+    if (isinstance(p, Tensor) and not satisfies(p, lambda values: ((values >= 0) & (values <= 1)).all())) or (
+        not isinstance(p, Tensor) and not 0 <= p <= 1
+    ):
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
     check_examples(self)
     p = detach(p) if isinstance(p, Tensor) else p

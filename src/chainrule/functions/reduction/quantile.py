@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index, kept
 from chainrule.functions.adapt import public
@@ -42,8 +42,7 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
         raise RuntimeError("quantile() q must be a scalar or 1D tensor")
     if q.dtype is not x.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-    levels = examined(q)
-    if levels is not None and not np.all((levels >= 0) & (levels <= 1)):
+    if not satisfies(q, lambda levels: ((levels >= 0) & (levels <= 1)).all()):
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(

@@ -12,7 +12,7 @@ from chainrule.core.call.asking import as_factors
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axes_tuple
 from chainrule.functions.adapt import public
@@ -191,8 +191,7 @@ def _cov_weights(name: str, w: Any, n: int, integral: bool) -> Tensor | None:
         raise RuntimeError(
             f"cov(): expected {name} to have the same numel as there are observations in the input but got {w.numel()} != {n}"
         )
-    values = examined(w)
-    if values is not None and bool((values < 0).any()):
+    if not satisfies(w, lambda values: ~(values < 0).any()):
         raise RuntimeError(f"cov(): {name} cannot be negative")
     return w
 

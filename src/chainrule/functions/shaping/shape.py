@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from itertools import combinations as index_combinations
 from itertools import combinations_with_replacement
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import examined, innermost
+from chainrule.core.tensor.value import examined, innermost, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import axis_index, sizes, spread
 from chainrule.core.write.out import into
@@ -412,9 +413,8 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
     if any([n < 0 for n in shape]):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
-    places = examined(i)
-    if places is not None:
-        np.unravel_index(places, shape)  # raises if one is out of bounds
+    if not satisfies(i, lambda places: ((places >= 0) & (places < prod(shape))).all()):
+        np.unravel_index(examined(i), shape)  # raises
     found = []
     for n in reversed(shape):
         found.append(remainder(i, n))

@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.adapt import public
 from chainrule.ops.indexing.index import index_select
@@ -367,8 +367,7 @@ def _overlapped(frames: Tensor, w: Tensor | None, hop: int, start: int, length: 
     envelope = fold(squares, shape=(1, whole), axis=1, size=n, step=hop)
     end = whole - start if length is None else start + length
     signal, envelope = (getitem(x, index=(slice(None), slice(start, end))) for x in (signal, envelope))
-    known = examined(envelope)
-    if not envelope.numel() or (known is not None and np.abs(known).min(initial=np.inf) < 1e-11):
+    if not envelope.numel() or not satisfies(envelope, lambda known: ~(abs(known) < 1e-11).any()):
         raise RuntimeError(f"{what[:-2]}window overlap add min: 1")
     out = signal / envelope
     if end > whole:

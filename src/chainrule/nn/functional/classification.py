@@ -10,7 +10,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import examined, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.reduction.reduce import sum as total
 from chainrule.nn.functional.regression import as_stored_in, reduced, reduction_of
@@ -63,15 +63,15 @@ def _class_indices(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     elif given[1:] != shape[2:]:
         raise RuntimeError(f"Expected target size {[shape[0], *shape[2:]]}, got {list(given)}")
     classes = shape[0] if len(shape) == 1 else shape[1]
-    t = examined(target)
-    if t is None:
-        return target
+
+    def is_class(t: Any) -> Any:
+        return ((t >= 0) & (t < classes)) | (t == ignore)
+
     # As unsigned numbers, negative targets are large: one comparison finds both kinds.
-    bad = np.asarray(t).view(np.uint64) >= classes
-    if bad.any():
-        bad &= t != ignore
-        if bad.any():
-            raise IndexError(f"Target {np.asarray(t)[bad].flat[0]} is out of bounds.")
+    quick = lambda t: (np.asarray(t).view(np.uint64) < classes).all() or is_class(t).all()
+    if not satisfies(target, lambda t: is_class(t).all(), quick):
+        t = np.asarray(examined(target))
+        raise IndexError(f"Target {t[~is_class(t)].flat[0]} is out of bounds.")
     return target
 
 
@@ -303,8 +303,7 @@ def binary_cross_entropy(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}) is deprecated. Please ensure "
             "they have the same size."
         )
-    p = examined(x)
-    if p is not None and not np.all((p >= 0) & (p <= 1)):
+    if not satisfies(x, lambda p: ((p >= 0) & (p <= 1)).all()):
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = ops.binary_cross_entropy(x, y)
     return reduced(loss if weight is None else loss * as_tensor(weight), reduction)

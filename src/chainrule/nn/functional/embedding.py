@@ -14,7 +14,7 @@ from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined, innermost
+from chainrule.core.tensor.value import examined, innermost, satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.fill import arange
 from chainrule.functions.indexing.scatter import scatter_reduce
@@ -129,8 +129,7 @@ def embedding(
         if not -count <= padding_idx < max(count, 1):
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= max(count, 1)
-    values = examined(i)
-    if values is not None and np.any(np.asarray(values).view(np.uint64) >= count):
+    if not are_rows(i, count):
         raise IndexError("index out of range in self")
     if max_norm is not None:
         renormalized(w, i, max_norm, norm_type)
@@ -140,6 +139,12 @@ def embedding(
     if padding_idx is not None:
         rows = where(unsqueeze(i == padding_idx, axis=i.ndim), detach(rows), rows)
     return rows
+
+
+def are_rows(i: Tensor, count: int) -> bool:
+    """Tell whether all indices are those of rows; as unsigned numbers, negative ones are large: arrays need one comparison."""
+    quick = lambda values: (np.asarray(values).view(np.uint64) < count).all()
+    return satisfies(i, lambda values: ((values >= 0) & (values < count)).all(), quick)
 
 
 # -- bags --------------------------------------------------------------------------------------------------------------
@@ -294,12 +299,12 @@ def checked_padding(w: Tensor, i: Tensor, factors: Tensor | None, padding_idx: i
                 f"padding_idx must be within the number of embeddings, -{count} through {count - 1}, but got {padding_idx}"
             )
         padding_idx %= count
-    values = examined(i)
-    if values is not None and np.any(bad := np.asarray(values).view(np.uint64) >= count):
+    if not are_rows(i, count):
+        values = np.asarray(examined(i))
+        bad = (values < 0) | (values >= count)
         place = int(np.argmax(bad.reshape(-1)))
         raise RuntimeError(
-            f"Index {place} of input takes value {np.asarray(values).reshape(-1)[place]} which is not in the valid range [0, "
-            f"{count})"
+            f"Index {place} of input takes value {values.reshape(-1)[place]} which is not in the valid range [0, {count})"
         )
     return padding_idx
 
@@ -357,16 +362,14 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     i = as_tensor(tensor, "one_hot")
     if i.dtype is not dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    values = examined(i)
-    empty = values is not None and not np.size(values)
-    if empty and num_classes <= 0:
+    if num_classes <= 0 and not i.numel() and examined(i) is not None:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    if values is not None and not empty and np.min(values) < 0:
+    if not satisfies(i, lambda values: (values >= 0).all()):
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
         num_classes = int(np.max(innermost(i))) + 1
     if num_classes < 1:
         raise RuntimeError("num_classes should be positive")
-    if values is not None and not empty and np.max(values) >= num_classes:
+    if not satisfies(i, lambda values: (values < num_classes).all()):
         raise RuntimeError("Class values must be smaller than num_classes.")
     return cast(unsqueeze(i, axis=i.ndim) == arange(num_classes), dtypes.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.nn.functional.classification import cross_entropy
 from chainrule.nn.functional.distance import held_above
 from chainrule.nn.functional.linear import linear
@@ -60,8 +60,7 @@ def gaussian_nll_loss(
     """
     x, y = as_tensor(input, "gaussian_nll_loss"), as_tensor(target, "gaussian_nll_loss", 1)
     spread = as_tensor(np.asarray(zeros((), x) + var) if isinstance(var, float) else var, "gaussian_nll_loss", 2)
-    values = examined(spread)
-    if values is not None and np.any(values < 0):
+    if not satisfies(spread, lambda v: ~(v < 0).any()):
         raise ValueError("var has negative entry/entries")
     shape, given = tuple(x.shape), tuple(spread.shape)
     if not isinstance(var, float) and given != shape:

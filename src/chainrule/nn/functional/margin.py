@@ -5,12 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor, cast
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import satisfies
 from chainrule.core.types import dtype as dtypes
 from chainrule.functions.creation.fill import arange
 from chainrule.functions.reduction.reduce import any
@@ -176,8 +174,7 @@ def multi_margin_loss(
     if w is not None and tuple(w.shape) != (classes,):
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(w.shape)}")
     _check_long(t)
-    values = examined(t)
-    if values is not None and np.any((values < 0) | (values >= classes)):
+    if not satisfies(t, lambda i: ((i >= 0) & (i < classes)).all()):
         raise RuntimeError("target out of range")
     rows = reshape(t, shape=(count, 1))
     gaps = relu(margin - gather(x, rows, axis=1) + x)
@@ -234,8 +231,7 @@ def multilabel_margin_loss(
         raise RuntimeError(f"inconsistent target size: {list(t.shape)} for input of size: {list(given.shape)}")
     _check_long(t)
     classes = x.shape[1]
-    values = examined(t)
-    if values is not None and np.any((values < -1) | (values >= classes)):
+    if not satisfies(t, lambda i: ((i >= -1) & (i < classes)).all()):
         raise RuntimeError("argument #2 'target' is out of range")
     t = reshape(t, shape=tuple(x.shape))
     counts = cumprod(cast(t >= 0, dtypes.int64), 1) > 0  # up to the first -1

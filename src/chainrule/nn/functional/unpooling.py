@@ -8,7 +8,7 @@ from typing import Any
 from chainrule.core.call.asking import asks
 from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import examined
+from chainrule.core.tensor.value import examined, satisfies
 from chainrule.functions.nn.pooling import ints, refuse
 from chainrule.ops.indexing.scatter import scatter
 from chainrule.ops.indexing.view import zeros
@@ -55,8 +55,8 @@ def _unpool(input: Any, indices: Any, kernel_size: Any, stride: Any, padding: An
         )
     refuse(x, "f", name)
     lead, count = tuple(x.shape[: x.ndim - space]), prod(size)
-    known = examined(index)
-    if known is not None and known.size and (known.min() < 0 or known.max() >= count):
+    if not satisfies(index, lambda i: ((i >= 0) & (i < count)).all()):
+        known = examined(index)
         wrong = known.min() if known.min() < 0 else known.max()
         raise RuntimeError(f"Found an invalid max index: {wrong} (output volumes are of size {'x'.join(map(str, size))})")
     flat = (*lead, prod(x.shape[x.ndim - space :]))
