@@ -25,7 +25,7 @@ class UnfitError(Exception):
 
 
 class BatchedError(UnfitError):
-    """A call on examples of a `vmap`, of which the function itself makes one call on all."""
+    """A call on examples of a `vmap` or series of Taylor mode, which the function itself takes as a whole."""
 
 
 def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
@@ -61,7 +61,7 @@ def _tensor_key(t: Tensor) -> tuple:
         cls = data.__class__
         dual = dual or cls is Dual
         if not (data._plain or cls is GradTracking or cls is Dual):
-            raise UnfitError(f"an argument is a {cls.__name__}")
+            raise BatchedError if data._level else UnfitError(f"an argument is a {cls.__name__}")
         data = data._data
     carries = (t.requires_grad, dual) if t._level else 0 if t._node is None else 1 if t._node is LEAF else 2
     if data.__class__ is np.ndarray:
