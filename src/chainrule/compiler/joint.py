@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.autograd.gradients import grad
 from chainrule.compiler.graph.partition import partitioned
+from chainrule.compiler.graph.simplification import simplified
 from chainrule.compiler.record.record import _outputs, record
 from chainrule.compiler.record.recording import Computed, Recording, Source
 from chainrule.core.graph.nodes import LEAF, Node, Port
@@ -133,7 +134,7 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
     targets = _unique([v for v in wanted if v is not None])
     whole = _whole(made.graph, starts, [*forward, *targets])
     if targets:
-        parted = partitioned(whole, len(forward), starts)
+        parted = partitioned(simplified(whole, expand=False), len(forward), starts)
         graph, found.backward, found.saved = parted.forward, parted.backward, parted.kept
         found.places = tuple([None if v is None else targets.index(v) for v in wanted])
     else:

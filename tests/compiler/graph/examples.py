@@ -177,7 +177,7 @@ def run(graph, inputs):
             operands = [env.get(o, o) if isinstance(o, Variable) else o for o in e.operands]
             out = e.evaluate(tuple([o.contiguous() if isinstance(o, cr.Tensor) else o for o in operands]))
             env.update(zip(e.results, out if e.several else (out,), strict=True))
-        return [np.asarray(env.get(o, o)) if isinstance(o, Variable) else o for o in graph.outputs]
+        return [np.asarray(env[o].resolve_conj()) if isinstance(o, Variable) else o for o in graph.outputs]
 
 
 def assert_same(graph, simple, inputs, rtol=None):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.graph.checking import result_of
-from chainrule.compiler.graph.rewriting import Rewriting, Rules, raw, with_operands
+from chainrule.compiler.graph.rebuilding import with_operands
+from chainrule.compiler.graph.rewriting import Rewriting, Rules, raw
 from chainrule.core.call.dispatch import KERNEL_ERRORS
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.tensor.tensor import wrap

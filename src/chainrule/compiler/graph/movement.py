@@ -9,7 +9,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from chainrule.compiler.graph.rewriting import Rewriting, Rules, frozen, with_operands
+from chainrule.compiler.graph.rebuilding import with_operands
+from chainrule.compiler.graph.rewriting import Rewriting, Rules, frozen
 from chainrule.core.op.declaration import ELEMENTWISE
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.shape import broadcast

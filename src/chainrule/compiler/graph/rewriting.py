@@ -7,13 +7,12 @@ None. What it computes anew goes through the same walk, so that rules need not k
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
 
 from chainrule.compiler.graph.checking import result_of
-from chainrule.compiler.graph.rebuilding import rebuilt, separate, uses
+from chainrule.compiler.graph.rebuilding import rebuilt, uses, with_operands, with_outputs
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -57,8 +56,7 @@ class Rewriting:
         for equation in self.graph.equations:
             self.process(equation)
         outputs = [self._known.get(o, o) if o.__class__ is Variable else o for o in self.graph.outputs]
-        outputs = separate(self.graph, self.equations, outputs)
-        return rebuilt(self.graph, self.equations, outputs, constants=self.constants)
+        return rebuilt(self.graph, with_outputs(self.graph, self.equations, outputs), constants=self.constants)
 
     def process(self, equation: Equation) -> None:
         """Take over an equation, or what stands for its results."""
@@ -142,16 +140,6 @@ class Rewriting:
 
 def _looked_up(found: dict, o: Any) -> Any:
     return found.get(o, o) if o.__class__ is Variable else o
-
-
-def with_operands(equation: Equation, operands: tuple, results: tuple | None = None) -> Equation:
-    """Return the same equation of other operands."""
-    results = equation.results if results is None else results
-    if equation.__class__ is Equation:
-        return Equation(equation.op, operands, equation.params, results, equation.several, equation.recorded)
-    found = copy(equation)  # a guard, or a call of a custom function, with attributes of its own
-    found.operands, found.results = operands, results
-    return found
 
 
 # -- constants ---------------------------------------------------------------------------------------------------------
