@@ -43,7 +43,7 @@ OPAQUE = {
     "writes to places that values decide": """fill_places index_add index_copy index_put index_sum scatter scatter_add
         scatter_extreme""",
     "strides of memory": "as_strided as_strided_scatter sum_strided",
-    "windows": """assemble col2im conv conv_input conv_weight fold fractional_max_pool im2col max_pool pick resample spread""",
+    "windows": """col2im conv conv_input conv_weight fold fractional_max_pool im2col max_pool pick resample spread""",
     "not worth it": "cross gather max_along min_along to",  # of one element, of half precision
 }  # fmt: skip
 

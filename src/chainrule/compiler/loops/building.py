@@ -179,11 +179,11 @@ class _Plan(Expressions):
         self.collapse()
         used = _used(self.stages)
         places = [entry for entry in self.places if id(entry[0]) in used]
-        loose = {b for p, b, _ in places if p.at or min(p.strides.values(), default=0) < 0}  # type: ignore[attr-defined]
-        guarded = {id(e.place) for e in self.nodes if e.__class__ is Load and e.guard is not None}  # type: ignore[attr-defined]
         base: dict[Buffer, int] = {}
         for p, b, _ in places:
-            start = 0 if b in loose or id(p) in guarded else p.offset
+            # What is read lies at the offset or above, but where steps are negative; a guarded one may begin before the start.
+            backwards = min([*p.strides.values(), *[step for _, step in p.at]], default=0) < 0  # type: ignore[attr-defined]
+            start = 0 if backwards else max(p.offset, 0)
             base[b] = min(base.get(b, start), start)
         numbers: dict[Buffer, int] = {}
         renumbered = {k: i for i, k in enumerate((*self.outer, *self.inner))}

@@ -19,11 +19,11 @@ from chainrule.compiler.loops.arena import placed
 from chainrule.compiler.loops.building import build
 from chainrule.compiler.loops.expand import PRODUCTS, expanded, expansion_of
 from chainrule.compiler.loops.grouping import Grouping
-from chainrule.compiler.loops.maps import MANY, follows
+from chainrule.compiler.loops.maps import MANY, follows, parts_of
 from chainrule.compiler.loops.nest import Load, walk
 from chainrule.compiler.loops.products import matrices
 from chainrule.compiler.loops.scalars import NATIVE, Given, Unsupported, expression_of
-from chainrule.compiler.loops.steps import Buffer, GemmStep, GuardStep, KernelStep, NestStep, Step, Steps, View
+from chainrule.compiler.loops.steps import Buffer, GemmStep, GuardStep, KernelStep, NestStep, Step, Steps, View, packed
 from chainrule.compiler.loops.tasks import REDUCE, Group, Task
 from chainrule.compiler.loops.values import GATHERS, Values
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE
@@ -93,6 +93,8 @@ class Fusion:
                 self.groups.point(e.results[0], (e.operands[0],), ([], Given(0, None), e.results[0].dtype.numpy, 1))
             elif follows(e):
                 self._map(e)
+            elif e.op.name == "assemble" and (inner := self._assembled(e)) is not None:
+                stack += reversed(inner)
             elif self._in_loops(e):
                 continue
             elif (f := expansion_of(e)) is not None and (found := expanded(e, f)) is not None:
@@ -133,21 +135,54 @@ class Fusion:
             self.values.maps[r] = (e, k)
         return None
 
+    def _assembled(self, e: Equation) -> list[Equation] | None:
+        """Take in a sum of parts: each written to its place if they fill it, else equations that add them; None if neither."""
+        parts = parts_of(e)
+        if parts is None:
+            return None
+        out = e.results[0]
+        counts = parts[0]
+        if (counts == 1).all():
+            start, step = counts.__array_interface__["data"][0], counts.itemsize
+            places = [(v.__array_interface__["data"][0] - start, [s // step for s in v.strides]) for v in parts[1:]]
+            self._written(out, list(zip(e.operands, places, strict=True)))
+            return []
+        if len(e.operands) > MANY:
+            return None
+        blank = Variable(out.shape, out.dtype)
+        self.values.numbers[blank] = out.dtype.numpy.type(0)
+        made, total = [], None
+        for x, chain in zip(e.operands, e.params["chains"], strict=True):
+            term = Variable(out.shape, out.dtype) if chain else x
+            if chain:
+                made.append(Equation(TABLE["copy_slices"], (blank, x), {"chain": chain}, (term,), False, False))
+            if total is not None:
+                summed = out if x is e.operands[-1] else Variable(out.shape, out.dtype)
+                made.append(Equation(TABLE["add"], (total, term), {}, (summed,), False, False))
+                term = summed
+            total = term
+        return made
+
     def _assemble(self, e: Equation) -> None:
         """Have each of many operands written to its place in the result."""
-        out = e.results[0]
-        buffer = Buffer(out.dtype.numpy, out.shape, "temp")
-        axis, start, latest = e.params["axis"], 0, 0
+        axis, start, places = e.params["axis"], 0, []
+        steps = packed(e.results[0].shape)
         for x in e.operands:
-            n = 1 if e.op.name == "stack" else x.shape[axis]
-            strides = list(buffer.strides)
+            strides = list(steps)
             if e.op.name == "stack":
                 del strides[axis]
+            places.append((x, (start * steps[axis], strides)))
+            start += 1 if e.op.name == "stack" else x.shape[axis]
+        self._written(e.results[0], places)
+
+    def _written(self, out: Variable, places: list) -> None:
+        """Have values written to their places, as (value, (offset, strides)), in another that they fill."""
+        buffer, latest = Buffer(out.dtype.numpy, out.shape, "temp"), 0
+        for x, (offset, strides) in places:
             task = self.groups.copied(x)
-            task.written.append(View(buffer, x.shape, strides, start * buffer.strides[axis]))
+            task.written.append(View(buffer, x.shape, strides, offset))
             task.group.is_read = True
             latest = max(latest, task.group.position)
-            start += n
         self.values.views[out] = buffer.view()
         self.groups.ready[buffer] = latest
 
@@ -235,7 +270,7 @@ class Fusion:
     def _check(self, index: Variable, low: int, high: int) -> None:
         """Have an index be found out of range, which the function itself, run again, then says."""
         key = (index, low, high)
-        if key in self._checks:
+        if key in self._checks or self._is_within(*key):
             return
         bool_ = dtypes.of(_BOOL)
         below, above, outside = [Variable(index.shape, bool_) for _ in range(3)]
@@ -247,6 +282,11 @@ class Fusion:
             equation("logical_or", (below, above), outside), equation("any", (outside,), some, axis=every, keepdims=False),
         ])  # fmt: skip
         self._checks[key] = self.groups.view_of(some)
+
+    def _is_within(self, index: Variable, low: int, high: int) -> bool:
+        """Tell whether an index is constant, and in range."""
+        found = self.values.constants.get(index)
+        return found is not None and bool(((found >= low) & (found < high)).all())
 
     def _guard(self, e: Equation) -> None:
         [v] = [o for o in e.operands if o.__class__ is Variable]

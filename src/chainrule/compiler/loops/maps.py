@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from chainrule.compiler.loops.coords import (
     ZERO,
     Coord,
@@ -23,6 +25,7 @@ from chainrule.compiler.loops.coords import (
     reshaped,
     total,
 )
+from chainrule.core.record.placed import shown
 from chainrule.transforms.equations import Equation
 
 Condition = tuple[Coord, int, int]  # a coordinate is at least the one number and less than the other
@@ -387,6 +390,27 @@ def _copy_slices(e: Equation, k: int, coords: Coords) -> Pieces:
     return [_read(value, out, conditions), _read(base, coords)]
 
 
+def _assemble(e: Equation, k: int, coords: Coords) -> Pieces:
+    parts = [
+        _read(x, *into_chain(coords, e.params["shape"], chain)) for x, chain in zip(e.operands, e.params["chains"], strict=True)
+    ]
+    return [*parts, Piece(0, (), ())]
+
+
+def parts_of(e: Equation) -> list[np.ndarray] | None:
+    """Return an array that counts how many parts of an `assemble` each element is in, and its views that are the parts."""
+    shape, chains = e.params["shape"], e.params["chains"]
+    if any([shapes_along(shape, chain) is None for chain in chains]):
+        return None
+    counts = np.zeros(shape, np.int8)
+    views = [shown(counts, chain) for chain in chains]
+    if not all([np.may_share_memory(v, counts) for v in views]):
+        return None
+    for v in views:
+        v += v < 2  # more do not matter
+    return [counts, *views]
+
+
 def _split_start(params: dict, index: int) -> tuple[int, int]:
     ends = list(accumulate(params["sizes"]))
     return ends[index] - params["sizes"][index], ends[index]
@@ -427,6 +451,7 @@ MAPS: dict[str, Callable[[Any, int, Coords], Pieces]] = {
     "diagonal": _diagonal, "place_diagonal": _place_diagonal, "diagonal_scatter": _diagonal_scatter, "unfold": _unfold,
     "tril": _triangle(False), "triu": _triangle(True), "flip": _flip, "rot90": _rot90, "roll": _roll, "repeat": _repeat,
     "constant_pad": _pad, "cat": _cat, "stack": _stack, "unbind": _unbind, "retake": _retake, "copy_slices": _copy_slices,
+    "assemble": _assemble,
 }  # fmt: skip
 
 
@@ -435,6 +460,9 @@ def follows(e: Equation) -> bool:
     name = e.op.name
     if name not in MAPS:
         return False
+    if name == "assemble":  # of parts that do not overlap
+        parts = parts_of(e) if len(e.operands) <= MANY else None
+        return parts is not None and parts[0].max() <= 1
     if name in ("retake", "copy_slices"):
         return shapes_along(e.operands[0].shape, e.params["chain"]) is not None
     return True
