@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+
 import numpy as np
 import pytest
 
@@ -430,6 +433,25 @@ def test_training(kind, whole):
     np.testing.assert_allclose(a, c, rtol=1e-4)
     for x, y in zip((*p, *b), (*q, *d), strict=True):
         np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_step_is_replayed_and_not_run():
+    net, optimiser = make(OPTIMISERS["momentum"])
+    ticks = itertools.count()
+
+    def step(x, y):
+        next(ticks)
+        optimiser.zero_grad()
+        loss = cr.nn.functional.mse_loss(net(x), y)
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    run = cr.compile(step)
+    x, y = cr.randn(6, 4), cr.randn(6, 2)
+    found = [run(x, y).item() for _ in range(20)]
+    assert found[-1] < found[0]
+    assert copy.copy(ticks).__next__() <= 3
 
 
 def test_gradients_accumulate_over_steps_that_do_not_clear_them():

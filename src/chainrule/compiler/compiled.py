@@ -53,6 +53,9 @@ class Options(NamedTuple):
     name: str | None = None
 
 
+_MOST_LOST = 8
+
+
 class Specialisation:
     """What is known of calls with one key.
 
@@ -71,6 +74,12 @@ class Specialisation:
         self.paths = Paths()
         self.reason: str | None = None
         self.lost, self.why = 0, ""
+
+    def lose(self, why: str) -> None:
+        """Note a call that could not be recorded or replayed; too many are not tried again."""
+        self.lost, self.why = self.lost + 1, why
+        if self.lost > _MOST_LOST:
+            self.reason = why
 
 
 class Compiled:
@@ -129,8 +138,10 @@ class Compiled:
             return self._as_it_is(known.reason, args, kwargs)
         try:
             served = known.paths.run(leaves)
-        except Exception:  # a kernel's: the function itself raises it, or deals with it
-            return f(*args, **kwargs)
+        except Exception as error:  # a kernel's: the function itself raises it, or deals with it
+            result = f(*args, **kwargs)
+            known.lose(f"{type(error).__name__} where it is replayed, and not where it is called: {error}")
+            return result
         if served is None:
             if not self._may_record(known):
                 return self._as_it_is(known.reason or "", args, kwargs)
@@ -190,8 +201,8 @@ class Compiled:
             set_modes(mode)
         why = joint.recording.why
         if why:
-            known.lost, known.why = known.lost + 1, why
-            if known.lost > _MOST_LOST or (joint.result is AGAIN and not known.paths.all):
+            known.lose(why)
+            if joint.result is AGAIN and not known.paths.all:
                 known.reason = why
             if joint.result is AGAIN:
                 return (), None
@@ -291,7 +302,6 @@ class Compiled:
 
 
 AGAIN: Any = object()  # the result of a call that is to be run as it is
-_MOST_LOST = 8
 
 
 def _carries(t: Tensor) -> bool:

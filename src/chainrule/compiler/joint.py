@@ -132,7 +132,7 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
     if found.status == KNOWN and _reads_any(made.graph, starts):
         found.status, wanted, starts = UNKNOWN, [], []
     targets = _unique([v for v in wanted if v is not None])
-    whole = _whole(made.graph, starts, [*forward, *targets])
+    whole = _whole(made.graph, starts if targets else [], [*forward, *targets])
     if targets:
         parted = partitioned(simplified(whole, expand=False), len(forward), starts)
         graph, found.backward, found.saved = parted.forward, parted.backward, parted.kept
@@ -146,6 +146,7 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
     made.graph, made.outputs = graph, outputs
     made.sources = tuple([sources[v] for v in graph.inputs])
     made.out_spec = made.out_spec.children_specs[0]
+    made.state.forget(len(leaves))
     return found
 
 

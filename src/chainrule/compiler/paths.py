@@ -173,7 +173,7 @@ class Paths:
         """Return a path that reads something else where a guard of one failed, and has not been tried."""
         refused.add(path)
         if guard is None:
-            return None
+            return next((p for p in reversed(self.all) if p not in refused), None)
         fork = path.forks[guard]
         refused.add((fork, path.outcomes[guard]))
         for outcome, child in reversed(fork.children.items()):

@@ -314,6 +314,8 @@ class Recorder:
 
     def guard(self, symbol: Symbol, use: str) -> None:
         """Have replays check that a value is what it is now."""
+        if use == "bool" and symbol.dtype != bool:
+            symbol = self.emit(TABLE["ne"], [symbol, 0], {})
         if use == "bytes" and symbol.nbytes > LARGEST_GUARD:
             self.give_up(f"it reads the values of a tensor of shape {list(symbol.shape)} in Python")
             return

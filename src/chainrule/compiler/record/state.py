@@ -86,6 +86,10 @@ class State:
             return False
         return all([array.tobytes() == content for array, content in self._arrays])
 
+    def forget(self, position: int) -> None:
+        """Look no longer at the leaf of a position, which other calls do not have."""
+        self._positions = [i for i in self._positions if i != position]
+
     def _are_apart(self, leaves: Sequence[Any]) -> bool:
         """Tell whether no argument shares memory with another tensor that is written to."""
         written = [source.fetch(leaves)._data for source in self._written]
