@@ -334,3 +334,17 @@ def test_column_sums_are_accurate_whatever_their_length():
     Native(Nest((5,), stages, [F4, F4]))([x, out])
     exact = float(F4.type(0.1)) * 200_000
     assert np.abs(out - exact).max() <= 66 * 2.0**-24 * exact
+
+
+@pytest.mark.parametrize(
+    "shape", [(40, 37), (3, 33, 20), *wide((16, 16), (17, 5), (100, 3), (15, 60), (2, 3, 70, 16), (1, 64, 9))]
+)
+@pytest.mark.parametrize("d", [F4, *wide(F8, np.dtype("i4"))], ids=str)
+def test_transposed_reads_run_in_tiles(shape, d, width):
+    rows, columns, total = *shape[-2:], int(np.prod(shape))
+    dense = tuple([int(np.prod(shape[k + 1 :])) for k in range(len(shape))])
+    turned = (*dense[:-2], 1, rows)
+    value = op("add", op("sub", at(0, turned, d), at(2, dense, d)), at(3, (0,) * (len(shape) - 1) + (1,), d))
+    value = op("mul", value, at(0, (*dense[:-2], 1, rows), d, offset=5))
+    nest = Nest(shape, [Stage((), (), [Store(Place(1, dense), value)])], [d] * 4)
+    agree(nest, [total + 5, total, total, columns], width, splits=(1, 2, 3, 13))

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler.llvm.memory import Reach, load, store
-from chainrule.compiler.llvm.operations import apply, combine, convert, identity, power
-from chainrule.compiler.llvm.schedule import INNER, ROW, UNIT, Loop, Schedule, StagePlan, chunk, iota
+from chainrule.compiler.llvm.operations import apply, convert, power
+from chainrule.compiler.llvm.schedule import INNER, ROW, UNIT, Loop, Schedule, StagePlan, iota
+from chainrule.compiler.llvm.sums import Sums
 from chainrule.compiler.llvm.target import Target
-from chainrule.compiler.llvm.text import INDEX, Function, Kind, kind
-from chainrule.compiler.loops.nest import Apply, Axis, Expr, Load, Nest, Number, Place, Reduced, Reduction
+from chainrule.compiler.llvm.text import INDEX, Function, kind
+from chainrule.compiler.llvm.tiles import transposed
+from chainrule.compiler.loops.nest import Apply, Axis, Expr, Load, Nest, Number, Place, Reduced
 
 BLOCK, BLOCK_OF_POINTS = 16, 64
 """Terms that are added plainly, in one lane, before the sum is added to the others' with compensation: where lanes are added up
@@ -63,114 +65,6 @@ class _Copy:
         return _Copy({**self.at, axis: index}, mask or self.mask, dict(self.found), self.reduced)
 
 
-class _Sum:
-    """The state of a stage's reductions while its loops run, as the loops carry it.
-
-    Accumulators are one for each reduction and copy; sums in blocks have two more, for each copy of the outer points: the sum
-    of the blocks, and what rounding it lost.
-    """
-
-    def __init__(self, f: Function, plan: StagePlan, lanes: int, copies: int, points: int, block: int):
-        self.f, self.copies, self.points = f, copies, points
-        self.reductions: Sequence[Reduction] = plan.stage.reductions
-        self.level, self.steps = chunk(plan, block)
-        self.kinds = [kind(r.value.dtype, lanes) for r in self.reductions]
-        self.blocked = [
-            self.level >= 0 and r.combine == "sum" and k.is_float for r, k in zip(self.reductions, self.kinds, strict=True)
-        ]
-
-    def first(self) -> list[str]:
-        """Return the state before the first step."""
-        accs = [identity(r.combine, k) for r, k in zip(self.reductions, self.kinds, strict=True) for _ in range(self.copies)]
-        return accs + [k.number(0) for k, b in zip(self.kinds, self.blocked, strict=True) if b for _ in range(2 * self.points)]
-
-    def types(self) -> list[str]:
-        """Return the types of the state."""
-        accs = [k.text for k in self.kinds for _ in range(self.copies)]
-        return accs + [k.text for k, b in zip(self.kinds, self.blocked, strict=True) if b for _ in range(2 * self.points)]
-
-    def carried(self, state: Sequence[str]) -> list[tuple[str, str]]:
-        """Return the state with its types."""
-        return list(zip(self.types(), state, strict=True))
-
-    def step(self, state: list[str], number: int, copy: int, value: str, mask: str | None) -> None:
-        """Write one more term of a reduction."""
-        k, slot = self.kinds[number], number * self.copies + copy
-        new = combine(self.f, self.reductions[number].combine, k, state[slot], value)
-        if mask is not None:
-            new = self.f(f"select {k.mask.text} {mask}, {k.text} {new}, {k.text} {state[slot]}")
-        state[slot] = new
-
-    def _gathered(self, state: Sequence[str], number: int) -> list[str]:
-        """Write the combination of a reduction's copies, which are one for each copy of outer points or all of one."""
-        k, how = self.kinds[number], self.reductions[number].combine
-        accs = list(state[number * self.copies : (number + 1) * self.copies])
-        while len(accs) > self.points:
-            half = len(accs) // 2
-            pairs = [combine(self.f, how, k, accs[i], accs[half + i]) for i in range(half)]
-            accs = pairs + accs[2 * half :]
-        return accs
-
-    def closed(self, state: Sequence[str]) -> list[str]:
-        """Write the end of a block and return the state, with accumulators that start anew."""
-        out, slot = list(state), len(self.reductions) * self.copies
-        for number, (k, blocked) in enumerate(zip(self.kinds, self.blocked, strict=True)):
-            if not blocked:
-                continue
-            for acc in self._gathered(state, number):
-                out[slot], out[slot + 1] = self._added(k, out[slot], out[slot + 1], acc)
-                slot += 2
-            out[number * self.copies : (number + 1) * self.copies] = [k.number(0)] * self.copies
-        return out
-
-    def _added(self, k: Kind, total: str, lost: str, term: str) -> tuple[str, str]:
-        """Write Knuth's TwoSum: the new total, and what all totals have lost."""
-        f, t = self.f, k.text
-        new = f(f"fadd {t} {total}, {term}")
-        seen = f(f"fsub {t} {new}, {total}")
-        kept = f(f"fsub {t} {new}, {seen}")
-        error = f(f"fadd {t} {f(f'fsub {t} {total}, {kept}')}, {f(f'fsub {t} {term}, {seen}')}")
-        return new, f(f"fadd {t} {lost}, {error}")
-
-    def results(self, state: Sequence[str], across: bool) -> list[list[tuple[str, int]]]:
-        """Write the end of all reductions; for each its values, with their lanes, by copy of outer points."""
-        state = self.closed(state) if any(self.blocked) else state
-        slot, out = len(self.reductions) * self.copies, []
-        for number, (k, blocked) in enumerate(zip(self.kinds, self.blocked, strict=True)):
-            if blocked:
-                values = [self._compensated(k, *state[slot + 2 * i : slot + 2 * i + 2]) for i in range(self.points)]
-                slot += 2 * self.points
-            else:
-                values = self._gathered(state, number)
-            if across and k.lanes > 1:
-                out.append([(self._across(k, self.reductions[number].combine, v), 1) for v in values])
-            else:
-                out.append([(v, k.lanes) for v in values])
-        return out
-
-    def _compensated(self, k: Kind, total: str, lost: str) -> str:
-        """Write a total with what it lost, which is NaN where the total is infinite."""
-        f, t = self.f, k.text
-        unknown = f(f"fcmp uno {t} {lost}, {k.number(0)}")
-        whole = f(f"fadd {t} {total}, {lost}")
-        return f(f"select {k.mask.text} {unknown}, {t} {total}, {t} {whole}")
-
-    def _across(self, k: Kind, how: str, x: str) -> str:
-        """Write the combination of a vector's lanes, halves first."""
-        f = self.f
-        while k.lanes > 1:
-            half = kind(k.dtype, k.lanes // 2)
-            parts = []
-            for start in (0, half.lanes):
-                order = ", ".join([f"i32 {start + i}" for i in range(half.lanes)])
-                if half.lanes == 1:
-                    parts.append(f(f"extractelement {k.text} {x}, i32 {start}"))
-                else:
-                    parts.append(f(f"shufflevector {k.text} {x}, {k.text} poison, <{half.lanes} x i32> <{order}>"))
-            x, k = combine(f, how, half, *parts), half
-        return x
-
-
 class _Emission:
     """A nest that is being written."""
 
@@ -193,6 +87,8 @@ class _Emission:
         for i in range(len(self.nest.params)):
             f.lines += [f"  %a{i} = getelementptr ptr, ptr %params, i64 {i}", f"  %p{i} = load ptr, ptr %a{i}, align 8"]
         s = self.schedule
+        for number, e in enumerate(s.tiled):
+            f.lines.append(f"  %tile{number} = alloca {kind(e.dtype, s.lanes).text}, i64 {s.lanes}, align 64")
         if s.along == "outer":
             self.vector, self.lanes = s.outer[-1], s.lanes
         starts = [_Copy({}, None, {}, {}) for _ in s.stages]
@@ -217,19 +113,85 @@ class _Emission:
             self._points(starts, "%lo", "%hi")
             return
 
-        def row(r: str, _: list[str]) -> list[str]:
-            base = f(f"mul i64 {r}, {n}")
-            low, high = f(f"sub i64 %lo, {base}"), f(f"sub i64 %hi, {base}")
-            low = f.intrinsic("i64", "llvm.smax.i64", ("i64", low), ("i64", "0"))
-            high = f.intrinsic("i64", "llvm.smin.i64", ("i64", high), ("i64", str(n)))
-            self._points(self._placed(outer, r, starts), low, high)
+        if s.tiled:
+            self._tiles(starts)
+            return
+        first, past = f(f"sdiv i64 %lo, {n}"), f(f"sdiv i64 {f(f'add i64 %hi, {n - 1}')}, {n}")
+        f.loop(first, past, 1, [], lambda r, _: self._row(starts, r))
+
+    def _row(self, starts: list[_Copy], r: str) -> list:
+        """Write the points of a row that are to be run."""
+        f, outer, n = self.f, self.schedule.outer[:-1], self.schedule.outer[-1].size
+        base = f(f"mul i64 {r}, {n}")
+        low = f.largest(f(f"sub i64 %lo, {base}"), "0")
+        high = f.least(f(f"sub i64 %hi, {base}"), n)
+        self._points(self._placed(outer, r, starts), low, high)
+        return []
+
+    def _tiles(self, starts: list[_Copy]) -> None:
+        """Write rows where loads lie along the loop of rows: tiles of as many whole rows as lanes, then the other rows."""
+        f, s = self.f, self.schedule
+        n, rows, lanes = s.outer[-1].size, s.outer[-2].size, s.lanes
+
+        def group(b: str, _: list[str]) -> list[str]:
+            base = f(f"mul i64 {b}, {rows}")
+            begin = f.largest(f(f"sub i64 {first}, {base}"), "0")
+            end = f.least(f(f"sub i64 {past}, {base}"), rows)
+            from_ = f.largest(f(f"sub i64 {whole}, {base}"), begin)
+            room = f(f"sub i64 {f.least(f(f'sub i64 {last}, {base}'), rows)}, {from_}")
+            until = f(f"add i64 {from_}, {f(f'and i64 {f.largest(room, 0)}, {-lanes}')}")
+            indices = self._indices(s.outer[:-2], b)
+            f.loop(from_, until, lanes, [], lambda q, _: self._tile(starts, indices, q))
+            before, skipped = f(f"sub i64 {from_}, {begin}"), f(f"sub i64 {until}, {from_}")
+
+            def single(k: str, _: list[str]) -> list[str]:
+                over = f(f"select i1 {f(f'icmp slt i64 {k}, {before}')}, i64 0, i64 {skipped}")
+                q = f(f"add i64 {f(f'add i64 {begin}, {k}')}, {over}")
+                return self._row(starts, f(f"add i64 {base}, {q}"))
+
+            f.loop(0, f(f"sub i64 {f(f'sub i64 {end}, {begin}')}, {skipped}"), 1, [], single)
             return []
 
-        first, past = f(f"sdiv i64 %lo, {n}"), f(f"sdiv i64 {f(f'add i64 %hi, {n - 1}')}, {n}")
-        f.loop(first, past, 1, [], row)
+        first, last = f(f"sdiv i64 %lo, {n}"), f(f"sdiv i64 %hi, {n}")
+        whole, past = [f(f"sdiv i64 {f(f'add i64 {x}, {n - 1}')}, {n}") for x in ("%lo", "%hi")]
+        groups = f(f"sdiv i64 {f(f'add i64 {past}, {rows - 1}')}, {rows}")
+        f.loop(f(f"sdiv i64 {first}, {rows}"), groups, 1, [], group)
 
-    def _placed(self, loops: Sequence[Loop], point: str, starts: list[_Copy]) -> list[_Copy]:
-        """Write the indices of a flattened point, and what is known from them on."""
+    def _tile(self, starts: list[_Copy], indices: dict[int, str], q: str) -> list:
+        """Write as many whole rows as there are lanes: transposed loads fill tiles, from which each row then reads."""
+        f, s, (plan,) = self.f, self.schedule, self.schedule.stages
+        along, down, lanes = s.outer[-1], s.outer[-2], s.lanes
+
+        def columns(j: str, _: list[str]) -> list[str]:
+            mask = self._mask(f(f"sub nsw i64 {along.size}, {j}"), lanes)
+            at = _Copy({**indices, down.axis: q}, None, {}, {})
+            places = [f.least(f(f"add nsw i64 {j}, {t}"), along.size - 1) for t in range(lanes)]
+            for number, e in enumerate(s.tiled):
+                k, base = kind(e.dtype, lanes), self._pointer(plan, at, e.place)
+                pointers = [_further(f, k.element, base, i, e.place.strides[along.axis]) for i in places]
+                read = [f.load(f"load {k.text}, ptr {p}, align 1") for p in pointers]
+                for t, x in enumerate(transposed(f, k, read)):
+                    f.store(f"store {k.text} {x}, ptr {self._tile_row(number, k.text, str(t))}, align 8")
+            f.loop(0, lanes, 1, [], lambda t, _: row(j, t, mask))
+            return []
+
+        def row(j: str, t: str, mask: str) -> list[str]:
+            at = {**indices, down.axis: f(f"add nsw i64 {q}, {t}")}
+            copies = self._known(starts, at)
+            for number, e in enumerate(s.tiled):
+                k = kind(e.dtype, lanes)
+                copies[0].found[id(e)] = f.load(f"load {k.text}, ptr {self._tile_row(number, k.text, t)}, align 8"), lanes
+            self._stages([[copies[0].moved(along.axis, j, mask)]])
+            return []
+
+        f.loop(0, along.size, lanes, [], columns)
+        return []
+
+    def _tile_row(self, number: int, text: str, t: str) -> str:
+        return self.f(f"getelementptr {text}, ptr %tile{number}, i64 {t}")
+
+    def _indices(self, loops: Sequence[Loop], point: str) -> dict[int, str]:
+        """Write the indices of a flattened point."""
         f, at = self.f, {}
         for i, loop in reversed(list(enumerate(loops))):
             if i:
@@ -237,10 +199,18 @@ class _Emission:
                 point = f(f"udiv i64 {point}, {loop.size}")
             else:
                 at[loop.axis] = point
+        return at
+
+    def _known(self, starts: list[_Copy], at: dict[int, str]) -> list[_Copy]:
+        """Write what is known of a row from its indices on."""
         copies = [_Copy({**c.at, **at}, None, dict(c.found), {}) for c in starts]
         for plan, copy in zip(self.schedule.stages, copies, strict=True):
             self._computed(plan, [copy], ROW)
         return copies
+
+    def _placed(self, loops: Sequence[Loop], point: str, starts: list[_Copy]) -> list[_Copy]:
+        """Write the indices of a flattened point, and what is known from them on."""
+        return self._known(starts, self._indices(loops, point))
 
     def _point(self, outer: Sequence[Loop], point: str, starts: list[_Copy]) -> list:
         reduced: dict = {}
@@ -271,16 +241,16 @@ class _Emission:
     def _mask(self, left: str, lanes: int) -> str:
         """Write which lanes there are where a number of points is left."""
         f, k = self.f, kind("i4", lanes)
-        left = f.intrinsic("i64", "llvm.smin.i64", ("i64", left), ("i64", str(lanes)))
-        many = f.splat(k, f(f"trunc i64 {left} to i32"))
+        many = f.splat(k, f(f"trunc i64 {f.least(left, lanes)} to i32"))
         return f(f"icmp slt {k.text} {k.numbers(iota(lanes))}, {many}")
 
     def _stages(self, copies: list[list[_Copy]]) -> None:
         """Write all stages at some outer points, which are given for each stage."""
-        for number in range(len(copies)):
-            for copy, first in zip(copies[number], copies[0], strict=True):
-                copy.reduced = first.reduced = first.reduced or {}
-            self._stage(number, copies[number])
+        reduced: list[dict] = [{} for _ in copies[0]]
+        for number, points in enumerate(copies):
+            for copy, values in zip(points, reduced, strict=True):
+                copy.reduced = values
+            self._stage(number, points)
 
     # -- stages --------------------------------------------------------------------------------------------------------
 
@@ -291,7 +261,7 @@ class _Emission:
             self.vector, self.lanes = (plan.loops[-1], plan.lanes) if plan.lanes > 1 else (None, 1)
         within = s.along == "inner"
         block = BLOCK if within else BLOCK_OF_POINTS
-        sums = _Sum(self.f, plan, self.lanes, len(points) * plan.copies, len(points), block)
+        sums = Sums(self.f, plan, self.lanes, len(points) * plan.copies, len(points), block)
         self._computed(plan, points, UNIT)
         self.f.straight = max(1, min(4, int(STRAIGHT / max(1.0, plan.cost * len(points) * plan.copies))))
         state = self._loops(plan, 0, points, sums, sums.first())
@@ -299,7 +269,7 @@ class _Emission:
             for copy, value in zip(points, values, strict=True):
                 copy.reduced[number, k] = value
 
-    def _loops(self, plan: StagePlan, depth: int, copies: list[_Copy], sums: _Sum, state: list[str]) -> list[str]:
+    def _loops(self, plan: StagePlan, depth: int, copies: list[_Copy], sums: Sums, state: list[str]) -> list[str]:
         """Write a stage's loops from a depth on."""
         if depth == len(plan.loops):
             return self._body(plan, copies, sums, state)
@@ -314,7 +284,7 @@ class _Emission:
 
         return self._blocks(depth, loop.size, 1, sums, state, body)
 
-    def _blocks(self, depth: int, stop: int, step: int, sums: _Sum, state: list[str], body: Callable) -> list[str]:
+    def _blocks(self, depth: int, stop: int, step: int, sums: Sums, state: list[str], body: Callable) -> list[str]:
         """Write a loop, cut into blocks where sums are to be closed."""
         f = self.f
         if depth != sums.level:
@@ -322,12 +292,12 @@ class _Emission:
         long = sums.steps * step
 
         def block(i: str, state: list[str]) -> list[str]:
-            end = f.intrinsic("i64", "llvm.smin.i64", ("i64", f(f"add nsw i64 {i}, {long}")), ("i64", str(stop)))
+            end = f.least(f(f"add nsw i64 {i}, {long}"), stop)
             return sums.closed(f.loop(i, end, step, sums.carried(state), body)[1])
 
         return f.loop(0, stop, long, sums.carried(state), block)[1] if stop else state
 
-    def _vector_loop(self, plan: StagePlan, point: _Copy, sums: _Sum, state: list[str]) -> list[str]:
+    def _vector_loop(self, plan: StagePlan, point: _Copy, sums: Sums, state: list[str]) -> list[str]:
         """Write the loop that vectors lie along: several at a step, then one at a step, the last of them with a mask."""
         f, loop, lanes, depth = self.f, plan.loops[-1], plan.lanes, len(plan.loops) - 1
         step = lanes * plan.copies
@@ -353,7 +323,7 @@ class _Emission:
 
         return f.loop(done, loop.size, lanes, sums.carried(state), one)[1]
 
-    def _body(self, plan: StagePlan, copies: list[_Copy], sums: _Sum, state: list[str]) -> list[str]:
+    def _body(self, plan: StagePlan, copies: list[_Copy], sums: Sums, state: list[str]) -> list[str]:
         """Write one step: what is reduced and what is stored, of expressions that are there."""
         state = list(state)
         for number, reduction in enumerate(plan.stage.reductions):
@@ -374,7 +344,8 @@ class _Emission:
                 for place in plan.places:
                     self._pointer(plan, copy, place)
                 for e in plan.levels[level]:
-                    copy.found[id(e)] = self._expression(plan, copy, e)
+                    if id(e) not in copy.found:
+                        copy.found[id(e)] = self._expression(plan, copy, e)
 
     def _value(self, copy: _Copy, e: Expr, lanes: int) -> str:
         """Return an expression that has been computed, as a scalar or in all lanes."""

@@ -139,10 +139,12 @@ class Schedule:
         Of vectors of outer points.
     once : bool
         Whether one masked body serves whole vectors and the remainder.
+    tiled : list of Load
+        Where rows are run in tiles: the loads that lie along the loop of rows, and across vectors.
     stages : list of StagePlan
     """
 
-    __slots__ = ("along", "copies", "lanes", "once", "outer", "stages")
+    __slots__ = ("along", "copies", "lanes", "once", "outer", "stages", "tiled")
 
     along: str | None
     lanes: int
@@ -168,6 +170,19 @@ class Schedule:
             candidates.append(_Candidate(self, inner, None, vector_bytes))
         best = candidates[1] if len(candidates) == 2 and self.outer else min(candidates, key=_Candidate.cost)
         best.settle(vector_bytes)
+        self.tiled = self._across() if vector_bytes >= 32 else []
+
+    def _across(self) -> list[Load]:
+        """Return the loads that are contiguous along the outer loop before the last, and not along the last."""
+        if self.along != "outer" or len(self.outer) < 2 or len(self.stages) > 1 or self.stages[0].stage.inner or self.lanes < 4:
+            return []
+        down, along = self.outer[-2], self.outer[-1]
+        return [
+            e
+            for e in self.stages[0].exprs
+            if isinstance(e, Load) and not e.operands and e.dtype.itemsize >= 4 and down.size >= self.lanes
+            if e.place.strides[down.axis] == 1 and e.place.strides[along.axis] not in (-1, 0, 1)
+        ]
 
 
 def _cost(

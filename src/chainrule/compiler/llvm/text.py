@@ -158,6 +158,14 @@ class Function:
         self.declare(result, name, [t for t, _ in operands])
         return self(f"call {result} @{name}({', '.join([f'{t} {v}' for t, v in operands])})")
 
+    def least(self, x: Any, y: Any) -> str:
+        """Write the least of two int64."""
+        return self.intrinsic("i64", "llvm.smin.i64", ("i64", str(x)), ("i64", str(y)))
+
+    def largest(self, x: Any, y: Any) -> str:
+        """Write the largest of two int64."""
+        return self.intrinsic("i64", "llvm.smax.i64", ("i64", str(x)), ("i64", str(y)))
+
     def splat(self, k: Kind, scalar: str) -> str:
         """Return a vector with a scalar in all lanes."""
         if not scalar.startswith("%"):
@@ -229,7 +237,7 @@ class Function:
             self._stores = stores
         return f"%i{n}", names
 
-    def when(self, condition: str, body: Callable[[], None]) -> None:
+    def when(self, condition: str, body: Callable[[], Any]) -> None:
         """Write what happens under a condition, which gives nothing."""
         self._count += 1
         n, mark = self._count, len(self._order)
