@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of
 from chainrule.functions.interop.info import finfo
-from chainrule.optim.elementwise import count, flat, scalar, written
+from chainrule.optim.elementwise import count, flat, largest, option, scalar, smaller, written
 from chainrule.optim.optimizer import Optimizer
 from chainrule.optim.options import check_lr, check_numbers, number
 
@@ -98,14 +99,26 @@ class Adafactor(Optimizer):
                 continue
             if p.is_complex():
                 raise RuntimeError("Adafactor does not support complex parameters")
+            if modes().compiling is not None:
+                with no_grad():
+                    whole = p.detach()  # type: ignore[attr-defined]
+                    change, kept = self._change(p, p.grad, whole, group)
+                    whole.copy_(whole * kept - change)
+                continue
             x = flat(p)
-            g = array_of(p.grad)
-            x -= self._change(p, -g if group["maximize"] else g, x, group).reshape(-1)
+            change, kept = self._change(p, array_of(p.grad), x, group)
+            if group["weight_decay"]:
+                x *= kept
+            x -= change.reshape(-1)
             written(p, x)
 
-    def _change(self, p: Tensor, g: np.ndarray, x: np.ndarray, group: dict[str, Any]) -> np.ndarray:
-        """Return by how much the parameter shrinks after its decay, which this does; x are its values."""
-        state, lr, d = self.state[p], number(group["lr"]), p.dtype.numpy
+    def _change(self, p: Tensor, g: Any, x: Any, group: dict[str, Any]) -> tuple[Any, Any]:
+        """Return by how much the parameter, of values x, shrinks after its decay, and what share of it that leaves.
+
+        Of arrays, or of tensors in a call that is recorded.
+        """
+        state, lr, d = self.state[p], option(group, "lr"), p.dtype.numpy
+        g = -g if group["maximize"] else g
         if not state:
             shape = tuple(p.shape)
             if p.ndim > 1:
@@ -116,32 +129,32 @@ class Adafactor(Optimizer):
         t = count(state)
         rate, (least, smallest) = t ** group["beta2_decay"], group["eps"]
         least = finfo(p.dtype).eps if least is None else least
-        size = max(smallest, _rms(x)) * min(lr, t**-0.5)
-        if group["weight_decay"]:
-            x *= 1 - lr * group["weight_decay"]
+        size = largest(_rms(x), smallest) * smaller(lr, t**-0.5)
         if p.ndim > 1:
             rows, columns = (
-                _average(state[name], np.mean(g * g, axis, keepdims=True), rate)
+                _average(state[name], (g * g).mean(axis, keepdims=True), rate)
                 for name, axis in (("row_var", -1), ("col_var", -2))
             )
-            estimate = rows @ columns / np.maximum(np.mean(rows, -2, keepdims=True), least)
+            estimate = rows @ columns / np.maximum(rows.mean(-2, keepdims=True), least)
         else:
             estimate = _average(state["variance"], g * g, rate)
         u = g / np.sqrt(np.maximum(estimate, least * least))
-        return u * (size / max(1.0, _rms(u) / group["d"]))
+        return u * (size / largest(_rms(u) / group["d"], 1.0)), 1 - lr * group["weight_decay"]
 
 
 def _zeros(shape: tuple[int, ...], d: np.dtype) -> Tensor:
     return wrap(np.zeros(shape, d))
 
 
-def _average(mean: Tensor, value: np.ndarray, rate: float) -> np.ndarray:
+def _average(mean: Tensor, value: Any, rate: Any) -> Any:
     """Move a running mean towards a value, and return it."""
-    array = array_of(mean)
-    array += (value - array) * rate
-    return array
+    kept: Any = mean if isinstance(value, Tensor) else array_of(mean)
+    kept += (value - kept) * rate
+    return kept
 
 
-def _rms(x: np.ndarray) -> float:
+def _rms(x: Any) -> Any:
     """Return the root of the mean of the squares."""
+    if isinstance(x, Tensor):
+        return (x * x).mean().sqrt().double() if x.numel() else 0.0  # type: ignore[attr-defined]
     return float(np.sqrt(np.vdot(x, x) / x.size)) if x.size else 0.0

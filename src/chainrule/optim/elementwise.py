@@ -112,7 +112,7 @@ def option(group: dict[str, Any], name: str) -> Any:
             return recorder.number(group, name)
         if isinstance(value, Tensor):
             return value.detach().reshape(())
-    if group["differentiable"] or value.__class__ is float:
+    if value.__class__ is float or group.get("differentiable"):
         return value
     return tuple(map(number, value)) if isinstance(value, (tuple, list)) else number(value)
 
@@ -144,6 +144,16 @@ def count(state: dict[str, Any]) -> Any:
     steps = array_of(state["step"])
     steps += 1
     return steps.item()
+
+
+def largest(value: Any, least: float) -> Any:
+    """Return the larger of a number, or a tensor that stands for one, and another number."""
+    return value.clamp(min=least) if isinstance(value, Tensor) else max(value, least)
+
+
+def smaller(x: Any, y: Any) -> Any:
+    """Return the smaller of two numbers, or of tensors that stand for them."""
+    return y.clamp(max=x) if isinstance(y, Tensor) else min(x, y)
 
 
 def like(p: Tensor, value: float = 0.0) -> Tensor:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.optim.elementwise import flat, like, written
+from chainrule.optim.elementwise import flat, largest, like, option, written
 from chainrule.optim.optimizer import Optimizer
 from chainrule.optim.options import check_lr, check_numbers, number
 
@@ -101,7 +102,7 @@ class Muon(Optimizer):
                     raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {p.size()}")
 
     def _update(self, group: dict[str, Any]) -> None:
-        lr, momentum = number(group["lr"]), group["momentum"]
+        lr, momentum = option(group, "lr"), group["momentum"]
         for p in group["params"]:
             if p.grad is None:
                 continue
@@ -110,27 +111,37 @@ class Muon(Optimizer):
             state = self.state[p]
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = like(p)
-            g, b, x = flat(p.grad), flat(state["momentum_buffer"]), flat(p)
+            rows, columns = p.shape
+            recorded = modes().compiling is not None
+            shown = Tensor.detach if recorded else flat  # type: ignore[attr-defined]
+            g, b, x = shown(p.grad), shown(state["momentum_buffer"]), shown(p)
             b += (g - b) * (1 - momentum)
             d = g + (b - g) * momentum if group["nesterov"] else b
-            rows, columns = p.shape
             d = _orthogonal(d.reshape(rows, columns), group["ns_coefficients"], group["ns_steps"], group["eps"])
             if group["adjust_lr_fn"] == "match_rms_adamw":
                 size = 0.2 * lr * math.sqrt(max(rows, columns))
             else:
                 size = lr * math.sqrt(max(1, rows / columns))
+            if recorded:
+                x.copy_(x * (1 - lr * group["weight_decay"]) - d * size)
+                continue
             x *= 1 - lr * group["weight_decay"]
             x -= (d * size).reshape(-1).astype(x.dtype)
             for t, vector in ((state["momentum_buffer"], b), (p, x)):
                 written(t, vector)
 
 
-def _orthogonal(X: np.ndarray, coefficients: tuple[float, float, float], steps: int, eps: float) -> np.ndarray:
+def _orthogonal(X: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Any:
     """Return a matrix with the singular vectors of X and singular values near 1, by Newton and Schulz's iteration."""
     a, b, c = coefficients
     is_tall = X.shape[0] > X.shape[1]
-    X = (X.T if is_tall else X).astype(np.promote_types(X.dtype, np.float32) if X.dtype.kind == "f" else np.float32)
-    X = X / max(float(np.sqrt(np.vdot(X, X))), eps)
+    X = X.T if is_tall else X
+    if isinstance(X, Tensor):
+        X = X if X.dtype.itemsize >= 4 else X.float()  # type: ignore[attr-defined]
+        X = X / largest((X * X).sum().sqrt(), eps)
+    else:
+        X = X.astype(np.promote_types(X.dtype, np.float32) if X.dtype.kind == "f" else np.float32)
+        X = X / max(float(np.sqrt(np.vdot(X, X))), eps)
     for _ in range(steps):
         A = X @ X.T
         X = a * X + (b * A + c * (A @ A)) @ X

@@ -294,6 +294,19 @@ def test_two_inputs_in_one_memory_are_refused_where_one_is_written():
     assert base.tolist() == [2, 2, 2, 1]
 
 
+def test_a_tensor_made_inside_shares_memory_with_what_is_detached_of_it():
+    def f(x):
+        y = cr.zeros(2)
+        z = y.detach()
+        z += x
+        return y, y.data
+
+    (y, z) = record(f, (cr.ones(2),)).result
+    assert y.tolist() == [1, 1]
+    z.add_(1)
+    assert y.tolist() == [2, 2]
+
+
 def test_a_recording_inside_of_another_is_an_error():
     with pytest.raises(RuntimeError, match="inside of a function that is being recorded"):
         record(lambda x: record(cr.sin, (x,)), (cr.ones(2),))

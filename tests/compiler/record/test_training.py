@@ -27,6 +27,8 @@ OPTIMIZERS = {
     "NAdam": functools.partial(optim.NAdam, lr=0.01),
     "RAdam": functools.partial(optim.RAdam, lr=0.01),
     "ASGD": functools.partial(optim.ASGD, lr=0.01, t0=3),
+    "Adafactor": functools.partial(optim.Adafactor, lr=0.01, weight_decay=0.1),
+    "Muon": lambda params: optim.Muon([p for p in params if p.ndim == 2], lr=0.01, nesterov=True),
     "Rprop": functools.partial(optim.Rprop, lr=0.01),
 }
 

@@ -26,7 +26,7 @@ from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.symbol import Unrecordable
 from chainrule.core.types.tree import tree_flatten
-from chainrule.transforms.equations import Graph, Variable, flatten_call
+from chainrule.transforms.equations import Graph, flatten_call
 
 
 def record(
@@ -151,7 +151,8 @@ def _effects(recorder: Recorder) -> list[Effect]:
 
 def _graph(recorder: Recorder, outputs: list[Output], effects: list[Effect]) -> Graph:
     """Return the graph of what the outputs and the effects need."""
-    wanted = [o.variable for o in (*outputs, *effects) if isinstance(getattr(o, "variable", None), Variable)]
+    found = [getattr(o, "variable", None) for o in (*outputs, *effects)]
+    wanted = [variable for variable in found if variable is not None]
     inputs = tuple(recorder.inputs)
     _, in_spec = flatten_call(inputs, {})
     outs, out_spec = tree_flatten(list(dict.fromkeys(wanted)))

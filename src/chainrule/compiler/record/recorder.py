@@ -258,14 +258,7 @@ class Recorder:
 
     def memory(self, t: Tensor) -> Any:
         """Return what another tensor shares to share a tensor's memory."""
-        if t._level:
-            return t._memory
-        if not self.is_inside(t):
-            return self.symbol(t)
-        data = t._data
-        if data.__class__ is not ndarray and data.__class__ is not Symbol:
-            t._data = data = np.array(data)
-        return data
+        return t._memory if t._level else self.symbol(t)
 
     def number(self, container: Any, key: Any) -> Tensor:
         """Return a float that each call looks up anew, as a tensor of float64 without axes."""

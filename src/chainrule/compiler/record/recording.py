@@ -177,8 +177,11 @@ class Recording:
         why: str = "",
     ):
         self.graph: Any = graph
-        self.sources, self.effects, self.outputs = tuple(sources), tuple(effects), tuple(outputs)
-        self.out_spec, self.state, self.result = out_spec, state, result
+        self.sources: tuple[Any, ...] = tuple(sources)
+        self.effects: tuple[Any, ...] = tuple(effects)
+        self.outputs: tuple[Any, ...] = tuple(outputs)
+        self.out_spec: Any = out_spec
+        self.state, self.result = state, result
         self.replayable, self.why = not why, why
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.record.recording import Argument, Number, Source, Write, gradient_of
+from chainrule.compiler.record.recording import Argument, Number, Write, gradient_of
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
 
@@ -40,7 +40,7 @@ class State:
         self._gradients: list[tuple] = []
         self._same: list[tuple[int, int]] = []  # positions of leaves that are one tensor
         self._pinned: list[tuple[int, Tensor]] = []  # leaves that the function gets hold of otherwise, too
-        self._written: list[Source] = []
+        self._written: list[Any] = []
         self._positions: list[int] = []  # of leaves that are inputs
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used anew

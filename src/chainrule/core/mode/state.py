@@ -106,7 +106,7 @@ class Mode:
         self.clear = clear = record and not (watched or watchers or tracer is not None or asked)
         self.plain = plain = clear and not (floor or scope)
         self.detour = not plain and (record or bool(watchers) or tracer is not None or asked)
-        self.compiling = None if tracer is None else tracer.recorder
+        self.compiling: Any = None if tracer is None else tracer.recorder
         self.meta = Mark(inference, scope) if inference or scope else None
         if self.compiling is not None:
             self.meta = Mark(inference, scope, recorder=self.compiling.token)

@@ -32,7 +32,7 @@ class Symbol:
 
     def __init__(self, recorder: Any, variable: Any, value: Any, base: tuple | None = None):
         self.recorder, self._variable, self._value, self.base = recorder, variable, value, base
-        self.count = 0 if base is None else self.root.count
+        self.count: int = 0 if base is None else self.root.count
         recorder.symbols.append(ref(self))
 
     @property
