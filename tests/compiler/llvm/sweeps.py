@@ -28,7 +28,7 @@ def ulps(got: np.ndarray, wide: np.ndarray) -> np.ndarray:
         wide = np.clip(wide, -end, end)
         exponent = np.clip(np.frexp(wide)[1] - 1, low, high)
         errors = np.abs(np.ldexp(np.clip(got.astype(wide.dtype), -end, end) - wide, digits - 1 - exponent))
-    overflown = np.isinf(got) & (wide * np.sign(got) >= end * (1 - 2.0 ** (-digits - 1)))
+        overflown = np.isinf(got) & (wide * np.sign(got) >= end * (1 - 2.0 ** (-digits - 1)))
     errors[overflown | (np.isnan(got) & np.isnan(wide))] = 0
     return np.where(np.isnan(errors), np.inf, errors)
 
@@ -53,7 +53,9 @@ def sweep(primitive: str, dtype: str, n: int, seed: int = 0) -> tuple[float, tup
     xs = arguments(primitive, dtype, n, seed)
     got = kernel(primitive, dtype, 64 // np.dtype(dtype).itemsize)(*xs)
     wider = np.float64 if dtype == "float32" else np.longdouble
-    errors = ulps(got, np.concatenate([reference(primitive, *[v.astype(wider) for v in part]) for part in _parts(xs)]))
+    with np.errstate(invalid="ignore"):  # NaN that signal
+        wide = np.concatenate([reference(primitive, *[v.astype(wider) for v in part]) for part in _parts(xs)])
+    errors = ulps(got, wide)
     k = int(np.argmax(errors))
     return float(errors[k]), (*[x[k] for x in xs], got[k])
 

@@ -255,7 +255,7 @@ class Body:
     def polynomial(self, z: Value, coefficients: Sequence[float]) -> Value:
         """Return Σ c_k z^k by Horner's rule: of many, for even and odd powers each, so that two chains run side by side."""
         n = len(coefficients)
-        if n < 6:
+        if n < 8:
             return self._horner(z, coefficients)
         square = z * z
         return self.fma(self._horner(square, coefficients[1::2]), z, self._horner(square, coefficients[::2]))

@@ -18,7 +18,7 @@ NONE = 22  # bytes of zeros above it, read where the exponent is small
 # One lane at a time, in double: it is rare.
 _TEXT = """\
 @NAME.bits = internal unnamed_addr constant [SIZE x i8] c"DIGITS", align 8
-define internal {VF, VF, VI} @NAME.huge(VF %x) cold noinline nounwind willreturn memory(none) {
+define internal {VF, VF, VI} @NAME.huge(VF %x) cold noinline optnone nounwind willreturn memory(none) {
 entry:
   br label %lane
 lane:
