@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -12,7 +13,7 @@ import threading
 import numpy as np
 import pytest
 
-from chainrule.compiler.llvm import engine
+from chainrule.compiler.llvm import engine, linking
 
 pytest.importorskip("llvmlite")
 
@@ -66,7 +67,81 @@ def test_a_module_is_compiled_once_and_read_ever_after():
     assert set(again.timings) == {"read", "link"}
 
 
-def test_names_of_the_c_library_are_found():
+@pytest.fixture(params=["ours", "LLVM's"])
+def linker(request, monkeypatch):
+    if request.param != "ours":
+        monkeypatch.setattr(linking, "HERE", False)
+    elif not linking.HERE:
+        pytest.skip("linked by LLVM")
+
+
+CONSTANTS = """
+@table = private unnamed_addr constant [4 x double] [double 1.0, double 2.0, double 3.0, double 4.0], align 32
+@names = private unnamed_addr constant [2 x ptr] [ptr @one, ptr @two]
+declare double @cos(double)
+declare double @sin(double)
+define double @one(double %x) noinline {
+  %y = call double @cos(double %x)
+  %z = fadd double %y, 0x3FB999999999999A
+  ret double %z
+}
+define double @two(double %x) noinline {
+  %y = call double @sin(double %x)
+  ret double %y
+}
+define double @chosen(i64 %k, double %x) {
+  %at = getelementptr [2 x ptr], ptr @names, i64 0, i64 %k
+  %f = load ptr, ptr %at
+  %y = call double %f(double %x)
+  %from = getelementptr [4 x double], ptr @table, i64 0, i64 %k
+  %c = load double, ptr %from
+  %z = fmul double %y, %c
+  ret double %z
+}
+define ptr @which(i64 %k) {
+  %is = icmp eq i64 %k, 0
+  %f = select i1 %is, ptr @cos, ptr @sin
+  ret ptr %f
+}
+"""
+
+
+@pytest.mark.parametrize("optimise", [True, False])
+def test_constants_and_addresses_are_linked(linker, optimise):
+    code = engine.load(CONSTANTS, ["chosen", "which", "one"], optimise)
+    chosen = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double)(code.address("chosen"))
+    assert chosen(0, 0.5) == pytest.approx(np.cos(0.5) + 0.1)
+    assert chosen(1, 0.5) == pytest.approx(2 * np.sin(0.5))
+    which = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(code.address("which"))
+    cos = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(which(0))
+    assert cos(0.5) == np.cos(0.5)
+
+
+@pytest.mark.skipif(not linking.HERE, reason="linked by LLVM")
+def test_what_is_not_linked_here_is_refused():
+    llvm, refused = engine._llvm(), linking.UnlinkableError
+    image = llvm.object_code(CONSTANTS, {}, True)
+    linking.Linked([image], ["chosen"])
+    for texts, names in (
+        (["@x = global i64 7\ndefine i64 @f() {\n  %v = load i64, ptr @x\n  ret i64 %v\n}"], ["f"]),
+        (["declare void @no_such_function()\ndefine void @f() {\n  call void @no_such_function()\n  ret void\n}"], ["f"]),
+        (["define void @f() {\n  ret void\n}"], ["g"]),
+    ):
+        with pytest.raises(refused):
+            linking.Linked([llvm.object_code(text, {}, True) for text in texts], names)
+    for size in range(0, len(image), 7):
+        with contextlib.suppress(refused):
+            linking.Linked([image[:size]], ["chosen"])
+    draw = np.random.default_rng(0)
+    for _ in range(300):  # never anything but a refusal: nothing of it runs
+        spoilt = bytearray(image)
+        for at in draw.integers(0, len(image), 4):
+            spoilt[at] = draw.integers(0, 256)
+        with contextlib.suppress(refused):
+            linking.Linked([bytes(spoilt)], ["chosen"])
+
+
+def test_names_of_the_c_library_are_found(linker):
     text = LARGE + "declare double @fmod(double, double)\n"
     assert squared(engine.load(text, ["filled"]), [5.0, 7.5, -4.0], "filled") == [2.0, 1.5, -1.0]
 
@@ -83,8 +158,7 @@ def test_what_is_no_module_is_refused_by_llvm():
 
 
 def test_a_kept_object_that_does_not_link_is_compiled_anew(monkeypatch):
-    llvm = engine._llvm()
-    engine.cache().put(llvm.key(SQUARES, True), b"whole, and no object file")
+    engine.cache().put(engine.host().key(SQUARES, True), b"whole, and no object file")
     code = engine.load(SQUARES, ["squares"])
     assert squared(code, [3.0]) == [9.0]
     assert "emit" in code.timings
@@ -100,19 +174,17 @@ def test_several_modules_are_loaded_together_and_kept_apart():
     assert "optimise" not in engine.load(SQUARES, ["squares"], optimise=False).timings
 
 
-@pytest.mark.parametrize("what", ["cpu", "features", "version"])
+@pytest.mark.parametrize("what", ["by", "triple", "cpu", "features"])
 def test_code_for_another_processor_or_compiler_is_not_taken(monkeypatch, what):
     engine.load(SQUARES, ["squares"])
-    llvm = engine._llvm()
-    parts = llvm._about.split("\n")
-    place = {"version": 1, "cpu": 4, "features": 5}[what]
-    parts[place] += "x"
-    monkeypatch.setattr(llvm, "_about", "\n".join(parts))
+    host = engine.host()
+    parts = {name: getattr(host, name) + ("x" if name == what else "") for name in host.__slots__}
+    monkeypatch.setattr(engine, "_host", engine.Host(**parts))
     assert "emit" in engine.load(SQUARES, ["squares"]).timings
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="counts the process's mappings")
-def test_code_is_freed_with_its_object():
+def test_code_is_freed_with_its_object(linker):
     def mapped() -> int:
         with open("/proc/self/maps") as maps:
             return len([line for line in maps if "r-xp" in line and "/" not in line])
@@ -196,6 +268,31 @@ except engine.UnavailableError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert words in done.stdout
     assert 'pip install "chainrule[compile]"' in done.stdout
+
+
+def run(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not linking.HERE, reason="linked by LLVM")
+def test_what_was_kept_runs_without_llvmlite():
+    code = f"""
+import sys
+from chainrule.compiler.llvm import engine
+assert engine.available()
+code = engine.load({SQUARES!r}, ["squares"])
+assert code.address("squares") and engine.vector_bytes() >= 16 and engine.processor() == "x86_64"
+print("llvmlite" in sys.modules)
+"""
+    assert run(code) == "True\n"
+    assert run(code) == "False\n"
+    assert run(code, CHAINRULE_CACHE="0") == "True\n"
+    another = "from chainrule.compiler.llvm import linking, engine; engine._identity = lambda: b'another processor'\n" + code
+    assert run(another) == "True\n"
 
 
 def test_llvmlite_is_imported_only_when_code_is_asked_for():

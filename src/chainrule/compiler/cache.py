@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import sys
 import time
@@ -76,7 +75,7 @@ class Cache:
         size = HEAD + len(content)
         if self.folder is None or size > self.limit or not _is_made(self.folder):
             return
-        part = self.folder / f"{secrets.token_hex(8)}{UNFINISHED}"
+        part = self.folder / f"{os.urandom(8).hex()}{UNFINISHED}"
         try:
             if self._held is None:
                 self._held = sum(size for _, size, _ in self._files())
