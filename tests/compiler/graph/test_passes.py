@@ -133,8 +133,8 @@ def test_random_draws_stay_as_they_are():
 def test_outputs_stay_values_of_their_own(change):
     def f(x):
         y = x.sin()
-        made = (y * 1, x * 1, x, y, x.sin(), x.sin(), x.clone(), (x * 2).t().contiguous(), cr.ones(3) + 1)
-        return *made, y.t(), y.t().t(), y, Twice.apply(x), cr.softmax(x, 0) * 1
+        made = (y * 1, x * 1, x.t().contiguous(), x, y, x.t().t(), x.sin(), x.sin(), x.clone(), (x * 2).t().contiguous())
+        return *made, cr.ones(3) + 1, y.t(), y.t().t(), y, Twice.apply(x), cr.softmax(x, 0) * 1
 
     x = cr.rand(2, 3)
     graph = graph_of(f, (x,))
@@ -144,7 +144,16 @@ def test_outputs_stay_values_of_their_own(change):
     assert (simple.inputs, simple.outputs) == (graph.inputs, graph.outputs)
     assert not set(simple.outputs) & {*simple.constants}
     made = {r: e.op for e in simple.equations for r in e.results}
-    assert [made[o].aliasing for o in simple.outputs[:2]] == [None, None]
+    assert [made[o].aliasing for o in simple.outputs[:3]] == [None, None, None]
+
+
+def test_a_view_of_an_input_that_becomes_the_input_is_copied():
+    x = cr.rand(2, 3)
+    graph = graph_of(lambda x: x.t().t(), (x,))
+    simple = simplified(graph)
+    check(simple)
+    assert ops(simple) == ["clone"]
+    assert simple.outputs == graph.outputs
 
 
 class Twice(cr.autograd.Function):
