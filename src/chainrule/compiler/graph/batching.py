@@ -34,7 +34,6 @@ class _Editing:
     def __init__(self, graph: Graph):
         self.graph, self.equations = graph, graph.equations
         self.position = {r: i for i, e in enumerate(graph.equations) for r in e.results}
-        self.used = uses(graph.equations, graph.outputs)
         self.left_out: set[int] = set()
         self.before: dict[int, list[Equation]] = {}
         self._joined: dict[tuple, Variable] = {}
@@ -63,6 +62,8 @@ class _Editing:
 
     def result(self) -> Graph:
         """Return the new graph."""
+        if not self.before:
+            return self.graph
         made: list[Equation] = []
         for i, e in enumerate(self.equations):
             made += self.before.get(i, ())
@@ -73,6 +74,10 @@ class _Editing:
 
 class _Summed(_Editing):
     """Sums of products, and of sums over rows."""
+
+    def __init__(self, graph: Graph):
+        super().__init__(graph)
+        self.used = uses(graph.equations, graph.outputs)
 
     def run(self) -> Graph:
         """Return the graph in which they are one product."""
@@ -185,7 +190,7 @@ class _Stacked(_Editing):
         ]
         for at, matrix, batch in sorted(batches, key=lambda found: found[0]):
             self._stack(at, matrix, batch)
-        return self.result() if batches else self.graph
+        return self.result()
 
     def _batches(self, group: list[Equation]) -> Iterable[list[Equation]]:
         """Yield those of which all factors are known before any result is used."""
