@@ -159,7 +159,7 @@ def _is_small(e: Equation) -> bool:
     x, y = e.operands
     if len(x.shape) < 2 or len(y.shape) < 2:
         return False
-    m, k, n = *x.shape[-2:], y.shape[-1]
+    m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
     return m * k * n <= SMALL or k == 1
 
 
@@ -187,7 +187,7 @@ def expanded(e: Equation, f: Callable) -> tuple[list[Equation], dict[Variable, T
             if len(_cache) > _MANY:
                 _cache.clear()
             _cache[key] = graph
-    return None if graph is False else _renamed(e, graph)
+    return None if graph is False else _renamed(e, graph)  # type: ignore[arg-type]
 
 
 def _renamed(e: Equation, graph: Graph) -> tuple[list[Equation], dict[Variable, Tensor]] | None:

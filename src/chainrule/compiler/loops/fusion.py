@@ -335,7 +335,7 @@ class Fusion:
                     step.nest = first.nest
                     made.append(step)
             elif item is not None:
-                made.append(item)
+                made.append(item)  # type: ignore[arg-type]
         temps, arena = _arena(made)
         return Steps(made, self.inputs, outputs, self.values.buffers, temps, arena)
 

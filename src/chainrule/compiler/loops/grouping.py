@@ -88,7 +88,7 @@ class Grouping:
 
     def point(self, v: Variable | None, operands: Sequence[Any], expression: Any, shape: tuple | None = None) -> Task:
         """Add an elementwise task."""
-        task = Task(v, POINT, v.shape if v is not None else shape, tuple(operands), expression, expression[2])
+        task = Task(v, POINT, v.shape if v is not None else shape or (), tuple(operands), expression, expression[2])
         task.own = task.cost = expression[3] + 1
         self.add(task)
         return task

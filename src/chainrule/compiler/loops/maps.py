@@ -260,7 +260,7 @@ def _roll(e: Equation, k: int, coords: Coords) -> Pieces:
             size *= n
         parts = _turned(_flat_index(coords, shape), sum(shifts), size)
         return [Piece(x, reshaped((c,), (size,), shape), (condition,)) for c, condition in parts]
-    found = [(list(coords), ())]
+    found: list[tuple[list, tuple]] = [(list(coords), ())]
     for axis in set(axes):
         shift = sum([s for a, s in zip(axes, shifts, strict=True) if a == axis])
         if shape[axis] == 1 or shift % shape[axis] == 0:
@@ -364,9 +364,9 @@ def shapes_along(shape: tuple, chain: Any) -> list[tuple] | None:
 
 def _retake(e: Equation, k: int, coords: Coords) -> Pieces:
     x, chain = e.operands[0], e.params["chain"]
-    shapes = shapes_along(x.shape, chain)
+    shapes: Any = shapes_along(x.shape, chain)
     for (op, params, index, _), before, after in zip(reversed(chain), reversed(shapes[:-1]), reversed(shapes[1:]), strict=True):
-        step = _Step(op, params, _Shape(before), None)
+        step: Any = _Step(op, params, _Shape(before), None)
         step.results = (_Shape(after),) * ((index or 0) + 1)
         [piece] = MAPS[op.name](step, index or 0, coords)
         coords = piece.coords

@@ -29,7 +29,7 @@ def matrices(groups: Grouping, e: Equation) -> GemmStep | None:
         return None
     buffer = Buffer(dtype, out.shape, "temp")
     target = buffer.view()
-    m, k, n = *x.shape[-2:], y.shape[-1]
+    m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
     if len(y.shape) == 2 and len(x.shape) > 2:  # one product of all rows
         rows = prod(x.shape[:-1])
         flat = Variable((rows, k), x.dtype)

@@ -89,8 +89,8 @@ def expression_of(op: Op, operands: Sequence[Any], params: dict) -> tuple[list, 
                 _cache.clear()
             _cache[key] = found
     if found.__class__ is Unsupported:
-        raise found
-    return found
+        raise found  # type: ignore[misc]
+    return found  # type: ignore[return-value]
 
 
 def _built(op: Op, operands: Sequence[Any], dtypes: tuple, params: dict) -> tuple:

@@ -148,7 +148,7 @@ class GemmStep:
     @property
     def sizes(self) -> tuple[int, int, int, int]:
         """(batch, m, n, k)."""
-        return (prod(self.out.shape[:-2]), *self.out.shape[-2:], self.a.shape[-1])
+        return prod(self.out.shape[:-2]), self.out.shape[-2], self.out.shape[-1], self.a.shape[-1]
 
     def buffers(self) -> tuple[list[Buffer], list[Buffer]]:
         """Return the buffers it reads or writes, and those it writes."""
