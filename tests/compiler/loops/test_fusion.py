@@ -206,6 +206,16 @@ def test_batches_of_matrices_are_one_product():
     assert step.sizes == (6, 16, 16, 64)
 
 
+def test_a_product_lies_as_its_only_reader_reads_it():
+    x, y = rand(5, 6, 16), rand(5, 16, 40)
+    [product, nest] = made(lambda x, y: cr.sin((x @ y).permute(2, 0, 1)), x, y).steps
+    assert nest.nest.outer == (40 * 5 * 6,)
+    assert product.out.strides == (6, 30, 1)  # transposed: of each batch the columns lie apart
+    heads = lambda x, y: cr.sin((x @ y).transpose(0, 1).reshape(6, 200))
+    assert made(heads, x, y).steps[-1].nest.outer == (6 * 200,)
+    made(lambda x, y: ((x @ y).transpose(0, 2), x @ y.cos()), x, y)
+
+
 def test_factors_that_lie_or_broadcast_unevenly_are_copied_once():
     x, y = rand(2, 3, 16, 20), rand(3, 2, 20, 16)
     steps = made(lambda x, y: x @ y.transpose(0, 1), x, y)

@@ -67,6 +67,8 @@ class Fusion:
         self.groups = Grouping(self.values)
         self.opaque: dict[str, int] = {}
         self._uses = uses(graph.equations, graph.outputs)
+        alone = {v for v, n in self._uses.items() if n == 1}
+        self._readers = {o: e for e in graph.equations for o in e.operands if o in alone}
         self._guards = 0
         self._checks: dict[Any, View] = {}
         self.inputs = []
@@ -106,8 +108,7 @@ class Fusion:
                 stack += reversed(inner)
             elif e.op.name in GATHERS:
                 self._gather(e)
-            elif e.op.name in PRODUCTS and (made := matrices(self.groups, e)) is not None:
-                self.values.views[e.results[0]] = made.out.buffer.view()
+            elif e.op.name in PRODUCTS and (made := matrices(self.groups, e, self._readers.get(e.results[0]))) is not None:
                 self.groups.append(made)
             else:
                 self._opaque(e)

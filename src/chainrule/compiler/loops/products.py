@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.compiler.loops.steps import Buffer, GemmStep, View
+from chainrule.compiler.loops.steps import Buffer, GemmStep, View, packed
 from chainrule.core.op.declaration import TABLE
 from chainrule.transforms.equations import Equation, Variable
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def matrices(groups: Grouping, e: Equation) -> GemmStep | None:
-    """Return the step of a product of matrices, axes in front broadcast; None for what BLAS does not compute."""
+def matrices(groups: Grouping, e: Equation, reader: Any = None) -> GemmStep | None:
+    """Return the step of a product of matrices, axes in front broadcast; None for what BLAS does not compute.
+
+    The result lies as its only `reader` reads it, where BLAS can write it so.
+    """
     x, y = e.operands
     [out] = e.results
     dtype = out.dtype.numpy
@@ -29,19 +32,47 @@ def matrices(groups: Grouping, e: Equation) -> GemmStep | None:
         return None
     buffer = Buffer(dtype, out.shape, "temp")
     target = buffer.view()
-    m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
+    k, n = x.shape[-1], y.shape[-1]
     if len(y.shape) == 2 and len(x.shape) > 2:  # one product of all rows
         rows = prod(x.shape[:-1])
         flat = Variable((rows, k), x.dtype)
         groups.values.maps[flat] = (Equation(TABLE["reshape"], (x,), {"shape": (rows, k)}, (flat,), False, False), 0)
-        x, m = flat, rows
+        x = flat
         target = View(buffer, (rows, n), (n, 1), 0)
+    elif reader is not None and (turned := _turned(out, reader)) is not None:
+        target = turned
     lead = target.shape[:-2]
     a, b = _operand(groups, x, lead), _operand(groups, y, lead)
-    batch = prod(lead)
-    if lead:
-        target = View(buffer, (batch, m, n), (m * n, n, 1), 0)
-    return GemmStep(a, b, target)
+    written = blas_view(target, lead)
+    assert written is not None
+    groups.values.views[out] = View(target.buffer, out.shape, packed(out.shape), 0) if target.buffer is buffer else target
+    if written.strides[-1] == 1:
+        return GemmStep(a, b, written)
+    return GemmStep(_transposed(b), _transposed(a), _transposed(written))
+
+
+def _turned(out: Variable, reader: Equation) -> View | None:
+    """Return where a product lies in memory whose order is that in which a permutation of it is read."""
+    ndim = len(out.shape)
+    if reader.op.name == "permute":
+        order = list(reader.params["order"])
+    elif reader.op.name == "transpose":
+        order = list(range(ndim))
+        a, b = reader.params["a"], reader.params["b"]
+        order[a], order[b] = b, a
+    else:
+        return None
+    buffer = Buffer(out.dtype.numpy, [out.shape[k] for k in order], "temp")
+    strides = [0] * ndim
+    for step, k in zip(buffer.strides, order, strict=True):
+        strides[k] = step
+    view = View(buffer, out.shape, strides, 0)
+    return view if blas_view(view, out.shape[:-2]) is not None else None
+
+
+def _transposed(v: View) -> View:
+    shape, strides = [*v.shape[:-2], v.shape[-1], v.shape[-2]], [*v.strides[:-2], v.strides[-1], v.strides[-2]]
+    return View(v.buffer, shape, strides, v.offset)
 
 
 def _operand(groups: Grouping, v: Variable, lead: Sequence[int]) -> View:

@@ -129,7 +129,7 @@ class GemmStep:
     ----------
     a, b, out : View
         Of (m, k), (k, n), (m, n), or of (batch, m, k), (batch, k, n), (batch, m, n). Of each, one of the last two strides is
-        1 and the other at least the size of that axis (and 1), as BLAS needs it; `out` lies in C order along them. A batch
+        1 and the other at least the size of that axis (and 1), as BLAS needs it; that of the columns of `out` is 1. A batch
         stride may be 0.
     alpha, beta : float
         With `beta` 0 `out` is not read.
