@@ -395,6 +395,25 @@ def test_threads_share_a_compiled_function():
     assert not wrong
 
 
+def test_threads_share_parameters_that_one_records():
+    net = cr.nn.Sequential(cr.nn.Linear(8, 8), cr.nn.Tanh(), cr.nn.Linear(8, 2))
+    run, wrong = cr.compile(net), []
+
+    def work(k):
+        for n in range(1, 12):
+            x = cr.full((n if k else 3, 8), 0.1 * k)
+            if not np.allclose(run(x).detach().numpy(), np.asarray(expected[k][: len(x)]), atol=1e-6):
+                wrong.append((k, n))
+
+    expected = [net(cr.full((12, 8), 0.1 * k)).detach().numpy() for k in range(4)]
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
 def recursive(x, n):
     return x if n == 0 else compiled_recursive(x * 2, n - 1)
 

@@ -117,10 +117,40 @@ def test_vmap_of_compiled_functions_and_compiled_vmap(f):
     for seed in range(3):
         x = cr.tensor(np.random.default_rng(seed).normal(size=(4, 3)))
         same(cr.func.vmap(run)(x), cr.func.vmap(f)(x))
+        same(
+            cr.func.vmap(cr.func.vmap(run, 1), 2)(x[:, None] + x[None]),
+            cr.func.vmap(cr.func.vmap(f, 1), 2)(x[:, None] + x[None]),
+        )
+        same(cr.func.jacfwd(cr.func.vmap(run))(x), cr.func.jacfwd(cr.func.vmap(f))(x))
         same(cr.compile(cr.func.vmap(f))(x), cr.func.vmap(f)(x))
         same(cr.func.vmap(cr.func.grad(run))(x), cr.func.vmap(cr.func.grad(f))(x))
         same(cr.func.jacrev(cr.func.vmap(run))(x), cr.func.jacrev(cr.func.vmap(f))(x))
         same(cr.func.vmap(cr.func.hessian(run))(x), cr.func.vmap(cr.func.hessian(f))(x))
+
+
+def test_vmap_of_a_compiled_function_runs_it_once_for_all():
+    ticks = itertools.count()
+
+    def f(x, w, k, *, flag):
+        next(ticks)
+        return {"y": (x * w).sin() * k, "k": k, "w": w if flag else w * 1}
+
+    run = cr.compile(f)
+    w = cr.tensor(DATA[1], dtype=f64, requires_grad=True)
+    for seed in range(4):
+        x = cr.tensor(np.random.default_rng(seed).normal(size=(4, 3)))
+        found = cr.func.vmap(lambda x: run(x, w, 2, flag=False)["y"])(x)
+        same(found, (x * w).sin() * 2)
+        same(cr.autograd.grad(found.sum(), w)[0], ((x * w).cos() * 2 * x).sum(0))
+    assert copy.copy(ticks).__next__() <= 2
+    with pytest.raises(RuntimeError, match="vmap: It looks like you're attempting to use a Tensor in some data-dependent"):
+        cr.func.vmap(cr.compile(branching))(x)
+    drawn = cr.compile(lambda x: x + cr.rand(3, dtype=f64))
+    for _ in range(3):
+        rows = cr.func.vmap(drawn, randomness="different")(cr.zeros(2, 3, dtype=f64))
+        assert not cr.equal(rows[0], rows[1])
+        rows = cr.func.vmap(drawn, randomness="same")(cr.zeros(2, 3, dtype=f64))
+        assert cr.equal(rows[0], rows[1])
 
 
 @pytest.mark.parametrize("f", [*SCALARS, lambda x: several(x)[0].sum() + several(x)[1]["z"]], ids=lambda f: f.__name__)

@@ -13,6 +13,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode
 from chainrule.core.tensor.tensor import GradTracking, Tensor
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.symbol import Symbol
 from chainrule.core.types.tree import TreeSpec
 from chainrule.settings import are_deterministic_algorithms_enabled
 from chainrule.transforms.forward import Dual
@@ -22,6 +23,10 @@ MOST_BYTES = 1 << 10  # of a NumPy array among the arguments, which is fixed by 
 
 class UnfitError(Exception):
     """A call that cannot be recorded, and why."""
+
+
+class RecordedError(UnfitError):
+    """A call on tensors that another thread's recording has hold of."""
 
 
 class BatchedError(UnfitError):
@@ -50,6 +55,11 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
     )
 
 
+def static_key(leaves: Sequence[Any], spec: TreeSpec) -> tuple:
+    """Return what stands for the structure of a call and for what is no tensor in it."""
+    return tuple([None if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]), _spec_key(spec)
+
+
 def _tensor_key(t: Tensor) -> tuple:
     data: Any = t
     dual = False
@@ -69,6 +79,8 @@ def _tensor_key(t: Tensor) -> tuple:
         return cls_of(t), data.shape, data.dtype, lies, carries
     if isinstance(data, np.generic):
         return cls_of(t), (), data.dtype, True, carries
+    if data.__class__ is Symbol:
+        raise RecordedError
     raise UnfitError(f"an argument's values are a {type(data).__name__}")
 
 

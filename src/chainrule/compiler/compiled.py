@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from chainrule.compiler.call import BatchedError, UnfitError, is_dual, key_of
+from chainrule.compiler.call import BatchedError, RecordedError, UnfitError, is_dual, key_of, static_key
 from chainrule.compiler.derived import differentiated
 from chainrule.compiler.joint import record_call
+from chainrule.compiler.mapped import OfExamples, call_on_examples
 from chainrule.compiler.paths import Path, Paths, Served
+from chainrule.compiler.record.recording import Captured
 from chainrule.compiler.result import assembled, commit
 from chainrule.compiler.shortcut import shortcut
 from chainrule.compiler.stance import STATE
@@ -23,6 +25,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode, modes, set_modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
+from chainrule.core.types.symbol import Symbol
 from chainrule.core.types.tree import TreeSpec, tree_unflatten
 from chainrule.transforms.equations import flatten_call
 
@@ -54,6 +57,8 @@ class Options(NamedTuple):
 
 
 _MOST_LOST = 8
+_RECORDING = threading.RLock()  # a recording has hold of the tensors that it uses, parameters among them
+_PATIENCE = 20.0  # seconds that a call waits for another thread's recording, which may itself wait for this thread
 
 
 class Specialisation:
@@ -74,6 +79,11 @@ class Specialisation:
         self.paths = Paths()
         self.reason: str | None = None
         self.lost, self.why = 0, ""
+
+    def is_recorded_now(self) -> bool:
+        """Tell whether another thread's recording has hold of a tensor that the paths use."""
+        sources = [s for path in self.paths.all for s in path.recording.sources if isinstance(s, Captured)]
+        return any([s.tensor._data.__class__ is Symbol for s in sources])
 
     def lose(self, why: str) -> None:
         """Note a call that could not be recorded or replayed; too many are not tried again."""
@@ -100,6 +110,7 @@ class Compiled:
         self._warned: set[str] = set()
         self._last: Path | None = None
         self._short: Callable | None = None
+        self._of_examples: dict[Any, Any] = {}
         self._reads = f if reads is None else reads
         STATE.compiled.add(self)
 
@@ -126,9 +137,16 @@ class Compiled:
         try:
             key = key_of(leaves, spec, mode)
         except BatchedError:
-            return f(*args, **kwargs)
+            rules = OfExamples(partial(_flat, f, spec), leaves, static_key(leaves, spec), self._of_examples, self._compiled)
+            return call_on_examples(rules, [x for x in leaves if isinstance(x, Tensor)])
+        except RecordedError:
+            with _RECORDING:
+                pass
+            return self(*args, **kwargs)
         except UnfitError as why:
             return self._as_it_is(str(why), args, kwargs)
+        if mode.mapped:  # on nothing that has examples; it may draw for each
+            return f(*args, **kwargs)
         known = self._known.get(key)
         if known is None:
             known = self._new(key)
@@ -139,14 +157,22 @@ class Compiled:
         try:
             served = known.paths.run(leaves)
         except Exception as error:  # a kernel's: the function itself raises it, or deals with it
+            if known.is_recorded_now():
+                with _RECORDING:
+                    pass
+                return self(*args, **kwargs)
             result = f(*args, **kwargs)
             known.lose(f"{type(error).__name__} where it is replayed, and not where it is called: {error}")
             return result
         if served is None:
             if not self._may_record(known):
                 return self._as_it_is(known.reason or "", args, kwargs)
-            with self._lock:
+            if not _RECORDING.acquire(timeout=_PATIENCE):
+                return f(*args, **kwargs)
+            try:
                 done, served = self._recorded(known, leaves, spec)
+            finally:
+                _RECORDING.release()
             if served is None:
                 return done[0] if done else self._as_it_is(known.reason or known.why, args, kwargs)
         if not kwargs:
@@ -254,6 +280,7 @@ class Compiled:
         """Forget what was recorded."""
         with self._lock:
             self._known.clear()
+            self._of_examples.clear()
             self._last = self._short = None
 
     @property
@@ -339,7 +366,6 @@ def _stands_aside(mode: Mode) -> bool:
         or mode.watchers
         or mode.watched
         or mode.asked
-        or mode.mapped
         or mode.inference
         or mode.draws is not None
         or mode.on_write is not None

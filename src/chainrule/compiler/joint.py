@@ -58,7 +58,7 @@ class Joint:
 
     def __init__(self, recording: Recording, result: Any, status: str, moving: tuple, wanted: tuple):
         self.recording, self.result, self.status, self.moving, self.wanted = recording, result, status, moving, wanted
-        self.backward: Graph | None = None
+        self.backward: Any = None
         self.saved: tuple = ()
         self.places: tuple = ()
         self.timings: dict[str, float] = {}
@@ -85,7 +85,7 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
     def joint(*given: Any) -> Any:
         args, kwargs = tree_unflatten(list(given[:-1]), spec)
         result = f(*args, **kwargs)
-        recorder = modes().compiling
+        recorder: Any = modes().compiling
         outs = tree_flatten(result)[0]
         if alone and (recorder.gradients or any([symbol.count for *_, symbol in recorder.roots.values()])):
             recorder.refuse("writes into tensors from outside, under a transform")
@@ -127,7 +127,8 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
     found = Joint(made, result, notes["status"], notes["moving"], notes["wanted"])
     found.timings["record"] = perf_counter() - start
     starts = [o.variable for o in of_cotangents]
-    forward = _unique([o.variable for o in (*outputs, *made.effects) if isinstance(getattr(o, "variable", None), Variable)])
+    effects: tuple[Any, ...] = made.effects
+    forward = _unique([o.variable for o in (*outputs, *effects) if isinstance(getattr(o, "variable", None), Variable)])
     wanted = [o.variable if isinstance(o, Computed) else None for o in of_grads]
     if found.status == KNOWN and _reads_any(made.graph, starts):
         found.status, wanted, starts = UNKNOWN, [], []

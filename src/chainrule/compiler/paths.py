@@ -62,7 +62,8 @@ class Path:
         self.hides_tangents = bool(views) or (bool(joint.moving) and joint.moving != self.inexact)
         self._places = tuple([s.position if isinstance(s, Argument) else None for s in self.recording.sources])
 
-        returned = {o.variable for o in (*self.recording.outputs, *self.recording.effects) if hasattr(o, "variable")}
+        effects: tuple[Any, ...] = self.recording.effects
+        returned = {o.variable for o in (*self.recording.outputs, *effects) if hasattr(o, "variable")}
         self._returned = tuple([i for i, v in enumerate(self.recording.graph.outputs) if v in returned])
         self.plan = plan_of(self.recording.graph, native, arrays(self.inputs(leaves)))
 

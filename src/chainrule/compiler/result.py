@@ -30,7 +30,7 @@ def write(target: Any, value: Any, times: int) -> None:
 
 def set_gradient(effect: SetGradient, values: dict, leaves: Sequence[Any]) -> None:
     """Give a tensor a new gradient, or none."""
-    target = effect.of.fetch(leaves)
+    target: Any = effect.of.fetch(leaves)
     target.grad = None if effect.variable is None else wrap(values[effect.variable])
 
 
