@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import mmap
 from functools import cache
 
 import llvmlite.binding as llvm
@@ -44,6 +45,21 @@ def compiled(text: str, names: list[str]) -> tuple:
         library = library.export_symbol(name)
     loaded = library.link(jit(), f"test{next(_numbers)}")
     return [loaded[n] for n in names], loaded
+
+
+def fenced(array: np.ndarray, at_end: bool) -> np.ndarray:
+    """Return a copy that begins or ends where memory may not be touched."""
+    page = mmap.PAGESIZE
+    pages = -(-array.nbytes // page) * page
+    block = mmap.mmap(-1, pages + 2 * page)
+    bytes_ = np.frombuffer(block, np.uint8)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for start in (0, page + pages):
+        assert protect(ctypes.c_void_p(bytes_.ctypes.data + start), ctypes.c_size_t(page), 0) == 0
+    start = page + (pages - array.nbytes if at_end else 0)
+    out = bytes_[start : start + array.nbytes].view(array.dtype)
+    out[:] = array
+    return out
 
 
 class Native:

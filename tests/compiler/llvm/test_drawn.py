@@ -6,6 +6,9 @@ Floats hold small whole numbers, of which sums are exact in any order.
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -15,7 +18,8 @@ pytest.importorskip("llvmlite")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compiler.llvm.native import Native
+from tests.compiler.llvm.native import Native, fenced
+from tests.compiler.llvm.test_nests import wide
 
 from chainrule.compiler.loops.nest import Apply, Axis, Expr, Load, Nest, Number, Place, Reduced, Reduction, Stage, Store
 
@@ -138,6 +142,37 @@ def check(random: Random) -> None:
     Native(drawing.nest, random.choice([64, 64, 32, 16, 8]))([m[AROUND:-AROUND] for m in found], *itertools.pairwise(cuts))
     for k, (x, y) in enumerate(zip(found, expected, strict=True)):
         assert np.array_equal(x, y, equal_nan=x.dtype.kind == "f"), (k, drawing.nest)
+
+
+def check_fenced(seeds: range) -> None:
+    """Run drawn nests on memory that nothing may be read or written around."""
+    for seed in seeds:
+        random = Random(seed)
+        drawing = Drawing(random)
+        native = Native(drawing.nest, random.choice([64, 32, 16]))
+        for at_end in (False, True):
+            native([fenced(m[AROUND:-AROUND], at_end) for m in drawing.memory()])
+
+
+def check_fenced_tiles() -> None:
+    """Run transpositions of several shapes likewise."""
+    for rows, columns in ((16, 16), (40, 37), (17, 65), (64, 9)):
+        x = Load(Place(0, (1, rows)), np.dtype("f4"))
+        store = Store(Place(1, (columns, 1)), Apply("add", (x, x), x.dtype))
+        native = Native(Nest((rows, columns), [Stage((), (), [store])], [x.dtype, x.dtype]))
+        for at_end in (False, True):
+            native([fenced(np.ones(rows * columns, x.dtype), at_end) for _ in range(2)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is protected by mprotect")
+@pytest.mark.parametrize("what", ["check_fenced_tiles()", "check_fenced(range(15))", *wide("check_fenced(range(15, 400))")])
+def test_nothing_around_memory_is_touched(what):
+    done = subprocess.run(
+        [sys.executable, "-c", f"from tests.compiler.llvm.test_drawn import *; {what}"],
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 0, what
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -300,6 +300,17 @@ def test_indices_as_values_keep_axes_apart(shape, width):
         agree(Nest(shape, [Stage((), (), stores)], [I8, I8]), [84, 84], width)
 
 
+def test_tiles_run_only_the_points_asked_for(width):
+    x = filled(F4, 40 * 21)
+    store = Store(Place(1, (21, 1)), op("add", at(0, (1, 40)), Number(0, F4)))
+    native = Native(Nest((40, 21), [Stage((), (), [store])], [F4, F4]), width)
+    for cut in ((5, 800), (21, 42 * 18), (0, 839), (30, 31)):
+        out, expected = np.zeros(840, F4), np.zeros(840, F4)
+        native([x, out], cut)
+        expected[slice(*cut)] = x.reshape(21, 40).T.ravel()[slice(*cut)]
+        assert (out == expected).all()
+
+
 @pytest.mark.parametrize("cut", [(0, 0), (3, 61), *wide((0, 1), (5, 6), (20, 40), (17, 84), (83, 84))])
 def test_only_the_points_asked_for_are_run(cut, width):
     x, out = filled(F4, 84), np.zeros(84, F4)
@@ -346,5 +357,6 @@ def test_transposed_reads_run_in_tiles(shape, d, width):
     turned = (*dense[:-2], 1, rows)
     value = op("add", op("sub", at(0, turned, d), at(2, dense, d)), at(3, (0,) * (len(shape) - 1) + (1,), d))
     value = op("mul", value, at(0, (*dense[:-2], 1, rows), d, offset=5))
+    value = op("add", value, at(0, (*[0] * len(dense[:-2]), 2, 2 * rows), d))
     nest = Nest(shape, [Stage((), (), [Store(Place(1, dense), value)])], [d] * 4)
-    agree(nest, [total + 5, total, total, columns], width, splits=(1, 2, 3, 13))
+    agree(nest, [2 * total + 5, total, total, columns], width, splits=(1, 2, 3, 13))
