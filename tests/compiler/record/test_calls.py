@@ -116,6 +116,7 @@ CALLS = {
     "arguments back": lambda x: (x, x[:2], x),
     "out": lambda x: cr.add(x, 1, out=cr.empty(3, dtype=cr.float64)),
     "index": lambda x: (x[cr.tensor([0, 1])], x[..., 0], x[None], x[:2]),
+    "chunks": lambda x: cr.outer(x, x).split(1, 1),
     "sort": cr.sort,
     "reshape": lambda x: cr.outer(x, W).T.reshape(-1) + cr.zeros_like(cr.outer(x, W)).flatten(),
     "einsum": lambda x: cr.einsum("i,j->ij", x, W),
@@ -154,7 +155,17 @@ def _saved(x):
     return z.detach(), g
 
 
+def _saved_number(x):
+    y = _leaf(x)
+    z = (y * W[:1]).sum().exp()
+    z *= 3
+    v = y.sum().tanh().view(1)
+    v += 1
+    return cr.autograd.grad((z + v).sum(), y), z.detach()
+
+
 WRITES = {
+    "saved number": _saved_number,
     "views": _viewed,
     "detached": _detached,
     "saved": _saved,
@@ -284,6 +295,12 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_why():
     assert not recording.replayable
     assert ".data" in recording.why
     assert ours.tolist() == theirs.tolist() == [4, 4]
+
+
+def test_results_that_overlap_in_a_hidden_tensor_are_refused():
+    found = record(lambda x: ((y := x * 2)[:2], y[1:]), (cr.ones(3),))
+    assert not found.replayable
+    assert "share memory" in found.why
 
 
 def test_two_inputs_in_one_memory_are_refused_where_one_is_written():

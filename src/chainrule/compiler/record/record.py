@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from chainrule.compiler.record.recorder import Recorder
 from chainrule.compiler.record.recording import (
     Captured,
@@ -103,7 +105,7 @@ def record(
 
 def _outputs(recorder: Recorder, outs: list) -> list[Output]:
     places = {id(recorder.symbol(t)): i for i, t in reversed(list(enumerate(outs))) if isinstance(t, Tensor) and not t._level}
-    hidden: set[int] = set()
+    hidden: dict[int, list] = {}  # id of a root that is no result → what results show of it
     found: list[Output] = []
     for i, t in enumerate(outs):
         if not isinstance(t, Tensor):
@@ -121,11 +123,20 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
         elif places.get(id(root), i) != i:
             found.append(View(places[id(root)], symbol.chain, t.requires_grad))
         else:
-            if root is not symbol and id(root) in hidden:
+            shown = hidden.setdefault(id(root), [])
+            if any([_overlap(symbol.value, other) for other in shown]):
                 recorder.give_up("two of its results share memory with a tensor that it does not return")
-            hidden.add(id(root))
+            shown.append(symbol.value)
             found.append(Computed(symbol.variable, t.requires_grad))
     return found
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    """Tell whether two arrays have an element in common; True where that is hard to tell."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _effects(recorder: Recorder) -> list[Effect]:

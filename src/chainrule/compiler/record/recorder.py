@@ -85,6 +85,8 @@ class Recorder:
 
     def process(self, op: Op, args: tuple, params: dict) -> Any:
         """Run an op on tensors of level 0 and record it."""
+        if op.view:
+            self.memory(args[0])
         operands = [self.symbol(a) if isinstance(a, Tensor) else a for a in args]
         if op.name in IDENTITIES:
             out: Any = operands[0]
@@ -257,8 +259,18 @@ class Recorder:
                 return
 
     def memory(self, t: Tensor) -> Any:
-        """Return what another tensor shares to share a tensor's memory."""
-        return t._memory if t._level else self.symbol(t)
+        """Return what another tensor shares to share a tensor's memory, or what is written to.
+
+        A scalar, to which nothing can be written, becomes an array for that; who saved it keeps the scalar.
+        """
+        if t._level:
+            return t._memory
+        symbol = self.symbol(t)
+        if not symbol.is_array:
+            symbol = t._data = Symbol(self, symbol.variable, np.array(symbol.value))
+            if id(t) in self.roots:
+                self.roots[id(t)] = (*self.roots[id(t)][:3], symbol)
+        return symbol
 
     def number(self, container: Any, key: Any) -> Tensor:
         """Return a float that each call looks up anew, as a tensor of float64 without axes."""
