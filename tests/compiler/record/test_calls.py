@@ -311,6 +311,19 @@ def test_two_inputs_in_one_memory_are_refused_where_one_is_written():
     assert base.tolist() == [2, 2, 2, 1]
 
 
+def test_gradients_of_one_cotangent_have_memory_of_their_own():
+    def f(x, y):
+        x, y = _leaf(x), _leaf(y)
+        (g,) = cr.autograd.grad((x + y).sigmoid().sum(), x)
+        (x + y).backward(g)
+        return x.grad, y.grad, g
+
+    found = record(f, (cr.ones(2), cr.ones(2))).result
+    before = found[1].tolist()
+    found[0].zero_()
+    assert found[1].tolist() == found[2].tolist() == before
+
+
 def test_a_tensor_made_inside_shares_memory_with_what_is_detached_of_it():
     def f(x):
         y = cr.zeros(2)
