@@ -64,15 +64,16 @@ def _parts(xs: tuple[np.ndarray, ...], size: int = 2**17) -> list:
     return [[x[i : i + size] for x in xs] for i in range(0, xs[0].size, size)]
 
 
-def accuracy_table(n32: int = 10_000_000, n64: int = 1_000_000) -> str:
-    """Return the greatest errors found, as a table in Markdown."""
-    lines = ["| function | float32, ulps | float64, ulps |", "|---|---|---|"]
+def accuracy_table(n32: int = 10_000_000, n64: int = 1_000_000, groups: int = 3) -> str:
+    """Return the greatest errors found, float32's and float64's, as a table in Markdown: some functions to a row."""
+    cells = []
     for primitive in sorted(FUNCTIONS):
         errors = [sweep(primitive, dtype, n)[0] for dtype, n in (("float32", n32), ("float64", n64))]
-        lines.append(f"| `{primitive}` | {errors[0]:.2f} | {errors[1]:.2f} |")
-        print(lines[-1], flush=True)  # noqa: T201
-    return "\n".join(lines)
+        cells.append(f"`{primitive}` | {errors[0]:.2f} | {errors[1]:.2f}")
+    rows = -(-len(cells) // groups)
+    head = ["| " + " | ".join(["function | float32 | float64"] * groups) + " |", "|" + "---|" * 3 * groups]
+    return "\n".join([*head, *["| " + " | ".join(cells[row::rows]) + " |" for row in range(rows)]])
 
 
 if __name__ == "__main__":
-    accuracy_table()
+    print(accuracy_table())  # noqa: T201
