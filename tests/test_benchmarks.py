@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from benchmarks import kernels, modes, passes
+from benchmarks import compiled, compilers, kernels, modes, passes
 from benchmarks.__main__ import main
 from benchmarks.cases import CASES, SMALL
 from benchmarks.compare import assert_equal
@@ -82,6 +82,35 @@ def test_memory_is_no_more_than_a_fifth_above_pytorch(capsys):
     assert all(float(row.split("|")[-2]) <= 1.2 for row in rows), rows
     with pytest.raises(SystemExit, match="no network is named like that"):
         main(["memory", "--only", "nonsense"])
+
+
+SMOKE = ["chainrule", "eager", "torch", "jax.jit", "drjit"]  # PyTorch's compiler takes half a minute a case
+
+
+@pytest.mark.parametrize("name", [name for name in compiled.CASES if "10,001" not in name and "n 10,000" not in name])
+def test_compiled_case_runs_and_gives_the_same_in_every_library(name):
+    case, expected = compiled.CASES[name], None
+    for who in [who for who in SMOKE if who in case.libraries]:
+        try:
+            library = compilers.load(who)
+        except (ImportError, RuntimeError):  # not installed, or no libLLVM for Dr.Jit
+            continue
+        step, read = case.build(library)
+        for _ in range(2):
+            found = [library.read(value) for value in read(step())]
+        expected = expected or found
+        compilers.same(found, expected, f"{name} in {who}", case.rounding)
+
+
+def test_compiled_prints_first_and_warm_calls_and_costs(capsys):
+    main(["compiled", "--quick", "--peers", "chainrule,eager", "--only", "100 operations", "--limit", "60"])
+    printed = capsys.readouterr().out
+    assert printed.count("100 operations on a number") == 3
+    assert "left out" not in printed
+    main(["compiled", "--quick", "--peers", "chainrule,eager", "--only", "100 operations", "--limit", "0.01"])
+    assert "chainrule: > 0 s" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no case is named like nonsense"):
+        main(["compiled", "--only", "nonsense"])
 
 
 def test_disagreement_is_found(ours):
