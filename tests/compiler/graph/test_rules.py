@@ -20,7 +20,7 @@ from chainrule.compiler.graph.simplification import simplified
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.op.lowering import Expansion
 from chainrule.testing.case import cases, load_table
-from chainrule.transforms.equations import Variable
+from chainrule.transforms.equations import Graph, Variable
 from chainrule.transforms.trace import graph_of
 
 X = cr.tensor(np.array([[0.0, -0.0, np.inf], [-np.inf, np.nan, -1.5]], np.float32))
@@ -157,6 +157,14 @@ def test_the_same_is_computed_once():
     assert after(shared, f, X) == "sin cos mul add sum add sum sum add add"
     assert after(shared, lambda x: (x + 0.0) + (x + -0.0) + (x * 1) + (x * 1.0) + x[0:1] + x[0:1], X).count("add") == 7
     assert after(shared, lambda x: (x + 0.0) + (x + -0.0) + (x * 1) + (x * 1.0) + x[0:1] + x[0:1], X).count("getitem") == 1
+
+
+def test_equal_constants_are_one():
+    row = lambda *values: cr.tensor(values)
+    f = lambda x: x * row(1.0, 2.0, 3.0) + x * row(1.0, 2.0, 3.0) + x * row(1.0, 2.0, -0.0) + x * row(1.0, 2.0, 0.0)
+    assert after(shared, f, X) == "mul add mul add mul add"
+    constants = {Variable((2,), cr.float32): row(1.0, 2.0) for _ in range(2)}
+    assert shared(Graph([], constants, [], list(constants))).outputs == tuple(constants)
 
 
 def test_keys_tell_what_python_calls_equal_apart():

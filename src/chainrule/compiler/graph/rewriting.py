@@ -48,8 +48,15 @@ class Rewriting:
         self._rules, self._always, self._of = rules, rules.get("*", ()), {}  # type: ignore[var-annotated]
         self._known: dict[Variable, Variable] = {}
         self._shared: dict[tuple, tuple[Variable, ...]] | None = {} if share else None
-        for v, value in list(self.constants.items()):
+        seen: dict[tuple, Variable] = {}
+        returned = {o for o in graph.outputs if o.__class__ is Variable}
+        for v, value in self.constants.items():
             self._note(v, value)
+            array = raw(value) if share and v not in returned else None
+            if array is not None and array.nbytes <= _COMPARED:
+                first = seen.setdefault((array.dtype, array.shape, array.tobytes()), v)
+                if first is not v:
+                    self._known[v] = first
 
     def run(self) -> Graph:
         """Return the new graph."""
@@ -155,6 +162,7 @@ def _looked_up(found: dict, o: Any) -> Any:
 # -- constants ---------------------------------------------------------------------------------------------------------
 
 _NUMBERS = 64  # elements of a constant that are compared, where memory does not say that they are the same
+_COMPARED = 1 << 12  # bytes of constants that are compared with each other
 
 
 def raw(value: Tensor) -> Any:
