@@ -117,6 +117,18 @@ def test_constants_and_addresses_are_linked(linker, optimise):
     assert cos(0.5) == np.cos(0.5)
 
 
+def test_constants_lie_as_their_instructions_need_them(linker):
+    text = """
+@vector = private unnamed_addr constant <16 x float> zeroinitializer, align 64
+define ptr @place{k}() {
+  ret ptr @vector
+}
+"""
+    texts = [text.replace("{k}", str(k)) for k in range(3)]
+    code = engine.load([SQUARES, *texts], [f"place{k}" for k in range(3)])
+    assert [ctypes.CFUNCTYPE(ctypes.c_void_p)(code.address(f"place{k}"))() % 64 for k in range(3)] == [0, 0, 0]
+
+
 @pytest.mark.skipif(not linking.HERE, reason="linked by LLVM")
 def test_what_is_not_linked_here_is_refused():
     llvm, refused = engine._llvm(), linking.UnlinkableError
@@ -291,6 +303,8 @@ print("llvmlite" in sys.modules)
     assert run(code) == "True\n"
     assert run(code) == "False\n"
     assert run(code, CHAINRULE_CACHE="0") == "True\n"
+    assert b"flags" in engine._identity()
+    assert b"model" in engine._identity()
     another = "from chainrule.compiler.llvm import linking, engine; engine._identity = lambda: b'another processor'\n" + code
     assert run(another) == "True\n"
 

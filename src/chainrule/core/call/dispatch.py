@@ -16,6 +16,7 @@ import numpy as np
 
 from chainrule.core.call.misfits import oversized
 from chainrule.core.call.silence import hush, unhush
+from chainrule.core.call.threads import is_large, spread
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
 from chainrule.core.op.raw import shape_of
@@ -91,6 +92,8 @@ def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple) 
 def _compute(op: Op, payloads: list, params: dict, args: tuple, kernel: Callable | None = None) -> Any:
     token = hush()
     try:
+        if op.backend.costly and kernel is None and is_large(payloads[0]):
+            return spread(op.backend.kernel, payloads[0])
         return (kernel or op.backend.kernel)(*payloads, **params)
     except KERNEL_ERRORS as error:
         raise explained(op, args, error) from error

@@ -117,6 +117,11 @@ def in_native(kernel: Callable, *arrays: Any, **params: Any) -> Any:
     return None if native is None else native(kernel, arrays, params)
 
 
+def is_large(a: Any) -> bool:
+    """Tell whether a kernel of one operand is worth spreading."""
+    return a.__class__ is np.ndarray and a.size >= LARGE and a.dtype.kind in "fc"
+
+
 def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     """Return ``kernel(a)`` for an elementwise kernel that takes ``out=``, each thread computing a stretch of the array.
 
