@@ -255,17 +255,23 @@ class Grouping:
                 _keep_between_stages(group)
 
     def _again(self, task: Task) -> bool:
-        """Tell whether a value is computed again in the other groups that read it."""
+        """Tell whether a value is computed again in the other groups that read it: cheaply, from what is kept in any case."""
         if task.kind == REDUCE:
             return False
-        if task.cost <= CHEAP:
-            return True
-        task_cost = task.own + task.again
-        dear = [s for s in task.sources if s.kind == POINT and s.cost > CHEAP]
-        if task_cost > CHEAP or not all([s.is_kept or s.groups - {s.group} for s in dear]):
-            return False
-        for s in dear:  # which are kept, too; should one not be, it counts with what is computed from it
-            s.again = max(s.again, task_cost)
+        cost, stack = task.again, [task]
+        seen: set[Task] = set()
+        elsewhere: list[Task] = []
+        while stack:
+            t = stack.pop()
+            cost += t.own
+            if cost > CHEAP:
+                return False
+            for s in t.sources:
+                if s.kind == POINT and not s.is_kept and s not in seen:
+                    seen.add(s)
+                    (elsewhere if s.groups - {s.group} else stack).append(s)
+        for s in elsewhere:  # these are likely kept, too; should one not be, what is computed from it counts there
+            s.again = max(s.again, cost)
         return True
 
 
