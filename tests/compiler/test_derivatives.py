@@ -170,6 +170,28 @@ def test_backward_passes_recorded_and_not(f):
         same(x.grad, y.grad)
 
 
+def test_jets_of_compiled_functions():
+    run = cr.compile(smooth)
+    for values in DATA:
+        x = cr.tensor(values, dtype=f64)
+        same(cr.func.jet(run, (x,), ((x, x * x),)), cr.func.jet(smooth, (x,), ((x, x * x),)))
+
+
+def test_vmap_of_writes_to_parts():
+    def f(x):
+        y = x * 2
+        y[1] = x[0]
+        y[0] += 3
+        return (y * x).sum()
+
+    for g in (f, cr.func.grad(f)):
+        run, whole = cr.func.vmap(cr.compile(g)), cr.compile(cr.func.vmap(g))
+        for seed in range(3):
+            x = cr.tensor(np.random.default_rng(seed).normal(size=(4, 3)))
+            same(run(x), cr.func.vmap(g)(x))
+            same(whole(x), cr.func.vmap(g)(x))
+
+
 def test_dual_levels_of_forward_ad():
     run = cr.compile(smooth)
     for values in DATA:

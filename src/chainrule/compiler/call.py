@@ -29,6 +29,10 @@ class RecordedError(UnfitError):
     """A call on tensors that another thread's recording has hold of."""
 
 
+class AsideError(UnfitError):
+    """A call on values of a transform beside which a compiled function stands: jets."""
+
+
 class BatchedError(UnfitError):
     """A call on examples of a `vmap` or series of Taylor mode, which the function itself takes as a whole."""
 
@@ -70,6 +74,8 @@ def _tensor_key(t: Tensor) -> tuple:
             raise UnfitError(f"an argument is a {type(data).__name__}")
         cls = data.__class__
         dual = dual or cls is Dual
+        if data._level and cls is not GradTracking and cls is not Dual:
+            raise AsideError
         if not (data._plain or cls is GradTracking or cls is Dual):
             raise BatchedError if data._level else UnfitError(f"an argument is a {cls.__name__}")
         data = data._data

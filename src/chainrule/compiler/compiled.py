@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from chainrule.compiler.call import BatchedError, RecordedError, UnfitError, is_dual, key_of, static_key
+from chainrule.compiler.call import AsideError, BatchedError, RecordedError, UnfitError, is_dual, key_of, static_key
 from chainrule.compiler.derived import differentiated
 from chainrule.compiler.joint import record_call
 from chainrule.compiler.mapped import OfExamples, call_on_examples
@@ -139,6 +139,8 @@ class Compiled:
         except BatchedError:
             rules = OfExamples(partial(_flat, f, spec), leaves, static_key(leaves, spec), self._of_examples, self._compiled)
             return call_on_examples(rules, [x for x in leaves if isinstance(x, Tensor)])
+        except AsideError:
+            return f(*args, **kwargs)
         except RecordedError:
             with _RECORDING:
                 pass

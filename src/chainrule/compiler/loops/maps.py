@@ -25,6 +25,7 @@ from chainrule.compiler.loops.coords import (
     reshaped,
     total,
 )
+from chainrule.core.op.declaration import Op
 from chainrule.core.record.placed import shown
 from chainrule.transforms.equations import Equation
 
@@ -354,7 +355,7 @@ def shapes_along(shape: tuple, chain: Any) -> list[tuple] | None:
     """Return the shapes before each step of a chain, and the last; None for a chain with steps that no map can follow."""
     out = [shape]
     for op, params, index, _ in chain:
-        if op.name not in INVERSES:
+        if op.name not in INVERSES or not isinstance(op, Op):  # a view of each example bears the name of one of all
             return None
         found = op.shape([shape], params)
         shape = found if index is None else found[index]

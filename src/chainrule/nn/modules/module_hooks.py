@@ -32,8 +32,6 @@ class _Forward(Protocol[_P, _R]):
     """What type checkers read of a module: its call takes and gives what its own `forward` does."""
 
     _hooked: bool
-    _compiled_call_impl: Callable | None
-    _call_impl: Callable
 
     def forward(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
@@ -56,7 +54,7 @@ class Hooked:
     def __call__(self: _Forward[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Return what `forward` does, hooks called."""
         if self._hooked or _everywhere:
-            return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
+            return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)  # type: ignore[attr-defined]
         return self.forward(*args, **kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
