@@ -14,7 +14,7 @@ _LIBRARY = (
 INLINED = 8
 """Calls of one kernel in a nest that are written in place: it pays inside loops, and not for code that runs once."""
 
-_kernel = lru_cache(None)(math.function)
+_kernel = lru_cache(maxsize=256)(math.function)
 
 
 def mathematical(f: Function, name: str, k: Kind, xs: list[str]) -> str:

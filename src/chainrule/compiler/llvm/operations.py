@@ -45,7 +45,7 @@ def apply(f: Function, name: str, k: Kind, xs: list[str], dtype: np.dtype) -> st
 
 def convert(f: Function, x: str, source: Kind, target: Kind) -> str:
     """Write a conversion as NumPy's `astype` and return its register."""
-    if source is target:
+    if source.dtype == target.dtype:
         return x
     if target.is_bool:
         return f(f"{'fcmp une' if source.is_float else 'icmp ne'} {source.text} {x}, {source.number(0)}")

@@ -74,7 +74,7 @@ class Kind:
         return kind("?", self.lanes)
 
 
-@lru_cache(None)
+@lru_cache(maxsize=256)
 def _kind(dtype: np.dtype, lanes: int) -> Kind:
     return Kind(dtype, lanes)
 
