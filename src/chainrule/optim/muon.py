@@ -113,7 +113,7 @@ class Muon(Optimizer):
                 state["momentum_buffer"] = like(p)
             rows, columns = p.shape
             recorded = modes().compiling is not None
-            shown = Tensor.detach if recorded else flat  # type: ignore[attr-defined]
+            shown: Any = Tensor.detach if recorded else flat  # type: ignore[attr-defined]
             g, b, x = shown(p.grad), shown(state["momentum_buffer"]), shown(p)
             b += (g - b) * (1 - momentum)
             d = g + (b - g) * momentum if group["nesterov"] else b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 
 import numpy as np
 import pytest
@@ -112,6 +113,9 @@ def test_a_call_that_changes_python_state_is_not_replayed():
         kept.append(x * 2)
         return x
 
+    own = np.random.default_rng(0)
+    for f in (lambda x: x * random.random(), lambda x: x * np.random.rand(), lambda x: x * own.random()):
+        assert "generator" in record(f, (cr.ones(2),)).why
     for f, words in ((counting, "'COUNT'"), (appending, "list"), (Counting(), "'calls'"), (keeping, "outlives")):
         recording = record(f, (cr.ones(2),))
         assert not recording.replayable

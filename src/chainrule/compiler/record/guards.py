@@ -54,8 +54,7 @@ class GuardEquation(Equation):
 
     def evaluate(self, operands: tuple) -> tuple:
         """Raise unless the value of the operand is what it was."""
-        from_tensor = operands[0]
-        found = outcome_of(getattr(from_tensor, "_data", from_tensor), self.params["use"])
+        found = outcome_of(getattr(operands[0], "_data", operands[0]), self.params["use"])
         if found != self.params["outcome"]:
             raise GuardError(-1, found)
         return ()

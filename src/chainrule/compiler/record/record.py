@@ -134,7 +134,7 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
 def _overlap(a: Any, b: Any) -> bool:
     """Tell whether two arrays have an element in common; True where that is hard to tell."""
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

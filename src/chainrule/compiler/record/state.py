@@ -42,6 +42,8 @@ class State:
         self._pinned: list[tuple[int, Tensor]] = []  # leaves that the function gets hold of otherwise, too
         self._written: list[Any] = []
         self._positions: list[int] = []  # of leaves that are inputs
+        self._generators: list[tuple[Any, Any]] = []  # of NumPy, and their states
+        self._drawn = _random_states()
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used anew
         stack = [f, *others]
@@ -55,6 +57,9 @@ class State:
                 if found.nbytes <= 1 << 20:
                     self._arrays.append((found, found.tobytes()))
                 continue
+            if hasattr(type(found), "bit_generator"):
+                self._generators.append((found, repr(found.bit_generator.state)))
+                continue
             for place in _places(found):
                 self._places.append(place)
                 stack += place.values
@@ -67,6 +72,8 @@ class State:
         for array, content in self._arrays:
             if array.tobytes() != content:
                 return "a NumPy array"
+        if self._drawn != _random_states() or any([repr(g.bit_generator.state) != state for g, state in self._generators]):
+            return "the state of a random number generator that is not chainrule's"
         return None
 
     def holds(self, leaves: Sequence[Any]) -> bool:
@@ -184,6 +191,17 @@ class Place:
         if len(kept) < len(self.keys):
             self.keys, self._all = kept, False
             self.values = self._now()
+
+
+def _random_states() -> list:
+    """Return the states of Python's and NumPy's global generators, as far as a program has loaded them."""
+    found: list[Any] = []
+    if "random" in sys.modules:
+        found.append(sys.modules["random"].getstate())
+    if "numpy.random" in sys.modules:
+        name, keys, *rest = np.random.get_state(legacy=True)
+        found.append((name, np.asarray(keys).tobytes(), *rest))
+    return found
 
 
 def _content(cell: CellType) -> Any:
