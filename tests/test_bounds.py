@@ -29,6 +29,15 @@ BOUNDED_BY = {
     "names": "takes no argument",
     "_listed": "PyTorch's modules that the package lists",
     "_made": "PyTorch's names that the package lists",
+    "runtime": "takes no argument",
+    "offsets": "takes no argument",
+    "_api": "takes no argument",
+    "_functions": "takes no argument",
+    "_c": "takes no argument",
+    "gemm": "the two dtypes of BLAS",
+    "_address": "functions of the C library and of Python that the package's code names",
+    "_kind": "dtypes, and the few numbers of lanes of a processor",
+    "function": "kernels, for the few dtypes and numbers of lanes of a processor",
 }
 
 
