@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.compiler import planning
+from chainrule.compiler.llvm.engine import UnavailableError
 
 
 def close(found, expected):
@@ -426,6 +428,46 @@ def test_recursion_and_pickling():
         assert compiled_recursive(cr.ones(1), n).item() == 2**n
     again = pickle.loads(pickle.dumps(cr.compile(branches)))
     close(again(cr.ones(2)), branches(cr.ones(2)))
+
+
+# -- what can be seen ----------------------------------------------------------------------------------------------------
+
+
+def test_every_stage_can_be_seen():
+    pytest.importorskip("llvmlite")
+    run = cr.compile(lambda x: (x.sin() * 2).sum())
+    for name in ("graph", "ir", "asm", "timings"):
+        with pytest.raises(RuntimeError, match="has not been called yet"):
+            getattr(run, name)
+    x = cr.ones(4, requires_grad=True)
+    for _ in range(2):
+        run(x).backward()
+    assert "sin" in repr(run.graph)
+    assert "define" in run.ir
+    assert "ret" in run.asm
+    assert {"record", "passes", "fuse", "backward fuse"} <= run.timings.keys()
+    assert all(seconds >= 0 for seconds in run.timings.values())
+    on_numpy = cr.compile(lambda x: x + 1, backend="eager")
+    on_numpy(cr.ones(1))
+    with pytest.raises(RuntimeError, match="op by op on NumPy: there is no code"):
+        _ = on_numpy.ir
+
+
+def test_without_llvmlite_plans_run_on_numpy_and_say_so_once(monkeypatch):
+    def unavailable(*_):
+        raise UnavailableError("llvmlite is not installed")
+
+    monkeypatch.setattr(planning, "native_plan", unavailable)
+    monkeypatch.setattr(planning, "_told", set())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for f in (branches, halves):
+            run = cr.compile(f)
+            for value in (1.0, -1.0, 2.0):
+                found, expected = run(cr.full((2,), value)), f(cr.full((2,), value))
+                close(*((found[0], expected[0]) if isinstance(found, tuple) else (found, expected)))
+    assert len(said) == 1
+    assert "op by op on NumPy" in str(said[0].message)
 
 
 # -- modules -------------------------------------------------------------------------------------------------------------

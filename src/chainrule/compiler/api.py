@@ -76,6 +76,17 @@ def compile(
     NotImplementedError
         For a backend that is a function, and for `shapes_spec`.
 
+    Notes
+    -----
+    The first call is the function itself, which is recorded as it runs. What it reads of Python (closures, globals, modules,
+    optimizers) is looked at before each replay; what it prints, or counts where nothing looks, happens in recorded calls alone.
+    NumPy arrays among the arguments are fixed by their content.
+
+    The function runs as it is, without a word, inside of another recording or `func.trace` (of which it becomes part), in
+    inference mode, on jets, and where something looks at its ops: anomaly mode, hooks on saved tensors, profilers and other
+    watchers, modes with ``__torch_function__``. Derivatives of any order pass through its calls; of a call that
+    writes into tensors from outside there are first ones in reverse mode, and others raise.
+
     Examples
     --------
     >>> import chainrule as cr

@@ -357,7 +357,7 @@ def shapes_along(shape: tuple, chain: Any) -> list[tuple] | None:
     for op, params, index, _ in chain:
         if op.name not in INVERSES or not isinstance(op, Op):  # a view of each example bears the name of one of all
             return None
-        found = op.shape([shape], params)
+        found = op.shape([shape], params)  # type: ignore[misc]
         shape = found if index is None else found[index]
         out.append(tuple(shape))
     return out
