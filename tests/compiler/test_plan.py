@@ -338,6 +338,28 @@ assert good and os.waitpid(child, 0)[1] == 0
     assert done.returncode == 0, done.stderr
 
 
+def test_threads_outlive_the_interpreter():
+    code = """
+import numpy as np
+import chainrule as cr
+from chainrule.compiler import plan as module
+from tests.compiler.test_plan import large
+module.LARGE = 100_000
+cr.set_num_threads(4)
+plan, a = module.native_plan(large()), np.ones((1000, 1001), np.float32)
+runtime = plan._runtime
+kept = [runtime._code, runtime.pool._memory]
+import sys
+held = [sys.getrefcount(kept[0]), sys.getrefcount(kept[1])]
+del runtime
+assert min(held) >= 4, held  # the list, the owner, the call, and for ever
+plan([a, a])
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_tensors_are_taken_and_made():
     plan = native_plan(chain())
     f = plan.on_tensors([(cr.Tensor, None)] * 2, single=True)

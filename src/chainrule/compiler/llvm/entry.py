@@ -6,7 +6,8 @@ returns ``NotImplemented`` on any difference, so that Python finds out what to d
 The offsets of what it reads are found from real objects when the first plan is made, and checked; where anything is not
 as expected (another implementation, a debug or free-threaded build) there is no entry, and plans are called by ctypes.
 
-A call of one 0-d tensor takes 0.2 us, where reading the array's address through Python takes 0.5 and ctypes' call 0.3.
+A call of one 0-d tensor takes 0.2 us beside the plan's own work. A hundred operations on it: 1.6 us this way, 42 where Python
+fills the array of buffers and calls by ctypes.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ class Runtime:
         run = engine.template("executor", stretches=str(STRETCHES)) + threads.text(machine)
         names = ["cr_run", "cr_gemm"] + (["cr_worker"] if threads.HAVE else [])
         self._code = _loaded(run, entry.text(), names)
+        threads.keep_forever(self._code)
         self.gemm = self._code.address("cr_gemm")
         self.call = self._code.address("cr_call") if "cr_call" in self._code.names else 0
         self.pool = threads.Pool(self._code.address("cr_worker") if threads.HAVE else 0)

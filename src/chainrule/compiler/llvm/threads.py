@@ -5,8 +5,8 @@ waits only for those that did. A thread that wakes late finds no job, so that ha
 thread does. One job runs at a time: a caller that finds the pool busy works alone. After their work, threads look for more for
 some 20 us before they sleep, as a plan's nests follow each other closely.
 
-Measured on two cores for work halved: `pthread_create` and `join` cost 55 us, this pool 2 us while it is awake and 8 when it
-sleeps, where the kernel takes 40 to wake a thread.
+On two cores, to hand out work costs the caller 55 us by `pthread_create` and `join`, 3 by this pool while it sleeps, and less
+than 1 while it looks for work.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ def text(machine: str) -> str:
     return engine.template("threads", declared=declared, pause=pause, turns=str(TURNS))
 
 
+def keep_forever(thing: Any) -> None:
+    """Keep an object past the interpreter's end: what threads may still look at then."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 class Pool:
     """The threads of this process that wait for work.
 
@@ -68,6 +73,7 @@ class Pool:
 
     def _start(self) -> None:
         self._size, self._memory = 0, ctypes.create_string_buffer(ROOM)
+        keep_forever(self._memory)
         self.address = ctypes.addressof(self._memory)
         self._lock = threading.Lock()
         if self._worker:
