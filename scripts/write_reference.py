@@ -34,7 +34,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "nn.utils.parametrize", "nn.utils.prune", "nn.utils.rnn", "nn.utils.stateless",
     ),
     "Training": (
-        "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data", "utils.checkpoint", "amp", "serialization",
+        "compiler", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data", "utils.checkpoint", "amp", "serialization",
         "serialization.safetensors", "distributions",
     ),
     "Extending and testing": ("library", "overrides", "testing"),
