@@ -283,6 +283,15 @@ def test_many_pieces_are_written_where_they_belong():
     assert "select" not in str(steps)
 
 
+def test_what_is_written_piece_by_piece_is_read_after_all_of_them():
+    def f(x):
+        pieces = cr.cat([x, cr.sin(x)] * 6)
+        return cr.sigmoid(pieces[10:11]) + x
+
+    steps = made(f, rand(1))
+    assert counts(steps)[0] == 2
+
+
 def test_what_two_readers_need_and_costs_much_is_kept_and_the_cheap_is_not():
     f = lambda x, cheap: ((cr.exp(x) if not cheap else x + 1).sum(0), (cr.exp(x) if not cheap else x + 1).sum(1))
     dear, cheap = [made(lambda x: f(x, kind), rand(6, 7)) for kind in (False, True)]  # noqa: B023 (called here)

@@ -105,7 +105,7 @@ class Grouping:
         task.roots = roots
         task.reads = roots.union(*[s.roots for s, _ in tasks if s.kind == POINT and s.own <= CHEAP])
         self._merge(task, sizes, tasks)
-        at = max([self.floor, *[s.group.position for s, _ in tasks], *[self.ready.get(b, 0) for b in buffers]])
+        at = max([self.floor, *[s.group.position for s, _ in tasks], *[self.ready.get(b, -1) + 1 for b in buffers]])
         for group in self._candidates(task, sizes, tasks, at):
             if self._joins(task, group, sizes, tasks):
                 if group.position < at:
