@@ -216,6 +216,8 @@ def test_tangents_pass_to_views_and_not_through_detach():
         x = cr.tensor(values, dtype=f64)
         same(cr.func.jvp(run, (x,), (x + 1,))[1], cr.func.jvp(f, (x,), (x + 1,))[1])
         same(cr.func.jacrev(run)(x), cr.func.jacrev(f)(x))
+        part = cr.compile(lambda t: t[1:])
+        same(cr.func.jvp(part, (x,), (x + 1,))[1], (x + 1)[1:])
 
 
 # -- what surrounds a pass -----------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ class Compiled:
         tensors: dict = {}
         f = self._torchdynamo_orig_callable
         inputs = [t for t in served.inputs if t.__class__ is not float]
-        dual = any([t._level and is_dual(t) for t in inputs])
+        dual = any([isinstance(t, Tensor) and t._level > 0 and is_dual(t) for t in leaves])
         if dual or (joint.moving and any([_carries(t) for t in inputs])):
             if dual and path.hides_tangents:
                 return _flat(f, spec, leaves)
