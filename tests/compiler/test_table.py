@@ -23,7 +23,7 @@ NARROW = cases(dtypes=("float32", "float16", "complex64"))
 pytestmark = pytest.mark.filterwarnings("ignore:(var|std).*degrees of freedom:UserWarning")
 
 
-@by_name("case", [*OPS[::48], *FUNCTIONS[::48], *NARROW[::96]])
+@by_name("case", [*OPS[::160], *FUNCTIONS[::160], *NARROW[::320]])
 def test_compiled_is_eager_of_some(case):
     compiled_equals_the_op(case)
 
@@ -42,7 +42,7 @@ def test_compiled_is_eager_in_narrow_dtypes(case):
 
 
 @pytest.mark.parametrize("way", ways.WAYS)
-@by_name("case", [*OPS[::160], *FUNCTIONS[::160]])
+@by_name("case", [*OPS[::800], *FUNCTIONS[::800]])
 def test_laws_of_the_matrix_hold_of_some_compiled(way, case):
     with ways.compiled(way):
         assert failures(case) == {}

@@ -6,6 +6,7 @@ import inspect
 import re
 import textwrap
 import warnings
+from functools import partial
 
 import numpy as np
 from tests.drawn import running
@@ -114,14 +115,14 @@ def pushed(run, program):
     return go
 
 
-def ways(program):
+def ways(program, **options):
     """Return the eager function of each way to run a program, and the same compiled."""
     f = function_of(program)
-    yield "gradients outside", outside(f, program), outside(cr.compile(f), program)
+    yield "gradients outside", outside(f, program), outside(cr.compile(f, **options), program)
     if program.end == "backward":
-        yield "gradients inside", inside(f, program), cr.compile(inside(f, program))
+        yield "gradients inside", inside(f, program), cr.compile(inside(f, program), **options)
     if program.end == "grad":
-        yield "forward mode", pushed(f, program), pushed(cr.compile(f), program)
+        yield "forward mode", pushed(f, program), pushed(cr.compile(f, **options), program)
 
 
 def outcome(run, leaves):
@@ -161,9 +162,9 @@ def gap(ours, theirs):
     return None
 
 
-def fault(program):
+def fault(program, **options):
     """Return where a program, compiled, is not what it is eager; None if nowhere."""
-    for way, eager, compiled in ways(program):
+    for way, eager, compiled in ways(program, **options):
         for call, draw in enumerate(DRAWS):
             expected = outcome(eager, leaves_of(program, draw))
             wrong = gap(outcome(compiled, leaves_of(program, draw)), expected)
@@ -186,12 +187,12 @@ def _is_rounding(program, eager, draw, expected, wrong):
     return how <= 300 * spread
 
 
-def check(program):
+def check(program, **options):
     """Raise AssertionError where a program compiled is not what it is eager, with the program, cut down, as a script."""
-    how = fault(program)
+    how = fault(program, **options)
     if how is not None:
-        program = running.cut(program, fault)
-        raise AssertionError(f"{how}\nand cut down: {fault(program)}\n{program.script('tests.drawn.compiling')}")
+        program = running.cut(program, partial(fault, **options))
+        raise AssertionError(f"{how}\nand cut down: {fault(program, **options)}\n{program.script('tests.drawn.compiling')}")
 
 
 def show(program, seed=0, end="grad", excuses=()):
