@@ -236,6 +236,38 @@ def test_graph_is_freed_by_a_pass_unless_it_is_retained():
             y.backward()
 
 
+class Either(cr.autograd.Function):
+    """The identity, whose gradient is one of two, as the cotangent is."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * grad if grad.sum() > 0 else 3 * grad
+
+
+PLACES = cr.tensor([True, False, True])
+
+
+def put(x):
+    out = x.new_zeros(3)
+    out[PLACES] = x
+    return out
+
+
+@pytest.mark.parametrize("f", [Either.apply, put])
+def test_passes_that_look_at_what_depends_on_the_cotangent(f):
+    run = cr.compile(lambda x: f(x) * 2, fullgraph=True)
+    for sign in (1, -1, 1):
+        leaves = [cr.ones(2, requires_grad=True) for _ in range(2)]
+        for g, x in zip((run, lambda x: f(x) * 2), leaves, strict=True):
+            out = g(x)
+            out.backward(cr.arange(1.0, 1 + len(out)) * sign)
+        assert cr.equal(leaves[0].grad, leaves[1].grad)
+
+
 def test_unused_inputs_have_no_gradient_and_constants_none():
     run = cr.compile(lambda x, y, n: (x.sin() * n, y.detach() * 2, (x > 0), y.round()))
     for _ in range(3):

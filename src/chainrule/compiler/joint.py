@@ -130,8 +130,10 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
     effects: tuple[Any, ...] = made.effects
     forward = _unique([o.variable for o in (*outputs, *effects) if isinstance(getattr(o, "variable", None), Variable)])
     wanted = [o.variable if isinstance(o, Computed) else None for o in of_grads]
-    if found.status == KNOWN and _reads_any(made.graph, starts):
+    late = _late(made.graph, starts)
+    if found.status == KNOWN and any([not e.op.pure for e in late]):  # a guard looks at it, or it is drawn
         found.status, wanted, starts = UNKNOWN, [], []
+        made.graph.equations = tuple([e for e in made.graph.equations if e not in late])
     targets = _unique([v for v in wanted if v is not None])
     whole = _whole(made.graph, starts if targets else [], [*forward, *targets])
     if targets:
@@ -184,16 +186,15 @@ def _unique(variables: Sequence[Variable]) -> list[Variable]:
     return list(dict.fromkeys(variables))
 
 
-def _reads_any(graph: Graph, cotangents: Sequence[Variable]) -> bool:
-    """Tell whether a guard looks at what depends on a cotangent, or such a thing is drawn."""
-    given = set(cotangents)
-    late = set(cotangents)
+def _late(graph: Graph, cotangents: Sequence[Variable]) -> dict[Equation, None]:
+    """Return the equations that depend on a cotangent."""
+    given, late = set(cotangents), set(cotangents)
+    found: dict[Equation, None] = {}
     for e in graph.equations:
         if given.isdisjoint(e.results) and not late.isdisjoint(_variables(e)):
-            if not e.op.pure:
-                return True
+            found[e] = None
             late |= set(e.results)
-    return False
+    return found
 
 
 def _whole(graph: Graph, cotangents: Sequence[Variable], outputs: Sequence[Variable]) -> Graph:
