@@ -572,3 +572,21 @@ def test_a_graph_that_the_function_freed_stays_freed():
         assert loss.requires_grad
         with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
             loss.backward()
+
+
+@pytest.mark.parametrize("f", [lambda x: x.exp(), lambda x: (x @ x).tanh(), lambda x: ((x @ x).exp(), x.sum())])
+def test_results_that_are_kept_and_written_to_are_found_out(f):
+    run = cr.compile(f)
+    for _ in range(6):
+        x = cr.ones(3, 3).requires_grad_()
+        found = run(x)
+        out = found[0] if isinstance(found, tuple) else found
+        out.detach().mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            out.sum().backward()
+        found = run(x)
+        out = found[0] if isinstance(found, tuple) else found
+        out.sum().backward()
+        expected = f(y := cr.ones(3, 3).requires_grad_())
+        (expected[0] if isinstance(expected, tuple) else expected).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-6)

@@ -59,9 +59,14 @@ class Differentiated(Rules):
         inputs = dict(zip(recording.graph.inputs, served.inputs, strict=True))
         self.args: list[Tensor] = [source.fetch(leaves) for source in self.wanted]
         places = {id(t): k for k, t in enumerate(self.args)}
-        # A saved value is (an argument of this call, None), or (None, an array).
+        # The other results of the call that are kept; results of rules are kept as such, so that writes to them are found out.
+        self.still = {v: wrap(self.known[v]) for v in joint.saved if v in self.known and v not in self.variables}
+        # Where a saved value stands: among the arguments, among the outputs, or nowhere (it is the last of the three).
         self.saved = tuple([
-            (None, self.known[v]) if v in self.known else (places.get(id(inputs[v])), inputs[v]) for v in joint.saved
+            (None, self.variables.index(v), None) if v in self.variables
+            else (None, None, self.still[v]) if v in self.known
+            else (places.get(id(inputs[v])), None, inputs[v])
+            for v in joint.saved
         ])  # fmt: skip
         self.versions = tuple([t._version for t in leaves if isinstance(t, Tensor)])
 
@@ -73,7 +78,10 @@ class Differentiated(Rules):
         """Keep the arguments, and what the path computed for a backward pass."""
         ctx.given = args
         ctx.set_materialize_grads(False)
-        saved = [wrap(value) if not isinstance(value, Tensor) else value if k is None else args[k] for k, value in self.saved]
+        saved = [
+            output[j] if j is not None else args[k] if k is not None else value if isinstance(value, Tensor) else wrap(value)
+            for k, j, value in self.saved
+        ]
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*args)
 
@@ -151,10 +159,13 @@ def _redrawn(states: dict[Generator, tuple], f: Callable, given: tuple) -> Any:
 
 
 def differentiated(served: Served, flat: Callable, leaves: list, compiled: Callable, dual: bool) -> dict:
-    """Return a path's outputs by their variables, as tensors with the history and tangents that the inputs give them."""
+    """Return a path's outputs by their variables, as tensors with the history and tangents that the inputs give them.
+
+    Those that are kept without history are among them.
+    """
     rules = Differentiated(served, flat, leaves, compiled, dual)
     outs = call(rules, *rules.args)
-    return dict(zip(rules.variables, outs, strict=True))
+    return {**rules.still, **dict(zip(rules.variables, outs, strict=True))}
 
 
 def _function(rules: Differentiated) -> Callable:

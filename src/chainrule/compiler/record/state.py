@@ -35,6 +35,7 @@ class State:
 
     def __init__(self, f: Any, others: Iterable = ()):
         self._places: list[Place] = []
+        self._open: list[Place] = []  # those whose content can change
         self._arrays: list[tuple[np.ndarray, bytes]] = []
         self._tensors: list[tuple] = []
         self._gradients: list[tuple] = []
@@ -78,20 +79,25 @@ class State:
 
     def holds(self, leaves: Sequence[Any]) -> bool:
         """Tell whether all is as it was when the call was recorded, for a call with these leaves."""
-        for place in self._places:
+        for place in self._open:
             if not place.holds():
                 return False
-        for t, *expected in self._tensors:
-            if _described(t) != expected:
+        for t, shape, d, strides, plain, level in self._tensors:
+            data = t._data
+            if data.shape != shape or data.dtype != d or data.strides != strides:
+                return False
+            if (t._node is None) is not plain or t._level != level:
                 return False
         for source, expected in self._gradients:
             if _gradient(source.fetch(leaves)) != expected:
                 return False
-        if not all([leaves[i] is leaves[k] for i, k in self._same]) or not all([leaves[i] is t for i, t in self._pinned]):
+        if self._same and not all([leaves[i] is leaves[k] for i, k in self._same]):
+            return False
+        if self._pinned and not all([leaves[i] is t for i, t in self._pinned]):
             return False
         if self._written and not self._are_apart(leaves):
             return False
-        return all([array.tobytes() == content for array, content in self._arrays])
+        return not self._arrays or all([array.tobytes() == content for array, content in self._arrays])
 
     def forget(self, position: int) -> None:
         """Look no longer at the leaf of a position, which other calls do not have."""
@@ -125,6 +131,7 @@ class State:
         numbers = {(id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number}
         for place in self._places:
             place.leave_out(numbers)
+        self._open = [place for place in self._places if place.owner.__class__ is not tuple]
         self._tensors = [(t, *_described(t)) for t, _, _, _ in recorder.entered.values() if id(t) not in recorder.arguments]
         self._gradients = [(source, _meta_of(grad)) for _, source, grad in recorder.gradients.values()]
         return self
@@ -162,6 +169,19 @@ class Place:
 
     def holds(self) -> bool:
         """Tell whether the same stands there."""
+        owner, values = self.owner, self.values
+        if self._all:
+            if self.keys is not None:
+                now = owner.values()
+            elif owner.__class__ is CellType:
+                try:
+                    return owner.cell_contents is values[0] or self._differing() is None
+                except ValueError:  # not bound
+                    return self._differing() is None
+            else:
+                now = owner
+            if len(owner) == len(values) and all(map(is_, now, values)):
+                return True
         return self._differing() is None
 
     def _differing(self) -> int | None:
@@ -234,9 +254,9 @@ def _places(found: Any) -> Iterator[Place]:
         if not _is_of_library(found.__module__):
             yield from _of_function(found)
     elif cls is MethodType:
-        yield Place([found.__func__, found.__self__], "a method")
+        yield Place((found.__func__, found.__self__), "a method")
     elif cls is partial:
-        yield Place([found.func, found.args, found.keywords], "a partial function")
+        yield Place((found.func, found.args, found.keywords), "a partial function")
     elif cls is CellType:
         yield Place(found, "a variable of an enclosing function")
     elif cls in (list, tuple, set, frozenset) or isinstance(found, (list, tuple)):
@@ -262,11 +282,11 @@ def _of_function(f: FunctionType) -> Iterator[Place]:
             held = [name for name in attributes if name in module.__dict__]
             if held:
                 yield Place(module.__dict__, f"module {module.__name__}: attribute", held)
-    yield Place([f.__code__, f.__defaults__, f.__kwdefaults__, *(f.__closure__ or ())], f"function {f.__name__}")
+    yield Place((f.__code__, f.__defaults__, f.__kwdefaults__, *(f.__closure__ or ())), f"function {f.__name__}")
 
 
 def _of_class(cls: type) -> Place:
-    return Place([v for v in vars(cls).values() if v.__class__ in (FunctionType, staticmethod)], f"class {cls.__name__}")
+    return Place(tuple([v for v in vars(cls).values() if v.__class__ in (FunctionType, staticmethod)]), f"class {cls.__name__}")
 
 
 def _of_object(found: Any) -> Iterator[Place]:
@@ -276,16 +296,17 @@ def _of_object(found: Any) -> Iterator[Place]:
     held = getattr(found, "__dict__", None)
     if held.__class__ is dict:
         if _is_of_library(cls.__module__) and not (hasattr(found, "_modules") or hasattr(found, "param_groups")):
-            yield Place([v for v in held.values() if callable(v)], f"a {cls.__name__}")  # what else it keeps is its own affair
+            kept = tuple([v for v in held.values() if callable(v)])  # what else it keeps is its own affair
+            yield Place(kept, f"a {cls.__name__}")
         else:
             marks = [key for key in held if key != "_opt_called"] if hasattr(found, "param_groups") else None
             yield Place(held, f"a {cls.__name__}: attribute", marks)
     users = [c for c in cls.__mro__ if not _is_of_library(c.__module__)]
     if users:
-        yield Place(users, f"class {cls.__name__}")
+        yield Place(tuple(users), f"class {cls.__name__}")
     called = getattr(found, "__wrapped__", None)
     if called is not None:
-        yield Place([called], "a wrapped function")
+        yield Place((called,), "a wrapped function")
 
 
 _CLOSED = frozenset(sys.stdlib_module_names) - {"__main__"} | {"numpy", "scipy", "builtins"}
