@@ -56,6 +56,7 @@ class Options(NamedTuple):
     name: str | None = None
 
 
+SERVED: Any = object()  # the result of a call that the path it made is to serve
 _MOST_LOST = 8
 _RECORDING = threading.RLock()  # a recording has hold of the tensors that it uses, parameters among them
 _PATIENCE = 20.0  # seconds that a call waits for another thread's recording, which may itself wait for this thread
@@ -224,7 +225,7 @@ class Compiled:
         draws = Draws(mode.draws)
         set_modes(mode.having(scopes=(), floor=0, open={}, mapped=(), recorder=0, draws=draws) if alone else mode)
         try:
-            joint = record_call(self._torchdynamo_orig_callable, given, spec, lambda: AGAIN, alone, self._reads)
+            joint = record_call(self._torchdynamo_orig_callable, given, spec, lambda: AGAIN, alone, self._reads, SERVED)
         finally:
             set_modes(mode)
         why = joint.recording.why
@@ -241,7 +242,7 @@ class Compiled:
         known.lost = 0
         path = self._last = Path(joint, self._options.native, leaves)
         known.paths.add(path)
-        if not alone:
+        if not alone and joint.result is not SERVED:
             return (joint.result,), None
         draws.rewind()
         return (), known.paths.run(leaves)

@@ -65,7 +65,9 @@ class Joint:
         self.sources: tuple = tuple([frozenset(range(len(moving)))] * len(wanted))
 
 
-def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Callable, alone: bool, reads: Callable) -> Joint:
+def record_call(
+    f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Callable, alone: bool, reads: Callable, instead: Any = None
+) -> Joint:
     """Call a function, and record it with its backward pass.
 
     Parameters
@@ -79,8 +81,10 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
         The tensors stand for those of transforms: a call that changes others is not recorded.
     reads : callable
         The user's function in `f`.
+    instead : object, optional
+        What is to be the result where the graph may as well give it (see `record`).
     """
-    notes: dict[str, Any] = {"status": NOTHING, "moving": (), "wanted": ()}
+    notes: dict[str, Any] = {"status": NOTHING, "moving": (), "wanted": (), "added": (0, 0)}
 
     def joint(*given: Any) -> Any:
         args, kwargs = tree_unflatten(list(given[:-1]), spec)
@@ -110,20 +114,18 @@ def record_call(f: Callable, leaves: Sequence[Any], spec: TreeSpec, again: Calla
             if "backward through the graph a second time" in str(error):
                 notes["status"] = FREED
             return result, (), ()
-        notes["status"] = KNOWN
+        notes.update(status=KNOWN, added=(len(grads), len(cotangents)))
         return result, grads, tuple(cotangents)
 
     seed = wrap(np.ones((), np.float64))
     start = perf_counter()
-    made = record(joint, (*leaves, seed), again=again, reads=reads)
+    made = record(joint, (*leaves, seed), again=again, reads=reads, instead=(instead,) if instead is not None else None)
     if not made.replayable:
         result = made.result[0] if made.graph is not None else made.result
         return Joint(made, result, UNKNOWN, (), ())
-    result, grads, cotangents = made.result
-    count = len(made.outputs) - len(grads) - len(cotangents)
-    outputs, of_grads, of_cotangents = (
-        made.outputs[:count], made.outputs[count : count + len(grads)], made.outputs[count + len(grads) :],
-    )  # fmt: skip
+    result, (grads, cotangents) = made.result[0], notes["added"]
+    count = len(made.outputs) - grads - cotangents
+    outputs, of_grads, of_cotangents = made.outputs[:count], made.outputs[count : count + grads], made.outputs[count + grads :]
     found = Joint(made, result, notes["status"], notes["moving"], notes["wanted"])
     found.timings["record"] = perf_counter() - start
     starts = [o.variable for o in of_cotangents]

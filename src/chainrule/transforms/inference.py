@@ -122,7 +122,7 @@ def inferred(op: Op, operands: list, params: dict) -> Any:
 
 def _result(op: Op, operands: list, params: dict, index: int | None, shape: Any, dtype: np.dtype) -> Absent:
     """Return what stands for one result; of an op of several, that of an index."""
-    arrays = [x for x in operands if x.__class__ is Absent]
+    arrays = [x for x in operands if isinstance(x, Absent)]
 
     def as_view() -> tuple:
         try:

@@ -32,7 +32,12 @@ from chainrule.transforms.equations import Graph, flatten_call
 
 
 def record(
-    f: Callable, args: tuple = (), kwargs: dict | None = None, again: Callable | None = None, reads: Any = None
+    f: Callable,
+    args: tuple = (),
+    kwargs: dict | None = None,
+    again: Callable | None = None,
+    reads: Any = None,
+    instead: Any = None,
 ) -> Recording:
     """Call a function and record what it does.
 
@@ -45,6 +50,9 @@ def record(
         What is called, without arguments, where the call cannot be recorded; the call itself if not given.
     reads : callable, optional
         The function whose state in Python replays look at; `f` if not given.
+    instead : object, optional
+        What is to be the result where work was put off that a replay may as well do: where the call has no effects, and others
+        may replay it.
 
     Returns
     -------
@@ -94,12 +102,14 @@ def record(
         raise
     effects = _effects(recorder)
     graph = _graph(recorder, outputs, effects)
+    early = instead is not None and recorder.puts_off and not effects
+    if early and _is_whole(recorder, outs, state, leaves, effects):
+        result = instead
+        outs.clear()
     settle(recorder, outs)
     recorder.nodes.clear()
-    if not recorder.why and (left := escaped(recorder, outs)) is not None:
-        recorder.give_up(f"a tensor of shape {list(left.shape)} that it makes outlives it, and is no result of it")
-    if not recorder.why and (changed := state.after(recorder, leaves, effects).change()) is not None:
-        recorder.give_up(f"it changes what it finds in Python: {changed}")
+    if not early:
+        _is_whole(recorder, outs, state, leaves, effects)
     return Recording(graph, tuple(recorder.inputs.values()), effects, outputs, out_spec, state, result, recorder.why)
 
 
@@ -124,11 +134,20 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
             found.append(View(places[id(root)], symbol.chain, t.requires_grad))
         else:
             shown = hidden.setdefault(id(root), [])
-            if any([_overlap(symbol.value, other) for other in shown]):
+            if any([_overlap(symbol.value, other.value) for other in shown]):
                 recorder.give_up("two of its results share memory with a tensor that it does not return")
-            shown.append(symbol.value)
+            shown.append(symbol)
             found.append(Computed(symbol.variable, t.requires_grad))
     return found
+
+
+def _is_whole(recorder: Recorder, outs: list, state: State, leaves: list, effects: list) -> bool:
+    """Tell whether others may replay the call: its results and effects are all that it leaves behind."""
+    if not recorder.why and (left := escaped(recorder, outs)) is not None:
+        recorder.give_up(f"a tensor of shape {list(left.shape)} that it makes outlives it, and is no result of it")
+    if not recorder.why and (changed := state.after(recorder, leaves, effects).change()) is not None:
+        recorder.give_up(f"it changes what it finds in Python: {changed}")
+    return not recorder.why
 
 
 def _overlap(a: Any, b: Any) -> bool:

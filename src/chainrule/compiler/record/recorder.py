@@ -1,8 +1,8 @@
 """The recorder: it stands under level 0 while a function is called, and writes down each op that runs there.
 
 To what runs above, it is the outermost trace, of level 0: `dispatch.run` hands it the ops on tensors of that level. It runs
-their kernels, so that values are there to branch on, and gives tensors back whose payloads are symbols. All else (nodes, hooks,
-views, passes, transforms) runs as it does without it.
+their kernels, so that values are there to branch on (large ones when they are asked for), and gives tensors back whose payloads
+are symbols. All else (nodes, hooks, views, passes, transforms) runs as it does without it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from chainrule.compiler.record.recording import Argument, Captured, Gradient, Nu
 from chainrule.core.call.dispatch import compute
 from chainrule.core.graph.nodes import Node, Port
 from chainrule.core.mode.grad_mode import Mode, modes, no_grad, set_modes
-from chainrule.core.op.declaration import TABLE, Op
+from chainrule.core.op.declaration import GENERAL, TABLE, Op
+from chainrule.core.op.lowering import Expansion
 from chainrule.core.record.plans import finish
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types import dtype as dtypes
-from chainrule.core.types.symbol import Symbol, Unrecordable
+from chainrule.core.types.symbol import Deferred, DeferredCall, Symbol, Unrecordable
 from chainrule.transforms.custom.call import Outcome, Rules, at_bottom
 from chainrule.transforms.equations import Equation, Variable
+from chainrule.transforms.inference import inferred
 
 ndarray = np.ndarray
+DEFERRED = 1 << 13  # elements from which work is put off: at 1 ns each, what a plan makes of it costs less
 LARGEST_VERDICT = 1 << 12  # bytes of integers or bools that a check looks at
 LARGEST_GUARD = 1 << 16  # bytes of an array that a guard compares
 IDENTITIES = frozenset(("detach", "named"))  # ops whose result is their operand, memory included
@@ -54,6 +57,8 @@ class Recorder:
         Weak references to tensors that the call made, to nodes that keep results, to all symbols.
     why : str
         Why others may not replay it.
+    puts_off : bool
+        Whether work was put off.
     """
 
     level = 0
@@ -71,7 +76,7 @@ class Recorder:
         self.made: list[ref] = []
         self.nodes: list[ref] = []
         self.symbols: list[ref] = []
-        self.why = ""
+        self.why, self.puts_off = "", False
         self.arguments: dict[int, int] = {}
         self._arrays: dict[int, Symbol] = {}  # id of an array from outside → the symbol of the memory it is
         self._known: dict[int, tuple[Variable, np.ndarray]] = {}
@@ -127,23 +132,48 @@ class Recorder:
     # -- recording -----------------------------------------------------------------------------------------------------
 
     def emit(self, op: Op, operands: list, params: dict, args: tuple = ()) -> Any:
-        """Run a kernel on the values of symbols and record it; return the symbol of the result, a tuple for several."""
-        values = [a.value if a.__class__ is Symbol else a for a in operands]
+        """Record an op; return the symbol of the result, a tuple for several.
+
+        Its kernel runs on the values of the symbols: at once, or, of much work that cannot fail, when the result is looked at.
+        """
+        values = [a.payload if a.__class__ is Symbol else a for a in operands]
         variables = [self._operand(a) for a in operands]
-        mode = modes()
-        set_modes(self._below(mode))
-        try:
-            out = compute(op, values, params, args or tuple(values))
-        finally:
-            set_modes(mode)
+        out = self._deferred(op, values, params)
+        if out is None:
+            out = self._run(op, [v.computed() if v.__class__ is Deferred else v for v in values], params, args)
         several = out.__class__ is tuple or out.__class__ is list
         made = [self._made(o) for o in (out if several else (out,))]
         results = tuple([s.variable for s in made])
-        self.equations.append(Equation(op, tuple(variables), params, results, several, mode.record))
+        self.equations.append(Equation(op, tuple(variables), params, results, several, modes().record))
         if _may_be_dynamic(op):
             for s in made:
                 self.guard(s, "shape")
         return tuple(made) if several else made[0]
+
+    def _run(self, op: Op, values: list, params: dict, args: tuple = ()) -> Any:
+        mode = modes()
+        set_modes(self._below(mode))
+        try:
+            return compute(op, values, params, args or tuple(values))
+        finally:
+            set_modes(mode)
+
+    def _deferred(self, op: Op, values: list, params: dict) -> Any:
+        """Return what stands for the result of much work; None where the kernel is to run, as it may find values wrong."""
+        arrays = [v for v in values if v.__class__ is ndarray or v.__class__ is Deferred]
+        if not (op.pure and arrays and _is_sure(op)) or max([a.size for a in arrays]) < DEFERRED:
+            return None
+        if any([a.dtype.kind in "iuV" for a in arrays]):
+            return None
+        try:
+            found = inferred(op, values, params)
+        except Exception:  # the kernel explains it
+            return None
+        self.puts_off = True
+        call = DeferredCall(op, lambda values: self._run(op, values, params), values)
+        if found.__class__ is tuple:
+            return tuple([Deferred(call, i, like) for i, like in enumerate(found)])
+        return Deferred(call, 0, found)
 
     def _operand(self, a: Any) -> Any:
         if a.__class__ is Symbol:
@@ -173,7 +203,7 @@ class Recorder:
         """Return variable and value of a view, taken anew from what its memory holds now."""
         seen = self.emit(op, [parent], params)
         seen = seen if index is None else seen[index]
-        return seen.variable, seen.value
+        return seen.variable, seen.payload
 
     def write(self, place: Symbol, value: Tensor) -> None:
         """Have memory take the values of a tensor of its shape and dtype."""
@@ -183,7 +213,7 @@ class Recorder:
         elif new.strides != place.strides:
             new = self.emit(TABLE["copy"], [place, new], {"form": "CopyBackwards!"})
         self._check_apart(root)
-        root.put(new.variable, new.value)
+        root.put(new.variable, new.payload)
 
     # -- symbols -------------------------------------------------------------------------------------------------------
 
@@ -284,7 +314,7 @@ class Recorder:
 
     def place(self, t: Tensor) -> Any:
         """Return the array of a tensor, to see how it lies in memory."""
-        return self.symbol(t).value
+        return self.symbol(t).stand_in()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -350,6 +380,11 @@ class Recorder:
             set_modes(mode)
         source = Argument(self.arguments[id(t)]) if id(t) in self.arguments else Captured(t)
         self.gradients[id(t)] = (t, source, grad)
+
+
+def _is_sure(op: Op) -> bool:
+    """Tell whether an op gives what its declaration says for all values: its kernel looks for nothing to complain of."""
+    return op.kind != GENERAL or op.lowering.__class__ is Expansion
 
 
 def _may_be_dynamic(op: Op) -> bool:

@@ -28,6 +28,10 @@ def settle(recorder: Recorder, outs: Iterable = (), commits: bool = True) -> Non
     arrays = Arrays(recorder)
     holders = [t for r in recorder.made if (t := r()) is not None]
     holders += [g for t, _, _ in recorder.gradients.values() if (g := gradient_of(t)) is not None]
+    if commits and any([symbol.count for *_, symbol in recorder.roots.values()]):
+        for r in recorder.symbols:  # what was put off reads what is about to be written to
+            if (symbol := r()) is not None:
+                symbol.value  # noqa: B018
     for t in (*outs, *holders):
         _give(t, arrays)
     for r in recorder.nodes:

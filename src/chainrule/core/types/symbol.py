@@ -2,14 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
+from chainrule.core.types.absent import Absent
+
 
 class Unrecordable(BaseException):
     """Something is done with a symbol that no graph can hold. No program is meant to catch it, so it is no `Exception`."""
+
+
+class Deferred(Absent):
+    """A value that the recording does without until a program reads it: one result of a call that has yet to run."""
+
+    __slots__ = ("call", "index")
+
+    def __init__(self, call: DeferredCall, index: int, like: Absent):
+        super().__init__(like.shape, like.dtype, like._strides)
+        self.call, self.index = call, index
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    def computed(self) -> Any:
+        """Return the value; what it depends on is computed first, without recursion."""
+        stack = [self.call]
+        while stack:
+            call = stack[-1]
+            needed = [v.call for v in call.values if v.__class__ is Deferred and v.call.results is None]
+            if call.results is None and needed:
+                stack += needed
+                continue
+            if call.results is None:
+                call.run()
+            stack.pop()
+        found = self.call.results[self.index]  # type: ignore[index]
+        if found.shape != self.shape or found.dtype != self.dtype:
+            raise Unrecordable(f"{self.call.op.name} gives another result than its declaration says")
+        return found
+
+
+class DeferredCall:
+    """An op's kernel, with what it will be run on.
+
+    Attributes
+    ----------
+    results : list or None
+        What it gave, once it has run.
+    """
+
+    __slots__ = ("kernel", "op", "results", "values")
+
+    def __init__(self, op: Any, kernel: Callable, values: list):
+        self.op, self.kernel, self.values = op, kernel, values
+        self.results: list | None = None
+
+    def run(self) -> None:
+        """Run the kernel, and let go of what it was for."""
+        out = self.kernel([v.call.results[v.index] if v.__class__ is Deferred else v for v in self.values])
+        self.results = list(out) if out.__class__ in (tuple, list) else [out]
+        self.values = []
 
 
 class Symbol:
@@ -57,6 +114,14 @@ class Symbol:
     @property
     def value(self) -> Any:
         """The array or NumPy scalar that it stands for in the call being recorded: not to be written to."""
+        found = self.payload
+        if found.__class__ is Deferred:
+            self._value = found = found.computed()
+        return found
+
+    @property
+    def payload(self) -> Any:
+        """Its value, which may be deferred."""
         if self.base is not None and self.count != self.root.count:
             self._look()
         return self._value
@@ -76,7 +141,7 @@ class Symbol:
 
     def copy(self) -> Symbol:
         """Return another place with the same value."""
-        return Symbol(self.recorder, self.variable, self.value)
+        return Symbol(self.recorder, self.variable, self.payload)
 
     def put(self, variable: Any, value: Any) -> None:
         """Have the memory of a root hold another value."""
@@ -128,11 +193,12 @@ class Symbol:
     @property
     def is_array(self) -> bool:
         """Whether it stands for an array, to which can be written, and not for a scalar."""
-        return self._value.__class__ is np.ndarray
+        value = self._value
+        return value.__class__ is np.ndarray or (value.__class__ is Deferred and bool(value.shape or value.call.op.view))
 
     def stand_in(self) -> np.ndarray:
         """Return an array that lies as this one does, for NumPy's own rules of views."""
-        return np.asarray(self._value)
+        return self._value.stand_in() if self._value.__class__ is Deferred else np.asarray(self._value)
 
     # -- all else ------------------------------------------------------------------------------------------------------
 
