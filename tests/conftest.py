@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import os
 
 import pytest
 from tests import each
@@ -17,7 +18,8 @@ collect_ignore = ["programs", "ops/database.py", "ops/database_modes.py"]
 
 
 def pytest_configure(config):
-    """Give each name a test of its own where tests are chosen by name, with ``-k`` or in brackets."""
+    """Give each name a test of its own where tests are chosen by name; keep compiled code apart from the user's."""
+    os.environ.setdefault("CHAINRULE_CACHE", str(config.rootpath / "build" / "compiled"))
     if config.option.keyword or any("[" in argument for argument in config.args):
         each.TOGETHER = 1
 

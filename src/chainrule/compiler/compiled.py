@@ -223,7 +223,9 @@ class Compiled:
         given = _stripped(leaves) if alone else leaves
         mode = modes()
         draws = Draws(mode.draws)
-        set_modes(mode.having(scopes=(), floor=0, open={}, mapped=(), recorder=0, draws=draws) if alone else mode)
+        set_modes(
+            mode.having(scopes=(), floor=0, open={}, mapped=(), recorder=0, draws=draws) if alone else mode.having(draws=draws)
+        )
         try:
             joint = record_call(self._torchdynamo_orig_callable, given, spec, lambda: AGAIN, alone, self._reads, SERVED)
         finally:
