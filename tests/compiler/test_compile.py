@@ -430,6 +430,13 @@ def test_recursion_and_pickling():
     close(again(cr.ones(2)), branches(cr.ones(2)))
 
 
+@pytest.mark.parametrize("dim", [0, (0, 1)])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_logsumexp_of_nothing(dim, keepdim):
+    out = cr.compile(cr.logsumexp, fullgraph=True)(cr.ones(0, 3), dim, keepdim)
+    assert cr.equal(out, cr.logsumexp(cr.ones(0, 3), dim, keepdim))
+
+
 # -- what can be seen ----------------------------------------------------------------------------------------------------
 
 

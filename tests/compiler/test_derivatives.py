@@ -268,6 +268,16 @@ def test_passes_that_look_at_what_depends_on_the_cotangent(f):
         assert cr.equal(leaves[0].grad, leaves[1].grad)
 
 
+@pytest.mark.parametrize(("f", "dtype"), [(cr.linalg.eig, f64), (cr.linalg.svd, cr.complex128)])
+def test_losses_that_depend_on_a_gauge_are_refused_in_each_call(f, dtype):
+    values = np.random.default_rng(0).standard_normal((3, 3))
+    run = cr.compile(f, fullgraph=True)
+    for _ in range(3):
+        vectors = run(cr.tensor(values, dtype=dtype, requires_grad=True))[-1]
+        with pytest.raises(RuntimeError, match="_backward: The .*vectors in the complex case are specified up to"):
+            (vectors * cr.tensor(values + 1j * values.T)).sum().real.backward()
+
+
 def test_unused_inputs_have_no_gradient_and_constants_none():
     run = cr.compile(lambda x, y, n: (x.sin() * n, y.detach() * 2, (x > 0), y.round()))
     for _ in range(3):

@@ -59,7 +59,7 @@ def _eig_pull(g: Any, x: Any, out: Any, *, strict: bool) -> Any:
     if g_v is not None:
         turning = imag(diagonal_of(matmul(mh(v), g_v)))
         if strict:
-            _ = checked(on_diagonal(turning * 1j), w, phases=True, name="linalg_eig")
+            turning = imag(diagonal_of(checked(on_diagonal(turning * 1j), w, phases=True, name="linalg_eig")))
         g_v = released(g_v, v, turning)
         frame = matmul(mh(v), g_v)
         frame = frame - matmul(mh(v), v) * row(real_part(diagonal_of(frame)))

@@ -112,14 +112,13 @@ def _svd_pull(g: Any, x: Any, out: Any, *, strict: bool) -> Any:
     right = None if g_v is None else matmul(mh(v), g_v)
     if left is None and right is None:
         return None if g_s is None else product(u * row(g_s), vh)
+    both = total(left, right)
     if strict:
-        _ = checked(total(left, right), s, phases=True, name="svd")
-        if g_s is not None:
-            _ = cautioned(total(left, right), s, name="svd")
+        both = checked(both, s, phases=True, name="svd")
+        both = both if g_s is None else cautioned(both, s, name="svd")
     inner = None if g_s is None else on_diagonal(g_s)
     if is_complex(x):
-        turning = total(None if left is None else imag(diagonal_of(left)), None if right is None else imag(diagonal_of(right)))
-        g_u = released(_zeros(u) if g_u is None else g_u, u, turning)
+        g_u = released(_zeros(u) if g_u is None else g_u, u, imag(diagonal_of(both)))
         left = matmul(mh(u), g_u)
         if right is not None:
             inner = total(inner, on_diagonal(imag(diagonal_of(right)) * one * -1j))

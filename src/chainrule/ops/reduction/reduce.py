@@ -328,7 +328,8 @@ def _logsumexp(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 def _logsumexp_of_ops(x: Any, *, axis: tuple, keepdims: bool) -> Any:
     top = amax(x.real if is_complex(x) else x, axis=axis, keepdims=True) if count(x.shape, axis) else zeros((), x)
     top = where(top * 0 == 0, top, 0)  # where it is finite
-    return log(sum(exp(x - top), axis=axis, keepdims=keepdims)) + (top if keepdims else sum(top, axis=axis, keepdims=False))
+    raised = top if keepdims or not top.ndim else sum(top, axis=axis, keepdims=False)
+    return log(sum(exp(x - top), axis=axis, keepdims=keepdims)) + raised
 
 
 def _weights(x: Any, out: Any, axis: tuple, keepdims: bool) -> Any:
