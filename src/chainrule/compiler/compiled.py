@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from chainrule.compiler.call import AsideError, BatchedError, RecordedError, UnfitError, is_dual, key_of, static_key
-from chainrule.compiler.derived import differentiated
+from chainrule.compiler.derived import Differentiated, differentiated
 from chainrule.compiler.joint import record_call
 from chainrule.compiler.mapped import OfExamples, call_on_examples
 from chainrule.compiler.paths import Path, Paths, Served
@@ -181,7 +181,7 @@ class Compiled:
         if not kwargs:
             path = served.path
             if path.short is None and path is self._last:  # it has served two calls in a row
-                path.short = shortcut(path, args, leaves, mode) or False
+                path.short = shortcut(path, args, leaves, mode, partial(self._rules, spec)) or False
             self._short = path.short or None
         return self._result(served, leaves, spec)
 
@@ -206,6 +206,10 @@ class Compiled:
             if v not in tensors:
                 tensors[v] = wrap(array)
         return assembled(recording, tensors, leaves)
+
+    def _rules(self, spec: TreeSpec, served: Served, leaves: list) -> Differentiated:
+        """Return the rules of a call that carries derivatives at level 0."""
+        return Differentiated(served, partial(_flat, self._torchdynamo_orig_callable, spec), leaves, self._compiled, False)
 
     def _may_record(self, known: Specialisation) -> bool:
         """Tell whether a call may be recorded; note why not."""

@@ -111,11 +111,19 @@ class Plan:
                 pool = self._runtime.pool
                 entry.set_helpers(call, pool.helpers(), pool.address)
             found = call(*arrays)
+            if found is NotImplemented:  # they may lie in another way, as cotangents of sums do
+                arrays = [_laid_out(x, b) for b, x in zip(self.steps.inputs, arrays, strict=True)]
+                found = call(*arrays)
             if found.__class__ is tuple:
                 return list(found) if self._is_plain else self._returned(dict(zip(self._fresh, found, strict=True)), arrays)
             if found is not NotImplemented:
                 raise self.failed(found)
         return self._run(arrays)
+
+    @property
+    def makes_all(self) -> bool:
+        """Whether a run is one native call, and each result a new array of its own."""
+        return self._call is not None and self._is_plain
 
     def failed(self, answer: int) -> GuardFailed:
         """Return the exception for what a native call answered in place of results."""
@@ -130,7 +138,7 @@ class Plan:
         Parameters
         ----------
         inputs : sequence of (type, node)
-            Of each input the tensor's class, and what its `_node` is: None where it does not require grad.
+            Of each input the tensor's class, and what its `_node` is: None where it does not require grad; or ``entry.ANY``.
         single : bool
             Whether to return the one result by itself.
         """

@@ -1,8 +1,8 @@
 """The short way of a call: one native function from tensors to tensors, where nothing else can be asked of it.
 
-It serves calls of plain tensors, given by position, that carry no derivatives, on a path without effects, draws, or steps in
-Python. What the native entry does not look at itself (``llvm.entry``) is compared here, in a microsecond; where anything
-differs, the call goes the long way.
+It serves calls of plain tensors, given by position, on a path without effects, draws, or steps in Python. Where they carry
+derivatives, the results get their history from what is known of the path (``history``). What the native entry does not look at
+itself (``llvm.entry``) is compared here, in a microsecond; where anything differs, the call goes the long way.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.amp.casting import SETTINGS
+from chainrule.compiler.history import History, has_history
+from chainrule.compiler.llvm.entry import ANY
 from chainrule.compiler.paths import Path
 from chainrule.compiler.record.recording import Argument, Captured, Computed
 from chainrule.compiler.stance import STATE
+from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode, modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import get_default_dtype
@@ -23,8 +26,11 @@ from chainrule.settings import are_deterministic_algorithms_enabled
 LONGEST = 16  # arguments
 
 
-def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode) -> Callable | None:
-    """Return a function of the arguments' tuple that gives the call's result, or None; None where a path has no short way."""
+def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode, long: Callable) -> Callable | None:
+    """Return a function of the arguments' tuple that gives the call's result, or None; None where a path has no short way.
+
+    `long` returns the rules of a call, as :class:`chainrule.compiler.history.History` takes it.
+    """
     recording = path.recording
     flat = len(args) == len(leaves) <= LONGEST and all([a is b for a, b in zip(args, leaves, strict=True)])
     given = path.inputs(leaves)
@@ -35,15 +41,23 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode)
         and not (recording.effects or path.generators)
         and all([isinstance(s, (Argument, Captured)) for s in recording.sources])
         and all([isinstance(o, Computed) for o in recording.outputs])
-        and all([t.__class__._plain and t._level == 0 and t._node is None for t in given])
-        and recording.graph.outputs == tuple([o.variable for o in recording.outputs])
+        and all([t.__class__._plain and t._level == 0 for t in given])
+        and recording.graph.outputs[: len(recording.outputs)] == tuple([o.variable for o in recording.outputs])
     ):
         return None
+    moving = bool(path.joint.moving)
+    if moving and not has_history(path, given):
+        return None
+    count, size = len(args), len(recording.outputs)
+    whole = len(recording.graph.outputs) == size
     single = recording.out_spec.type is None
-    entry = path.plan.on_tensors([(t.__class__, None) for t in given], single)
+    entry = path.plan.on_tensors([(t.__class__, _kind(t._node)) for t in given], single and whole)
     if entry is None:
         return None
-    count, holds, spec = len(args), recording.state.holds, recording.out_spec
+    history = History(path, given, long) if moving else None
+    kept = () if history is None else history.kept
+    inner = [i for i, t in enumerate(given) if _kind(t._node) is ANY]
+    holds, spec = recording.state.holds, recording.out_spec
     settings, dtype, deterministic = SETTINGS.get(), get_default_dtype(), are_deterministic_algorithms_enabled()
     others = {i: s.tensor for i, s in enumerate(recording.sources) if isinstance(s, Captured)}
     places = [s.position if isinstance(s, Argument) else 0 for s in recording.sources]
@@ -61,9 +75,30 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode)
             or not holds(args)
         ):
             return None
-        found = entry(*args) if straight else entry(*[others[i] if i in others else args[k] for i, k in enumerate(places)])
+        if straight:
+            given: Any = args
+        else:
+            given = [others[i] if i in others else args[k] for i, k in enumerate(places)]
+        for i in inner:
+            if given[i]._node is None or given[i]._node is LEAF:
+                return None
+        for i in kept:
+            if given[i]._meta is not None and given[i]._meta.inference:
+                return None
+        found = entry(*given)
         if found is NotImplemented or found.__class__ is int:
             return None
+        if history is not None:
+            history.record((found,) if single and whole else found, given, args)
+        if single:
+            return found if whole else found[0]
+        if not whole:
+            found = found[:size]
         return found if as_it_is else tree_unflatten(list(found), spec)
 
     return short
+
+
+def _kind(node: Any) -> Any:
+    """Return what the entry compares with a tensor's node: an inner one is another in each call."""
+    return node if node is None or node is LEAF else ANY

@@ -36,7 +36,8 @@ def joint_of(f, *args):
 def check_parts(graph, count, cotangents, inputs, parts):
     check(parts.forward)
     check(parts.backward)
-    assert parts.forward.outputs == (*graph.outputs[:count], *[v for v in parts.kept if v not in graph.inputs])
+    own = graph.outputs[:count]
+    assert parts.forward.outputs == (*own, *[v for v in parts.kept if v not in graph.inputs and v not in own])
     assert parts.backward.outputs == graph.outputs[count:]
     primals = dict(zip(graph.inputs, inputs, strict=True))
     first = run(parts.forward, [primals[v] for v in parts.forward.inputs])

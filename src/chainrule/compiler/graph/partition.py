@@ -31,7 +31,7 @@ class Partition(NamedTuple):
     ----------
     forward : Graph
         Of the inputs that are not cotangents; its outputs are the first outputs of the whole, and then those of `kept` that are
-        no inputs.
+        neither these nor inputs.
     backward : Graph
         Of `kept` and the cotangents; its outputs are the rest.
     kept : tuple of Variable
@@ -68,11 +68,11 @@ def partitioned(graph: Graph, outputs: int, cotangents: Sequence[Variable], few:
     joint = _Joint(graph, outputs, cotangents)
     chosen = set(joint.needed if sum(map(_bytes, joint.needed)) <= few else _cut(joint))
     kept = [v for v in joint.order if v in chosen]
-    inputs = [v for v in graph.inputs if v not in cotangents]
+    inputs, own = [v for v in graph.inputs if v not in cotangents], graph.outputs[:outputs]
     forward = rebuilt(
         graph,
         [e for e in graph.equations if e not in joint.late],
-        (*graph.outputs[:outputs], *[v for v in kept if v in joint.made]),
+        (*own, *[v for v in kept if v in joint.made and v not in own]),
         inputs=inputs,
     )
     return Partition(forward, _backward(joint, kept, cotangents), tuple(kept))

@@ -95,7 +95,9 @@ tensor:
 tensor.node:
   %node.at = getelementptr i8, ptr %arg, i64 <NODE>
   %node = load ptr, ptr %node.at
-  %is.node = icmp eq ptr %node, %i.node
+  %own.node = icmp eq ptr %node, %i.node
+  %any.node = icmp eq ptr %i.node, null
+  %is.node = or i1 %own.node, %any.node
   %data.at = getelementptr i8, ptr %arg, i64 <DATA>
   %data = load ptr, ptr %data.at
   %is.set = icmp ne ptr %data, null

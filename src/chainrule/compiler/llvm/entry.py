@@ -48,6 +48,7 @@ INPUT = (
     "sizes",
 )  # sizes: pointer to nd shapes, then nd strides
 OUTPUT = ("slot", "descr", "nd", "shape", "strides")  # strides: 0 for C order
+ANY: Any = object()  # of an input: its `_node` is not looked at
 DIRECT = 16  # bytes kept for a 0-d result on the stack
 
 
@@ -207,7 +208,7 @@ class Input(NamedTuple):
     cls : type, optional
         Of the tensor; None for an array.
     node : object
-        What its `_node` is.
+        What its `_node` is, or `ANY`.
     """
 
     slot: int
@@ -267,7 +268,7 @@ def function(
     specs: list[int] = []
     for i, x in enumerate(inputs):
         scalar = id(x.dtype.type) if not x.shape else 0
-        cls, node = (id(x.cls), id(x.node)) if x.cls is not None else (0, 0)
+        cls, node = (id(x.cls), 0 if x.node is ANY else id(x.node)) if x.cls is not None else (0, 0)
         number = id(float) if scalar == id(np.float64) else 0  # which lies in memory as a float does
         specs += [i, cls, node, x.slot, scalar, number, id(x.dtype), len(x.shape), array((*x.shape, *x.strides))]
     made: list[int] = []

@@ -1,0 +1,238 @@
+"""Calls that carry derivatives, the short way: values, gradients and all that surrounds them are those of the long way."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.core.types.tree import tree_flatten
+
+pytest.importorskip("llvmlite")
+
+
+def single(x, y):
+    return (x * y).sin() + x
+
+
+def several(x, y):
+    z = (x * y).exp()
+    return z, (z + x).sum(), x.detach() * 2
+
+
+FUNCTIONS = [single, several, lambda x, y: (x @ y).tanh(), lambda x, y: {"a": [x * y], "b": (x / y).sum()}]
+
+
+def inputs(kind="leaf"):
+    x, y = cr.linspace(0.1, 1, 9).reshape(3, 3), cr.linspace(1, 2, 9).reshape(3, 3)
+    x, y = x.clone().requires_grad_(), y.clone().requires_grad_(kind != "one")
+    return (x * 1, y * 1, (x, y)) if kind == "inner" else (x, y, (x, y))
+
+
+def warm(f, kind="leaf"):
+    """Return a function compiled and called until it has a short way."""
+    made = cr.compile(f)
+    for _ in range(4):
+        made(*inputs(kind)[:2])
+    assert made._short is not None
+    return made
+
+
+def long(made):
+    """Return a function that calls another the long way."""
+
+    def call(*args):
+        made._short = None
+        return made(*args)
+
+    return call
+
+
+def leaves(out):
+    return tree_flatten(out)[0]
+
+
+def moving(out):
+    return [t for t in leaves(out) if t.requires_grad]
+
+
+def same(found, expected, exactly=True):
+    for a, b in zip(leaves(found), leaves(expected), strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            compare = np.testing.assert_array_equal if exactly else np.testing.assert_allclose
+            compare(a.detach().numpy(), b.detach().numpy(), **({} if exactly else {"rtol": 1e-5, "atol": 1e-5}))
+            assert (a.dtype, a.shape, a.requires_grad, a._version) == (b.dtype, b.shape, b.requires_grad, b._version)
+
+
+def passes(run, kind, **options):
+    """Return the results, and what two calls and their backward passes leave in `.grad`."""
+    x, y, roots = inputs(kind)
+    for _ in range(2):
+        out = run(x, y)
+        sum([t.sum() for t in moving(out)]).backward(**options, retain_graph=True)
+    return out, [t.grad for t in roots]
+
+
+@pytest.mark.parametrize("kind", ["leaf", "one", "inner"])
+@pytest.mark.parametrize("f", FUNCTIONS)
+def test_values_and_gradients(f, kind):
+    run = warm(f, kind)
+    assert run._short(inputs(kind)[:2]) is not None
+    found = passes(run, kind)
+    same(found, passes(long(run), kind))
+    same(found, passes(f, kind), exactly=False)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+def test_the_node_is_that_of_the_long_way(f):
+    run = warm(f)
+    x, y, _ = inputs()
+    a, b = run._short((x, y)), long(run)(x, y)
+    for p, q in zip(moving(a), moving(b), strict=True):
+        assert p.grad_fn.name() == q.grad_fn.name()
+        assert p.grad_fn.next_functions == q.grad_fn.next_functions
+        assert p.output_nr == q.output_nr
+        assert p.grad_fn.needs_input_grad == q.grad_fn.needs_input_grad
+        described = [[(m.shape, m.dtype) for m in t.grad_fn._input_metadata] for t in (p, q)]
+        assert described[0] == described[1]
+        same(list(p.grad_fn.saved_tensors), list(q.grad_fn.saved_tensors))
+        assert p.is_leaf == q.is_leaf
+
+
+def test_a_pass_runs_the_plan_and_does_not_make_rules():
+    run = warm(single)
+    x, y, _ = inputs()
+    out = run._short((x, y))
+    node = out._node
+    out.sum().backward()
+    assert node.rules.rules is None
+    assert node.saved is None
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+def test_each_result_alone_and_each_input_alone(f):
+    run = warm(f)
+    for k in range(len(moving(f(*inputs()[:2])))):
+        for i in (0, 1):
+            x, y, roots = inputs()
+            found = cr.autograd.grad(moving(run(x, y))[k].sum(), roots[i])
+            same(found, cr.autograd.grad(moving(long(run)(x, y))[k].sum(), roots[i]))
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+def test_higher_derivatives(f):
+    run = warm(f)
+
+    def twice(g):
+        x, y, roots = inputs()
+        first = cr.autograd.grad(sum([t.sum() for t in moving(g(x, y))]), roots, create_graph=True)
+        return first, cr.autograd.grad(sum([(t**2).sum() for t in first]), roots)
+
+    for _ in range(3):
+        same(twice(run), twice(f), exactly=False)
+
+
+def test_passes_over_what_is_freed_or_written_to_raise():
+    run = warm(lambda x, y: (x @ y).tanh())
+    x, y, _ = inputs()
+    out = run(x, y).sum()
+    out.backward(retain_graph=True)
+    out.backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        out.backward()
+    out = run._short((x, y))
+    out.detach().mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+    run = warm(single)
+    for create_graph in (False, True):
+        out = run._short((x, y))
+        x.detach().mul_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            cr.autograd.grad(out.sum(), x, create_graph=create_graph)
+
+
+def test_hooks_on_tensors_and_nodes():
+    run = warm(single)
+    seen = {}
+    for name, g in (("short", run), ("long", long(run))):
+        x, y, _ = inputs()
+        notes = seen[name] = []
+        out = g(x, y)
+        out.register_hook(lambda t: t * 3)
+        x.register_hook(lambda t, notes=notes: notes.append(t.clone()))
+        out.grad_fn.register_hook(lambda ins, outs, notes=notes: notes.extend([*ins, *outs]))
+        out.grad_fn.register_prehook(lambda outs, notes=notes: notes.extend(outs))
+        out.retain_grad()
+        out.sum().backward()
+        notes += [x.grad, y.grad, out.grad]
+    same(seen["short"], seen["long"])
+
+
+def test_results_and_graph_die_with_their_last_reference():
+    run = warm(FUNCTIONS[2])
+    gc.disable()
+    try:
+        x, y = inputs()[:2]
+        out = run._short((x, y))
+        held = weakref.ref(out), weakref.ref(out._node), weakref.ref(x)
+        del out, x
+        assert [r() for r in held] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_gradients_are_arrays_of_their_own():
+    run = warm(lambda x, y: x + y * 1)
+    for _ in range(3):
+        x, y, _ = inputs()
+        g = cr.ones(3, 3)
+        run(x, y).backward(g)
+        x.grad.mul_(5)
+        assert y.grad.tolist() == g.tolist() == [[1.0] * 3] * 3
+
+
+def test_parameters_that_change():
+    layer = cr.nn.Linear(3, 3)
+    run = cr.compile(lambda x: layer(x))
+    x = inputs()[0].detach()
+    for _ in range(4):
+        run(x)
+    assert run._short((x,)) is not None
+    for change in (
+        lambda: layer.weight.detach().mul_(2), lambda: layer.weight.requires_grad_(False),
+        lambda: setattr(layer, "bias", cr.nn.Parameter(cr.ones(3))), lambda: layer.double(), lambda: layer.float(),
+    ):  # fmt: skip
+        change()
+        at = x.to(layer.weight.dtype)
+        for _ in range(4):
+            layer.zero_grad()
+            (run(at) ** 2).sum().backward()
+            found = [None if p.grad is None else p.grad.clone() for p in layer.parameters()]
+            layer.zero_grad()
+            (layer(at) ** 2).sum().backward()
+            same(found, [p.grad for p in layer.parameters()], exactly=False)
+
+
+def test_other_modes_and_transforms():
+    run = warm(single)
+    x, y, _ = inputs()
+    with cr.no_grad():
+        assert not run(x, y).requires_grad
+    with cr.inference_mode():
+        fixed = cr.ones(3, 3)
+    with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
+        run(x, fixed)
+    same(run(x, y), single(x, y), exactly=False)
+    packed = []
+    with cr.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
+        run(x, y).sum().backward()
+    assert packed
+    tangent = cr.ones(3, 3)
+    same(cr.func.jvp(run, (x, y), (tangent, tangent)), cr.func.jvp(single, (x, y), (tangent, tangent)), exactly=False)
+    same(cr.func.vmap(run)(x, y), cr.func.vmap(single)(x, y), exactly=False)
+    same(cr.func.grad(lambda x: run(x, y).sum())(x), cr.func.grad(lambda x: single(x, y).sum())(x), exactly=False)
