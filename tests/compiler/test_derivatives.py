@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -548,6 +549,35 @@ def test_a_training_step_is_replayed_and_not_run():
     found = [run(x, y).item() for _ in range(20)]
     assert found[-1] < found[0]
     assert copy.copy(ticks).__next__() <= 3
+
+
+@pytest.mark.parametrize(
+    "kind", [cr.optim.Adam, cr.optim.NAdam, cr.optim.RAdam, cr.optim.Adamax, partial(cr.optim.SGD, momentum=0.9)]
+)
+def test_what_schedules_change_is_read_in_each_call(kind):
+    def trained(compiled):
+        w = cr.tensor(DATA[0], dtype=f64, requires_grad=True)
+        optimiser, ticks = kind([w], lr=0.01), []
+        schedule = cr.optim.lr_scheduler.OneCycleLR(optimiser, 0.1, total_steps=20)
+
+        def step(tick):
+            tick()
+            optimiser.zero_grad()
+            ((w - 1) ** 2).sum().backward()
+            optimiser.step()
+
+        counter = itertools.count()
+        run = cr.compile(step) if compiled else step
+        for _ in range(12):
+            run(counter.__next__)
+            schedule.step()
+            ticks.append(w.detach().clone())
+        return ticks, next(counter)
+
+    (found, ran), (expected, _) = trained(True), trained(False)
+    for a, b in zip(found, expected, strict=True):
+        cr.testing.assert_close(a, b, rtol=1e-12, atol=0)
+    assert ran <= 4  # the state is made, the tensor's step recorded; RAdam's comes to the bounded rule
 
 
 def test_gradients_accumulate_over_steps_that_do_not_clear_them():

@@ -110,6 +110,8 @@ def option(group: dict[str, Any], name: str) -> Any:
     if (recorder := modes().compiling) is not None and name in _SCHEDULED:
         if value.__class__ is float and value:
             return recorder.number(group, name)
+        if value.__class__ is tuple and all([v.__class__ is float and v for v in value]):
+            return tuple([recorder.number(group, name, i) for i in range(len(value))])
         if isinstance(value, Tensor):
             return value.detach().reshape(())
     if value.__class__ is float or group.get("differentiable"):
@@ -117,7 +119,7 @@ def option(group: dict[str, Any], name: str) -> Any:
     return tuple(map(number, value)) if isinstance(value, (tuple, list)) else number(value)
 
 
-_SCHEDULED = ("lr", "momentum")
+_SCHEDULED = ("lr", "momentum", "betas")
 
 
 def kept(state: dict[str, Any], name: str) -> Any:

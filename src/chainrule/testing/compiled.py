@@ -10,7 +10,7 @@ import chainrule
 from chainrule import autograd, func
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.testing.case import Case, filled, floating, like, tensor_of
-from chainrule.testing.compare import first_gap
+from chainrule.testing.compare import first_gap, tolerance
 from chainrule.testing.law import Silent, law
 from chainrule.testing.values import results
 
@@ -34,12 +34,6 @@ def compiled_equals_the_op(case: Case) -> str | None:
         return wrong
     moving = [places.index(i) for i in case.moving]
     return _gradients_differ(f, draws, moving, case) or _transforms_differ(f, draws, moving, case)
-
-
-def tolerance(dtype: np.dtype) -> float:
-    """Return how far kernels of other roundings may be from the eager ones in a dtype, relative to the largest number."""
-    single = dtype in (np.float32, np.complex64)
-    return 1e-5 if single else 1e-11 if dtype in (np.float64, np.complex128) or dtype.kind in "biu" else 4e-3
 
 
 def _other(case: Case) -> Case:

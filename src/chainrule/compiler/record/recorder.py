@@ -72,7 +72,7 @@ class Recorder:
         self.roots: dict[int, tuple[Tensor, Source, Any, Symbol]] = {}
         self.entered: dict[int, tuple[Tensor, Any, Any, int]] = {}
         self.gradients: dict[int, tuple[Tensor, Source, Tensor | None]] = {}
-        self.numbers: dict[tuple[int, Any], tuple[Any, Symbol]] = {}
+        self.numbers: dict[tuple[int, Any, int | None], tuple[Any, Symbol]] = {}
         self.made: list[ref] = []
         self.nodes: list[ref] = []
         self.symbols: list[ref] = []
@@ -302,14 +302,15 @@ class Recorder:
                 self.roots[id(t)] = (*self.roots[id(t)][:3], symbol)
         return symbol
 
-    def number(self, container: Any, key: Any) -> Tensor:
-        """Return a float that each call looks up anew, as a tensor of float64 without axes."""
-        found = self.numbers.get((id(container), key))
+    def number(self, container: Any, key: Any, place: int | None = None) -> Tensor:
+        """Return a float that each call looks up anew, as a tensor of float64 without axes; `place` is that in a tuple."""
+        found = self.numbers.get((id(container), key, place))
         if found is None:
-            value = np.float64(container[key])
+            source = Number(container, key, place)
+            value = np.float64(source.fetch(()))
             variable = Variable((), dtypes.of(value.dtype))
-            self.inputs[variable] = Number(container, key)
-            found = self.numbers[id(container), key] = (container, Symbol(self, variable, value))
+            self.inputs[variable] = source
+            found = self.numbers[id(container), key, place] = (container, Symbol(self, variable, value))
         return wrap(found[1])
 
     def place(self, t: Tensor) -> Any:

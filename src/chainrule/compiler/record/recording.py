@@ -65,14 +65,19 @@ class Gradient(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A Python float that is looked up in each call, such as the learning rate of a group: a float64 without axes."""
+    """A Python float that is looked up in each call, such as the learning rate of a group: a float64 without axes.
+
+    With `place` it is the one at this place of a tuple.
+    """
 
     container: Any
     key: Any
+    place: int | None = None
 
     def fetch(self, leaves: Sequence[Any]) -> float:
         """Return the number."""
-        return float(self.container[self.key])
+        found = self.container[self.key]
+        return float(found if self.place is None else found[self.place])
 
 
 for _kind in (Argument, Captured, Gradient, Number):
