@@ -236,3 +236,72 @@ def test_other_modes_and_transforms():
     same(cr.func.jvp(run, (x, y), (tangent, tangent)), cr.func.jvp(single, (x, y), (tangent, tangent)), exactly=False)
     same(cr.func.vmap(run)(x, y), cr.func.vmap(single)(x, y), exactly=False)
     same(cr.func.grad(lambda x: run(x, y).sum())(x), cr.func.grad(lambda x: single(x, y).sum())(x), exactly=False)
+
+
+def trained(kind, take):
+    """Return the losses of some steps of training, the parameters, their gradients and versions; `take` makes the step."""
+    cr.manual_seed(0)
+    model = cr.nn.Sequential(cr.nn.Linear(3, 4), cr.nn.Tanh(), cr.nn.Linear(4, 1))
+    made = {"Adam": cr.optim.Adam, "SGD": cr.optim.SGD}
+    optimizer = made[kind](model.parameters(), lr=0.1)
+    count = cr.zeros(())
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        count.add_(1)
+        return loss
+
+    step, losses = take(step), []
+    for k in range(12):
+        optimizer.param_groups[0]["lr"] = 0.1 / (k + 1)
+        losses.append(step(cr.linspace(-1, 1, 15).reshape(5, 3) * (k + 1)))
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        losses[-1].backward()
+    params = list(model.parameters())
+    return step, [*losses, *params, *[p.grad for p in params], count], [t._version for t in (*params, count)]
+
+
+@pytest.mark.parametrize("kind", ["Adam", "SGD"])
+def test_steps_of_training(kind):
+    step, found, versions = trained(kind, cr.compile)
+    assert step._short is not None
+    _, by_long, long_versions = trained(kind, lambda f: long(cr.compile(f)))
+    _, expected, counts = trained(kind, lambda f: f)
+    same(found, by_long)
+    assert versions == long_versions == counts
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_that_accumulate_in_the_call():
+    def g(x, y):
+        (x * y).sum().backward()
+        return x.grad * 1
+
+    run = cr.compile(g)
+    made = {}
+    for name, f in (("short", run), ("eager", g)):
+        x, y, _ = inputs("one")
+        made[name] = [f(x, y) for _ in range(8)] + [x.grad]
+    same(made["short"], made["eager"], exactly=False)
+
+
+def test_nothing_is_written_where_a_guard_fails():
+    total = cr.zeros(3)
+
+    def g(x):
+        total.add_(x)
+        return x * 2 if x.sum() > 0 else x * 3
+
+    run = cr.compile(g)
+    for _ in range(4):
+        run(cr.ones(3))
+    assert run._short is not None
+    before = total.clone()
+    assert run._short((-cr.ones(3),)) is None
+    same(total.clone(), before)
+    assert run(-cr.ones(3)).tolist() == [-3.0] * 3
+    same(total.clone(), before - 1)

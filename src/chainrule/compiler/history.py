@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.compiler.derived import Differentiated
-from chainrule.compiler.joint import KNOWN
+from chainrule.compiler.joint import FREED, KNOWN
 from chainrule.compiler.paths import Path, Served
 from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.graph.nodes import LEAF, Port, expect_user_code, new, next_id
@@ -89,22 +89,25 @@ def _nothing() -> None:
 
 
 def has_history(path: Path, inputs: Sequence[Any]) -> bool:
-    """Tell whether :class:`History` can serve a path whose results carry derivatives: a plan gives all of their gradients."""
+    """Tell whether :class:`History` can serve a path whose results carry derivatives.
+
+    A plan gives all of their gradients, or what they need has been freed in the call.
+    """
     joint = path.joint
     wanted, outputs = joint.wanted, () if joint.backward is None else joint.backward.outputs
     sources, known = list(path.recording.sources), set(path.recording.graph.outputs)
     each = len(set(joint.places)) == len(joint.places) > 0 and None not in joint.places and all(joint.sources)
-    if joint.status != KNOWN or not each:
+    if joint.status != FREED and not (joint.status == KNOWN and each):
         return False
     if not all([s in sources and isinstance(s, (Argument, Captured)) for s in wanted]):
         return False
     if not all([v in known or v in path.recording.graph.inputs for v in joint.saved]):
         return False
-    for source, place in zip(wanted, joint.places, strict=True):
-        t, v = inputs[sources.index(source)], outputs[place]
+    for source, place in zip(wanted, joint.places or (None,) * len(wanted), strict=True):
+        t = inputs[sources.index(source)]
         if t._node is None or (isinstance(source, Captured) and t._node is not LEAF):
             return False
-        if tuple(t.shape) != tuple(v.shape) or t.dtype is not v.dtype:
+        if place is not None and (tuple(t.shape) != tuple(outputs[place].shape) or t.dtype is not outputs[place].dtype):
             return False
     return True
 
@@ -137,7 +140,8 @@ class Direct(Pull):
     def __init__(self, mask: tuple | None, path: Path):
         super().__init__(mask)
         self.path = path
-        self.plan: Any = None  # False if it does not make all of its results anew
+        # The plan, once it is made; False if there is none that makes all of its results anew.
+        self.plan: Any = None if path.joint.status == KNOWN else False
 
     def restrict(self, mask: tuple) -> Pull:
         """Return the plan that pulls to some edges only."""

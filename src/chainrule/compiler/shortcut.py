@@ -1,8 +1,8 @@
 """The short way of a call: one native function from tensors to tensors, where nothing else can be asked of it.
 
-It serves calls of plain tensors, given by position, on a path without effects, draws, or steps in Python. Where they carry
-derivatives, the results get their history from what is known of the path (``history``). What the native entry does not look at
-itself (``llvm.entry``) is compared here, in a microsecond; where anything differs, the call goes the long way.
+It serves calls of plain tensors, given by position, on a path without draws or steps in Python. Where they carry derivatives,
+the results get their history from what is known of the path (``history``); effects are carried out last. What the native entry
+does not look at itself (``llvm.entry``) is compared here, in a microsecond; where anything differs, the call goes the long way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from chainrule.amp.casting import SETTINGS
 from chainrule.compiler.history import History, has_history
 from chainrule.compiler.llvm.entry import ANY
 from chainrule.compiler.paths import Path
-from chainrule.compiler.record.recording import Argument, Captured, Computed
+from chainrule.compiler.record.recording import Argument, Captured, Computed, Recording
+from chainrule.compiler.result import commit
 from chainrule.compiler.stance import STATE
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode, modes
@@ -38,10 +39,10 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
         flat
         and all([a.__class__ is Tensor for a in args])
         and hasattr(path.plan, "on_tensors")
-        and not (recording.effects or path.generators)
-        and all([isinstance(s, (Argument, Captured)) for s in recording.sources])
+        and not path.generators
         and all([isinstance(o, Computed) for o in recording.outputs])
-        and all([t.__class__._plain and t._level == 0 for t in given])
+        and all([t.__class__ is float or (t.__class__._plain and t._level == 0) for t in given])
+        and _are_apart(recording)
         and recording.graph.outputs[: len(recording.outputs)] == tuple([o.variable for o in recording.outputs])
     ):
         return None
@@ -51,15 +52,18 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     count, size = len(args), len(recording.outputs)
     whole = len(recording.graph.outputs) == size
     single = recording.out_spec.type is None
-    entry = path.plan.on_tensors([(t.__class__, _kind(t._node)) for t in given], single and whole)
+    entry = path.plan.on_tensors([_kind(t) for t in given], single and whole)
     if entry is None:
         return None
     history = History(path, given, long) if moving else None
     kept = () if history is None else history.kept
-    inner = [i for i, t in enumerate(given) if _kind(t._node) is ANY]
+    inner = [i for i, t in enumerate(given) if _kind(t)[1] is ANY]
     holds, spec = recording.state.holds, recording.out_spec
     settings, dtype, deterministic = SETTINGS.get(), get_default_dtype(), are_deterministic_algorithms_enabled()
     others = {i: s.tensor for i, s in enumerate(recording.sources) if isinstance(s, Captured)}
+    fetched = [(i, s.fetch) for i, s in enumerate(recording.sources) if not isinstance(s, (Argument, Captured))]
+    others.update(dict.fromkeys([i for i, _ in fetched]))
+    effects, results = recording.effects, recording.graph.outputs
     places = [s.position if isinstance(s, Argument) else 0 for s in recording.sources]
     straight = not others and places == list(range(count))
     as_it_is = single or (spec.type is tuple and all([c.type is None for c in spec.children_specs]))
@@ -79,6 +83,8 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
             given: Any = args
         else:
             given = [others[i] if i in others else args[k] for i, k in enumerate(places)]
+            for i, fetch in fetched:
+                given[i] = fetch(args)
         for i in inner:
             if given[i]._node is None or given[i]._node is LEAF:
                 return None
@@ -90,6 +96,8 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
             return None
         if history is not None:
             history.record((found,) if single and whole else found, given, args)
+        if effects:
+            commit(recording, dict(zip(results, [t._data for t in found], strict=True)), args)
         if single:
             return found if whole else found[0]
         if not whole:
@@ -99,6 +107,14 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     return short
 
 
-def _kind(node: Any) -> Any:
-    """Return what the entry compares with a tensor's node: an inner one is another in each call."""
-    return node if node is None or node is LEAF else ANY
+def _kind(t: Any) -> tuple[Any, Any]:
+    """Return what the entry compares with an input: its class and its node, where that is not another in each call."""
+    if t.__class__ is float:
+        return None, None
+    return t.__class__, t._node if t._node is None or t._node is LEAF else ANY
+
+
+def _are_apart(recording: Recording) -> bool:
+    """Tell whether outputs and effects have each a result of their own."""
+    effects = [e.variable for e in recording.effects if e.variable is not None]
+    return len({o.variable for o in recording.outputs} | set(effects)) == len(recording.outputs) + len(effects)

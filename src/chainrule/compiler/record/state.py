@@ -36,12 +36,14 @@ class State:
     def __init__(self, f: Any, others: Iterable = ()):
         self._places: list[Place] = []
         self._open: list[Place] = []  # those whose content can change
+        self._empty: list[Any] = []  # containers with nothing in them, of which there are many
         self._arrays: list[tuple[np.ndarray, bytes]] = []
         self._tensors: list[tuple] = []
         self._gradients: list[tuple] = []
         self._same: list[tuple[int, int]] = []  # positions of leaves that are one tensor
         self._pinned: list[tuple[int, Tensor]] = []  # leaves that the function gets hold of otherwise, too
         self._written: list[Any] = []
+        self._own: dict[int, int] = {}  # position of a leaf that is written to → where it stands among what is
         self._positions: list[int] = []  # of leaves that are inputs
         self._generators: list[tuple[Any, Any]] = []  # of NumPy, and their states
         self._drawn = _random_states()
@@ -79,6 +81,8 @@ class State:
 
     def holds(self, leaves: Sequence[Any]) -> bool:
         """Tell whether all is as it was when the call was recorded, for a call with these leaves."""
+        if any(map(len, self._empty)):
+            return False
         for place in self._open:
             if not place.holds():
                 return False
@@ -106,14 +110,13 @@ class State:
     def _are_apart(self, leaves: Sequence[Any]) -> bool:
         """Tell whether no argument shares memory with another tensor that is written to."""
         written = [source.fetch(leaves)._data for source in self._written]
-        owners = {id(array) for array in written if array.__class__ is np.ndarray}
+        owners = {id(array) for array in written}
         for i in self._positions:
-            array = leaves[i]._data
-            own = next((w for w, s in zip(written, self._written, strict=True) if s == Argument(i)), None)
+            array, own = leaves[i]._data, self._own.get(i)
             if array.__class__ is not np.ndarray or (array.base is None and own is None and id(array) not in owners):
                 continue
-            for other, source in zip(written, self._written, strict=True):
-                if source != Argument(i) and other.__class__ is np.ndarray and np.may_share_memory(array, other):
+            for k, other in enumerate(written):
+                if k != own and other.__class__ is np.ndarray and np.may_share_memory(array, other):
                     return False
         return True
 
@@ -128,10 +131,12 @@ class State:
                 if id(leaf) in self._seen:
                     self._pinned.append((i, leaf))
         self._written = [effect.source for effect in effects if isinstance(effect, Write)]
+        self._own = {s.position: k for k, s in enumerate(self._written) if isinstance(s, Argument)}
         numbers = {(id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number}
         for place in self._places:
             place.leave_out(numbers)
-        self._open = [place for place in self._places if place.owner.__class__ is not tuple]
+        self._open = [place for place in self._places if place.owner.__class__ is not tuple and not place.is_empty]
+        self._empty = [place.owner for place in self._places if place.is_empty]
         self._tensors = [(t, *_described(t)) for t, _, _, _ in recorder.entered.values() if id(t) not in recorder.arguments]
         self._gradients = [(source, _meta_of(grad)) for _, source, grad in recorder.gradients.values()]
         return self
@@ -166,6 +171,11 @@ class Place:
         if owner.__class__ is CellType:
             return [_content(owner)]
         return list(owner)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is all of a container that has no elements."""
+        return self._all and not self.values
 
     def holds(self) -> bool:
         """Tell whether the same stands there."""
