@@ -16,7 +16,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.func import jvp, vjp, vmap
 from chainrule.testing import ways
 from chainrule.testing.case import Case, filled, like, tensor_of
-from chainrule.testing.compare import first_gap, tolerance
+from chainrule.testing.compare import first_gap
 from chainrule.testing.derive import payload
 from chainrule.testing.law import Silent, law
 
@@ -154,8 +154,7 @@ def _differs(found: Sequence[Tensor], expected: Sequence[np.ndarray]) -> str | N
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
         if a.dtype.numpy != b.dtype:
             return f"result {i}: dtype {a.dtype} against {b.dtype}"
-    exact = EXACT if ways.chosen() is None else max([EXACT, *[tolerance(a.dtype) for a in expected]])
-    different = first_gap([payload(o) for o in found], expected, exact)
+    different = first_gap([payload(o) for o in found], expected, ways.rounding(EXACT, expected))
     return None if different is None else f"result {different[0]}: {different[1]}"
 
 

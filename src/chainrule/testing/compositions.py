@@ -101,7 +101,8 @@ def looped(name: str, nest: Callable, kinds: str) -> Law:
             if refuses(case, at, error):
                 return REFUSED
             raise
-        different = first_gap([payload(o) for o in found], [np.stack(column) for column in zip(*expected, strict=True)], EXACT)
+        columns = [np.stack(column) for column in zip(*expected, strict=True)]
+        different = first_gap([payload(o) for o in found], columns, ways.rounding(EXACT, columns))
         return None if different is None else f"result {different[0]}: {different[1]} (a loop)"
 
     return is_a_loop
@@ -160,7 +161,7 @@ def vmap_of_vmap_is_a_loop(case: Case) -> str | None:
             return REFUSED
         raise
     expected = [np.stack([np.stack([column[k] for k in order]) for order in orders]) for column in zip(*outs, strict=True)]
-    different = first_gap([payload(o) for o in found], expected, EXACT)
+    different = first_gap([payload(o) for o in found], expected, ways.rounding(EXACT, expected))
     return None if different is None else f"result {different[0]}: {different[1]} (a loop)"
 
 

@@ -6,11 +6,14 @@ its recording, so each call is made twice, and what the law sees is what was mad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 import chainrule
+from chainrule.testing.compare import tolerance
 
 CALLS, TRANSFORMS = "calls", "transforms"
 WAYS = (CALLS, TRANSFORMS)
@@ -69,3 +72,8 @@ def twice(f: Callable) -> Callable:
         return run(*args)
 
     return called
+
+
+def rounding(least: float, expected: Sequence[np.ndarray]) -> float:
+    """Return a tolerance for results of these dtypes: the least, unless they are of compiled code, which rounds otherwise."""
+    return least if _way is None else max([least, *[tolerance(a.dtype) for a in expected]])
