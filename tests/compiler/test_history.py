@@ -148,6 +148,10 @@ def test_passes_over_what_is_freed_or_written_to_raise():
     out.detach().mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+    out = run._short((x, y))
+    x.detach().mul_(2)  # the plan has kept a copy of it, and the function itself is to be called again
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        cr.autograd.grad(out.sum(), x, create_graph=True)
     run = warm(single)
     for create_graph in (False, True):
         out = run._short((x, y))
@@ -225,8 +229,12 @@ def test_other_modes_and_transforms():
         assert not run(x, y).requires_grad
     with cr.inference_mode():
         fixed = cr.ones(3, 3)
+    constant = warm(single, "one")
     with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
-        run(x, fixed)
+        constant(x, fixed)
+    shifted = warm(lambda x, y: x + y, "one")
+    for _ in range(3):
+        assert shifted(x, fixed).requires_grad
     same(run(x, y), single(x, y), exactly=False)
     packed = []
     with cr.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):

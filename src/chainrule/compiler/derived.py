@@ -68,7 +68,7 @@ class Differentiated(Rules):
             else (places.get(id(inputs[v])), None, inputs[v])
             for v in joint.saved
         ])  # fmt: skip
-        self.versions = tuple([t._version for t in leaves if isinstance(t, Tensor)])
+        self.versions = versions(leaves)
 
     def forward(self, ctx: Any, args: tuple) -> tuple:
         """Return what the path has computed."""
@@ -118,7 +118,7 @@ class Differentiated(Rules):
     def _tensors(self, given: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors among the flattened arguments, those that carry derivatives as a rule was given them."""
         tensors = [t for t in self.leaves if isinstance(t, Tensor)]
-        if tuple([t._version for t in tensors]) != self.versions:
+        if versions(tensors) != self.versions:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: an argument "
                 "of a compiled function, which is needed again where the gradient is to be differentiated"
@@ -137,6 +137,11 @@ class Differentiated(Rules):
             found = self.path.derived[kind, wanted] = self.compiled(made(self, wanted))
         states = self.served.states
         return found if not states else lambda *given: _redrawn(states, found, given)
+
+
+def versions(leaves: Sequence[Any]) -> tuple:
+    """Return how often the tensors among some leaves have been written to; those of inference mode may be among them."""
+    return tuple([0 if t._ver is None else t._ver.count for t in leaves if isinstance(t, Tensor)])
 
 
 def _moves(source: Any, variable: Any) -> bool:

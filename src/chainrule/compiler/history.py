@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.derived import Differentiated
+from chainrule.compiler.derived import Differentiated, versions
 from chainrule.compiler.joint import FREED, KNOWN
 from chainrule.compiler.paths import Path, Served
 from chainrule.compiler.record.recording import Argument, Captured
@@ -120,7 +120,7 @@ class Deferred(Rules):
 
     def __init__(self, history: History, args: tuple):
         self.history, self.args, self.rules = history, args, None
-        self.versions = tuple([0 if t._ver is None else t._ver.count for t in args])
+        self.versions = versions(args)
 
     def backward(self, ctx: Any, grads: tuple) -> tuple:
         """Return the gradients of the arguments."""
@@ -156,11 +156,10 @@ class Direct(Pull):
             plan = self.plan = plan if getattr(plan, "makes_all", False) else False
         if given is None or plan is False:
             return super().pull(node, g, level)
-        found, mask = plan(given), self.mask
-        places = self.path.joint.places
-        return (
-            [found[k] for k in places] if mask is None else [found[k] if m else None for k, m in zip(places, mask, strict=True)]
-        )
+        found, mask, places = plan(given), self.mask, self.path.joint.places
+        if mask is None:
+            return [found[k] for k in places]
+        return [found[k] if m else None for k, m in zip(places, mask, strict=True)]
 
 
 def _arrays(node: Any, g: Any) -> list | None:
