@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 f64 = cr.float64
 
@@ -277,6 +278,20 @@ def test_losses_that_depend_on_a_gauge_are_refused_in_each_call(f, dtype):
         vectors = run(cr.tensor(values, dtype=dtype, requires_grad=True))[-1]
         with pytest.raises(RuntimeError, match="_backward: The .*vectors in the complex case are specified up to"):
             (vectors * cr.tensor(values + 1j * values.T)).sum().real.backward()
+
+
+@pytest.mark.parametrize("early_stop", [True, False])
+def test_a_checkpoint_runs_again_after_its_recording(early_stop):
+    def f(x):
+        with set_checkpoint_early_stop(early_stop):
+            return checkpoint(lambda x: x.sin().exp() * x, x * 2, use_reentrant=False)
+
+    run = cr.compile(f, fullgraph=True)
+    for _ in range(3):
+        leaves = [cr.tensor(DATA[0], dtype=f64, requires_grad=True) for _ in range(2)]
+        for g, x in zip((run, f), leaves, strict=True):
+            g(x).sum().backward()
+        same(leaves[0].grad, leaves[1].grad)
 
 
 def test_unused_inputs_have_no_gradient_and_constants_none():

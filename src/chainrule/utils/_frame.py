@@ -120,7 +120,8 @@ class Frame:
         args = [unpack(a, self) for a in self.args]
         before = modes()
         restore = self.draws.rewind() if self.draws is not None else None
-        set_modes(self.modes.having(saving=(run.pack, _itself), watchers=before.watchers, draws=None))
+        tracer = self.modes.tracer if self.modes.compiling is before.compiling else before.tracer  # a recording may be over
+        set_modes(self.modes.having(saving=(run.pack, _itself), watchers=before.watchers, draws=None, tracer=tracer))
         try:
             with self.autocast:
                 self.rerun(*args)
