@@ -119,7 +119,8 @@ class Deferred(Rules):
     __slots__ = ("args", "history", "rules", "versions")
 
     def __init__(self, history: History, args: tuple):
-        self.history, self.args, self.rules = history, args, None
+        self.history, self.args = history, args
+        self.rules: Any = None
         self.versions = versions(args)
 
     def backward(self, ctx: Any, grads: tuple) -> tuple:

@@ -24,8 +24,9 @@ def commit(recording: Recording, values: dict, leaves: Sequence[Any]) -> None:
 def write(target: Any, value: Any, times: int) -> None:
     """Write into a tensor's memory, as so many writes in place that nothing records."""
     array_of(target)[...] = value
+    version = version_of(target)
     for _ in range(times):
-        version_of(target).bump()
+        version.bump()
 
 
 def set_gradient(effect: SetGradient, values: dict, leaves: Sequence[Any]) -> None:

@@ -60,7 +60,7 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     inner = [i for i, t in enumerate(given) if _kind(t)[1] is ANY]
     holds, spec = recording.state.holds, recording.out_spec
     settings, dtype, deterministic = SETTINGS.get(), get_default_dtype(), are_deterministic_algorithms_enabled()
-    others = {i: s.tensor for i, s in enumerate(recording.sources) if isinstance(s, Captured)}
+    others: dict[int, Any] = {i: s.tensor for i, s in enumerate(recording.sources) if isinstance(s, Captured)}
     fetched = [(i, s.fetch) for i, s in enumerate(recording.sources) if not isinstance(s, (Argument, Captured))]
     others.update(dict.fromkeys([i for i, _ in fetched]))
     effects, results = recording.effects, recording.graph.outputs
