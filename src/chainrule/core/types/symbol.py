@@ -41,7 +41,7 @@ class Deferred(Absent):
             if call.results is None:
                 call.run()
             stack.pop()
-        found = self.call.results[self.index]  # type: ignore[index]
+        found: Any = self.call.results[self.index]  # type: ignore[index]
         if found.shape != self.shape or found.dtype != self.dtype:
             raise Unrecordable(f"{self.call.op.name} gives another result than its declaration says")
         return found
@@ -64,7 +64,7 @@ class DeferredCall:
 
     def run(self) -> None:
         """Run the kernel, and let go of what it was for."""
-        out = self.kernel([v.call.results[v.index] if v.__class__ is Deferred else v for v in self.values])
+        out = self.kernel([v.computed() if v.__class__ is Deferred else v for v in self.values])
         self.results = list(out) if out.__class__ in (tuple, list) else [out]
         self.values = []
 
