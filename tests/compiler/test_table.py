@@ -1,6 +1,7 @@
 """Every op and function compiled: equal to itself, and the whole table-driven suite again, seen through `compile`.
 
-``pytest --compiled calls`` (or ``transforms``) lets every law of every test file see compiled functions; here some do always.
+``pytest --compiled calls`` (or ``transforms``) lets every law of every test file see compiled functions; here some do always,
+and all with ``-m sweep``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from chainrule.testing.matrix import failures, op_cases
 from chainrule.utils._pytree import tree_map
 
 OPS = op_cases()
+PURE = [case for case in OPS if case.op.pure]
 FUNCTIONS = function_cases(functions())
 DTYPES = ("float32", "float16", "complex64")
 NARROW = [case for case in cases(dtypes=DTYPES) if case.op.name != "to"]  # whose `source` would be another than it says
@@ -31,12 +33,19 @@ def test_compiled_is_eager_of_some(case):
 
 
 @pytest.mark.slow
-@by_name("case", [*[case for case in OPS if case.op.pure], *FUNCTIONS])
+@by_name("case", [*PURE[::16], *FUNCTIONS[::16], *NARROW[::32]])
+def test_compiled_is_eager_of_more(case):
+    if case.is_supported():
+        compiled_equals_the_op(case)
+
+
+@pytest.mark.sweep
+@by_name("case", [*PURE, *FUNCTIONS])
 def test_compiled_is_eager(case):
     compiled_equals_the_op(case)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @by_name("case", NARROW)
 def test_compiled_is_eager_in_narrow_dtypes(case):
     if case.is_supported():
@@ -51,6 +60,14 @@ def test_laws_of_the_matrix_hold_of_some_compiled(way, case):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", ways.WAYS)
+@by_name("case", [*OPS[::100], *FUNCTIONS[::100]])
+def test_laws_of_the_matrix_hold_of_more_compiled(way, case):
+    with ways.compiled(way):
+        assert failures(case) == {}
+
+
+@pytest.mark.sweep
 @pytest.mark.parametrize("way", ways.WAYS)
 @by_name("case", [*OPS, *FUNCTIONS])
 def test_laws_of_the_matrix_hold_of_every_op_and_function_compiled(way, case):

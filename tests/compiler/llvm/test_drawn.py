@@ -181,7 +181,7 @@ def test_some_nests(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None, database=None)
+@settings(max_examples=600, deadline=None, database=None)
 @given(st.randoms(use_true_random=False))
 def test_drawn_nests(random):
     check(random)
