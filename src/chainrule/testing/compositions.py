@@ -101,8 +101,8 @@ def looped(name: str, nest: Callable, kinds: str) -> Law:
             if refuses(case, at, error):
                 return REFUSED
             raise
-        columns = [np.stack(column) for column in zip(*expected, strict=True)]
-        different = first_gap([payload(o) for o in found], columns, ways.rounding(EXACT, columns))
+        wanted = [np.stack(column) for column in zip(*expected, strict=True)]
+        different = first_gap([payload(o) for o in found], wanted, ways.rounding(EXACT, wanted))
         return None if different is None else f"result {different[0]}: {different[1]} (a loop)"
 
     return is_a_loop
