@@ -1,6 +1,6 @@
 """The short way of a call: one native function from tensors to tensors, where nothing else can be asked of it.
 
-It serves calls of plain tensors, given by position, on a path without draws or steps in Python. Where they carry derivatives,
+It serves calls of plain tensors, given by position or in lists and tuples, on a path without draws or steps in Python. Where they carry derivatives,
 the results get their history from what is known of the path (``history``); effects are carried out last. What the native entry
 does not look at itself (``llvm.entry``) is compared here, in a microsecond; where anything differs, the call goes the long way.
 """
@@ -33,11 +33,14 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     `long` returns the rules of a call, as :class:`chainrule.compiler.history.History` takes it.
     """
     recording = path.recording
-    flat = len(args) == len(leaves) <= LONGEST and all([a is b for a, b in zip(args, leaves, strict=True)])
-    given = path.inputs(leaves)
+    forms = [(a.__class__, len(a)) if a.__class__ in (list, tuple) else None for a in args]
+    flat = all([form is None for form in forms])
+    given, found = path.inputs(leaves), _flattened(args, forms)
     if not (
-        flat
-        and all([a.__class__ is Tensor for a in args])
+        found is not None
+        and len(found) == len(leaves) <= LONGEST
+        and all([a is b for a, b in zip(found, leaves, strict=True)])
+        and all([a.__class__ is Tensor for a in leaves])
         and hasattr(path.plan, "on_tensors")
         and not path.generators
         and all([isinstance(o, Computed) for o in recording.outputs])
@@ -49,7 +52,7 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     moving = bool(path.joint.moving)
     if moving and not has_history(path, given):
         return None
-    count, size = len(args), len(recording.outputs)
+    count, size = len(leaves), len(recording.outputs)
     whole = len(recording.graph.outputs) == size
     single = recording.out_spec.type is None
     entry = path.plan.on_tensors([_kind(t) for t in given], single and whole)
@@ -68,9 +71,12 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     straight = not others and places == list(range(count))
     as_it_is = single or (spec.type is tuple and all([c.type is None for c in spec.children_specs]))
 
-    def short(args: tuple) -> Any:
+    def short(args: Any) -> Any:
+        if not flat:
+            args = _flattened(args, forms)
         if (
-            len(args) != count
+            args is None
+            or len(args) != count
             or modes() is not mode
             or STATE.busy
             or SETTINGS.get() is not settings
@@ -105,6 +111,21 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
         return found if as_it_is else tree_unflatten(list(found), spec)
 
     return short
+
+
+def _flattened(args: tuple, forms: list) -> list | None:
+    """Return the elements of arguments that are lists and tuples, and the others; None if they have other forms."""
+    if len(args) != len(forms):
+        return None
+    found: list = []
+    for a, form in zip(args, forms, strict=True):
+        if form is None:
+            found.append(a)
+        elif a.__class__ is form[0] and len(a) == form[1]:
+            found += a
+        else:
+            return None
+    return found
 
 
 def _kind(t: Any) -> tuple[Any, Any]:
