@@ -94,3 +94,26 @@ def test_results_as_the_function_puts_them_together():
         for _ in range(5):
             found, expected = made(cr.ones(2)), g(cr.ones(2))
             assert repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_lists_and_tuples_of_tensors(form):
+    def g(params, data, scale):
+        (a, b), (x,) = params, data
+        return (a * x + b) * scale, a.sum()
+
+    run, scale = cr.compile(g), cr.full((), 2.0)
+    for k in range(4):
+        params, data = form([cr.full((3,), float(k)), cr.ones(3)]), [cr.arange(3.0)]
+        for found, expected in zip(run(params, data, scale), g(params, data, scale), strict=True):
+            assert cr.allclose(found, expected)
+    assert run._short is not None
+    other = tuple if form is list else list
+    assert run._short((params, data, scale)) is not None
+    assert run._short((other(params), data, scale)) is None
+    assert run._short((params, [*data, scale], scale)) is None
+    assert run._short((params, data)) is None
+    assert run._short((params, data[0], scale)) is None
+    assert run._short((params, [2.0], scale)) is None
+    with pytest.raises(ValueError, match="too many values"):
+        run(params, [*data, scale], scale)

@@ -1,8 +1,9 @@
 """The short way of a call: one native function from tensors to tensors, where nothing else can be asked of it.
 
-It serves calls of plain tensors, given by position or in lists and tuples, on a path without draws or steps in Python. Where they carry derivatives,
-the results get their history from what is known of the path (``history``); effects are carried out last. What the native entry
-does not look at itself (``llvm.entry``) is compared here, in a microsecond; where anything differs, the call goes the long way.
+It serves calls of plain tensors, given by position or in lists and tuples, on a path without draws or steps in Python. Where
+they carry derivatives, the results get their history from what is known of the path (``history``); effects are carried out
+last. What the native entry does not look at itself (``llvm.entry``) is compared here, in a microsecond; where anything differs,
+the call goes the long way.
 """
 
 from __future__ import annotations

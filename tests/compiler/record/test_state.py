@@ -214,3 +214,41 @@ def test_checks_of_values_are_repeated(name):
         f(cr.tensor(bad))
     with pytest.raises(GuardError):
         replay(recording, [cr.tensor(bad)])
+
+
+def test_code_that_is_put_in_place_of_other_code_is_noticed():
+    def f(x, by=2.0):
+        return x * by
+
+    compiled = cr.compile(f)
+    for _ in range(3):
+        assert compiled(cr.ones(1)).item() == 2.0
+    f.__defaults__ = (3.0,)
+    assert compiled(cr.ones(1)).item() == 3.0
+    f.__code__ = (lambda x, by=0.0: x - by).__code__
+    assert compiled(cr.ones(1)).item() == -2.0
+
+
+def test_what_a_class_holds_is_looked_at():
+    class Scale:
+        by = 2.0
+
+        @property
+        def own(self):
+            return self.by
+
+        def __call__(self, x):
+            return self.shifted(x * self.own)
+
+        def shifted(self, x):
+            return x + 1
+
+    compiled = cr.compile(Scale())
+    for _ in range(3):
+        assert compiled(cr.ones(1)).item() == 3.0
+    Scale.by = 5.0
+    assert compiled(cr.ones(1)).item() == 6.0
+    Scale.shifted = lambda self, x: x - 1
+    assert compiled(cr.ones(1)).item() == 4.0
+    Scale.own = property(lambda self: 7.0)
+    assert compiled(cr.ones(1)).item() == 6.0

@@ -10,7 +10,7 @@ elements than `LONGEST`, and what leaves no trace here, such as a line that is p
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from opcode import opmap
 from operator import is_
@@ -148,24 +148,28 @@ class Place:
     Parameters
     ----------
     owner : object
-        The dict, the list, set or tuple, or the cell.
+        The dict, the list, set or tuple, or the cell; or what `look` is called with.
     values : list
     keys : list, optional
         Of a dict, where not all of it is looked at.
     words : str
         What it is.
+    look : callable, optional
+        Returns what stands there, of what is no container.
     """
 
-    __slots__ = ("_all", "keys", "owner", "values", "words")
+    __slots__ = ("_all", "keys", "look", "owner", "values", "words")
 
-    def __init__(self, owner: Any, words: str, keys: list | None = None):
-        self.owner, self.words = owner, words
-        self._all = keys is None
+    def __init__(self, owner: Any, words: str, keys: list | None = None, look: Callable[[Any], Sequence] | None = None):
+        self.owner, self.words, self.look = owner, words, look
+        self._all = keys is None and look is None
         self.keys = (list(owner) if keys is None else keys) if isinstance(owner, dict) else None
         self.values = self._now()
 
     def _now(self) -> list:
         owner = self.owner
+        if self.look is not None:
+            return list(self.look(owner))
         if self.keys is not None:
             return [owner.get(key, _MISSING) for key in self.keys]
         if owner.__class__ is CellType:
@@ -180,6 +184,9 @@ class Place:
     def holds(self) -> bool:
         """Tell whether the same stands there."""
         owner, values = self.owner, self.values
+        if self.look is not None:
+            now = self.look(owner)
+            return len(now) == len(values) and all(map(is_, now, values))
         if self._all:
             if self.keys is not None:
                 now = owner.values()
@@ -200,8 +207,10 @@ class Place:
         if self._all and len(owner) != len(values) if owner.__class__ is not CellType else False:
             return len(values)
         now = owner.values() if self._all and self.keys is not None else self._now()
-        if all(map(is_, now, values)):
+        if all(map(is_, now, values)) and len(now) == len(values):
             return None
+        if len(now) != len(values):
+            return len(values)
         for i, (old, new) in enumerate(zip(values, self._now(), strict=False)):
             if old is not new and not (old.__class__ is new.__class__ and old.__class__ in _ATOMS and old == new):
                 return i
@@ -277,7 +286,7 @@ def _places(found: Any) -> Iterator[Place]:
             yield Place(found, f"a {cls.__name__}: key")
     elif isinstance(found, type):
         if not _is_of_library(found.__module__):
-            yield _of_class(found)
+            yield Place(found, f"class {found.__name__}", look=_members)
     elif not isinstance(found, (Tensor, np.ndarray, np.generic, ModuleType, CodeType, Generator)):
         yield from _of_object(found)
 
@@ -292,11 +301,27 @@ def _of_function(f: FunctionType) -> Iterator[Place]:
             held = [name for name in attributes if name in module.__dict__]
             if held:
                 yield Place(module.__dict__, f"module {module.__name__}: attribute", held)
-    yield Place((f.__code__, f.__defaults__, f.__kwdefaults__, *(f.__closure__ or ())), f"function {f.__name__}")
+    yield Place(f, f"function {f.__name__}", look=_parts)
 
 
-def _of_class(cls: type) -> Place:
-    return Place(tuple([v for v in vars(cls).values() if v.__class__ in (FunctionType, staticmethod)]), f"class {cls.__name__}")
+def _parts(f: FunctionType) -> Sequence:
+    return (f.__code__, f.__defaults__, f.__kwdefaults__, *(f.__closure__ or ()))
+
+
+def _members(cls: type) -> Sequence:
+    """Return what a class holds: its functions, also those of properties and of static and class methods, and values."""
+    found = []
+    for name, value in vars(cls).items():
+        kind = value.__class__
+        if kind is FunctionType:
+            found.append(value)
+        elif kind is property:
+            found.append(value.fget)
+        elif kind is staticmethod or kind is classmethod:
+            found.append(value.__func__)
+        elif name[:2] != "__":
+            found.append(value)
+    return found
 
 
 def _of_object(found: Any) -> Iterator[Place]:
