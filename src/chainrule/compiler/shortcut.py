@@ -114,7 +114,7 @@ def shortcut(path: Path, args: Sequence[Any], leaves: Sequence[Any], mode: Mode,
     return short
 
 
-def _flattened(args: tuple, forms: list) -> list | None:
+def _flattened(args: Sequence[Any], forms: list) -> list | None:
     """Return the elements of arguments that are lists and tuples, and the others; None if they have other forms."""
     if len(args) != len(forms):
         return None
