@@ -35,9 +35,9 @@ def check_many(order, examples, check=compiling.check, **how):
 BRANCHING = {"least": 5, "most": 12, "writing": Branching, "steps": WAYS}
 
 
-def test_sixty_branching_programs_recorded_are_eager():
-    """Replayed op by op, which costs a tenth of making native code for what runs six times."""
-    check_many(0, 60, partial(compiling.check, backend="eager"), **BRANCHING)
+def test_some_branching_programs_recorded_are_eager():
+    """Replayed op by op, which costs less than making native code for what runs six times."""
+    check_many(0, 20, partial(compiling.check, backend="eager"), **BRANCHING)
 
 
 def test_some_branching_programs_compiled_are_eager():
@@ -45,12 +45,18 @@ def test_some_branching_programs_compiled_are_eager():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [BRANCHING, {"steps": MORE_STEPS}])
+def test_fifty_programs_compiled_are_eager(how):
+    check_many(11, 50, **how)
+
+
+@pytest.mark.sweep
 @pytest.mark.parametrize("order", range(1, 11))
 def test_a_thousand_branching_programs_compiled_are_eager(order):
     check_many(order, 100, **BRANCHING)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("order", range(10))
 def test_a_thousand_programs_of_the_whole_table_compiled_are_eager(order):
     check_many(order, 100, steps=MORE_STEPS)

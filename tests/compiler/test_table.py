@@ -33,7 +33,7 @@ def test_compiled_is_eager_of_some(case):
 
 
 @pytest.mark.slow
-@by_name("case", [*PURE[::16], *FUNCTIONS[::16], *NARROW[::32]])
+@by_name("case", [*PURE[::32], *FUNCTIONS[::32], *NARROW[::64]])
 def test_compiled_is_eager_of_more(case):
     if case.is_supported():
         compiled_equals_the_op(case)
@@ -61,7 +61,7 @@ def test_laws_of_the_matrix_hold_of_some_compiled(way, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ways.WAYS)
-@by_name("case", [*OPS[::100], *FUNCTIONS[::100]])
+@by_name("case", [*OPS[::200], *FUNCTIONS[::200]])
 def test_laws_of_the_matrix_hold_of_more_compiled(way, case):
     with ways.compiled(way):
         assert failures(case) == {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import LARGE, in_native
+from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed
@@ -33,7 +33,7 @@ def _times(slope: Any, g: Any) -> Any:
 
 
 def _silu(x: Any) -> Any:
-    if x.size >= LARGE and (out := in_native(_silu, x)) is not None:
+    if is_large(x) and (out := in_native(_silu, x)) is not None:
         return out
     kept = _sigmoid(x)
     kept *= x
@@ -41,7 +41,7 @@ def _silu(x: Any) -> Any:
 
 
 def _silu_pull(g: Any, x: Any) -> Any:
-    if x.size >= LARGE and (out := in_native(_silu_pull, g, x)) is not None:
+    if is_large(x) and (out := in_native(_silu_pull, g, x)) is not None:
         return out
     kept = _sigmoid(x)
     slope = 1 - kept
@@ -83,7 +83,7 @@ def _slope(x: np.ndarray, phi: np.ndarray, e: np.ndarray, out: np.ndarray) -> No
 
 
 def _gelu(x: Any, *, form: str) -> Any:
-    if x.size >= LARGE and (out := in_native(_gelu, x, form=form)) is not None:
+    if is_large(x) and (out := in_native(_gelu, x, form=form)) is not None:
         return out
     given, x = x, wide(x)
     if form == "none" and are_many(x):
@@ -99,7 +99,7 @@ def _gelu(x: Any, *, form: str) -> Any:
 
 
 def _gelu_pull(g: Any, x: Any, *, form: str) -> Any:
-    if x.size >= LARGE and (out := in_native(_gelu_pull, g, x, form=form)) is not None:
+    if is_large(x) and (out := in_native(_gelu_pull, g, x, form=form)) is not None:
         return out
     given, x = x, wide(x)
     if form == "none" and are_many(x):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import LARGE, in_native
+from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
@@ -139,7 +139,7 @@ def _total(x: Any, axis: tuple) -> Any:
 
 
 def _softmax(x: Any, *, axis: tuple) -> Any:
-    if x.size >= LARGE and (out := in_native(_softmax, x, axis=axis)) is not None:
+    if is_large(x) and (out := in_native(_softmax, x, axis=axis)) is not None:
         return out
     if not axis:
         return np.exp(x - x)
@@ -150,7 +150,7 @@ def _softmax(x: Any, *, axis: tuple) -> Any:
 
 
 def _log_softmax(x: Any, *, axis: tuple) -> Any:
-    if x.size >= LARGE and (out := in_native(_log_softmax, x, axis=axis)) is not None:
+    if is_large(x) and (out := in_native(_log_softmax, x, axis=axis)) is not None:
         return out
     if not axis:
         return x - x
@@ -200,7 +200,7 @@ softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
 
 
 def _softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
-    if y.size >= LARGE and (out := in_native(_softmax_pull, g, y, axis=axis)) is not None:
+    if is_large(y) and (out := in_native(_softmax_pull, g, y, axis=axis)) is not None:
         return out
     given, g, y = y, _wide(g), _wide(y)
     found = np.multiply(g, y)
@@ -238,7 +238,7 @@ log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first
 
 
 def _log_softmax_pull(g: Any, y: Any, *, axis: tuple) -> Any:
-    if y.size >= LARGE and (out := in_native(_log_softmax_pull, g, y, axis=axis)) is not None:
+    if is_large(y) and (out := in_native(_log_softmax_pull, g, y, axis=axis)) is not None:
         return out
     given, g = y, _wide(g)
     found = np.exp(_wide(y))

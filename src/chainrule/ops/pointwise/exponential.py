@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import LARGE, in_native
+from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import narrowed, one_minus
@@ -133,7 +133,7 @@ sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds=
 
 
 def _sigmoid_pull(g: Any, y: Any) -> Any:
-    if y.size >= LARGE and (out := in_native(_sigmoid_pull, g, y)) is not None:
+    if is_large(y) and (out := in_native(_sigmoid_pull, g, y)) is not None:
         return out
     return narrowed((1 - y) * y * g, y)  # in this order NumPy reuses the first temporary for the rest
 

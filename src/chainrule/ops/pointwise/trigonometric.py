@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import LARGE, in_native
+from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.raw import narrowed, one_minus, one_plus
@@ -55,7 +55,7 @@ tanh = elementwise("tanh(x)", np.tanh, costly=True, calm=True, dtype="float", ki
 
 
 def _tanh_pull(g: Any, y: Any) -> Any:
-    if y.size >= LARGE and (out := in_native(_tanh_pull, g, y)) is not None:
+    if is_large(y) and (out := in_native(_tanh_pull, g, y)) is not None:
         return out
     return narrowed(g * one_minus(y * y), y)
 
