@@ -122,19 +122,13 @@ class Function:
         self._stores = 0
         self._block = "entry"
 
-    def __call__(self, text: str) -> str:
-        """Write an instruction and return its register."""
-        found = self._known.get(text)
-        if found is None:
-            self._count += 1
-            found = self._known[text] = f"%v{self._count}"
-            self._order.append(text)
-            self.lines.append(f"  {found} = {text}")
-        return found
-
     def load(self, text: str) -> str:
         """Write a load, which is the same as an earlier one only if nothing has been stored since."""
-        key = f"{self._stores} {text}"
+        return self(text, f"{self._stores} {text}")
+
+    def __call__(self, text: str, key: str | None = None) -> str:
+        """Write an instruction, once for each key, its text if not given, and return its register."""
+        key = key or text
         found = self._known.get(key)
         if found is None:
             self._count += 1
