@@ -57,6 +57,15 @@ def test_every_function_asks_the_mode_about_itself():
     assert [f for f in FUNCTIONS if asked_about(f, *[object()] * required(f)) != [f]] == []
 
 
+def test_what_asks_does_not_hang_on_what_was_used_before():
+    used = "for name in (*late.FUNCTIONS,): getattr(cr, name)"
+    count = "print(*sorted(map(overrides.resolve_name, overrides.get_overridable_functions()[cr])))"
+    lines = ("import chainrule as cr", "from chainrule.functions import late", "from chainrule import overrides", count)
+    fresh, later = ([*lines], [*lines[:2], used, *lines[2:]])
+    said = [subprocess.run([sys.executable, "-c", "\n".join(p)], capture_output=True, text=True) for p in (fresh, later)]
+    assert said[0].stdout.split() == said[1].stdout.split() != []
+
+
 def test_every_function_asks_a_look_alike_but_those_of_data():
     for function in filter(required, FUNCTIONS):
         if function in DATA:

@@ -25,6 +25,7 @@ _IGNORED = frozenset((
     "is_storage", "is_tensor", "is_warn_always_enabled", "manual_seed", "printoptions", "promote_types", "seed",
     "set_default_dtype", "set_num_threads", "set_printoptions", "set_rng_state", "set_warn_always", "typename",
 ))  # fmt: skip
+_ASKING = ("chainrule.functions", "chainrule.nn.functional")  # whose functions look, of those that are imported late
 _AUTOGRAD = ("backward", "grad")
 _METHODS_IGNORED = frozenset((
     "__hash__", "__init_subclass__", "__iter__", "__new__", "as_subclass",
@@ -109,7 +110,7 @@ def _switch_method(name: str, value: Callable) -> None:
 def _note(namespace: Any, name: str, function: Any) -> None:
     """Note the name of a public function, which looks for overrides by itself."""
     NAMES[function] = f"{namespace.__name__}.{name}"
-    if name in _IGNORED:
+    if name in _IGNORED or not late.FUNCTIONS.get(name, "chainrule.functions").startswith(_ASKING):
         ignored.add(function)
     else:
         overridable.setdefault(namespace, []).append(function)
@@ -128,7 +129,7 @@ def _functions() -> dict[Any, tuple]:
     found: dict[Any, tuple] = {}
     for module in _NAMESPACES:
         namespace = import_module(module)
-        for name, value in vars(namespace).items():
+        for name, value in {**vars(namespace), **_late(namespace)}.items():
             if value.__class__ is not FunctionType or name.startswith("_") or not value.__module__.startswith("chainrule"):
                 continue
             if namespace.__name__ == "chainrule.autograd" and name not in _AUTOGRAD:
@@ -138,6 +139,12 @@ def _functions() -> dict[Any, tuple]:
     for function in adapt.FUNCTIONS.values():
         found.setdefault(function.call, (import_module("chainrule"), function.name))
     return found
+
+
+def _late(namespace: Any) -> dict[str, Any]:
+    """Return the functions of the top level that are imported when they are asked for, whether they were by now or not."""
+    names = late.FUNCTIONS.items() if namespace.__name__ == "chainrule" else ()
+    return {name: getattr(namespace, name) for name, module in names if module.startswith(_ASKING)}
 
 
 def _attributes() -> dict[str, Any]:
