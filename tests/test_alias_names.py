@@ -182,8 +182,41 @@ def test_modules_without_counterpart_name_a_reason():
     assert all(absent.reason(path) for path in absent.names())
     error = absent.module("_dynamo.exc").Unsupported
     assert issubclass(error, Exception)
-    with pytest.raises(AttributeError, match="here: chainrule runs functions as they are"):
+    with pytest.raises(AttributeError, match="here: compile makes native code in its own way"):
         _ = absent.module("_dynamo.exc").no_such_name
+
+
+def test_settings_of_dynamo_begin_as_pytorchs(torch):
+    import torch._dynamo as theirs
+
+    for name, default in vars(cr._dynamo.config).items():
+        assert getattr(theirs.config, name) == default, name
+    for lib in (cr, torch):
+        with pytest.raises(AttributeError, match=r"torch\._dynamo\.config\.nothing does not exist"):
+            lib._dynamo.config.nothing = 1
+        config = lib._dynamo.config
+        with config.patch("verbose", True), config.patch({"specialize_int": True}), config.patch(trace_numpy=False):
+            assert (config.verbose, config.specialize_int, config.trace_numpy) == (True, True, False)
+        assert (config.verbose, config.specialize_int, config.trace_numpy) == (False, False, True)
+
+
+def test_settings_of_dynamo_that_mean_something_here_are_in_force():
+    config = cr._dynamo.config
+    runs = []
+    f = cr.compile(lambda x: runs.append(1) or x + 1)
+    with config.patch(recompile_limit=2):
+        assert config.cache_size_limit == 2
+        f(cr.ones(1)), f(cr.ones(2))
+        with pytest.warns(UserWarning, match="more than 2 ways"):
+            f(cr.ones(3))
+    runs.clear()
+    with config.patch(disable=True):
+        assert (config.disable, config.error_on_recompile) == (True, False)
+        f(cr.ones(1)), f(cr.ones(1))
+    assert len(runs) == 2
+    with config.patch(error_on_recompile=True), pytest.raises(RuntimeError, match="recompile"):
+        f(cr.ones(3))
+    assert (config.disable, config.error_on_recompile) == (False, False)
 
 
 def test_schedules_of_profiles_are_pytorchs(torch):

@@ -158,7 +158,7 @@ _LAZY = frozenset((
     "random", "serialization", "signal", "special", "testing", "torch", "utils",
 ))  # fmt: skip
 _ALIKE = frozenset((
-    "backends", "cpu", "distributed", "futures", "hub", "jit", "mps", "multiprocessing", "profiler", "types",
+    "_dynamo", "backends", "cpu", "distributed", "futures", "hub", "jit", "mps", "multiprocessing", "profiler", "types",
     "version", "xpu",
 ))  # fmt: skip
 """Modules that programs of PyTorch ask for beside the mathematics."""
@@ -199,4 +199,4 @@ def __dir__() -> list[str]:
     """Return the public names, those that are made at first use too."""
     inner = {"annotations", "core", "demo", "functions", "info", "ops", "settings", "transforms"}
     shown = {name for name in globals() if name[0] != "_" or name[:2] == "__"}
-    return sorted({*shown, *_LAZY, *_ALIKE, *(name for name in _LATE if name[0] != "_"), "bfloat16"} - inner)
+    return sorted({*shown, *_LAZY, *(name for name in (*_ALIKE, *_LATE) if name[0] != "_"), "bfloat16"} - inner)

@@ -43,15 +43,17 @@ class Options(NamedTuple):
         Raise instead of running the function as it is; record as many specialisations as calls ask for.
     native : bool
         Make native code, if there is what makes it.
-    specialisations, paths : int
-        How many are kept: of a function, of a specialisation.
+    specialisations : int or None
+        How many are kept of a function; None for as many as the process keeps.
+    paths : int
+        How many are kept of a specialisation.
     name : str or None
     """
 
     fullgraph: bool = False
     unbounded: bool = False
     native: bool = True
-    specialisations: int = 32
+    specialisations: int | None = None
     paths: int = 64
     name: str | None = None
 
@@ -260,12 +262,10 @@ class Compiled:
     def _new(self, key: Any) -> Specialisation | None:
         """Return a new specialisation, or None if there are too many."""
         with self._lock:
-            options = self._options
-            if len(self._known) >= options.specialisations:
-                if not options.unbounded:
-                    self._say(
-                        f"it was called in more than {options.specialisations} ways: with other shapes, dtypes or numbers"
-                    )
+            limit = self._options.specialisations or STATE.specialisations
+            if len(self._known) >= limit:
+                if not self._options.unbounded:
+                    self._say(f"it was called in more than {limit} ways: with other shapes, dtypes or numbers")
                     return None
                 self._known.popitem(last=False)
             return self._known.setdefault(key, Specialisation())

@@ -22,10 +22,11 @@ _STANCES = ("default", "eager_then_compile", "force_eager", "eager_on_recompile"
 
 
 class _State:
-    """The stance of the process, and the compiled functions that there are."""
+    """The stance of the process, how many specialisations it keeps of a function, and the compiled functions that there are."""
 
     def __init__(self) -> None:
         self.stance = "default"
+        self.specialisations = 32
         self.here = threading.local()
         self.disabled = 0  # functions that are running, in all threads
         self.lock = threading.Lock()

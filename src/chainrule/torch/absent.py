@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 __all__ = ["module", "name_of"]
 
 _ONE_PROCESS = "chainrule runs in one process, and distributed.is_available() is False"
-_NO_COMPILER = "chainrule runs functions as they are"
+_NO_COMPILER = "compile makes native code in its own way, which has no such part"
 REASONS = {
     "_custom_ops": "library.custom_op has an op of your own",
     "_dynamo": _NO_COMPILER,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from chainrule.torch import absent
+from chainrule.torch._dynamo.settings import config
 from chainrule.torch.compiler import allow_in_graph, assume_constant_result, disable, is_compiling, reset
 
 __all__ = [
     "allow_in_graph", "assume_constant_result", "config", "disable", "graph_break", "is_compiling", "is_dynamo_supported",
     "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "reset",
 ]  # fmt: skip
-
-config = SimpleNamespace()
 
 
 def is_dynamo_supported() -> bool:
