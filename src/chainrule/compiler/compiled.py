@@ -16,6 +16,7 @@ from chainrule.compiler.derived import Differentiated, differentiated
 from chainrule.compiler.joint import record_call
 from chainrule.compiler.mapped import OfExamples, call_on_examples
 from chainrule.compiler.paths import Path, Paths, Served
+from chainrule.compiler.pausing import collector_paused
 from chainrule.compiler.record.recording import Captured
 from chainrule.compiler.result import assembled, commit
 from chainrule.compiler.shortcut import shortcut
@@ -175,7 +176,8 @@ class Compiled:
             if not _RECORDING.acquire(timeout=_PATIENCE):
                 return f(*args, **kwargs)
             try:
-                done, served = self._recorded(known, leaves, spec)
+                with collector_paused():
+                    done, served = self._recorded(known, leaves, spec)
             finally:
                 _RECORDING.release()
             if served is None:

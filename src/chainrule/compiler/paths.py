@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.compiler.joint import Joint
 from chainrule.compiler.loops.steps import GuardFailed
+from chainrule.compiler.pausing import collector_paused
 from chainrule.compiler.planning import plan_of
 from chainrule.compiler.record.recording import Argument, Computed, View
 from chainrule.core.generator import Generator
@@ -70,7 +71,8 @@ class Path:
     @cached_property
     def backward(self) -> Callable:
         """The plan of the backward graph, made when it is first needed."""
-        return plan_of(self.joint.backward, self.native)
+        with collector_paused():
+            return plan_of(self.joint.backward, self.native)
 
     def plans(self) -> dict[str, Any]:
         """Return the plans that there are, by what stands before the names of their timings."""
