@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import itertools
 
 import pytest
 
@@ -15,6 +15,8 @@ from tests.drawn.branching import MORE_STEPS, WAYS, Branching
 from tests.drawn.programs import Program, programs
 
 import chainrule as cr
+
+pytestmark = pytest.mark.usefixtures("small_heap")  # a recording may look through it
 
 
 def check_many(order, examples, check=compiling.check, **how):
@@ -35,30 +37,40 @@ def check_many(order, examples, check=compiling.check, **how):
 BRANCHING = {"least": 5, "most": 12, "writing": Branching, "steps": WAYS}
 
 
-def test_some_branching_programs_recorded_are_eager():
-    """Replayed op by op, which costs less than making native code for what runs six times."""
-    check_many(0, 20, partial(compiling.check, backend="eager"), **BRANCHING)
+def natively(every):
+    """Return a check that makes native code of one in so many programs, and replays the others, for a fifth of the cost."""
+    count = itertools.count()
+
+    def check(program):
+        compiling.check(program, backend="eager" if next(count) % every else "chainrule")
+
+    return check
 
 
 def test_some_branching_programs_compiled_are_eager():
-    check_many(0, 4, **BRANCHING)
+    check_many(0, 40, natively(every=10), **BRANCHING)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [BRANCHING, {"steps": MORE_STEPS}])
-def test_fifty_programs_compiled_are_eager(how):
-    check_many(11, 50, **how)
+@pytest.mark.parametrize("order", range(1, 11))
+def test_two_thousand_branching_programs_compiled_are_eager(order):
+    check_many(order, 200, natively(every=10), **BRANCHING)
+
+
+@pytest.mark.slow
+def test_programs_of_the_whole_table_compiled_are_eager():
+    check_many(11, 50, natively(every=2), steps=MORE_STEPS)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("order", range(1, 11))
-def test_a_thousand_branching_programs_compiled_are_eager(order):
+def test_a_thousand_branching_programs_made_native_are_eager(order):
     check_many(order, 100, **BRANCHING)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("order", range(10))
-def test_a_thousand_programs_of_the_whole_table_compiled_are_eager(order):
+def test_a_thousand_programs_of_the_whole_table_made_native_are_eager(order):
     check_many(order, 100, steps=MORE_STEPS)
 
 

@@ -52,11 +52,11 @@ class Branching(Writing):
         x = self.real(indent)
         text = self.one_of((*ONE, *TWO))
         if text in ONE:
-            self.put(text.format(f"given.within({x})"), self.dtypes[x], indent)
+            self.put(text.format(f"given.tame({x})"), self.dtypes[x], indent)
         else:
             y = self.real(indent)
-            beside = f"given.beside({y}, {x}, {self.draw(st.integers(0, 3))})"
-            self.put(text.format(f"given.within({x})", beside), self.wide(x, y), indent)
+            beside = f"given.spread({y}, {x}, {self.draw(st.integers(0, 3))})"
+            self.put(text.format(f"given.tame({x})", beside), self.wide(x, y), indent)
 
     direct = call
 
@@ -67,7 +67,7 @@ class Branching(Writing):
         """Write in place to a base or a view, on some ways alone."""
         x, y = self.real(), self.real()
         name = self.base(self.one_of(SHAPES), "float64") if self.chance(3) else self.put(f"{x} * 1", self.dtypes[x])
-        value = f"given.beside({y}, {name}, {self.draw(st.integers(0, 3))}).to({name}.dtype).clone()"
+        value = f"given.spread({y}, {name}, {self.draw(st.integers(0, 3))}).to({name}.dtype).clone()"
         text = self.one_of(
             ("{0}.mul_({1})", "{0}[...] = {1}", "{0} += {1}", "{0}[..., :1] *= 0.5", "{0}.tanh_()", "{0}.copy_({1})")
         )
@@ -82,7 +82,7 @@ class Branching(Writing):
         x, conditions = self.real(), [self.condition() for _ in range(1 + self.chance(3))]
         name = self.new(self.dtypes[x])
         for word, condition, value in zip(
-            ("if", "elif"), conditions, ("given.within({}).sin() * 2", "{}.exp().log1p()"), strict=False
+            ("if", "elif"), conditions, ("given.tame({}).sin() * 2", "{}.exp().log1p()"), strict=False
         ):
             self.lines.append(f"{word} {condition}:")
             self.lines.append(f"    {name} = {value.format(x)}")

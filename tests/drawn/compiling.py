@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import textwrap
 import warnings
@@ -38,7 +39,21 @@ class Handed(Given):
 
     def size(self, x):
         """Return the mean size of a tensor's numbers."""
-        return self.mass(x) / max(x.numel(), 1)
+        x = x.detach()
+        return (x if x.is_floating_point() or x.is_complex() else x.double()).abs().mean()
+
+    def tame(self, x):
+        """Return real numbers brought to the size of one, each moved by a number of its own: `within`, in two ops."""
+        return x.asinh() + self.tensor(self.normal(tuple(x.shape)), x.dtype.numpy)
+
+    def spread(self, x, y, way):
+        """Return real numbers that broadcast with y's, one way or another: `beside`, in few ops."""
+        shape = tuple(y.shape)
+        shape = (shape, shape[1:], (*shape[:-1], 1)[: len(shape)], ())[way]
+        if tuple(x.shape) != shape:
+            x = x.reshape(-1) if x.numel() else x.sum().reshape(1)
+            x = x[cr.as_tensor(np.arange(math.prod(shape)) % x.numel())].reshape(shape)
+        return self.tame(x)
 
 
 def leaves_of(program, draw, moved=0.0):
@@ -61,23 +76,20 @@ def function_of(program):
     return made
 
 
-def loss_of(made, seed):
-    """Return a real number that depends on every element of what was made, and is recorded."""
-    rng, total = np.random.default_rng([seed, 7]), 0.0
-    for x in made.values():
-        if x.requires_grad:
-            y = x.real + 0.3 * x.imag if x.is_complex() else x
-            total = total + (y.double() * cr.as_tensor(np.asarray(rng.normal(size=tuple(y.shape))))).sum()
-    return total
-
-
 def gradients(made, leaves, seed, create_graph=False):
-    """Return the gradients of the leaves that require grad, zeros where nothing depends on one."""
-    loss, active = loss_of(made, seed), [x for x in leaves if x.requires_grad]
-    if not active or not isinstance(loss, cr.Tensor):
+    """Return the gradients of the leaves that require grad, of all values at once; zeros where nothing depends on one."""
+    outs, active = [x for x in made.values() if x.requires_grad], [x for x in leaves if x.requires_grad]
+    if not active or not outs:
         return []
-    found = cr.autograd.grad(loss, active, allow_unused=True, create_graph=create_graph)
+    rng = np.random.default_rng([seed, 7])
+    cotangents = [cotangent(rng, x) for x in outs]
+    found = cr.autograd.grad(outs, active, cotangents, allow_unused=True, create_graph=create_graph)
     return [cr.zeros_like(x) if g is None else g for x, g in zip(active, found, strict=True)]
+
+
+def cotangent(rng, x):
+    shape = tuple(x.shape)
+    return cr.as_tensor(np.asarray(rng.normal(size=shape) + (0.3j if x.is_complex() else 0)).astype(x.dtype.numpy))
 
 
 def outside(run, program):
@@ -115,14 +127,14 @@ def pushed(run, program):
     return go
 
 
-def ways(program, **options):
-    """Return the eager function of each way to run a program, and the same compiled."""
+def way(program, **options):
+    """Return the name of the way that a program is run, its eager function that way, and the same compiled."""
     f = function_of(program)
-    yield "gradients outside", outside(f, program), outside(cr.compile(f, **options), program)
     if program.end == "backward":
-        yield "gradients inside", inside(f, program), cr.compile(inside(f, program), **options)
-    if program.end == "grad":
-        yield "forward mode", pushed(f, program), pushed(cr.compile(f, **options), program)
+        return "gradients inside", inside(f, program), cr.compile(inside(f, program), **options)
+    if program.end == "grad" and program.seed % 2:
+        return "forward mode", pushed(f, program), pushed(cr.compile(f, **options), program)
+    return "gradients outside", outside(f, program), outside(cr.compile(f, **options), program)
 
 
 def outcome(run, leaves):
@@ -164,13 +176,13 @@ def gap(ours, theirs):
 
 def fault(program, **options):
     """Return where a program, compiled, is not what it is eager; None if nowhere."""
-    for way, eager, compiled in ways(program, **options):
-        for call, draw in enumerate(DRAWS):
-            expected = outcome(eager, leaves_of(program, draw))
-            wrong = gap(outcome(compiled, leaves_of(program, draw)), expected)
-            if wrong is not None and not _is_rounding(program, eager, draw, expected, wrong):
-                what, how = wrong
-                return f"{way}, call {call} (draw {draw}): {what}: {f'{how:.1e} apart' if isinstance(how, float) else how}"
+    name, eager, compiled = way(program, **options)
+    expected = {draw: outcome(eager, leaves_of(program, draw)) for draw in sorted(set(DRAWS))}
+    for call, draw in enumerate(DRAWS):
+        wrong = gap(outcome(compiled, leaves_of(program, draw)), expected[draw])
+        if wrong is not None and not _is_rounding(program, eager, draw, expected[draw], wrong):
+            what, how = wrong
+            return f"{name}, call {call} (draw {draw}): {what}: {f'{how:.1e} apart' if isinstance(how, float) else how}"
     return None
 
 
