@@ -100,8 +100,13 @@ class Differentiated(Rules):
             t._level or (record and t._node is not None) for t in (*grads, *given, *saved)
         ])  # fmt: skip
         if plain:
-            made = self.path.gradients((*saved, *grads))
-            return tuple([wrap(made[k]) if need else None for k, need in zip(self.joint.places, needed, strict=True)])
+            try:
+                made = self.path.gradients((*saved, *grads))
+            except Exception:  # values are refused: the pass of the function itself raises, if it comes to that
+                if self.path.recording.effects:
+                    raise
+            else:
+                return tuple([wrap(made[k]) if need else None for k, need in zip(self.joint.places, needed, strict=True)])
         found = iter(self._derived("vjp", tuple(needed), _pullback)(*self._tensors(given), *grads))
         return tuple([next(found) if need else None for need in needed])
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from chainrule.compiler.derived import Differentiated, versions
 from chainrule.compiler.joint import FREED, KNOWN
+from chainrule.compiler.loops.steps import GuardFailed
 from chainrule.compiler.paths import Path, Served
 from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.graph.nodes import LEAF, Port, expect_user_code, new, next_id
@@ -157,7 +158,11 @@ class Direct(Pull):
             plan = self.plan = plan if getattr(plan, "makes_all", False) else False
         if given is None or plan is False:
             return super().pull(node, g, level)
-        found, mask, places = plan(given), self.mask, self.path.joint.places
+        try:
+            found = plan(given)
+        except GuardFailed:  # values are refused
+            return super().pull(node, g, level)
+        mask, places = self.mask, self.path.joint.places
         if mask is None:
             return [found[k] for k in places]
         return [found[k] if m else None for k, m in zip(places, mask, strict=True)]

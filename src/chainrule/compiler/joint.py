@@ -84,7 +84,7 @@ def record_call(
     instead : object, optional
         What is to be the result where the graph may as well give it (see `record`).
     """
-    notes: dict[str, Any] = {"status": NOTHING, "moving": (), "wanted": (), "added": (0, 0)}
+    notes: dict[str, Any] = {"status": NOTHING, "moving": (), "wanted": (), "added": (0, 0), "lost": []}
 
     def joint(*given: Any) -> Any:
         args, kwargs = tree_unflatten(list(given[:-1]), spec)
@@ -105,6 +105,7 @@ def record_call(
         notes["wanted"] = tuple([recorder.roots[id(t)][1] for t in wanted])
         if not moving or not wanted:
             return result, (), ()
+        before, written = len(recorder.equations), _written(recorder)
         with no_grad():
             cotangents = [_cotangent(given[-1], outs[i]) for i in moving]
         try:
@@ -113,6 +114,11 @@ def record_call(
         except Exception as error:  # found again, if a backward pass is wanted, by the function itself
             if "backward through the graph a second time" in str(error):
                 notes["status"] = FREED
+            notes["lost"] = recorder.equations[before:]
+            grads = None
+        if _written(recorder) != written:
+            recorder.refuse("has a backward pass that writes into tensors from outside, by a hook or a custom function")
+        if grads is None:
             return result, (), ()
         notes.update(status=KNOWN, added=(len(grads), len(cotangents)))
         return result, grads, tuple(cotangents)
@@ -135,9 +141,9 @@ def record_call(
     late = _late(made.graph, starts)
     if found.status == KNOWN and any([not e.op.pure for e in late]):  # a guard looks at it, or it is drawn
         found.status, wanted, starts = UNKNOWN, [], []
-        made.graph.equations = tuple([e for e in made.graph.equations if e not in late])
     targets = _unique([v for v in wanted if v is not None])
-    whole = _whole(made.graph, starts if targets else [], [*forward, *targets])
+    lost = {*notes["lost"], *(() if targets else late)}
+    whole = _whole(made.graph, starts if targets else [], [*forward, *targets], lost)
     if targets:
         parted = partitioned(simplified(whole, expand=False), len(forward), starts)
         graph, found.backward, found.saved = parted.forward, parted.backward, parted.kept
@@ -153,6 +159,11 @@ def record_call(
     made.out_spec = made.out_spec.children_specs[0]
     made.state.forget(len(leaves))
     return found
+
+
+def _written(recorder: Any) -> tuple:
+    """Return how often tensors from outside have been written to, and which gradients were looked at or changed."""
+    return sum([symbol.count for *_, symbol in recorder.roots.values()]), len(recorder.gradients)
 
 
 def _cotangent(seed: Tensor, out: Tensor) -> Tensor:
@@ -199,10 +210,19 @@ def _late(graph: Graph, cotangents: Sequence[Variable]) -> dict[Equation, None]:
     return found
 
 
-def _whole(graph: Graph, cotangents: Sequence[Variable], outputs: Sequence[Variable]) -> Graph:
-    """Return a graph with cotangents as inputs, in place of the equations that stand for them, and with these outputs."""
-    given = set(cotangents)
-    equations = [e for e in graph.equations if given.isdisjoint(e.results)]
+def _whole(graph: Graph, cotangents: Sequence[Variable], outputs: Sequence[Variable], lost: set[Equation]) -> Graph:
+    """Return a graph with cotangents as inputs, in place of the equations that stand for them, and with these outputs.
+
+    Of a backward pass that is not recorded to its end, or not wanted, the equations are lost: they run only if outputs, which
+    effects may be, need them.
+    """
+    given, used = set(cotangents), set(outputs)
+    equations = []
+    for e in reversed(graph.equations):
+        if given.isdisjoint(e.results) and not (e in lost and used.isdisjoint(e.results)):
+            equations.append(e)
+            used.update(_variables(e))
+    equations.reverse()
     _, in_spec = tree_flatten(((*graph.inputs, *cotangents), {}))
     _, out_spec = tree_flatten(list(outputs))
     constants = dict(zip(graph.constants, graph.values, strict=True))

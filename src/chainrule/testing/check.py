@@ -17,6 +17,7 @@ from chainrule.testing import (
     passes,
     paths,
     planted,
+    refusals,
     taylor,
     traced,
     values,
@@ -28,6 +29,7 @@ DECLARED_LAWS: tuple[Law, ...] = (
     declared.result_is_as_declared,
     declared.memory_is_shared_as_declared,
     declared.pure_op_gives_the_same_again,
+    refusals.refusing_op_says_so,
 )
 VALUE_LAWS: tuple[Law, ...] = (
     values.tensors_give_what_arrays_give,

@@ -60,6 +60,12 @@ class Equation:
         self.op, self.operands, self.params, self.results = op, operands, params, results
         self.several, self.recorded = several, recorded
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it runs also where nothing needs its results: it draws, or looks at something, or may refuse values."""
+        op = self.op
+        return not op.pure or (op.refuses != "" and self.results[0].dtype.numpy.kind in op.refuses)
+
     def evaluate(self, operands: tuple) -> Any:
         """Return the op's result for the values of its operands."""
         call = getattr(self.op, "call", None)  # `run`, with a faster way on plain tensors; an op of its own has none
@@ -81,7 +87,7 @@ class Graph:
     values : tuple of Tensor
         The constants' values; captured tensors themselves, no copies.
     equations : tuple of Equation
-        In an order in which they can run; those that no output depends on are left out.
+        In an order in which they can run; those that no output depends on are left out, but for those that are due.
     outputs : tuple
         A `Variable` for each tensor returned; anything else stands for itself.
     """
@@ -100,7 +106,7 @@ class Graph:
         kept = []
         self._dropped: list[list[Variable]] = []  # after each equation, the variables that nothing needs any more
         for equation in reversed(equations):
-            if used.isdisjoint(equation.results) and equation.op.pure:  # a draw of random numbers moves on the rest
+            if used.isdisjoint(equation.results) and not equation.is_due:
                 continue
             operands = {o for o in equation.operands if o.__class__ is Variable}
             kept.append(equation)

@@ -297,6 +297,7 @@ class CallOp:
     kind = "call"
     view = nondiff = False
     is_differentiable = pure = True
+    refuses = ""
     params: tuple = ()
 
     def __init__(self, rules: Rules):

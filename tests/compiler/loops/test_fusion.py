@@ -327,7 +327,7 @@ class Guard:
 class _GuardEquation:
     def __init__(self, variable, outcome):
         self.op, self.operands, self.params = Guard, (variable,), {"outcome": outcome}
-        self.results, self.several, self.recorded = (), False, False
+        self.results, self.several, self.recorded, self.is_due = (), False, False, True
 
 
 def test_nothing_moves_across_a_guard_and_it_fails_for_another_outcome():

@@ -117,11 +117,11 @@ class _Joint:
         self.early = self._run_by(self.outputs)
 
     def _run_by(self, outputs: Iterable[Any]) -> set[Equation]:
-        """Return the equations that do not depend on cotangents and that some outputs, or their not being pure, ask for."""
+        """Return the equations that do not depend on cotangents and that some outputs ask for, or that are due in any case."""
         used = set(outputs)
         found: set[Equation] = set()
         for e in reversed(self.graph.equations):
-            if e not in self.late and (not e.op.pure or not used.isdisjoint(e.results)):
+            if e not in self.late and (e.is_due or not used.isdisjoint(e.results)):
                 found.add(e)
                 used.update([o for o in e.operands if o.__class__ is Variable])
         return found

@@ -40,7 +40,7 @@ def rebuilt(
 
 
 def alive(graph: Graph) -> Graph:
-    """Return a graph without the equations that nothing needs; those of ops that are not pure stay."""
+    """Return a graph without the equations that nothing needs; those that are due stay."""
     return rebuilt(graph, graph.equations)
 
 

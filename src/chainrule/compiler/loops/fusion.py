@@ -35,7 +35,7 @@ REDUCTIONS = {
     "sum": "sum", "sum_to": "sum", "prod": "prod", "amax": "max", "amin": "min", "max_of_all": "max", "min_of_all": "min",
     "any": "max", "all": "min",
 }  # fmt: skip
-_BOOL = np.dtype(bool)
+_OF_BOOL = dtypes.of(np.dtype(bool))
 
 
 def steps_of(graph: Graph, strides: dict[Variable, Sequence[int]] | None = None) -> Steps:
@@ -192,6 +192,8 @@ class Fusion:
             expression = expression_of(e.op, e.operands, e.params)
         except Unsupported:
             return False
+        if e.op.refuses and e.is_due:
+            self._check_divisor(e.operands[1])
         self.groups.point(e.results[0], e.operands, expression)
         return True
 
@@ -273,21 +275,33 @@ class Fusion:
         key = (index, low, high)
         if key in self._checks or self._is_within(*key):
             return
-        bool_ = dtypes.of(_BOOL)
-        below, above, outside = [Variable(index.shape, bool_) for _ in range(3)]
-        some = Variable((), bool_)
-        every = tuple(range(len(index.shape)))
-        equation = lambda name, operands, result, **params: Equation(TABLE[name], operands, params, (result,), False, False)
+        below, above, outside = [Variable(index.shape, _OF_BOOL) for _ in range(3)]
         self.process([
-            equation("lt", (index, low), below), equation("ge", (index, high), above),
-            equation("logical_or", (below, above), outside), equation("any", (outside,), some, axis=every, keepdims=False),
+            _equation("lt", (index, low), below), _equation("ge", (index, high), above),
+            _equation("logical_or", (below, above), outside),
         ])  # fmt: skip
-        self._checks[key] = self.groups.view_of(some)
+        self._refuse(key, outside)
 
     def _is_within(self, index: Variable, low: int, high: int) -> bool:
         """Tell whether an index is constant, and in range."""
         found = self.values.constants.get(index)
         return found is not None and bool(((found >= low) & (found < high)).all())
+
+    def _check_divisor(self, y: Any) -> None:
+        """Have an integer divisor be found to be 0, which no op in whole numbers takes."""
+        known = self.values.constants.get(y) if y.__class__ is Variable else y
+        if y in self._checks or (known is not None and bool(np.all(known))):
+            return
+        zero = Variable(y.shape, _OF_BOOL)
+        self.process([_equation("eq", (y, 0), zero)])
+        self._refuse(y, zero)
+
+    def _refuse(self, key: Any, wrong: Variable) -> None:
+        """Have values be refused where a bool is true anywhere."""
+        some = Variable((), _OF_BOOL)
+        every = tuple(range(len(wrong.shape)))
+        self.process([_equation("any", (wrong,), some, axis=every, keepdims=False)])
+        self._checks[key] = self.groups.view_of(some)
 
     def _guard(self, e: Equation) -> None:
         if e.params.get("use") == "shape":  # which kernels compare
@@ -363,6 +377,10 @@ class Fusion:
             known[o] = view
             outputs.append(view)
         return outputs
+
+
+def _equation(name: str, operands: tuple, result: Variable, **params: Any) -> Equation:
+    return Equation(TABLE[name], operands, params, (result,), False, False)
 
 
 def _arena(steps: Sequence[Step]) -> tuple[dict[Buffer, int], int]:

@@ -181,6 +181,9 @@ class Op:
         several places, or is converted.
     pure : bool
         It gives the same result for the same inputs, and changes nothing: random draws are not pure.
+    refuses : str
+        The NumPy kinds of the (first) result for which the kernel may raise, or warn, because of values, of operands whose
+        shapes and dtypes fit: a call is then no dead code. Empty if it takes all values; True in a declaration: for all kinds.
     lowering : Expression, Expansion or Opaque
         What a compiler may put in place of the kernel (see ``core.op.lowering``).
     real_linear : bool
@@ -214,7 +217,8 @@ class Op:
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
         "joint", "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public",
-        "pure", "reads", "real_linear", "rules", "scales", "second", "selects", "shape", "shares", "stored", "variadic", "view",
+        "pure", "reads", "real_linear", "refuses", "rules", "scales", "second", "selects", "shape", "shares", "stored",
+        "variadic", "view",
     )  # fmt: skip
     call: Callable
 
@@ -237,6 +241,7 @@ class Op:
         shares: bool = False,
         selects: str | None = None,
         pure: bool = True,
+        refuses: bool | str = False,
         lower: Any = None,
         real_linear: bool = False,
         nondiff: bool = False,
@@ -267,6 +272,7 @@ class Op:
         self.view, self.kinds, self.batch = view, kinds, batch
         self.bit, self.stored, self.computes = bit, stored or backend.kernel, stored is not None
         self.reads, self.shares, self.selects, self.pure = reads, shares, selects, pure
+        self.refuses = refuses if refuses.__class__ is str else "biufcV" if refuses else ""
         home = f"{public}." if public.__class__ is str else ""
         self.public, self.inplace = (*((home + self.name,) if public else ()), *[home + name for name in aliases]), inplace
         self.second, self.scales = second, scales
@@ -379,7 +385,8 @@ def _joining(places: list[int] | None) -> Callable:
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
 _PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion",
-    "public", "pull", "pure", "reads", "real_linear", "scales", "second", "selects", "shape", "shares", "stored", "view",
+    "public", "pull", "pure", "reads", "real_linear", "refuses", "scales", "second", "selects", "shape", "shares", "stored",
+    "view",
 ), "option")  # fmt: skip
 
 

@@ -371,6 +371,7 @@ histc = op("histc(x, *, bins, low, high)", _histc, nondiff=True, kinds="f",
     doc="Counts in equal bins between two bounds.",
     samples=lambda: [Sample((3, 4), bins=5, low=-1.0, high=1.0), Sample((0,), bins=2, low=0.0, high=1.0)])  # fmt: skip
 bincount = linear("bincount(x, weights, *, minlength)", _bincount, kinds="f",
+    refuses=True,
     weights=lambda g, x: index(g, x, axes=(0,)),
     shape=by_values, dtype=lambda x, weights: weights or INT64,
     batch=looped,

@@ -174,6 +174,7 @@ _INDEXED = [
 ]  # fmt: skip
 
 index = linear("index(x, i, *, axes)", _index,
+    refuses=True,
     shape=_indexed,
     batch=_index_examples,
     x=lambda g, x_shape, i, *, axes: index_sum(g, i, shape=x_shape, axes=axes),
@@ -181,6 +182,7 @@ index = linear("index(x, i, *, axes)", _index,
 
 index_sum = linear("index_sum(x, i, *, shape, axes)",
     lambda x, i, *, shape, axes: accumulated(x, shape, subscript(i, axes)),
+    refuses=True,
     shape=given,
     batch=_index_sum_examples,
     x=lambda g, i, *, axes: index(g, i, axes=axes),
@@ -197,6 +199,7 @@ def _index_put(x: ndarray, i: ndarray, values: Any, *, axes: tuple, accumulate: 
 
 
 index_put = linear("index_put(x, i, values, *, axes, accumulate)", _index_put,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=_index_put_examples,
     x=lambda g, i, values_shape, *, axes, accumulate: (
@@ -216,6 +219,7 @@ def _index_select(x: ndarray, i: ndarray, *, axis: int) -> ndarray:
 
 
 index_select = linear("index_select(x, i, *, axis)", _index_select,
+    refuses=True,
     shape=lambda x, i, *, axis: (*x[:axis], *i, *x[axis + 1 :]),
     batch=_select_examples,
     x=lambda g, x_shape, i, *, axis: index_sum(g, i, shape=x_shape, axes=(axis,)),
@@ -229,6 +233,7 @@ def _index_add(x: ndarray, i: ndarray, y: ndarray, *, axis: int) -> ndarray:
 _ROWS = [Sample((4, 3), Fixed(np.array([2, 0])), (2, 3), axis=0), Sample((2, 3), Fixed(np.array([1])), (2, 1), axis=1)]
 
 index_add = linear("index_add(x, i, y, *, axis)", _index_add,
+    refuses=True,
     shape=first,
     batch=_index_add_examples,
     x=lambda g: g,
@@ -243,6 +248,7 @@ def _index_copy(x: ndarray, i: ndarray, y: Any, *, axis: int) -> ndarray:
 
 
 index_copy = linear("index_copy(x, i, y, *, axis)", _index_copy,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=_index_copy_examples,
     x=lambda g, i, y_shape, *, axis: index_copy(g, i, zeros(y_shape, g), axis=axis),
@@ -251,6 +257,7 @@ index_copy = linear("index_copy(x, i, y, *, axis)", _index_copy,
 
 index_fill = linear("index_fill(x, i, value, *, axis, form)",
     lambda x, i, value, *, axis, form: _index_copy(x, i, value, axis=axis),
+    refuses=True,
     shape=first, dtype=like_first,
     batch=per_example(_fill_by_mask),
     node=lambda node: f"IndexFill{node.params['form']}",
@@ -269,6 +276,7 @@ def _fill_places(i: ndarray, *, size: int, after: int) -> ndarray:
 
 
 fill_places = op("fill_places(i, *, size, after)", _fill_places, nondiff=True,
+    refuses=True,
     shape=lambda i, *, size, after: (size, *(1,) * after), dtype=boolean,
     batch=_fill_examples,
     samples=lambda: [Sample(Ints((2,), 0, 3), size=3, after=1)])  # fmt: skip
@@ -302,6 +310,7 @@ def _put(x: ndarray, i: ndarray, y: ndarray, *, accumulate: bool) -> ndarray:
 
 
 take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
+    refuses=True,
     shape=second,
     batch=per_example(_take_flat),
     x=lambda g, x_shape, i: put(zeros(x_shape, g), i, g, accumulate=True),
@@ -310,6 +319,7 @@ take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
     ])  # fmt: skip
 
 put = linear("put(x, i, y, *, accumulate)", _put,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=per_example(_put_flat),
     x=lambda g, i, y_shape, *, accumulate: g if accumulate else put(g, i, zeros(y_shape, g), accumulate=False),

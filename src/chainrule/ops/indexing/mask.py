@@ -131,6 +131,7 @@ masked_select = linear("masked_select(x, mask)", lambda x, mask: x[mask],
     samples=lambda: [Sample((2, 3), Fixed(_MASK)), Sample((), Fixed(np.array(True)))])  # fmt: skip
 
 masked_place = linear("masked_place(x, mask, *, shape, lead)", _masked_place,
+    refuses=True,
     shape=given,
     batch=_masked_place_examples,
     x=lambda g, mask, *, lead: masked(g, mask, lead=lead),
@@ -157,6 +158,7 @@ def _of_values(g: Any, mask: Any, values_shape: tuple, lead: int) -> Any:
 
 
 masked_put = linear("masked_put(x, mask, values, *, lead, accumulate)", _masked_put, node="IndexPut",
+    refuses=True,
     shape=first, dtype=like_first,
     batch=_masked_put_examples,
     x=lambda g, mask, values_shape, *, lead, accumulate: (
@@ -178,6 +180,7 @@ def _masked_scatter(x: ndarray, mask: ndarray, y: ndarray) -> ndarray:
 
 
 masked_scatter = linear("masked_scatter(x, mask, y)", _masked_scatter,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=per_example(_scatter_by_rank),
     x=lambda g, mask: where(mask, 0, g),
@@ -197,6 +200,7 @@ def _remasked(x: Any, mask: Any, x_shape: tuple) -> Any:
 
 
 unmasked = linear("unmasked(x, mask, *, shape)", _unmasked, node="MaskedScatterBackward",
+    refuses=True,
     shape=given,
     batch=per_example(_unmask_by_rank),
     x=lambda g, mask, x_shape: _remasked(g, mask, x_shape),

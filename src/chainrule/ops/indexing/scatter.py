@@ -48,6 +48,7 @@ _GATHERED = [
 ]  # fmt: skip
 
 gather = linear("gather(x, index, *, axis)", _gather,
+    refuses=True,
     shape=second,
     batch=_at_places,
     x=lambda g, x_shape, index, *, axis: scatter_add(zeros(x_shape, g), index, g, axis=axis),
@@ -64,6 +65,7 @@ def _scatter_add(x: ndarray, index: ndarray, y: ndarray, *, axis: int) -> ndarra
 
 
 scatter_add = linear("scatter_add(x, index, y, *, axis)", _scatter_add,
+    refuses=True,
     shape=first,
     batch=_at_places,
     x=lambda g: g,
@@ -85,6 +87,7 @@ def _scatter(x: ndarray, index: ndarray, y: Any, *, axis: int, form: str) -> nda
 _PLACES = np.array([[1, 0, 2, 0], [0, 2, 1, 1]])
 
 scatter = linear("scatter(x, index, y, *, axis, form)", _scatter,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=_at_places,
     node=lambda node: f"Scatter{node.params['form']}",
@@ -151,6 +154,7 @@ def _extreme_jvp(x_dot: Any, y_dot: Any, x: Any, index: Any, y: Any, out: Any, *
 
 
 scatter_extreme = op("scatter_extreme(x, index, y, *, axis, largest, include_self)", _extreme, node="ScatterReduce",
+    refuses=True,
     shape=first, dtype=like_first,
     batch=_at_places,
     kinds="f", jvp=_extreme_jvp, x=_extreme_x, y=_extreme_y,

@@ -89,13 +89,14 @@ _PHASE = {
 }  # fmt: skip
 
 checked = op("checked(c, w, *, phases, name)", _checked,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=same,
     jvp=lambda c_dot: c_dot,
     c=lambda g: g,
     doc="Its first input, the cotangent of vectors in their own frame; an error if the loss depends on their gauge.",
     samples=lambda: [
-        Sample(np.ones((3, 3)), np.arange(3.0), phases=True, name="svd"),
+        Sample(np.triu(np.ones((3, 3))), np.arange(3.0), phases=True, name="svd"),
         Sample(np.triu(np.ones((2, 2))), np.ones(2), phases=False, name="linalg_eigh",
                error=(RuntimeError, "linalg_eigh_backward: a value occurs more than once")),
         Sample(np.diag([1j, 0]), np.ones(2), phases=True, name="svd",
@@ -120,6 +121,7 @@ def _cautioned(c: ndarray, w: ndarray, *, name: str) -> ndarray:
 
 
 cautioned = op("cautioned(c, w, *, name)", _cautioned,
+    refuses=True,
     shape=first, dtype=like_first,
     batch=same,
     jvp=lambda c_dot: c_dot,

@@ -74,6 +74,7 @@ def _complexes(x: np.dtype) -> list:
 
 
 eig = op("eig(x, *, strict)", _eig, node="LinalgEig",
+    refuses=True,
     shape=lambda x: [x[:-1], x], dtype=_complexes,
     batch=same,
     jvp=_eig_jvp,
@@ -169,6 +170,7 @@ def _ldl_solve(ld: ndarray, pivots: ndarray, b: ndarray, *, hermitian: bool) -> 
 
 
 ldl_solve = op("ldl_solve(ld, pivots, b, *, hermitian)", _ldl_solve, node="LinalgLdlSolve",
+    refuses=True,
     shape=lambda ld, pivots, b: b, dtype=like_first,
     batch=same,
     jvp=lambda ld_dot, b_dot: no_tangent("linalg_ldl_solve"),

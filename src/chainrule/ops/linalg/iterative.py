@@ -300,6 +300,7 @@ def _samples() -> list[Sample]:
 
 
 lobpcg = op("lobpcg(a, b, start, inverse, *, method, ints, floats, bools, tracker)", _lobpcg, kinds="f",
+    refuses=True,
     node="LOBPCGAutogradFunction",
     shape=lambda a, b, start, inverse, *, ints: [(*a[:-2], _count(start, ints)), (*a[:-1], _count(start, ints))],
     dtype=lambda a, b, start, inverse: [a, a],

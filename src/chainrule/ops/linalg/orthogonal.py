@@ -119,6 +119,7 @@ def permutation_of(pivots: ndarray, m: int) -> ndarray:
 
 
 permutation = op("permutation(pivots, *, rows)", lambda pivots, *, rows: permutation_of(pivots, rows), nondiff=True, kinds="i",
+    refuses=True,
     shape=lambda pivots, *, rows: (*pivots[:-1], rows), dtype=lambda pivots: np.dtype(np.int64),
     batch=same,
     doc="The order in which the exchanges that pivots name leave rows.",
@@ -132,6 +133,7 @@ def _permutation_matrix(pivots: ndarray, *, rows: int, dtype: np.dtype) -> ndarr
 
 
 permutation_matrix = op("permutation_matrix(pivots, *, rows, dtype)", _permutation_matrix, nondiff=True, kinds="i",
+    refuses=True,
     shape=lambda pivots, *, rows: (*pivots[:-1], rows, rows), dtype=lambda pivots, *, dtype: dtype,
     batch=same,
     doc="The matrices P that put the rows back which exchanges have moved.",

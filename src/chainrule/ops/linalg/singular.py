@@ -147,6 +147,7 @@ def _parts(x: tuple) -> list:
 
 
 svd = op("svd(x, *, strict)", _svd, node="LinalgSvd",
+    refuses=True,
     shape=_parts, dtype=lambda x: [x, real_of(x), x],
     batch=same,
     jvp=_svd_jvp,
@@ -176,6 +177,7 @@ def _svdvals_pull(g: Any, x: Any) -> Any:
 
 
 svdvals = op("svdvals(x)", _svdvals, node="LinalgSvd",
+    refuses=True,
     shape=lambda x: (*x[:-2], min(x[-2:])), dtype=real_of,
     batch=same,
     jvp=_svdvals_jvp,
@@ -221,6 +223,7 @@ def _pinv_pull(g: Any, x: Any, out: Any, *, symmetric: bool) -> Any:
 
 
 pinv = op("pinv(x, atol, rtol, *, symmetric)", _pinv, node="LinalgPinv",
+    refuses=True,
     shape=lambda x, atol, rtol: (*x[:-2], x[-1], x[-2]), dtype=like_first,
     batch=same,
     jvp=_pinv_jvp,

@@ -128,6 +128,7 @@ def _targets(shape: tuple, classes: int) -> Ints:
 _WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
 
 nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss, kinds="f",
+    refuses=True,
     shape=_loss_shape,
     batch=per_example(_loss_of_examples),
     node=lambda node: "NllLoss2D0" if len(node.shapes[0]) > 2 else "NllLoss",
@@ -142,6 +143,7 @@ nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss
     doc="Return minus the log probabilities of the targets, weighted, and reduced.")  # fmt: skip
 
 nll_spread: Callable = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
+    refuses=True,
     shape=given,
     batch=per_example(_spread_of_examples),
     node="NllLossBackward",

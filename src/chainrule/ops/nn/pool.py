@@ -175,6 +175,7 @@ def _spread(g: Any, index: Any, *, size: tuple, apart: bool) -> Any:
 _PLACES = np.array([[[3, 0], [5, 3]], [[1, 1], [2, 4]]])
 
 pick: Callable = linear("pick(x, index, *, space)", _pick,
+    refuses=True,
     shape=lambda x, index: index,
     batch=same,
     x=lambda g, x_shape, index, *, space: spread(g, index, size=tuple(x_shape[len(x_shape) - space :]), apart=False),
@@ -185,6 +186,7 @@ pick: Callable = linear("pick(x, index, *, space)", _pick,
     doc="Return the elements at flat places in the last axes.")  # fmt: skip
 
 spread: Callable = linear("spread(g, index, *, size, apart)", _spread, node="MaxPoolBackward",
+    refuses=True,
     shape=lambda g, index, *, size: (*g[: len(g) - len(size)], *size),
     batch=same,
     g=lambda g, index, *, size: pick(g, index, space=len(size)),

@@ -228,12 +228,14 @@ def _floor_divide(x: Any, y: Any) -> Any:
 
 
 floor_divide = elementwise("floor_divide(x, y)", _floor_divide, kinds="f", node="NotImplemented!",
+    refuses="biu",
     public=True, inplace=True,
     lower="floordiv",
     x=lambda g: no_derivative("floor_divide"),
     y=lambda g: no_derivative("floor_divide"),
     jvp=lambda x_dot, y_dot: no_tangent("floor_divide"),
-    samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([1.5, 0.5])))],
+    samples=lambda: [Sample(Fixed(_QUOTIENTS), Fixed(np.array([1.5, 0.5]))),
+                     Sample(Fixed(np.array([-7, 7])), Fixed(np.array(2)))],
     doc=binary("Return the quotient rounded towards minus infinity; a derivative in it raises, as PyTorch's does.",
                "cr.floor_divide(cr.tensor([-7, 7]), 2)", "tensor([-4,  3])"))  # fmt: skip
 
@@ -249,6 +251,7 @@ def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
 
 
 div_rounded = elementwise("div_rounded(x, y, *, mode)", _div_rounded, kinds="f", node="Div2", domain=[(-3, 3), POSITIVE],
+    refuses="biu",
     lower=lambda x, y, *, mode: x // y if mode == "floor" else s.truncdiv(x, y),
     x=lambda g: nothing(g),
     y=lambda g: nothing(g),
@@ -269,6 +272,7 @@ def _fmod(x: Any, y: Any) -> Any:
 
 
 remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3), POSITIVE],
+    refuses="biu",
     public=True, inplace=True,
     lower="mod",
     node=lambda node: "Remainder1" if node.edges[1] is not None else "Remainder",
@@ -278,6 +282,7 @@ remainder = elementwise("remainder(x, y)", _remainder, kinds="f", domain=[(-3, 3
                "cr.remainder(cr.tensor([-3.0, 3.0]), 2)", "tensor([1., 1.])"))  # fmt: skip
 
 fmod = elementwise("fmod(x, y)", _fmod, kinds="f", domain=[(-3, 3), POSITIVE],
+    refuses="biu",
     public=True, inplace=True,
     lower="fmod",
     node=lambda node: "Fmod1" if node.edges[1] is not None else "Fmod",
