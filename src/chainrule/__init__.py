@@ -64,7 +64,7 @@ try:
     from chainrule.core.tensor.printing import get_printoptions, printoptions, set_printoptions
     from chainrule.core.call.heap import keep_pages as _keep_pages
     from chainrule.core.call.misfits import OutOfMemoryError
-    from chainrule.core.call import threads as _threads
+    from chainrule.core.op import native as _slot
     from chainrule.core.call.threads import get_num_threads, set_num_threads
     from chainrule.core.types.layout import layout, strided
     from chainrule.core.types.memory_format import (
@@ -142,14 +142,14 @@ def _native(*asked: _Any) -> _Any:
     from chainrule.compiler.llvm.engine import available
 
     if not available():
-        return _threads.offer(None)
+        return _slot.offer(None)
     from chainrule.compiler.eager import native
 
-    _threads.offer(native)
+    _slot.offer(native)
     return native(*asked)
 
 
-_threads.offer(_native)
+_slot.offer(_native)
 
 _LATE = _late.FUNCTIONS
 """Public names whose modules are imported at their first use."""

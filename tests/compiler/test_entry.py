@@ -14,6 +14,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.compiler.llvm import engine, entry, executor
+from chainrule.compiler.llvm.runtime import runtime as shared
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.value import Value
 
@@ -61,7 +62,7 @@ def code():
 
 def plan(code, shapes, *, tensors=True, single=False, release=False, guard=None, arena=0, grain=0):
     """Return a function that squares arrays of some shapes; `guard` is what the first must hold in front."""
-    runtime, table, count = executor.runtime(), executor.Table(), len(shapes)
+    runtime, table, count = shared(), executor.Table(), len(shapes)
     slots = 1 + 2 * count
     template = np.zeros(slots + 1, np.int64)
     keeps = [code]

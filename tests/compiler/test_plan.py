@@ -12,6 +12,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.compiler import plan as module
+from chainrule.compiler.llvm import executor
 from chainrule.compiler.loops.nest import Apply, Load, Nest, Place, Stage, Store
 from chainrule.compiler.loops.steps import Buffer, GemmStep, GuardFailed, GuardStep, KernelStep, NestStep, Steps, View, packed
 from chainrule.compiler.plan import native_plan
@@ -261,7 +262,7 @@ def large():
 
 
 def test_large_nests_are_split_over_threads(monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 100_000)
+    monkeypatch.setattr(executor, "LARGE", 100_000)
     plan = native_plan(large())
     assert plan._splits
     arrays = [np.random.rand(1000, 1001).astype(np.float32) for _ in range(2)]
@@ -280,7 +281,7 @@ def test_large_nests_are_split_over_threads(monkeypatch):
 
 
 def test_batches_of_products_are_split_over_threads(monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 10_000)
+    monkeypatch.setattr(executor, "LARGE", 10_000)
     a, b = Buffer(F8, (40, 20, 20), "input"), Buffer(F8, (40, 20, 20), "input")
     out = Buffer(F8, (40, 20, 20), "output")
     plan = agrees(
@@ -292,7 +293,7 @@ def test_batches_of_products_are_split_over_threads(monkeypatch):
 
 
 def test_python_threads_run_one_plan_at_once(monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 100_000)
+    monkeypatch.setattr(executor, "LARGE", 100_000)
     plan = native_plan(large())
     assert plan._cost >= module.LONG
     failures = []
@@ -321,9 +322,10 @@ import os, warnings
 import numpy as np
 import chainrule as cr
 from chainrule.compiler import plan as module
+from chainrule.compiler.llvm import executor
 from tests.compiler.test_plan import large
 warnings.simplefilter("ignore")
-module.LARGE = 100_000
+executor.LARGE = 100_000
 plan = module.native_plan(large())
 cr.set_num_threads(2)
 a = np.ones((1000, 1001), np.float32)
@@ -343,8 +345,9 @@ def test_threads_outlive_the_interpreter():
 import numpy as np
 import chainrule as cr
 from chainrule.compiler import plan as module
+from chainrule.compiler.llvm import executor
 from tests.compiler.test_plan import large
-module.LARGE = 100_000
+executor.LARGE = 100_000
 cr.set_num_threads(4)
 plan, a = module.native_plan(large()), np.ones((1000, 1001), np.float32)
 runtime = plan._runtime

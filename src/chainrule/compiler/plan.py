@@ -17,7 +17,8 @@ import numpy as np
 
 from chainrule.compiler.llvm import blas, engine, entry
 from chainrule.compiler.llvm.emit import emit
-from chainrule.compiler.llvm.executor import Table, runtime
+from chainrule.compiler.llvm.executor import Table, address, grain_of
+from chainrule.compiler.llvm.runtime import runtime
 from chainrule.compiler.llvm.schedule import weight
 from chainrule.compiler.llvm.target import Target
 from chainrule.compiler.loops.nest import Nest, walk
@@ -34,11 +35,8 @@ from chainrule.compiler.loops.steps import (
     packed,
 )
 
-LARGE = 400_000  # additions, of 0.1 ns or so, from which a nest is split over threads; to wake one takes 5 us
-SHARE = LARGE // 8  # that a thread takes at least
 LONG = 100_000  # additions from which a plan lets other Python threads run meanwhile, for 100 ns
 BLAS_THREADS = 1 << 18  # multiplications from which BLAS uses threads of its own for a product
-LINE = 64  # points at whose multiples nests are split, so that threads write to lines of the cache of their own
 ALIGNMENT = 64
 
 ndarray = np.ndarray
@@ -225,11 +223,8 @@ class Plan:
             self._parts.append((before, len(self._table)))
 
     def _call_nest(self, function: int, points: int, cost: float, args: Sequence[tuple[int, int]]) -> None:
-        grain = 0
-        if cost >= LARGE and points > 1:
-            grain = max(int(points * SHARE / cost), 1)
-            grain = -(-grain // LINE) * LINE if points >= 16 * LINE else grain
-            self._splits = True
+        grain = grain_of(points, cost / points)
+        self._splits = self._splits or grain > 0
         self._cost += cost
         self._table.call(function, 0, points, grain, args)
 
@@ -369,11 +364,6 @@ def cost_of(nest: Nest) -> float:
 
 def _bytes(b: Buffer, strides: Sequence[int]) -> tuple[int, ...]:
     return tuple([s * b.dtype.itemsize for s in strides])
-
-
-def address(array: ndarray) -> int:
-    """Return where an array's memory starts."""
-    return array.__array_interface__["data"][0]
 
 
 def _aligned(size: int) -> ndarray:

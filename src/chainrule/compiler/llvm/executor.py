@@ -10,57 +10,75 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.llvm import engine, entry, threads
+from chainrule.compiler.llvm import engine, threads
 
 CALL, GUARD = 0, 1
+LARGE = 400_000  # additions, of 0.1 ns or so, from which a nest is split over threads; to wake one takes 5 us
+SHARE = LARGE // 8  # that a thread takes at least
+LINE = 64  # points at whose multiples nests are split, so that threads write to lines of the cache of their own
 STRETCHES = 4  # that each thread takes of a split nest, so that one which other processes hold up leaves its rest to the others
 
 
-class Runtime:
-    """The native functions that all plans share.
+class Runner:
+    """The native function that runs a table, and the threads that help it.
 
     Attributes
     ----------
     pool : threads.Pool
-    gemm : int
-        Address of the function of matrix products.
-    call : int
-        Address of the entry that Python calls (``entry``); 0 where objects are not as that expects.
     """
 
-    def __init__(self) -> None:
-        machine = engine.processor()
-        run = engine.template("executor", stretches=str(STRETCHES)) + threads.text(machine)
-        names = ["cr_run", "cr_gemm"] + (["cr_worker"] if threads.HAVE else [])
-        self._code = _loaded(run, entry.text(), names)
-        threads.keep_forever(self._code)
-        self.gemm = self._code.address("cr_gemm")
-        self.call = self._code.address("cr_call") if "cr_call" in self._code.names else 0
-        self.pool = threads.Pool(self._code.address("cr_worker") if threads.HAVE else 0)
+    def __init__(self, code: engine.Code):
+        self._code = code
+        threads.keep_forever(code)
+        worker = code.address("cr_worker") if threads.HAVE else 0
+        self.pool = threads.Pool(worker) if _runner is None else _runner.pool
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self.run: Any = ctypes.CFUNCTYPE(number, pointer, pointer, pointer, pointer, pointer, number)(
-            self._code.address("cr_run")
-        )
+        self.run: Any = ctypes.CFUNCTYPE(number, pointer, pointer, pointer, pointer, pointer, number)(code.address("cr_run"))
 
 
-def _loaded(run: str, call: str | None, names: Sequence[str]) -> engine.Code:
-    if call is not None:
-        try:
-            return engine.load(run + call, [*names, "cr_call"], optimise=False)
-        except RuntimeError:  # an interpreter that does not export its functions
-            pass
-    return engine.load(run, names, optimise=False)
+def text() -> str:
+    """Return the module of what runs tables."""
+    return engine.template("executor", stretches=str(STRETCHES)) + threads.text(engine.processor())
 
 
-@cache
-def runtime() -> Runtime:
-    """Return the runtime, made at first need."""
-    return Runtime()
+NAMES = ["cr_run", "cr_gemm"] + (["cr_worker"] if threads.HAVE else [])
+_runner: Runner | None = None
+
+
+def runner() -> Runner:
+    """Return what runs tables, made at first need."""
+    return _runner or serve(Runner(engine.load(text(), NAMES, optimise=False)))
+
+
+def serve(made: Runner) -> Runner:
+    """Have a runner, whose threads are those of the one before it, take its place."""
+    global _runner
+    _runner = made
+    return made
+
+
+def grain_of(points: int, cost: float) -> int:
+    """Return the fewest points of a nest that are worth a thread's while; 0 for a nest that is not split.
+
+    Parameters
+    ----------
+    points : int
+    cost : float
+        Additions that each takes.
+    """
+    if points * cost < LARGE or points < 2:
+        return 0
+    grain = max(int(SHARE / cost), 1)
+    return -(-grain // LINE) * LINE if points >= 16 * LINE else grain
+
+
+def address(array: np.ndarray) -> int:
+    """Return where an array's memory starts."""
+    return array.__array_interface__["data"][0]
 
 
 class Table:

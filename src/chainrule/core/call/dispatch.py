@@ -16,9 +16,10 @@ import numpy as np
 
 from chainrule.core.call.misfits import oversized
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.call.threads import is_large, spread
+from chainrule.core.call.threads import spread
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
+from chainrule.core.op.native import is_large
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides

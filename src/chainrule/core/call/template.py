@@ -21,10 +21,11 @@ import numpy as np
 
 from chainrule.core.call.dispatch import KERNEL_ERRORS, NUMBERS, explained
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.call.threads import LARGE, spread
+from chainrule.core.call.threads import spread
 from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
+from chainrule.core.op.native import NATIVE
 from chainrule.core.op.source import Template, Written, compiled, copied
 from chainrule.core.record.plans import UNRECORDED, Plan, finish, needs_of, plan_for, shared_version
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap
@@ -137,7 +138,7 @@ def call({signature}):
     % end
     try:
         % if typed and single:
-        out = spread(kernel, a0) if costly and c is ndarray and a0.size >= LARGE else kernel({payloads})
+        out = spread(kernel, a0) if costly and c is ndarray and a0.size >= NATIVE else kernel({payloads})
         % else:
         out = kernel({payloads})
         % end
@@ -462,7 +463,7 @@ def first_plan(op: Op, plans: list[Plan | None], code: int) -> Plan:
 
 
 SPACE = {
-    "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LARGE": LARGE, "LEAF": LEAF, "NOTHING": NOTHING, "Node": Node,
+    "__name__": __name__, "KERNEL_ERRORS": KERNEL_ERRORS, "LEAF": LEAF, "NATIVE": NATIVE, "NOTHING": NOTHING, "Node": Node,
     "GradTracking": GradTracking, "Tensor": Tensor, "UNRECORDED": UNRECORDED, "array_of": array_of, "double": np.float64,
     "explained": explained, "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,

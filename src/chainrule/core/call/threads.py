@@ -1,4 +1,4 @@
-"""Large work: native code's, where the compiler offers some, else NumPy's, split over the cores.
+"""Large work: native code's, where there is some, else NumPy's, split over the cores.
 
 NumPy's ufuncs run on one core, and release the interpreter lock inside. Only kernels that compute much per element are split
 (ops declared `costly`): exp of 10^6 float32 takes 0.36 ms on two cores and 0.54 on one. Sums and products are bound by memory
@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.silence import hush, unhush
+from chainrule.core.op.native import in_native
 
 LARGE = 1 << 18  # elements; handing a thread its share costs 80 us, an exponential of so many float32 140
-
-native: Callable | None = None
-"""Returns what a kernel returns for (kernel, arrays, params), or None where it has no code for it: the compiler fills it."""
 
 _threads: int | None = None
 _pool: Any = None
@@ -106,22 +104,6 @@ def in_threads(work: Callable[[int], None], number: int) -> None:
         future.result()
 
 
-def offer(code: Callable | None) -> None:
-    """Set what is asked for native code."""
-    global native
-    native = code
-
-
-def in_native(kernel: Callable, *arrays: Any, **params: Any) -> Any:
-    """Return what a kernel returns, by native code; None where there is none for it. Asked where the first array is `LARGE`."""
-    return None if native is None else native(kernel, arrays, params)
-
-
-def is_large(a: Any) -> bool:
-    """Tell whether a kernel of one operand is worth spreading."""
-    return a.__class__ is np.ndarray and a.size >= LARGE and a.dtype.kind in "fc"
-
-
 def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     """Return ``kernel(a)`` for an elementwise kernel that takes ``out=``, each thread computing a stretch of the array.
 
@@ -130,7 +112,7 @@ def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     if (out := in_native(kernel, a)) is not None:
         return out
     number = get_num_threads()
-    if number == 1 or not a.flags.c_contiguous:
+    if number == 1 or a.size < LARGE or not a.flags.c_contiguous:
         return kernel(a)
     out = np.empty_like(a)
     source, target = a.reshape(-1), out.reshape(-1)

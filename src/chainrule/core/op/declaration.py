@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from opcode import opmap
+from types import FunctionType
 from typing import Any
 
 from chainrule.core.op.lowering import lowering_of
@@ -24,6 +26,8 @@ MAKERS: list[Callable[[Op], Callable]] = []  # what makes an op's function of it
 PUBLISHERS: list[Callable[[Op], None]] = []  # told of each op that is declared: `functions.adapt` makes the public ones so
 
 IN, SHAPE, OUT, DOT, NEEDS = "in", "shape", "out", "dot", "needs"
+_WORK = ("BINARY_OP", "CALL", "CALL_KW", "CALL_FUNCTION_EX", "COMPARE_OP", "UNARY_INVERT", "UNARY_NEGATIVE")
+_OPERATIONS = {opmap.get(name) for name in _WORK}
 
 
 class Rule:
@@ -94,6 +98,14 @@ class Rule:
     def uses(self, kind: str, index: int = 0) -> bool:
         """Tell whether the rule asks for this value."""
         return (kind, index) in self.sources
+
+    @property
+    def is_several(self) -> bool:
+        """Whether the rule's text has more than one operation, or calls what may have."""
+        space, code = self.f.__globals__, self.f.__code__
+        called = [space[name] for name in code.co_names if name in space]
+        helpers = [f for f in called if f.__class__ is FunctionType and not hasattr(f, "op")]
+        return bool(helpers) or len([c for c in code.co_code[::2] if c in _OPERATIONS]) > 1
 
 
 class Backend:

@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF, Node, Part, Parts, Port, Version, freed_error, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, NEEDS, OUT, SHAPE, TABLE, Op, Rule
+from chainrule.core.op.native import NATIVE, in_one_pass
 from chainrule.core.op.raw import shape_of
 from chainrule.core.op.source import Template, made
 from chainrule.core.record.placed import placing
@@ -162,8 +163,8 @@ def call(node, g, level):
 
 _SPACE = {
     "__name__": __name__,
-    "Tensor": Tensor, "conjugated": conjugated, "freed_error": freed_error, "unpacked": unpacked, "unpacked_out": unpacked_out,
-    "unbroadcast": unbroadcast,
+    "NATIVE": NATIVE, "Tensor": Tensor, "conjugated": conjugated, "freed_error": freed_error, "ndarray": ndarray,
+    "unpacked": unpacked, "unpacked_out": unpacked_out, "unbroadcast": unbroadcast,
 }  # fmt: skip
 
 
@@ -180,10 +181,14 @@ def _pull_of(plan: Plan) -> Callable:
             saved.append((f"x{i}", places[i] if places else f"node.saved[{i}]"))
     for i, rule in steps:
         bound[f"rule{i}"] = rule.f
-        chosen = f"rule{i}"
+        raw = chosen = f"rule{i}"
         if rule.raw is not rule.f:
-            bound[f"raw{i}"] = rule.raw
-            chosen = f"(raw{i} if level == 0 else rule{i})"
+            bound[f"raw{i}"], raw = rule.raw, f"raw{i}"
+            chosen = f"({raw} if level == 0 else rule{i})"
+        if op.kind == ELEMENTWISE and rule.is_several:
+            bound[f"pass{i}"] = in_one_pass(rule.f, rule.raw)
+            large = f"pass{i} if g.__class__ is ndarray and g.size >= NATIVE else {raw}"
+            chosen = f"(rule{i} if level else {large})"
         calls.append((f"g{i}", f"{chosen}({', '.join(['g', *_arguments(plan, rule)])})"))
     width = len(plan.saves)
     gs = [f"g{i}" if any(i == k for k, _ in steps) else "None" for i in range(width)]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
+from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.pointwise.exponential import _sigmoid, exp, sigmoid, sigmoid_pull

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.core.call.threads import LARGE, in_native
 from chainrule.core.op.batching import Batch, shift_axes
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.native import NATIVE, in_native
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.core.types import shape as shapes
@@ -107,7 +107,7 @@ def _shape_of(x: Any) -> tuple:
 
 
 def _standardize(x: Any, w: Any, b: Any, *, axis: tuple, eps: float) -> tuple:
-    if x.size >= LARGE and (out := in_native(_standardize, x, w, b, axis=axis, eps=eps)) is not None:
+    if x.size >= NATIVE and (out := in_native(_standardize, x, w, b, axis=axis, eps=eps)) is not None:
         return out
     given, x = x, wide(x)
     how = _layout(x.shape, axis, _shape_of(w))

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
+from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import in_c_order, narrowed, zero_unless
 from chainrule.core.op.results import first, joined, like_first
 from chainrule.core.op.samples import Sample

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
+from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed, one_minus
 from chainrule.core.op.results import BOOL, INT64
 from chainrule.ops.describe import unary

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.dispatch import NUMBERS
-from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque
+from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary

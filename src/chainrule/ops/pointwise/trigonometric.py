@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.threads import in_native, is_large
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque, s
+from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed, one_minus, one_plus
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
