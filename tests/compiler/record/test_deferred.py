@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 import numpy as np
 import pytest
 
 import chainrule as cr
 from chainrule.compiler.record.record import record
 from chainrule.compiler.record.recorder import DEFERRED
+from chainrule.compiler.record.settling import owner
 from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.types.symbol import DeferredCall
@@ -45,8 +48,57 @@ def test_a_first_call_has_the_plans_result(ran):
 def test_a_value_that_is_read_is_computed_with_what_it_needs_alone(ran):
     x = numbers(LARGE)
     recording = record(lambda x: (cr.exp(x), cr.sin(x) if x.cos().sum() > -LARGE else x)[1], (x,), instead=object())
-    assert sorted(ran) == ["cos", "sum"]
+    assert sorted(ran) == ["cos", "gt", "sum"]
     assert [e.op.name for e in recording.graph.equations].count("guard") == 1
+
+
+def test_little_work_on_what_was_put_off_waits_for_it(ran):
+    x, scale = numbers(LARGE), cr.tensor(2.0, dtype=cr.float64, requires_grad=True)
+
+    def f(x, scale):
+        loss = ((x * scale).sum() * 2).exp() + 1
+        return loss, *cr.autograd.grad(loss, scale)
+
+    recording = record(f, (x, scale), instead=(served := object()))
+    assert recording.result is served
+    assert ran == []
+
+
+def test_scalars_that_were_put_off_can_be_written_to():
+    def f(x):
+        y = x.sum()
+        y.mul_(2).view(1).add_(1)
+        return y
+
+    x = numbers(LARGE)
+    assert cr.allclose(record(f, (x,)).result, x.sum() * 2 + 1)
+
+
+def test_what_was_put_off_runs_in_the_order_of_the_program_and_dies_when_nothing_needs_it(monkeypatch):
+    """Of a gradient's values no more live together than the results of its layers, and what is being computed."""
+    layers, width, most = 12, 64, 0
+    made, run = [], DeferredCall.run
+
+    def counted(call):
+        nonlocal most
+        run(call)
+        made.extend([ref(owner(a)) for a in call.results if a.shape == (LARGE // width, width)])
+        most = max(most, len({id(a) for r in made if (a := r()) is not None}))
+
+    monkeypatch.setattr(DeferredCall, "run", counted)
+    weights = [(numbers(width, width) / 20).requires_grad_() for _ in range(layers)]
+
+    def step(x):
+        for w in weights:
+            x = (x @ w + 0.1).tanh()
+        loss = x.sum()
+        loss.backward()
+        for w in weights:
+            w.data.sub_(w.grad)
+        return loss
+
+    record(step, (numbers(LARGE // width, width),))
+    assert layers <= most <= layers + 6
 
 
 def test_a_long_chain_is_computed_without_recursion():

@@ -159,14 +159,19 @@ class Recorder:
             set_modes(mode)
 
     def _deferred(self, op: Op, values: list, params: dict) -> Any:
-        """Return what stands for the result of much work; None where the kernel is to run, as it may find values wrong."""
+        """Return what stands for the result of much work; None where the kernel is to run, as it may find values wrong.
+
+        Little work on what was put off waits for that, too: it would have all of it done.
+        """
         arrays = [v for v in values if v.__class__ is ndarray or v.__class__ is Deferred]
-        if not (op.pure and arrays and _is_sure(op)) or max([a.size for a in arrays]) < DEFERRED:
+        if not (op.pure and arrays and _is_sure(op)):
+            return None
+        if max([a.size for a in arrays]) < DEFERRED and Deferred not in [a.__class__ for a in arrays]:
             return None
         if any([a.dtype.kind in "iuV" for a in arrays]):
             return None
         try:
-            found = inferred(op, values, params)
+            found = inferred(op, [v.like if v.__class__ is Deferred else v for v in values], params)
         except Exception:  # the kernel explains it
             return None
         self.puts_off = True
@@ -297,7 +302,9 @@ class Recorder:
             return t._memory
         symbol = self.symbol(t)
         if not symbol.is_array:
-            symbol = t._data = Symbol(self, symbol.variable, np.array(symbol.value))
+            value = symbol.payload
+            value = value.as_array() if value.__class__ is Deferred else np.array(value)
+            symbol = t._data = Symbol(self, symbol.variable, value)
             if id(t) in self.roots:
                 self.roots[id(t)] = (*self.roots[id(t)][:3], symbol)
         return symbol

@@ -18,7 +18,7 @@ from chainrule.core.record.placed import shown
 from chainrule.core.record.saved import SavedTensor
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import Meta, meta_of
-from chainrule.core.types.symbol import Symbol
+from chainrule.core.types.symbol import Deferred, Symbol, compute
 
 ndarray = np.ndarray
 
@@ -28,10 +28,7 @@ def settle(recorder: Recorder, outs: Iterable = (), commits: bool = True) -> Non
     arrays = Arrays(recorder)
     holders = [t for r in recorder.made if (t := r()) is not None]
     holders += [g for t, _, _ in recorder.gradients.values() if (g := gradient_of(t)) is not None]
-    if commits and any([symbol.count for *_, symbol in recorder.roots.values()]):
-        for r in recorder.symbols:  # what was put off reads what is about to be written to
-            if (symbol := r()) is not None:
-                symbol.value  # noqa: B018
+    _compute(recorder, (*outs, *holders), commits)
     for t in (*outs, *holders):
         _give(t, arrays)
     for r in recorder.nodes:
@@ -57,6 +54,17 @@ def roll_back(recorder: Recorder) -> None:
     for t, _, old in recorder.gradients.values():
         if old is not None or t._meta.__class__ is Meta:
             meta_of(t).grad = old
+
+
+def _compute(recorder: Recorder, tensors: Iterable, commits: bool) -> None:
+    """Compute what was put off and is in tensors; all of it, if something is about to be written to that it may read."""
+    if commits and any([symbol.count for *_, symbol in recorder.roots.values()]):
+        symbols = [symbol for r in recorder.symbols if (symbol := r()) is not None]
+    else:
+        symbols = [symbol for t in tensors for symbol in _symbols(t)]
+    compute([v for symbol in symbols if (v := symbol.payload).__class__ is Deferred])
+    for symbol in symbols:
+        symbol.value  # noqa: B018
 
 
 class Arrays:
@@ -122,6 +130,15 @@ def _give(t: Tensor, arrays: Arrays) -> None:
                 setattr(t, name, arrays.of(payload))
             elif name == "_tangent" and isinstance(payload, Tensor):
                 _give(payload, arrays)
+        t = t._data
+
+
+def _symbols(t: Any) -> Iterator[Symbol]:
+    """Go through the symbols in a tensor, as `_give` does."""
+    while isinstance(t, Tensor):
+        tangent = getattr(t, "_tangent", None)
+        yield from [payload for payload in (t._data, tangent) if payload.__class__ is Symbol]
+        yield from _symbols(tangent)
         t = t._data
 
 

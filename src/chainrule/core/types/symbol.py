@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 from weakref import ref
 
@@ -16,13 +17,28 @@ class Unrecordable(BaseException):
 
 
 class Deferred(Absent):
-    """A value that the recording does without until a program reads it: one result of a call that has yet to run."""
+    """A value that the recording does without until a program reads it: one result of a call that has yet to run.
 
-    __slots__ = ("call", "index")
+    Attributes
+    ----------
+    like : Absent
+        Its shape, dtype and strides. What is told of other layouts from it holds this, and no values.
+    is_array : bool
+        Whether it will be an array, and no scalar.
+    """
+
+    __slots__ = ("call", "index", "is_array", "like")
 
     def __init__(self, call: DeferredCall, index: int, like: Absent):
-        super().__init__(like.shape, like.dtype, like._strides)
-        self.call, self.index = call, index
+        super().__init__(like.shape, like.dtype, None if like._strides is None else lambda: like.strides)
+        self.call, self.index, self.like = call, index, like
+        self.is_array: bool = bool(like.shape) or call.op.view
+
+    def as_array(self) -> Deferred:
+        """Return a scalar's value as an array."""
+        made = Deferred(self.call, self.index, self.like)
+        made.is_array = True
+        return made
 
     @property
     def nbytes(self) -> int:
@@ -30,21 +46,13 @@ class Deferred(Absent):
         return self.size * self.itemsize
 
     def computed(self) -> Any:
-        """Return the value; what it depends on is computed first, without recursion."""
-        stack = [self.call]
-        while stack:
-            call = stack[-1]
-            needed = [v.call for v in call.values if v.__class__ is Deferred and v.call.results is None]
-            if call.results is None and needed:
-                stack += needed
-                continue
-            if call.results is None:
-                call.run()
-            stack.pop()
+        """Return the value; what it depends on is computed first."""
+        if self.call.results is None:
+            compute([self])
         found: Any = self.call.results[self.index]  # type: ignore[index]
         if found.shape != self.shape or found.dtype != self.dtype:
             raise Unrecordable(f"{self.call.op.name} gives another result than its declaration says")
-        return found
+        return np.array(found) if self.is_array and found.__class__ is not np.ndarray else found
 
 
 class DeferredCall:
@@ -54,12 +62,14 @@ class DeferredCall:
     ----------
     results : list or None
         What it gave, once it has run.
+    number : int
+        Of two calls the later one has the greater.
     """
 
-    __slots__ = ("kernel", "op", "results", "values")
+    __slots__ = ("kernel", "number", "op", "results", "values")
 
     def __init__(self, op: Any, kernel: Callable, values: list):
-        self.op, self.kernel, self.values = op, kernel, values
+        self.op, self.kernel, self.values, self.number = op, kernel, values, next(_numbers)
         self.results: list | None = None
 
     def run(self) -> None:
@@ -67,6 +77,24 @@ class DeferredCall:
         out = self.kernel([v.computed() if v.__class__ is Deferred else v for v in self.values])
         self.results = list(out) if out.__class__ in (tuple, list) else [out]
         self.values = []
+
+
+_numbers = count()
+
+
+def compute(wanted: list[Deferred]) -> None:
+    """Run the calls that some values need, in the order of the program: nothing lives longer than it would have there."""
+    calls: set[DeferredCall] = set()
+    stack = [v.call for v in wanted]
+    while stack:
+        call = stack.pop()
+        if call.results is None and call not in calls:
+            calls.add(call)
+            stack += [v.call for v in call.values if v.__class__ is Deferred]
+    order = sorted(calls, key=lambda call: call.number, reverse=True)
+    del calls, stack
+    while order:
+        order.pop().run()
 
 
 class Symbol:
@@ -194,7 +222,7 @@ class Symbol:
     def is_array(self) -> bool:
         """Whether it stands for an array, to which can be written, and not for a scalar."""
         value = self._value
-        return value.__class__ is np.ndarray or (value.__class__ is Deferred and bool(value.shape or value.call.op.view))
+        return value.__class__ is np.ndarray or (value.__class__ is Deferred and value.is_array)
 
     def stand_in(self) -> np.ndarray:
         """Return an array that lies as this one does, for NumPy's own rules of views."""
