@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainrule.compiler.graph import algebra, constants, expansion, movement
+from chainrule.compiler.graph.accumulation import accumulated
 from chainrule.compiler.graph.batching import batched
 from chainrule.compiler.graph.rewriting import Rewriting, Rules
 from chainrule.transforms.equations import Graph
@@ -35,4 +36,4 @@ def simplified(graph: Graph, expand: bool = True) -> Graph:
     """
     if not expand:
         return Rewriting(graph, _KEPT, share=True).run()
-    return batched(Rewriting(graph, _RULES, share=True).run())
+    return batched(accumulated(Rewriting(graph, _RULES, share=True).run()))
