@@ -177,16 +177,22 @@ def wrong_after_a_write(call: Callable, args: Sequence, kwargs: dict, thorough: 
     str or None
         The part and the way of the write, and both numbers.
     """
-    return _search(Recorded, call, args, kwargs, thorough, _after_one_pass)
+    return _search(Recorded, call, args, kwargs, thorough, _after_one_pass, every_way=thorough)
 
 
 def wrong_after_a_write_between_passes(call: Callable, args: Sequence, kwargs: dict, thorough: bool = False) -> str | None:
-    """Return what a write between a first pass and one through it makes of a second derivative, as `wrong_after_a_write`."""
+    """Return what a write between a first pass and one through it makes of a second derivative, as `wrong_after_a_write`.
+
+    The ways of a write are taken in turn: what they have in common, a version, is all that this pass sees of them.
+    """
     return _search(Recorded, call, args, kwargs, thorough, _after_two_passes)
 
 
 def wrong_after_a_write_before_the_pull(call: Callable, args: Sequence, kwargs: dict, thorough: bool = False) -> str | None:
-    """Return what a write makes of the maps that `func.vjp` and `func.linearize` made before, as `wrong_after_a_write`."""
+    """Return what a write makes of the maps that `func.vjp` and `func.linearize` made before, as `wrong_after_a_write`.
+
+    The ways of a write are taken in turn.
+    """
     for transform in (func.vjp, func.linearize) if thorough else (func.vjp,):
         wrong = _search(partial(Pulled, transform=transform), call, args, kwargs, thorough, _after_one_pass)
         if wrong is not None:
@@ -194,7 +200,9 @@ def wrong_after_a_write_before_the_pull(call: Callable, args: Sequence, kwargs: 
     return None
 
 
-def _search(record: Callable, call: Callable, args: Sequence, kwargs: dict, thorough: bool, attempt: Callable) -> str | None:
+def _search(
+    record: Callable, call: Callable, args: Sequence, kwargs: dict, thorough: bool, attempt: Callable, every_way: bool = False
+) -> str | None:
     turn = count()
     width = len([t for t in Recorded(call, args, kwargs, -1, False).operands if is_floating(t)])
     for at in (None, *(range(width) if width > 1 else ())):
@@ -213,7 +221,7 @@ def _search(record: Callable, call: Callable, args: Sequence, kwargs: dict, thor
                     raise
                 continue
             for place, name in enumerate(names):
-                ways = list(WAYS) if thorough else [list(WAYS)[next(turn) % len(WAYS)]]
+                ways = list(WAYS) if every_way else [list(WAYS)[next(turn) % len(WAYS)]]
                 for way in ways:
                     passes, _ = attempt(again(), place, WAYS[way])
                     for found, right in zip(passes, expected, strict=False):
