@@ -41,7 +41,7 @@ UNASKED: Any = object()  # what `asked` returns where nobody overrides
 NAMES: dict[Any, str] = {}  # the public names of functions that ask, for errors and ``overrides.resolve_name``
 
 # Classes whose instances never override: those that are passed most.
-_PLAIN: set[type] = {Tensor, GradTracking, int, float, bool, complex, type(None), str, slice, dtype, np.ndarray, Size}
+PLAIN: set[type] = {Tensor, GradTracking, int, float, bool, complex, type(None), str, slice, dtype, np.ndarray, Size}
 
 
 def overriding(values: Iterable[Any], exact: bool = False) -> list:
@@ -61,12 +61,12 @@ def relevant(args: Iterable[Any]) -> list:
     found: list = []
     for a in args:
         cls = a.__class__
-        if cls in _PLAIN:
+        if cls in PLAIN:
             continue
         if isinstance(a, (list, tuple)):
-            found += [item for item in a if item.__class__ not in _PLAIN]
+            found += [item for item in a if item.__class__ not in PLAIN]
         elif isinstance(a, Tensor) and not overrides(cls):
-            _PLAIN.add(cls)  # a level's class, or a kind of Parameter
+            PLAIN.add(cls)  # a level's class, or a kind of Parameter
         else:
             found.append(a)
     return found
@@ -121,7 +121,7 @@ def asked(func: Callable, args: tuple, kwargs: dict, *, scan: bool = True, opera
     found: list = []
     if state.subclasses and scan:
         for a in args:
-            if a.__class__ not in _PLAIN:
+            if a.__class__ not in PLAIN:
                 found = overriding(relevant((*args, *kwargs.values())))
                 break
         else:
