@@ -286,7 +286,7 @@ def test_whatever_is_thrown_at_it_it_answers(code):
 
 def test_an_interpreter_with_other_objects_has_no_entry(monkeypatch):
     entry.offsets.cache_clear()
-    monkeypatch.setattr(entry, "_word", lambda at: 0)
+    monkeypatch.setattr(entry, "word", lambda at: 0)
     try:
         assert entry.offsets() is None
         assert entry.text() is None

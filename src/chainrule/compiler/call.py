@@ -49,7 +49,7 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
     ids = [id(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
     return (
         tuple(map(ids.index, ids)) if len(set(ids)) < len(ids) else None,
-        tuple([_tensor_key(leaf) if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]),
+        tuple([_tensor_key(leaf) if isinstance(leaf, Tensor) else static_of(leaf) for leaf in leaves]),
         _spec_key(spec),
         mode.grad,
         mode.inference,
@@ -61,7 +61,7 @@ def key_of(leaves: Sequence[Any], spec: TreeSpec, mode: Mode) -> tuple:
 
 def static_key(leaves: Sequence[Any], spec: TreeSpec) -> tuple:
     """Return what stands for the structure of a call and for what is no tensor in it."""
-    return tuple([None if isinstance(leaf, Tensor) else _static_key(leaf) for leaf in leaves]), _spec_key(spec)
+    return tuple([None if isinstance(leaf, Tensor) else static_of(leaf) for leaf in leaves]), _spec_key(spec)
 
 
 def _tensor_key(t: Tensor) -> tuple:
@@ -95,14 +95,15 @@ def cls_of(t: Tensor) -> type:
     return Tensor if t._level else t.__class__
 
 
-def _static_key(leaf: Any) -> Any:
+def static_of(leaf: Any) -> Any:
+    """Return what stands for an argument that is no tensor."""
     cls = leaf.__class__
     if cls is int or cls is str or cls is bool or leaf is None:
         return cls, leaf
     if cls is float:
         return cls, leaf if leaf == leaf else "nan", copysign(1.0, leaf)
     if cls is complex:
-        return cls, _static_key(leaf.real), _static_key(leaf.imag)
+        return cls, static_of(leaf.real), static_of(leaf.imag)
     if isinstance(leaf, (np.ndarray, np.generic)):
         if leaf.dtype.hasobject or leaf.nbytes > MOST_BYTES:
             raise UnfitError(

@@ -19,7 +19,7 @@ from chainrule.compiler.paths import Path, Paths, Served
 from chainrule.compiler.pausing import collector_paused
 from chainrule.compiler.record.recording import Captured
 from chainrule.compiler.result import assembled, commit
-from chainrule.compiler.shortcut import shortcut
+from chainrule.compiler.shortcut import REFUSED, shortcut
 from chainrule.compiler.stance import STATE
 from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import LEAF
@@ -61,6 +61,7 @@ class Options(NamedTuple):
 
 SERVED: Any = object()  # the result of a call that the path it made is to serve
 _MOST_LOST = 8
+_MOST_SHORT = 4  # short ways that a call tries, a microsecond each
 _RECORDING = threading.RLock()  # a recording has hold of the tensors that it uses, parameters among them
 _PATIENCE = 20.0  # seconds that a call waits for another thread's recording, which may itself wait for this thread
 
@@ -114,6 +115,7 @@ class Compiled:
         self._warned: set[str] = set()
         self._last: Path | None = None
         self._short: Callable | None = None
+        self._shorts: tuple[Callable, ...] = ()  # others that have served calls
         self._of_examples: dict[Any, Any] = {}
         self._reads = f if reads is None else reads
         STATE.compiled.add(self)
@@ -129,10 +131,14 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        if self._short is not None and not kwargs:
-            result = self._short(args)
-            if result is not None:
+        if self._short is not None:
+            result = self._short(args, kwargs)
+            if result is not REFUSED:
                 return result
+            for short in self._shorts:
+                if (result := short(args, kwargs)) is not REFUSED:
+                    self._prefer(short)
+                    return result
         mode = modes()
         f = self._torchdynamo_orig_callable
         if _stands_aside(mode):
@@ -182,11 +188,12 @@ class Compiled:
                 _RECORDING.release()
             if served is None:
                 return done[0] if done else self._as_it_is(known.reason or known.why, args, kwargs)
-        if not kwargs:
-            path = served.path
-            if path.short is None and path is self._last:  # it has served two calls in a row
-                path.short = shortcut(path, args, leaves, mode, partial(self._rules, spec)) or False
-            self._short = path.short or None
+        path = served.path
+        if path.short is None and path.served:  # it has served another call
+            path.short = shortcut(path, leaves, spec, mode, partial(self._rules, spec)) or False
+        path.served = True
+        if path.short:
+            self._prefer(path.short)
         return self._result(served, leaves, spec)
 
     # -- what a call needs -----------------------------------------------------------------------------------------
@@ -210,6 +217,11 @@ class Compiled:
             if v not in tensors:
                 tensors[v] = wrap(array)
         return assembled(recording, tensors, leaves)
+
+    def _prefer(self, short: Callable) -> None:
+        """Try a short way first in the next call, then the one that was tried first, and others."""
+        known = [s for s in (self._short, *self._shorts) if s is not None and s is not short]
+        self._short, self._shorts = short, tuple(known[: _MOST_SHORT - 1])
 
     def _rules(self, spec: TreeSpec, served: Served, leaves: list) -> Differentiated:
         """Return the rules of a call that carries derivatives at level 0."""
@@ -293,6 +305,7 @@ class Compiled:
             self._known.clear()
             self._of_examples.clear()
             self._last = self._short = None
+            self._shorts = ()
 
     @property
     def graph(self) -> Any:

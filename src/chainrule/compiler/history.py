@@ -61,12 +61,15 @@ class History:
         self.plan = Direct(None, path)
         expect_user_code()
 
-    def record(self, found: Sequence[Tensor], inputs: Sequence[Tensor], args: tuple) -> None:
-        """Give results their history: `found` are the graph's outputs for these inputs, in a call with these arguments."""
+    def record(self, found: Sequence[Tensor], inputs: Sequence[Tensor], args: tuple, states: dict | None) -> None:
+        """Give results their history: `found` are the graph's outputs for these inputs, in a call with these arguments.
+
+        `states` are those of generators before it.
+        """
         node: Any = new(FunctionNode)
         given = tuple([inputs[i] for i in self.wanted])
         node.id = next_id()
-        node.plan, node.level, node.rules = self.plan, 0, Deferred(self, args)
+        node.plan, node.level, node.rules = self.plan, 0, Deferred(self, args, states)
         node.hooks = node.out = node.version = node.shapes = None
         node.boxes, node.cleared = (), False
         node.positions, node.count, node.inputs, node.outputs = self.positions, len(given), self.described, self.made
@@ -117,10 +120,10 @@ class Deferred(Rules):
     """The rules of a call, made when a pass needs them that the plan alone does not serve."""
 
     name = Differentiated.name
-    __slots__ = ("args", "history", "rules", "versions")
+    __slots__ = ("args", "history", "rules", "states", "versions")
 
-    def __init__(self, history: History, args: tuple):
-        self.history, self.args = history, args
+    def __init__(self, history: History, args: tuple, states: dict | None):
+        self.history, self.args, self.states = history, args, states
         self.rules: Any = None
         self.versions = versions(args)
 
@@ -129,7 +132,7 @@ class Deferred(Rules):
         if self.rules is None:
             path, leaves = self.history.path, list(self.args)
             results = [None] * len(path.recording.graph.outputs)  # what is needed of them the node has saved
-            self.rules = self.history.long(Served(path, path.inputs(leaves), results, {}), leaves)
+            self.rules = self.history.long(Served(path, path.inputs(leaves), results, self.states or {}), leaves)
             self.rules.versions = self.versions
         return self.rules.backward(ctx, grads)
 

@@ -19,6 +19,7 @@ from chainrule.compiler.pausing import collector_paused
 from chainrule.compiler.planning import plan_of
 from chainrule.compiler.record.recording import Argument, Computed, View
 from chainrule.core.generator import Generator
+from chainrule.core.tensor.tensor import wrap
 from chainrule.core.tensor.value import bottom
 
 
@@ -39,6 +40,8 @@ class Path:
         Whether there are outputs without gradients of which the recording does not tell whether tangents pass to them.
     short : callable, None or False
         The short way of a call (``shortcut``); None if not yet looked for, False if there is none.
+    served : bool
+        Whether it has served a call since it was recorded.
     outcomes : tuple
         Of the guards, in order.
     generators : tuple of Generator
@@ -53,6 +56,7 @@ class Path:
         self.joint, self.recording, self.native = joint, joint.recording, native
         self.derived: dict[Any, Any] = {}
         self.short: Any = None
+        self.served = False
         equations = self.recording.graph.equations
         self.outcomes = tuple([e.params["outcome"] for e in equations if e.op.kind == "guard"])
         self.generators = tuple({o: None for e in equations for o in e.operands if isinstance(o, Generator)})
@@ -87,6 +91,21 @@ class Path:
         found = self.plan(given)
         owned(found, self._returned, given)
         return found
+
+    def tensors(self, inputs: Sequence[Any]) -> tuple[list | None, dict]:
+        """Return the graph's outputs as tensors, and the states of generators before.
+
+        They are None where a guard does not hold, or a kernel raises; the generators are then as they were.
+        """
+        states = {g: g._state() for g in self.generators}
+        try:
+            return [wrap(x) for x in self.run(inputs)], states
+        except BaseException as error:
+            for g, before in states.items():
+                g._put(before)
+            if not isinstance(error, Exception):
+                raise
+            return None, states
 
     def gradients(self, saved: Sequence[Any]) -> list:
         """Return the arrays of the backward graph's outputs."""

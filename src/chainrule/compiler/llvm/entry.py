@@ -49,6 +49,7 @@ INPUT = (
 )  # sizes: pointer to nd shapes, then nd strides
 OUTPUT = ("slot", "descr", "nd", "shape", "strides")  # strides: 0 for C order
 ANY: Any = object()  # of an input: its `_node` is not looked at
+BASE = 48  # where an array has what owns its memory
 DIRECT = 16  # bytes kept for a 0-d result on the stack
 
 
@@ -74,21 +75,22 @@ class Holder:
         self.table, self.keeps = table, keeps
 
 
-def _word(at: int) -> int:
+def word(at: int) -> int:
+    """Return the word at an address."""
     return ctypes.c_size_t.from_address(at).value
 
 
-def _offset(cls: type, name: str, sample: Any) -> int:
+def offset(cls: type, name: str, sample: Any) -> int:
     """Return where instances of a class have a slot, found from a sample whose slot holds something of its own."""
     held = id(getattr(sample, name))
     size = cls.__basicsize__
-    found = [at for at in range(16, size, 8) if _word(id(sample) + at) == held]
+    found = [at for at in range(16, size, 8) if word(id(sample) + at) == held]
     if len(found) != 1:
-        raise _UnexpectedError
+        raise UnexpectedError
     return found[0]
 
 
-class _UnexpectedError(Exception):
+class UnexpectedError(Exception):
     """Objects of this interpreter are laid out in another way."""
 
 
@@ -97,24 +99,24 @@ def offsets() -> Offsets | None:
     """Return the offsets; None where the entry cannot be used."""
     try:
         return _found_offsets()
-    except (_UnexpectedError, AttributeError, TypeError, ValueError):
+    except (UnexpectedError, AttributeError, TypeError, ValueError):
         return None
 
 
 def _found_offsets() -> Offsets:
     ordinary = sys.implementation.name == "cpython" and struct.calcsize("P") == 8 and object.__basicsize__ == 16
     if not ordinary or not getattr(sys, "_is_gil_enabled", lambda: True)() or "t" in getattr(sys, "abiflags", ""):
-        raise _UnexpectedError
-    if _word(id(3.5) + 8) != id(float):
-        raise _UnexpectedError
+        raise UnexpectedError
+    if word(id(3.5) + 8) != id(float):
+        raise UnexpectedError
     _check_arrays()
     holder = Holder(np.zeros(3), ())
     made = Tensor._wrap(np.zeros(2))
     marks = {name: object() for name in ("_data", "_node", "_ver", "_view", "_meta")}
     for name, mark in marks.items():
         setattr(made, name, mark)
-    found = [_offset(Tensor, name, made) for name in marks]
-    return Offsets(_offset(Holder, "table", holder), *found)
+    found = [offset(Tensor, name, made) for name in marks]
+    return Offsets(offset(Holder, "table", holder), *found)
 
 
 def _check_arrays() -> None:
@@ -122,23 +124,23 @@ def _check_arrays() -> None:
     array = np.arange(24.0).reshape(2, 3, 4)[:, ::2, 1:]
     for a in (array, array.T, np.zeros((), np.float32), np.zeros((0, 5), np.int8)):
         at = id(a)
-        sizes = [ctypes.c_ssize_t.from_address(_word(at + place) + 8 * k).value for place in (32, 40) for k in range(a.ndim)]
+        sizes = [ctypes.c_ssize_t.from_address(word(at + place) + 8 * k).value for place in (32, 40) for k in range(a.ndim)]
         expected = (a.__array_interface__["data"][0], a.ndim, [*a.shape, *a.strides], id(a.dtype))
-        if expected != (_word(at + 16), ctypes.c_int.from_address(at + 24).value, sizes, _word(at + 56)):
-            raise _UnexpectedError
+        if expected != (word(at + 16), ctypes.c_int.from_address(at + 24).value, sizes, word(at + 56)):
+            raise UnexpectedError
         flags = ctypes.c_int.from_address(at + 64).value
-        if not flags & NPY_ALIGNED or _word(at + 8) != id(np.ndarray):
-            raise _UnexpectedError
+        if not flags & NPY_ALIGNED or word(at + 8) != id(np.ndarray):
+            raise UnexpectedError
     bytes_ = np.zeros(17, np.uint8)[1:].view(np.float64)
     if ctypes.c_int.from_address(id(bytes_) + 64).value & NPY_ALIGNED:
-        raise _UnexpectedError
+        raise UnexpectedError
     for x in (np.float32(1.5), np.float64(2.5), 3.5, np.int64(-3), np.int8(5), np.bool_(True)):
         content = np.asarray(x).tobytes()
         if ctypes.string_at(id(x) + 16, len(content)) != content:
-            raise _UnexpectedError
+            raise UnexpectedError
     version = ctypes.CFUNCTYPE(ctypes.c_uint)(_numpy(ARRAY_VERSION))()
     if version >> 24 != 2:
-        raise _UnexpectedError
+        raise UnexpectedError
 
 
 @cache
@@ -151,7 +153,7 @@ def _api() -> int:
 
 def _numpy(number: int) -> int:
     """Return the address of a function of NumPy's C interface."""
-    return _word(_api() + 8 * number)
+    return word(_api() + 8 * number)
 
 
 def _get(name: str, kind: str, base: str, index: int, unit: str = "i64") -> str:
@@ -159,7 +161,8 @@ def _get(name: str, kind: str, base: str, index: int, unit: str = "i64") -> str:
     return f"  %{name}.at = getelementptr {unit}, ptr %{base}, i64 {index}\n  %{name} = load {kind}, ptr %{name}.at\n"
 
 
-def _all(names: Sequence[str], kinds: dict[str, str], base: str, prefix: str) -> str:
+def words(names: Sequence[str], kinds: dict[str, str], base: str, prefix: str) -> str:
+    """Return IR that loads the words of a record, pointers unless `kinds` says otherwise."""
     return "".join([_get(f"{prefix}{n}", kinds.get(n, "ptr"), base, i) for i, n in enumerate(names)])
 
 
@@ -174,10 +177,10 @@ def text() -> str | None:
     )  # fmt: skip
     return engine.template(
         "entry",
-        HEAD=_all(HEAD, whole, "table", "h."),
-        INPUT=_all(INPUT, whole, "spec", "i."),
-        OUTPUT=_all(OUTPUT, whole, "ospec", "o."),
-        RESULT=_all(OUTPUT, whole, "rspec", "r."),
+        HEAD=words(HEAD, whole, "table", "h."),
+        INPUT=words(INPUT, whole, "spec", "i."),
+        OUTPUT=words(OUTPUT, whole, "ospec", "o."),
+        RESULT=words(OUTPUT, whole, "rspec", "r."),
         INPUT_WORDS=str(len(INPUT)),
         OUTPUT_WORDS=str(len(OUTPUT)),
         BUSY=str(HEAD.index("busy")),
@@ -287,10 +290,18 @@ def function(
         "ndarray": id(np.ndarray), "new_array": _numpy(NEW_FROM_DESCR), "new_scalar": _numpy(SCALAR),
         "object_new": new(object, PY_TP_NEW), "none": id(None), "empty": id(empty), "refused": id(NotImplemented),
     }  # fmt: skip
-    head = np.array([values[name] for name in HEAD], np.uint64).view(np.int64)
-    definition = _MethodDef(b"plan", address, METH_FASTCALL, None)
-    keeps += [empty, definition, state._current]
-    holder = Holder(head, tuple(keeps))
+    head = [values[name] for name in HEAD]
+    keeps += [empty, state._current]
+    return bound(b"plan", address, head, keeps)
+
+
+def bound(name: bytes, address: int, head: Sequence[int], keeps: Sequence[Any]) -> Callable:
+    """Return the built-in function at an address, which finds a table of words in what it is bound to.
+
+    It has CPython's fast calling convention. `keeps` are objects that must live as long as it.
+    """
+    definition = _MethodDef(name, address, METH_FASTCALL, None)
+    holder = Holder(np.array(head, np.uint64).view(np.int64), (*keeps, definition))
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     return make(ctypes.addressof(definition), holder, None)

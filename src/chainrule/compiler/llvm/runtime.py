@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
-from chainrule.compiler.llvm import engine, entry, executor
+from chainrule.compiler.llvm import compare, engine, entry, executor
 
 
 class Runtime(executor.Runner):
@@ -14,21 +15,23 @@ class Runtime(executor.Runner):
     ----------
     gemm : int
         Address of the function of matrix products.
-    call : int
-        Address of the entry that Python calls (``entry``); 0 where objects are not as that expects.
+    call, same : int
+        Addresses of the entry that Python calls (``entry``) and of the comparison (``compare``); 0 where objects are not as
+        these expect.
     """
 
     def __init__(self) -> None:
-        code = _loaded(entry.text())
+        code = _loaded([("cr_call", entry.text()), ("cr_same", compare.text())])
         super().__init__(code)
         self.gemm = code.address("cr_gemm")
-        self.call = code.address("cr_call") if "cr_call" in code.names else 0
+        self.call, self.same = [code.address(name) if name in code.names else 0 for name in ("cr_call", "cr_same")]
 
 
-def _loaded(call: str | None) -> engine.Code:
-    if call is not None:
+def _loaded(entries: Sequence[tuple[str, str | None]]) -> engine.Code:
+    known = {name: text for name, text in entries if text is not None}
+    if known:
         try:
-            return engine.load(executor.text() + call, [*executor.NAMES, "cr_call"], optimise=False)
+            return engine.load(executor.text() + "".join(known.values()), [*executor.NAMES, *known], optimise=False)
         except RuntimeError:  # an interpreter that does not export its functions
             pass
     return engine.load(executor.text(), executor.NAMES, optimise=False)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.record.recording import Argument, Number, Write, gradient_of
+from chainrule.compiler.record.recording import Argument, Captured, Number, Write, gradient_of
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
 
@@ -37,13 +37,15 @@ class State:
         self._places: list[Place] = []
         self._open: list[Place] = []  # those whose content can change
         self._functions: list[tuple] = []  # with their code and defaults
-        self._classes: list[tuple[Any, list]] = []  # what they hold, and held
+        self._classes: list[tuple[type, list]] = []  # what they hold, and held
         self._empty: list[Any] = []  # containers with nothing in them, of which there are many
         self._arrays: list[tuple[np.ndarray, bytes]] = []
         self._tensors: list[tuple] = []
         self._gradients: list[tuple] = []
         self._same: list[tuple[int, int]] = []  # positions of leaves that are one tensor
         self._pinned: list[tuple[int, Tensor]] = []  # leaves that the function gets hold of otherwise, too
+        self._loose: list[int] = []  # positions of the leaves that it does not
+        self._captured: dict[int, Tensor] = {}  # by their ids
         self._written: list[Any] = []
         self._own: dict[int, int] = {}  # position of a leaf that is written to → where it stands among what is
         self._positions: list[int] = []  # of leaves that are inputs
@@ -83,39 +85,61 @@ class State:
 
     def holds(self, leaves: Sequence[Any]) -> bool:
         """Tell whether all is as it was when the call was recorded, for a call with these leaves."""
-        if any(map(len, self._empty)):
+        if any(map(len, self._empty)) or not all([place.holds() for place in self._open]):
             return False
-        for place in self._open:
-            if not place.holds():
-                return False
         for f, code, defaults, named in self._functions:  # a third of the time of `Place.holds`, as there may be many
             if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not named:
                 return False
-        for members, expected in self._classes:
-            if len(members) != len(expected) or not all(map(is_, members.values(), expected)):
-                return False
-        for t, shape, d, strides, plain, level in self._tensors:
-            data = t._data
-            if data.shape != shape or data.dtype != d or data.strides != strides:
-                return False
-            if (t._node is None) is not plain or t._level != level:
-                return False
-        for source, expected in self._gradients:
-            if _gradient(source.fetch(leaves)) != expected:
-                return False
-        if self._same and not all([leaves[i] is leaves[k] for i, k in self._same]):
-            return False
-        if self._pinned and not all([leaves[i] is t for i, t in self._pinned]):
-            return False
-        if self._written and not self._are_apart(leaves):
-            return False
-        return not self._arrays or all([array.tobytes() == content for array, content in self._arrays])
+        return (
+            all([_has_members(*known) for known in self._classes])
+            and all([_is_described(*known) for known in self._tensors])
+            and all([_has_gradient(*known, leaves) for known in self._gradients])
+            and all([leaves[i] is leaves[k] for i, k in self._same])
+            and all([leaves[i] is t for i, t in self._pinned])
+            and (len(self._positions) < 2 or len({id(leaves[i]) for i in self._positions}) == len(self._positions))
+            and not (self._captured and any([id(leaves[i]) in self._captured for i in self._loose]))
+            and (not self._written or self.are_apart(leaves))
+            and all([_has_content(*known) for known in self._arrays])
+        )
 
     def forget(self, position: int) -> None:
         """Look no longer at the leaf of a position, which other calls do not have."""
         self._positions = [i for i in self._positions if i != position]
+        self._loose = [i for i in self._loose if i != position]
 
-    def _are_apart(self, leaves: Sequence[Any]) -> bool:
+    def compare(self, c: Any, leaves: Sequence[Any]) -> list[Callable]:
+        """Say to a comparison (``llvm.compare``) what :meth:`holds` looks at, for calls with leaves of the same classes.
+
+        Returns
+        -------
+        list of callable
+            What tells, given the leaves, whether the rest holds that it cannot look at.
+        """
+        rest: list[Callable] = [partial(_holds, place) for place in self._open if not place.compare(c)]
+        rest += [partial(_is_empty, owner) for owner in self._empty if not c.empty(owner)]
+        rest += [partial(_has_members, *known) for known in self._classes if not c.members(*known)]
+        rest += [partial(_is_described, *known) for known in self._tensors if not c.lies(*known)]
+        rest += [partial(_has_content, *known) for known in self._arrays]
+        for source, expected in self._gradients:
+            if not (source.__class__ is Captured and c.gradient(source.tensor, expected)):
+                rest.append(partial(_has_gradient, source, expected))
+        for f, _, _, _ in self._functions:
+            c.code(f)
+        for i, leaf in enumerate(leaves):
+            c.class_of(i, leaf.__class__)
+        for i, k in self._same:
+            c.same(i, k)
+        for i, t in self._pinned:
+            c.leaf_is(i, t)
+        c.distinct(self._positions, self._loose, list(self._captured.values()))
+        if self._written and all([s.__class__ is Captured for s in self._written]):
+            for i in self._positions:
+                c.apart(i, [s.tensor for s in self._written])
+        elif self._written:
+            rest.append(self.are_apart)
+        return rest
+
+    def are_apart(self, leaves: Sequence[Any]) -> bool:
         """Tell whether no argument shares memory with another tensor that is written to."""
         written = [source.fetch(leaves)._data for source in self._written]
         owners = {id(array) for array in written}
@@ -138,6 +162,8 @@ class State:
                 self._positions.append(i)
                 if id(leaf) in self._seen:
                     self._pinned.append((i, leaf))
+                else:
+                    self._loose.append(i)
         self._written = [effect.source for effect in effects if isinstance(effect, Write)]
         self._own = {s.position: k for k, s in enumerate(self._written) if isinstance(s, Argument)}
         numbers = {(id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number}
@@ -146,9 +172,10 @@ class State:
         self._open = [p for p in self._places if p.owner.__class__ is not tuple and not p.is_empty and p.look is None]
         functions = [place.owner for place in self._places if place.look is _parts]
         self._functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
-        self._classes = [(vars(p.owner), list(vars(p.owner).values())) for p in self._places if p.look is _members]
+        self._classes = [(p.owner, list(vars(p.owner).values())) for p in self._places if p.look is _members]
         self._empty = [place.owner for place in self._places if place.is_empty]
         self._tensors = [(t, *_described(t)) for t, _, _, _ in recorder.entered.values() if id(t) not in recorder.arguments]
+        self._captured = {id(t): t for t, *_ in self._tensors}
         self._gradients = [(source, _meta_of(grad)) for _, source, grad in recorder.gradients.values()]
         return self
 
@@ -201,6 +228,8 @@ class Place:
         if self._all:
             if self.keys is not None:
                 now = owner.values()
+                if not all(map(is_, owner, self.keys)):
+                    return self._differing() is None
             elif owner.__class__ is CellType:
                 try:
                     return owner.cell_contents is values[0] or self._differing() is None
@@ -212,11 +241,24 @@ class Place:
                 return True
         return self._differing() is None
 
+    def compare(self, c: Any) -> bool:
+        """Say to a comparison what :meth:`holds` looks at; return False if it cannot look at it."""
+        owner, values = self.owner, self.values
+        if self.look is not None:
+            return False
+        if owner.__class__ is CellType:
+            return c.content(owner, values[0])
+        if self.keys is None:
+            return c.items(owner, values)
+        return c.values(owner, self.keys, values) if self._all else c.keys(owner, self.keys, values, _MISSING)
+
     def _differing(self) -> int | None:
         """Return where something else stands; None if nowhere."""
         owner, values = self.owner, self.values
         if self._all and len(owner) != len(values) if owner.__class__ is not CellType else False:
             return len(values)
+        if self._all and self.keys is not None and list(owner) != self.keys:
+            return next((i for i, (old, new) in enumerate(zip(self.keys, owner, strict=False)) if old != new), len(values))
         now = owner.values() if self._all and self.keys is not None else self._now()
         if all(map(is_, now, values)) and len(now) == len(values):
             return None
@@ -241,6 +283,33 @@ class Place:
         if len(kept) < len(self.keys):
             self.keys, self._all = kept, False
             self.values = self._now()
+
+
+def _holds(place: Place, leaves: Sequence[Any]) -> bool:
+    return place.holds()
+
+
+def _is_empty(owner: Any, leaves: Sequence[Any] = ()) -> bool:
+    return not len(owner)
+
+
+def _has_members(cls: type, expected: list, leaves: Sequence[Any] = ()) -> bool:
+    members = vars(cls)
+    return len(members) == len(expected) and all(map(is_, members.values(), expected))
+
+
+def _is_described(t: Tensor, shape: Any, d: Any, strides: Any, plain: bool, level: int, leaves: Sequence[Any] = ()) -> bool:
+    data = t._data
+    same = data.shape == shape and data.dtype == d and data.strides == strides
+    return same and (t._node is None) is plain and t._level == level
+
+
+def _has_content(array: np.ndarray, content: bytes, leaves: Sequence[Any] = ()) -> bool:
+    return array.tobytes() == content
+
+
+def _has_gradient(source: Any, expected: Any, leaves: Sequence[Any]) -> bool:
+    return _gradient(source.fetch(leaves)) == expected
 
 
 def _random_states() -> list:

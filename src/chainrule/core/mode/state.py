@@ -177,6 +177,13 @@ class Argument(Mark):
 
 
 _ORDINARY = {(grad, inference): Mode(grad, inference) for grad in (True, False) for inference in (True, False)}
+
+
+def is_ordinary(mode: Mode) -> bool:
+    """Tell whether grad mode and inference mode are all that is out of the ordinary."""
+    return mode is _ORDINARY[mode.grad, mode.inference]
+
+
 _current: ContextVar[Mode] = ContextVar("chainrule.mode", default=_ORDINARY[True, False])
 modes = _current.get
 set_modes = _current.set
