@@ -52,6 +52,45 @@ def test_a_value_that_is_read_is_computed_with_what_it_needs_alone(ran):
     assert [e.op.name for e in recording.graph.equations].count("guard") == 1
 
 
+def test_a_first_call_that_writes_runs_the_plan_alone(ran):
+    def training():
+        w = numbers(64, 64).div(20).requires_grad_()
+        optimizer = cr.optim.SGD([w], lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (x @ w).tanh().sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return w, step
+
+    (w, step), (expected, as_it_is) = training(), training()
+    step = cr.compile(step)
+    x = numbers(LARGE // 64, 64)
+    for _ in range(3):
+        w.detach().sum()  # looked at between: a version counter is there
+        assert cr.allclose(step(x), as_it_is(x))
+        assert cr.allclose(w, expected)
+        assert cr.allclose(w.grad, expected.grad)
+        assert w._version == expected._version
+    assert ran == []
+
+
+def test_what_is_saved_before_a_call_tells_of_its_writes_once():
+    w, x = numbers(LARGE).requires_grad_(), numbers(LARGE)
+    saved = (x * w).sum()
+
+    def step(x):
+        x.add_(1)
+        return x.sum()
+
+    cr.compile(step)(x)
+    with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
+        saved.backward()
+
+
 def test_little_work_on_what_was_put_off_waits_for_it(ran):
     x, scale = numbers(LARGE), cr.tensor(2.0, dtype=cr.float64, requires_grad=True)
 

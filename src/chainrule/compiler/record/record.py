@@ -51,8 +51,8 @@ def record(
     reads : callable, optional
         The function whose state in Python replays look at; `f` if not given.
     instead : object, optional
-        What is to be the result where work was put off that a replay may as well do: where the call has no effects, and others
-        may replay it.
+        What is to be the result where work was put off that a replay may as well do, as others may replay the call: all is then
+        as it was before it.
 
     Returns
     -------
@@ -102,11 +102,13 @@ def record(
         raise
     effects = _effects(recorder)
     graph = _graph(recorder, outputs, effects)
-    early = instead is not None and recorder.puts_off and not effects
+    early = instead is not None and recorder.puts_off
     if early and _is_whole(recorder, outs, state, leaves, effects):
         result = instead
         outs.clear()
-    settle(recorder, outs)
+        roll_back(recorder)
+    else:
+        settle(recorder, outs)
     recorder.nodes.clear()
     if not early:
         _is_whole(recorder, outs, state, leaves, effects)

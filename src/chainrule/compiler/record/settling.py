@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.compiler.record.recorder import Recorder
 from chainrule.compiler.record.recording import gradient_of
-from chainrule.core.graph.nodes import Node, Port
+from chainrule.core.graph.nodes import Node, Port, Version
 from chainrule.core.record.placed import shown
 from chainrule.core.record.saved import SavedTensor
 from chainrule.core.tensor.tensor import Tensor
@@ -47,13 +47,16 @@ def settle(recorder: Recorder, outs: Iterable = (), commits: bool = True) -> Non
 
 
 def roll_back(recorder: Recorder) -> None:
-    """Undo what a call did that cannot be recorded: it runs once more, as it is."""
-    settle(recorder, commits=False)
-    for t, _, edge, _ in recorder.entered.values():
-        t._node = edge
+    """Undo what a call did: it runs once more, as it is or as a plan."""
     for t, _, old in recorder.gradients.values():
         if old is not None or t._meta.__class__ is Meta:
             meta_of(t).grad = old
+    settle(recorder, commits=False)
+    for t, _, edge, count in recorder.entered.values():
+        t._node = edge
+        if t._ver.__class__ is Version and t._ver.count > count:
+            t._ver.history = t._ver.history[: count - t._ver.count]
+            t._ver.count = count
 
 
 def _compute(recorder: Recorder, tensors: Iterable, commits: bool) -> None:
