@@ -10,24 +10,18 @@ elements than `LONGEST`, and what leaves no trace here, such as a line that is p
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from opcode import opmap
 from operator import is_
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.record.places import ATOMS, Place, members, parts, places_of
 from chainrule.compiler.record.recording import Argument, Captured, Number, Write, gradient_of
-from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import Tensor
 
 MOST = 20_000  # things that are looked at
-LONGEST = 4096  # elements of a container
-_ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None)))
-_GLOBALS = frozenset((opmap["LOAD_GLOBAL"], opmap.get("STORE_GLOBAL", -1)))
-_MISSING = object()
 
 
 class State:
@@ -56,7 +50,7 @@ class State:
         stack = [f, *others]
         while stack and len(self._seen) < MOST:
             found = stack.pop()
-            if found.__class__ in _ATOMS or id(found) in self._seen:
+            if found.__class__ in ATOMS or id(found) in self._seen:
                 continue
             self._seen.add(id(found))
             self._kept.append(found)
@@ -67,7 +61,7 @@ class State:
             if hasattr(type(found), "bit_generator"):
                 self._generators.append((found, repr(found.bit_generator.state)))
                 continue
-            for place in _places(found):
+            for place in places_of(found):
                 self._places.append(place)
                 stack += place.values
 
@@ -169,120 +163,16 @@ class State:
         numbers = {(id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number}
         for place in self._places:
             place.leave_out(numbers)
-        self._open = [p for p in self._places if p.owner.__class__ is not tuple and not p.is_empty and p.look is None]
-        functions = [place.owner for place in self._places if place.look is _parts]
+        apart = (parts, members)
+        self._open = [p for p in self._places if p.owner.__class__ is not tuple and not p.is_empty and p.look not in apart]
+        functions = [place.owner for place in self._places if place.look is parts]
         self._functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
-        self._classes = [(p.owner, list(vars(p.owner).values())) for p in self._places if p.look is _members]
+        self._classes = [(p.owner, list(vars(p.owner).values())) for p in self._places if p.look is members]
         self._empty = [place.owner for place in self._places if place.is_empty]
         self._tensors = [(t, *_described(t)) for t, _, _, _ in recorder.entered.values() if id(t) not in recorder.arguments]
         self._captured = {id(t): t for t, *_ in self._tensors}
         self._gradients = [(source, _meta_of(grad)) for _, source, grad in recorder.gradients.values()]
         return self
-
-
-class Place:
-    """Some names of a namespace, the elements of a container or the content of a cell, and what stood there.
-
-    Parameters
-    ----------
-    owner : object
-        The dict, the list, set or tuple, or the cell; or what `look` is called with.
-    values : list
-    keys : list, optional
-        Of a dict, where not all of it is looked at.
-    words : str
-        What it is.
-    look : callable, optional
-        Returns what stands there, of what is no container.
-    """
-
-    __slots__ = ("_all", "keys", "look", "owner", "values", "words")
-
-    def __init__(self, owner: Any, words: str, keys: list | None = None, look: Callable[[Any], Sequence] | None = None):
-        self.owner, self.words, self.look = owner, words, look
-        self._all = keys is None and look is None
-        self.keys = (list(owner) if keys is None else keys) if isinstance(owner, dict) else None
-        self.values = self._now()
-
-    def _now(self) -> list:
-        owner = self.owner
-        if self.look is not None:
-            return list(self.look(owner))
-        if self.keys is not None:
-            return [owner.get(key, _MISSING) for key in self.keys]
-        if owner.__class__ is CellType:
-            return [_content(owner)]
-        return list(owner)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it is all of a container that has no elements."""
-        return self._all and not self.values
-
-    def holds(self) -> bool:
-        """Tell whether the same stands there."""
-        owner, values = self.owner, self.values
-        if self.look is not None:
-            now = self.look(owner)
-            return len(now) == len(values) and all(map(is_, now, values))
-        if self._all:
-            if self.keys is not None:
-                now = owner.values()
-                if not all(map(is_, owner, self.keys)):
-                    return self._differing() is None
-            elif owner.__class__ is CellType:
-                try:
-                    return owner.cell_contents is values[0] or self._differing() is None
-                except ValueError:  # not bound
-                    return self._differing() is None
-            else:
-                now = owner
-            if len(owner) == len(values) and all(map(is_, now, values)):
-                return True
-        return self._differing() is None
-
-    def compare(self, c: Any) -> bool:
-        """Say to a comparison what :meth:`holds` looks at; return False if it cannot look at it."""
-        owner, values = self.owner, self.values
-        if self.look is not None:
-            return False
-        if owner.__class__ is CellType:
-            return c.content(owner, values[0])
-        if self.keys is None:
-            return c.items(owner, values)
-        return c.values(owner, self.keys, values) if self._all else c.keys(owner, self.keys, values, _MISSING)
-
-    def _differing(self) -> int | None:
-        """Return where something else stands; None if nowhere."""
-        owner, values = self.owner, self.values
-        if self._all and len(owner) != len(values) if owner.__class__ is not CellType else False:
-            return len(values)
-        if self._all and self.keys is not None and list(owner) != self.keys:
-            return next((i for i, (old, new) in enumerate(zip(self.keys, owner, strict=False)) if old != new), len(values))
-        now = owner.values() if self._all and self.keys is not None else self._now()
-        if all(map(is_, now, values)) and len(now) == len(values):
-            return None
-        if len(now) != len(values):
-            return len(values)
-        for i, (old, new) in enumerate(zip(values, self._now(), strict=False)):
-            if old is not new and not (old.__class__ is new.__class__ and old.__class__ in _ATOMS and old == new):
-                return i
-        return None
-
-    def changed(self) -> str:
-        """Return in words what changed."""
-        i = self._differing()
-        named = f" {self.keys[i]!r}" if self.keys is not None and i is not None and i < len(self.keys) else ""
-        return f"{self.words}{named}"
-
-    def leave_out(self, numbers: set[tuple[int, Any]]) -> None:
-        """Look no longer at some keys, given with the id of their dict."""
-        if self.keys is None:
-            return
-        kept = [key for key in self.keys if (id(self.owner), key) not in numbers]
-        if len(kept) < len(self.keys):
-            self.keys, self._all = kept, False
-            self.values = self._now()
 
 
 def _holds(place: Place, leaves: Sequence[Any]) -> bool:
@@ -323,13 +213,6 @@ def _random_states() -> list:
     return found
 
 
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not yet bound
-        return _MISSING
-
-
 def _described(t: Tensor) -> list:
     data = t._data
     return [data.shape, data.dtype, data.strides, t._node is None, t._level]
@@ -341,114 +224,3 @@ def _meta_of(grad: Tensor | None) -> Any:
 
 def _gradient(t: Any) -> Any:
     return _meta_of(gradient_of(t))
-
-
-# -- what is reached ---------------------------------------------------------------------------------------------------
-
-
-def _places(found: Any) -> Iterator[Place]:
-    """Return the places that something has."""
-    cls = found.__class__
-    if cls is FunctionType:
-        if not _is_of_library(found.__module__):
-            yield from _of_function(found)
-    elif cls is MethodType:
-        yield Place((found.__func__, found.__self__), "a method")
-    elif cls is partial:
-        yield Place((found.func, found.args, found.keywords), "a partial function")
-    elif cls is CellType:
-        yield Place(found, "a variable of an enclosing function")
-    elif cls in (list, tuple, set, frozenset) or isinstance(found, (list, tuple)):
-        if len(found) <= LONGEST:
-            yield Place(found, f"a {cls.__name__}")
-    elif isinstance(found, dict):
-        if len(found) <= LONGEST:
-            yield Place(found, f"a {cls.__name__}: key")
-    elif isinstance(found, type):
-        if not _is_of_library(found.__module__):
-            yield Place(found, f"class {found.__name__}", look=_members)
-    elif not isinstance(found, (Tensor, np.ndarray, np.generic, ModuleType, CodeType, Generator)):
-        yield from _of_object(found)
-
-
-def _of_function(f: FunctionType) -> Iterator[Place]:
-    names, attributes = _names(f.__code__)
-    own = [name for name in names if name in f.__globals__]
-    if own:
-        yield Place(f.__globals__, "the global", own)
-    for module in [f.__globals__[name] for name in own]:
-        if module.__class__ is ModuleType and not _is_of_library(module.__name__):
-            held = [name for name in attributes if name in module.__dict__]
-            if held:
-                yield Place(module.__dict__, f"module {module.__name__}: attribute", held)
-    yield Place(f, f"function {f.__name__}", look=_parts)
-
-
-def _parts(f: FunctionType) -> Sequence:
-    return (f.__code__, f.__defaults__, f.__kwdefaults__, *(f.__closure__ or ()))
-
-
-def _members(cls: type) -> Sequence:
-    """Return what a class holds: its functions, also those of properties and of static and class methods, and values."""
-    found = []
-    for name, value in vars(cls).items():
-        kind = value.__class__
-        if kind is FunctionType:
-            found.append(value)
-        elif kind is property:
-            found.append(value.fget)
-        elif kind is staticmethod or kind is classmethod:
-            found.append(value.__func__)
-        elif name[:2] != "__":
-            found.append(value)
-    return found
-
-
-def _of_object(found: Any) -> Iterator[Place]:
-    cls = type(found)
-    if cls.__module__.partition(".")[0] in _CLOSED:
-        return
-    held = getattr(found, "__dict__", None)
-    if held.__class__ is dict:
-        if _is_of_library(cls.__module__) and not (hasattr(found, "_modules") or hasattr(found, "param_groups")):
-            kept = tuple([v for v in held.values() if callable(v)])  # what else it keeps is its own affair
-            yield Place(kept, f"a {cls.__name__}")
-        else:
-            marks = [key for key in held if key != "_opt_called"] if hasattr(found, "param_groups") else None
-            yield Place(held, f"a {cls.__name__}: attribute", marks)
-    users = [c for c in cls.__mro__ if not _is_of_library(c.__module__)]
-    if users:
-        yield Place(tuple(users), f"class {cls.__name__}")
-    called = getattr(found, "__wrapped__", None)
-    if called is not None:
-        yield Place((called,), "a wrapped function")
-
-
-_CLOSED = frozenset(sys.stdlib_module_names) - {"__main__"} | {"numpy", "scipy", "builtins"}
-
-
-def _is_of_library(name: Any) -> bool:
-    """Tell whether a module is no user's: of Python, of NumPy, or chainrule's own."""
-    if not isinstance(name, str):
-        return True
-    top = name.partition(".")[0]
-    return top == "chainrule" or top in _CLOSED
-
-
-def _names(code: CodeType) -> tuple[list, list]:
-    """Return the names of globals that code and the functions inside of it use, and all of its other names."""
-    found: dict[str, None] = {}
-    others: dict[str, None] = dict.fromkeys(code.co_names)
-    extended, text = 0, code.co_code
-    for i in range(0, len(text), 2):
-        argument = text[i + 1] | extended << 8
-        extended = argument if text[i] == opmap["EXTENDED_ARG"] else 0
-        if text[i] in _GLOBALS:
-            index = argument >> 1 if text[i] == opmap["LOAD_GLOBAL"] else argument
-            found[code.co_names[index]] = None
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            globals_, names = _names(constant)
-            found.update(dict.fromkeys(globals_))
-            others.update(dict.fromkeys(names))
-    return list(found), list(others)
