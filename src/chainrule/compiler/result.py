@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.compiler.record.recording import Computed, Recording, SetGradient, Static, View, Write
+from chainrule.compiler.record.recording import Computed, Recording, Repeat, SetGradient, Static, View, Write
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types.tree import tree_unflatten
@@ -17,6 +17,8 @@ def commit(recording: Recording, values: dict, leaves: Sequence[Any]) -> None:
         if isinstance(effect, Write):
             target = effect.source.fetch(leaves)
             write(target, values[effect.variable], effect.times)
+        elif isinstance(effect, Repeat):
+            effect.call()
         else:
             set_gradient(effect, values, leaves)
 

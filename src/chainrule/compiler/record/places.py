@@ -18,7 +18,17 @@ from io import BytesIO, StringIO
 from itertools import count, cycle, tee
 from opcode import opmap
 from operator import is_, length_hint
-from types import CellType, CodeType, FunctionType, GeneratorType, MemberDescriptorType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -29,6 +39,7 @@ from chainrule.core.tensor.tensor import Tensor
 LONGEST = 4096  # elements of a container
 ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None)))
 _GLOBALS = frozenset((opmap["LOAD_GLOBAL"], opmap.get("STORE_GLOBAL", -1)))
+_OPTIONS = frozenset(("_last_lr", "get_last_lr", "get_lr", "param_groups", "state_dict", "lr", "momentum", "betas"))
 _MISSING = object()
 
 
@@ -155,13 +166,15 @@ def places_of(found: Any) -> Iterator[Place]:
             yield from _of_function(found)
     elif cls is MethodType:
         yield Place((found.__func__, found.__self__), "a method")
+    elif cls is BuiltinMethodType or cls is MethodWrapperType:
+        yield Place((found.__self__,), "a method")
     elif cls is partial:
         yield Place((found.func, found.args, found.keywords), "a partial function")
     elif cls is CellType:
         yield Place(found, "a variable of an enclosing function")
     elif isinstance(found, (list, tuple, set, frozenset, deque, dict)):
-        if len(found) <= LONGEST:
-            yield Place(found, f"a {cls.__name__}: key" if isinstance(found, dict) else f"a {cls.__name__}")
+        words = f"a {cls.__name__}: key" if isinstance(found, dict) else f"a {cls.__name__}"
+        yield Place(found, words) if len(found) <= LONGEST else Place(found, words, look=lambda many: (len(many),))
     elif isinstance(found, type):
         if not _is_of_library(found.__module__):
             yield Place(found, f"class {found.__name__}", look=members)
@@ -212,6 +225,11 @@ def _of_function(f: FunctionType) -> Iterator[Place]:
             if held:
                 yield Place(module.__dict__, f"module {module.__name__}: attribute", held)
     yield Place(f, f"function {f.__name__}", look=parts)
+
+
+def reads_options(f: FunctionType) -> bool:
+    """Tell whether a function of the user's may read options of optimizers itself, so that each value is a case of its own."""
+    return not (_is_of_library(f.__module__) or _OPTIONS.isdisjoint((*_names(f.__code__)[1], *f.__code__.co_consts)))
 
 
 def parts(f: FunctionType) -> Sequence:

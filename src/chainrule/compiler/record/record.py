@@ -175,6 +175,7 @@ def _effects(recorder: Recorder) -> list[Effect]:
             recorder.give_up("it sets a .grad to a tensor from outside, or to a value of a transform")
         else:
             found.append(SetGradient(source, recorder.symbol(new).variable))
+    found += recorder.repeats
     for t, _, edge, _ in recorder.entered.values():
         if t._node is not edge:
             recorder.give_up("it changes whether a tensor from outside requires grad, or the history of one")

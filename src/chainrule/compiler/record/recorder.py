@@ -14,7 +14,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.compiler.record.guards import GuardEquation, outcome_of
-from chainrule.compiler.record.recording import Argument, Captured, Gradient, Number, Source, gradient_of
+from chainrule.compiler.record.recording import Argument, Captured, Gradient, Number, Repeat, Source, gradient_of
 from chainrule.core.call.dispatch import compute
 from chainrule.core.graph.nodes import Node, Port
 from chainrule.core.mode.grad_mode import Mode, modes, no_grad, set_modes
@@ -55,6 +55,8 @@ class Recorder:
         id of a tensor among the arguments → its position.
     made, nodes, symbols : list
         Weak references to tensors that the call made, to nodes that keep results, to all symbols.
+    repeats : list of Repeat
+        What replays are to run in Python.
     why : str
         Why others may not replay it.
     puts_off : bool
@@ -76,6 +78,7 @@ class Recorder:
         self.made: list[ref] = []
         self.nodes: list[ref] = []
         self.symbols: list[ref] = []
+        self.repeats: list[Repeat] = []
         self.why, self.puts_off = "", False
         self.arguments: dict[int, int] = {}
         self._arrays: dict[int, Symbol] = {}  # id of an array from outside → the symbol of the memory it is
@@ -311,6 +314,10 @@ class Recorder:
 
     def number(self, container: Any, key: Any, place: int | None = None) -> Tensor:
         """Return a float that each call looks up anew, as a tensor of float64 without axes; `place` is that in a tuple."""
+        if self.repeats:
+            self.give_up("it looks up an option of an optimizer after the step of a schedule")
+            now = np.float64(Number(container, key, place).fetch(()))
+            return wrap(Symbol(self, self._constant(now), now))
         found = self.numbers.get((id(container), key, place))
         if found is None:
             source = Number(container, key, place)
@@ -319,6 +326,16 @@ class Recorder:
             self.inputs[variable] = source
             found = self.numbers[id(container), key, place] = (container, Symbol(self, variable, value))
         return wrap(found[1])
+
+    def repeat(self, call: Callable, owners: tuple) -> None:
+        """Run the library's own Python, which replays run too: it changes `owners` and numbers that calls look up."""
+        mode = modes()
+        set_modes(self._below(mode))
+        try:
+            call()
+        finally:
+            set_modes(mode)
+        self.repeats.append(Repeat(call, owners))
 
     def place(self, t: Tensor) -> Any:
         """Return the array of a tensor, to see how it lies in memory."""

@@ -6,7 +6,7 @@ after them, as a list of effects, so that a replay which finds a guard broken ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from chainrule.core.tensor.tensor import Tensor
@@ -110,7 +110,18 @@ class SetGradient(NamedTuple):
     variable: Variable | None
 
 
-Effect = Write | SetGradient
+class Repeat(NamedTuple):
+    """Python of the library's own runs again, after all tensors have their values: a schedule's step.
+
+    What it changes belongs to `owners`, or is a number that calls look up.
+    """
+
+    call: Callable
+    owners: tuple
+    variable: None = None
+
+
+Effect = Write | SetGradient | Repeat
 
 
 class Computed(NamedTuple):
@@ -192,5 +203,5 @@ class Recording:
 
 __all__ = [
     "Argument", "Captured", "Computed", "Effect", "Gradient", "Input", "Number", "Output", "Recording",
-    "SetGradient", "Source", "Static", "View", "Write",
+    "Repeat", "SetGradient", "Source", "Static", "View", "Write",
 ]  # fmt: skip

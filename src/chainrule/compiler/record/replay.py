@@ -13,6 +13,7 @@ from chainrule.compiler.record.recording import (
     Input,
     Number,
     Recording,
+    Repeat,
     Static,
     View,
     Write,
@@ -100,6 +101,8 @@ def commit(recording: Recording, leaves: Sequence[Any], outs: Sequence[Any]) -> 
             np.copyto(memory_of(t), values[effect.variable])
             for _ in range(effect.times):
                 version_of(t).bump()
+        elif isinstance(effect, Repeat):
+            effect.call()
         else:
             owner: Any = effect.of.fetch(leaves)
             meta_of(owner).grad = None if effect.variable is None else wrap(_fresh(values[effect.variable]))

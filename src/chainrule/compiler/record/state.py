@@ -3,8 +3,8 @@
 Reached are the cells of closures, globals that the code names, defaults, the objects of bound methods and of callables, modules
 and optimizers with all that hangs on them, and functions of the user's that any of these call. Of containers and objects the
 elements are compared by identity, numbers and strings by value, NumPy arrays by their bytes, tensors by what a graph depends
-on: shape, dtype, strides, and whether they require grad. Not looked at is what libraries hold for themselves, what has more
-elements than `LONGEST`, and what leaves no trace here, such as a line that is printed.
+on: shape, dtype, strides, and whether they require grad. Not looked at is what libraries hold for themselves, and what leaves
+no trace here, such as a line that is printed; of what has more elements than `LONGEST`, their number alone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import is_
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.record.places import ATOMS, Place, members, parts, places_of
+from chainrule.compiler.record.places import ATOMS, Place, members, parts, places_of, reads_options
 from chainrule.compiler.record.recording import Argument, Captured, Number, Write, gradient_of
 from chainrule.core.tensor.tensor import Tensor
 
@@ -45,6 +46,7 @@ class State:
         self._positions: list[int] = []  # of leaves that are inputs
         self._generators: list[tuple[Any, Any]] = []  # of NumPy, and their states
         self._drawn = _random_states()
+        self._reads_options = False
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used anew
         stack = [f, *others]
@@ -61,6 +63,8 @@ class State:
             if hasattr(type(found), "bit_generator"):
                 self._generators.append((found, repr(found.bit_generator.state)))
                 continue
+            if found.__class__ is FunctionType and reads_options(found):
+                self._reads_options = True
             for place in places_of(found):
                 self._places.append(place)
                 stack += place.values
@@ -160,7 +164,13 @@ class State:
                     self._loose.append(i)
         self._written = [effect.source for effect in effects if isinstance(effect, Write)]
         self._own = {s.position: k for k, s in enumerate(self._written) if isinstance(s, Argument)}
-        numbers = {(id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number}
+        numbers = {
+            (id(s.container), s.key) for s in recorder.inputs.values() if s.__class__ is Number and not self._reads_options
+        }
+        own = {id(vars(owner)) for repeat in recorder.repeats for owner in repeat.owners}
+        self._places = [place for place in self._places if id(place.owner) not in own]
+        if any([id(owner) not in self._seen for repeat in recorder.repeats for owner in repeat.owners]):
+            recorder.give_up("it makes a step of a schedule that it makes itself")
         for place in self._places:
             place.leave_out(numbers)
         apart = (parts, members)

@@ -194,6 +194,16 @@ def as_tensor(value: Any, op_name: str = "op", position: int = 0) -> Tensor:
     return value
 
 
+def in_full(value: Any, op_name: str = "op", position: int = 0) -> Tensor:
+    """Return a tensor as :func:`as_tensor` does, of a Python number in full precision: of what is cast to a dtype next."""
+    value = lift(value, op_name, position)
+    if value.__class__ is float:
+        return wrap(np.float64(value))
+    if value.__class__ is complex:
+        return wrap(np.complex128(value))
+    return as_tensor(value, op_name, position)
+
+
 def common_dtype(args: Any) -> dtypes.dtype:
     """Return the dtype that tensors and Python numbers compute in together (PyTorch's `result_type`)."""
     if agree(args):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.call.dispatch import as_tensor, cast, in_full
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.samples import Bools, Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -315,7 +315,7 @@ def _mismatched(x: Tensor, value: Tensor) -> RuntimeError:
 
 def _fitting(x: Tensor, value: Any) -> Tensor:
     """Return the value to write as a tensor of the dtype of `x`."""
-    return cast(as_tensor(value), x.dtype)
+    return cast(in_full(value), x.dtype)
 
 
 def _broadcast_to_place(value: Tensor, shape: tuple, strip: bool = True) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.call.dispatch import as_tensor, cast, in_full
 from chainrule.core.mode.state import modes
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -158,7 +158,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     axis = axis_index(dim, x.ndim)
     index = _fitting(x, index, axis, "scatter")
     if not isinstance(src, (Tensor, np.ndarray)):
-        y = innermost(cast(as_tensor(src, "scatter", 3), x.dtype))
+        y = innermost(cast(in_full(src, "scatter", 3), x.dtype))
         if reduce is None:
             return _in_range(ops.scatter, x, index, y, axis=axis, form="1")
         src = as_tensor(np.full(tuple(index.shape), y))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype, lift
+from chainrule.core.call.dispatch import NUMBERS, as_tensor, cast, common_dtype, in_full, lift
 from chainrule.core.op.samples import Bools, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types import dtype as dtypes
@@ -145,4 +145,4 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise RuntimeError(f"value cannot be converted to type {_in_c(x.dtype)} without overflow")
     if isinstance(v, Tensor) and v.dtype.category == dtypes.COMPLEX and dtypes.BOOL < x.dtype.category < dtypes.COMPLEX:
         raise RuntimeError(f"value cannot be converted to type {_in_c(x.dtype)} without overflow")
-    return ops.where(m, cast(as_tensor(v), x.dtype), x)
+    return ops.where(m, cast(in_full(v), x.dtype), x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.call.dispatch import as_tensor, cast, in_full
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import innermost
@@ -144,7 +144,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     x = as_tensor(input, "index_fill")
     i, axis = _vector(x, dim, index, "index_fill_")
     is_number = not isinstance(value, (Tensor, np.ndarray))
-    y = as_tensor(value, "index_fill", 3)
+    y = in_full(value, "index_fill", 3)
     if y.is_complex() and not x.is_complex():
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     y = cast(y, x.dtype)

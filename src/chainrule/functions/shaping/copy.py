@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.call.dispatch import as_tensor, cast
+from chainrule.core.call.dispatch import as_tensor, cast, in_full
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.samples import Sample
@@ -177,7 +177,7 @@ def copy_(self: Tensor, other: Any, non_blocking: bool = False) -> Tensor:
 
 
 def _filled(x: Tensor, value: Any, form: str) -> Tensor:
-    value = as_tensor(_number_in(value, x.dtype), "fill", 1)
+    value = in_full(_number_in(value, x.dtype), "fill", 1)
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
     if x.numel():

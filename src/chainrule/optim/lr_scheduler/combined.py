@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.optim.lr_scheduler.plateau import ReduceLROnPlateau
-from chainrule.optim.lr_scheduler.scheduler import LRScheduler
+from chainrule.optim.lr_scheduler.scheduler import LRScheduler, each_call
 from chainrule.optim.optimizer import Optimizer
 from chainrule.optim.options import number
 
@@ -39,6 +39,9 @@ class _Combined(LRScheduler):
 
     def _present(self) -> list[float]:
         return [number(group["lr"]) for group in self.optimizer.param_groups]
+
+    def _inner(self) -> tuple:
+        return (self, *[inner for scheduler in self._schedulers for inner in scheduler._inner()])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position, and the schedules' states."""
@@ -89,6 +92,7 @@ class SequentialLR(_Combined):
         self._schedulers[0]._initial_step()
         self._last_lr = schedulers[0].get_last_lr()
 
+    @each_call
     def step(self) -> None:  # type: ignore[override]
         """Go to the next epoch: by a step of its schedule, which begins if this is its milestone."""
         self.last_epoch += 1
@@ -138,6 +142,7 @@ class ChainedScheduler(_Combined):
         self._schedulers, self.optimizer = list(schedulers), optimizer
         self._last_lr = self._present()
 
+    @each_call
     def step(self) -> None:  # type: ignore[override]
         """Make a step of each schedule."""
         for scheduler in self._schedulers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from chainrule.optim.lr_scheduler.scheduler import LRScheduler
+from chainrule.optim.lr_scheduler.scheduler import LRScheduler, each_call
 from chainrule.optim.optimizer import Optimizer
 
 __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts"]
@@ -79,6 +79,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         low, share = self.eta_min, (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [low + (base - low) * share for base in self.base_lrs]
 
+    @each_call
     def step(self, epoch: float | None = None) -> None:
         """Go to the next epoch, or to one given, which may be a fraction, and set the groups' rates."""
         self._advance(epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from chainrule.optim.lr_scheduler.scheduler import LRScheduler
+from chainrule.optim.lr_scheduler.scheduler import LRScheduler, each_call
 from chainrule.optim.optimizer import Optimizer
 from chainrule.optim.options import number
 
@@ -85,6 +85,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Forget the best, and how many steps were worse."""
         self.best, self.cooldown_counter, self.num_bad_epochs = self.mode_worse, 0, 0
 
+    @each_call
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take the number of this epoch, and reduce the rates if it is time.
 

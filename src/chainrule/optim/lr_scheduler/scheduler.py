@@ -6,12 +6,14 @@ rate is known from the epoch alone, `_get_closed_form_lr` says it, for going to 
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import array_of
 from chainrule.optim.optimizer import Optimizer
 from chainrule.optim.options import number
 
@@ -26,6 +28,23 @@ BY_EPOCH = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
     "`scheduler.step()` to step the scheduler. If epoch is given, the rate is computed from it alone, where there is a formula."
 )
+
+
+def each_call(step: Callable) -> Callable:
+    """Have a schedule's step run in each call of a compiled function, after what the call computed.
+
+    Where it takes a tensor, or a rate is one, it is recorded as any code is.
+    """
+
+    @functools.wraps(step)
+    def stepped(self: Any, *args: Any, **kwargs: Any) -> None:
+        recorder = modes().compiling
+        rates = () if recorder is None else [group["lr"] for group in self.optimizer.param_groups]
+        if recorder is None or any([isinstance(x, Tensor) for x in (*args, *kwargs.values(), *rates)]):
+            return step(self, *args, **kwargs)
+        return recorder.repeat(functools.partial(step, self, *args, **kwargs), self._inner())
+
+    return stepped
 
 
 class LRScheduler:
@@ -80,6 +99,11 @@ class LRScheduler:
         """Return the groups' rates that were set last."""
         return self._last_lr
 
+    def _inner(self) -> tuple:
+        """Return the schedules whose position a step changes."""
+        return (self,)
+
+    @each_call
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch and set the groups' rates.
 
@@ -89,9 +113,9 @@ class LRScheduler:
             Deprecated: the epoch to go to.
         """
         if self._step_count == 1 and not self.optimizer._opt_called:
-            warnings.warn(TOO_EARLY, UserWarning, stacklevel=2)
+            warnings.warn(TOO_EARLY, UserWarning, stacklevel=3)
         if epoch is not None:
-            warnings.warn(BY_EPOCH, UserWarning, stacklevel=2)
+            warnings.warn(BY_EPOCH, UserWarning, stacklevel=3)
         self._advance(epoch)
 
     def _begin(self) -> None:
@@ -112,7 +136,8 @@ class LRScheduler:
     def _set_rates(self, rates: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             if isinstance(group["lr"], Tensor):
-                array_of(group["lr"])[...] = lr
+                with no_grad():
+                    group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
         self._last_lr = [number(group["lr"]) for group in self.optimizer.param_groups]
