@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from chainrule.compiler.graph.cut import nearest_cut
 from chainrule.compiler.graph.rebuilding import rebuilt
 from chainrule.core.op.declaration import ELEMENTWISE
 from chainrule.core.op.lowering import Expression
@@ -20,7 +19,6 @@ from chainrule.transforms.equations import Equation, Graph, Variable
 
 FEW_BYTES = 1 << 14  # which a processor's nearest memory holds: what is needed is kept as it is
 _CHAIN = 16  # elementwise ops after one another that are computed again; a recurrence would be run twice
-_ENDLESS, _FINITE = (1 << 31) - 1, 1 << 30  # SciPy's flows are 32-bit integers
 _MOVES = frozenset(("broadcast_to", "to", "clone", "contiguous", "reshape"))
 
 
@@ -197,7 +195,7 @@ def _cut(joint: _Joint) -> list[Variable]:
             if not operands:  # of constants alone: nothing need be kept for it
                 continue
     arcs += [(3 + 2 * places[v], sink, -1) for v in joint.needed]
-    near = _nearest_cut(2 + 2 * len(places), arcs)
+    near = nearest_cut(2 + 2 * len(places), arcs)
     return [v for v, place in places.items() if not near[2 + 2 * place] and near[3 + 2 * place]]
 
 
@@ -229,23 +227,3 @@ def _costs(joint: _Joint) -> Any:
                         break
                     o = above.operands[0]
     return lambda v: _bytes(v) * (1 if v in free else 2 if v in written else 3)
-
-
-def _nearest_cut(nodes: int, arcs: list[tuple[int, int, float]]) -> np.ndarray:
-    """Return for each node whether it is on the sink's side (1) of the minimal cut nearest to it, from 0 to 1; -1: no bound."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
-
-    tails, heads, costs = (np.array(each) for each in zip(*arcs, strict=True))
-    bounded = costs >= 0
-    scale = min(1.0, _FINITE / max(costs[bounded].sum(), 1))
-    capacity = np.where(bounded, np.maximum(np.rint(costs * scale), 1), _ENDLESS).astype(np.int32)
-    network = csr_array((capacity, (tails, heads)), shape=(nodes, nodes))
-    network.sum_duplicates()
-    flow = maximum_flow(network, 0, 1).flow
-    left = csr_array(network.astype(np.int64) - flow.astype(np.int64))
-    left.data = (left.data > 0).astype(np.int8)
-    left.eliminate_zeros()
-    near = np.zeros(nodes, bool)
-    near[breadth_first_order(csr_array(left.T), 1, return_predecessors=False)] = True
-    return near
