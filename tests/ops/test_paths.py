@@ -14,6 +14,7 @@ from chainrule.core.call import template, threads
 from chainrule.core.call.dispatch import GENERAL
 from chainrule.core.call.functions import make_public
 from chainrule.core.graph.nodes import Node
+from chainrule.core.op import native
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Backend, Op
 from chainrule.testing import paths
 from chainrule.testing.case import cases
@@ -93,7 +94,7 @@ def test_left_to_the_general_path_is_what_is_out_of_the_ordinary():
 
 def test_large_work_is_split_over_threads(monkeypatch):
     shares = []
-    monkeypatch.setattr(threads, "native", None)
+    monkeypatch.setattr(native, "code", None)
     monkeypatch.setattr(threads, "in_threads", lambda work, number: [shares.append(k) or work(k) for k in range(number)])
     before = cr.get_num_threads()
     cr.set_num_threads(2)

@@ -1,9 +1,9 @@
 """Large eager work by the compiler's kernels: what fills the slot that ``core.op.native`` offers.
 
-An op, or a derivative rule of an elementwise op, becomes one loop nest over all elements, or over the rows of its last axis;
-its code serves every number of elements or rows, is made once (``making``), and kept on disk. It makes one pass over memory, on
-all threads, where NumPy makes one for each ufunc. What has no such nest (arrays that broadcast in other ways or lie apart,
-other dtypes) is left to the kernels.
+An op, or a derivative rule of an elementwise op, becomes one loop nest: over elements, those of operands that broadcast read
+again, or over the rows of its last axis. Its code serves every length of the first axis, is made once (``making``), and kept on
+disk. It makes one pass over memory, on all threads, where NumPy makes one for each ufunc. What has no such nest (arrays that
+lie apart, other dtypes, opaque ops) is left to the kernels.
 
 What the disk keeps runs without what made it: neither llvmlite nor most of the compiler is imported for it.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import cache
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +28,10 @@ from chainrule.compiler.llvm.executor import Table, address, grain_of, runner
 from chainrule.core.op.declaration import ELEMENTWISE, IN, OUT, TABLE, Op
 
 MOST_COLUMNS = 1 << 16  # of a row: rows are not split over threads
+MOST_AXES = 4  # of elementwise work, after those that are alike to all operands were merged
+VARIANTS = 64  # of a kernel or rule: numbers, parameters and sizes for which code is made; NumPy computes further ones
 KEPT = 512  # kernels, after which all are forgotten
-WHOLE, ROW, COLUMN, ONE, NUMBER, ABSENT = "whole", "row", "column", "one", "number", "absent"
-"""Operands: of the shape of the result, one row for all, one element a row, one element for all, a Python number, none."""
+NUMBER, ABSENT = "number", "absent"  # operands that are no arrays; of arrays there is told which axes they have
 
 ndarray = np.ndarray
 _DTYPES = {np.dtype(name): name for name in ("float32", "float64", "bool")}
@@ -92,6 +94,7 @@ class Kernel:
 
 
 _kernels: dict[tuple, Kernel | None] = {}
+_variants: dict[Callable, int] = {}
 _subjects: dict[Callable, Subject] = {}
 _known = 0  # ops among the subjects
 
@@ -102,56 +105,108 @@ def native(f: Callable, operands: tuple, params: dict) -> Any:
     subject = _subject(f)
     if shape is None or subject is None:
         return None
-    columns = None
-    if not subject.by_elements:
-        if params.get("axis") != (len(shape) - 1,) or not 1 < shape[-1] <= MOST_COLUMNS:
-            return None
-        columns = shape[-1]
-    roles, arrays = [], []
+    arrays, others = [], []
     for a in operands:
         if a.__class__ is ndarray or isinstance(a, np.generic):
             a = np.asarray(a)
-            role = _role(a, shape, columns)
-            if role is None:
+            if a.dtype not in _DTYPES or not a.flags.aligned:
                 return None
             arrays.append(a)
+            others.append(None)
         elif a is None or a.__class__ in _NUMBERS:
-            role = (ABSENT, "") if a is None else (NUMBER, repr(a))
+            others.append((ABSENT, "") if a is None else (NUMBER, repr(a)))
         else:
             return None
-        roles.append(role)
-    key = (f, columns, *roles, *[repr(item) for item in params.items()])
+    if subject.by_elements:
+        placed = _placed(shape, arrays)
+    else:
+        placed = _in_rows(shape, arrays) if params.get("axis") == (len(shape) - 1,) else None
+    if placed is None:
+        return None
+    sizes, masks = placed
+    given = iter([(mask, _DTYPES[a.dtype]) for mask, a in zip(masks, arrays, strict=True)])
+    roles = [next(given) if other is None else other for other in others]
+    key = (f, *sizes[1:], *roles, *[repr(item) for item in params.items()])
     try:
         found = _kernels[key]
     except KeyError:
-        if len(_kernels) >= KEPT:
-            _kernels.clear()
-        found = _kernels[key] = _made(subject, columns, roles, params)
+        found = _remembered(key, subject, sizes[1:], roles, params)
     if found is None:
         return None
     outs = [np.empty(shape if whole else (*shape[:-1], 1), dtype) for dtype, whole in found.makes]
-    size = outs[0].size if found.makes[0][1] else outs[0].size * shape[-1]
-    found.run([*arrays, *outs], size if columns is None else size // columns)
+    found.run([*arrays, *outs], prod(sizes) if subject.by_elements else sizes[0])
     return outs[0] if len(outs) == 1 else tuple(outs)
 
 
-def _role(a: ndarray, shape: tuple, columns: int | None) -> tuple[str, str] | None:
-    """Return what an operand is to the others, and its dtype; None for one that code is not made for."""
-    name = _DTYPES.get(a.dtype)
-    if name is None or not a.flags.aligned:
+def _placed(shape: tuple, arrays: Sequence[ndarray]) -> tuple[list, list] | None:
+    """Return axes that stand for those of a shape, and for each array which of them it has, "1" or "0"; None if one lies apart.
+
+    An array's elements are to follow each other in C order, along the axes that it has.
+    """
+    if all([a.shape == shape and a.flags.c_contiguous for a in arrays]):
+        return [prod(shape)], ["1"] * len(arrays)
+    columns = []
+    for a in arrays:
+        step, column = a.itemsize, []
+        missing = len(shape) - a.ndim
+        if missing < 0:
+            return None
+        for n, m, stride in zip(
+            shape[: missing - 1 : -1] if missing else shape[::-1], a.shape[::-1], a.strides[::-1], strict=True
+        ):
+            has = m == n and stride != 0
+            if (has and n > 1 and stride != step) or m not in (1, n):
+                return None
+            step *= n if has else 1
+            column.append(has)
+        columns.append([*column, *[False] * missing])
+    sizes, held = [], []
+    for n, *has in zip(shape[::-1], *columns, strict=True):
+        if n == 1:
+            continue
+        if held and held[-1] == has:
+            sizes[-1] *= n
+        else:
+            sizes.append(n)
+            held.append(has)
+    if not 0 < len(sizes) <= MOST_AXES:
         return None
-    if not a.ndim:
-        return ONE, name
-    if a.shape == shape and a.flags.c_contiguous:
-        return WHOLE, name
-    if a.shape == shape and not any(a.strides):
-        return ONE, name
-    if columns is not None and a.flags.c_contiguous:
-        if a.shape == shape[-1:]:
-            return ROW, name
-        if a.shape == (*shape[:-1], 1):
-            return COLUMN, name
-    return None
+    return sizes[::-1], ["".join(["01"[has[k]] for has in held[::-1]]) for k in range(len(arrays))]
+
+
+def _in_rows(shape: tuple, arrays: Sequence[ndarray]) -> tuple[list, list] | None:
+    """Return the number of rows and columns, and for each array which of both it has."""
+    rows, columns = prod(shape[:-1]), shape[-1]
+    if not 1 < columns <= MOST_COLUMNS:
+        return None
+    masks = []
+    for a in arrays:
+        if not a.ndim or (a.shape == shape and not any(a.strides)):
+            masks.append("00")
+        elif not a.flags.c_contiguous:
+            return None
+        elif a.shape == shape:
+            masks.append("11")
+        elif a.shape == shape[-1:]:
+            masks.append("01")
+        elif a.shape == (*shape[:-1], 1):
+            masks.append("10")
+        else:
+            return None
+    return [rows, columns], masks
+
+
+def _remembered(key: tuple, subject: Subject, sizes: list, roles: list, params: dict) -> Kernel | None:
+    """Return a kernel, made and kept under a key; None for more than `VARIANTS` of one function."""
+    f = key[0]
+    if len(_kernels) >= KEPT:
+        _kernels.clear()
+        _variants.clear()
+    if _variants.get(f, 0) >= VARIANTS:
+        return None
+    _variants[f] = _variants.get(f, 0) + 1
+    found = _kernels[key] = _made(subject, sizes, roles, params)
+    return found
 
 
 def _subject(f: Callable) -> Subject | None:
@@ -167,16 +222,16 @@ def _subject(f: Callable) -> Subject | None:
     return _subjects.get(f)
 
 
-def _made(subject: Subject, columns: int | None, roles: list, params: dict) -> Kernel | None:
+def _made(subject: Subject, sizes: list, roles: list, params: dict) -> Kernel | None:
     """Return a kernel, from what the disk keeps or made anew."""
     kept, stamp = disk(), _stamp()
-    asked = f"eager\n{engine.host()}\n{stamp}\n{subject.op.name} {subject.rule} {columns} {roles} {params}".encode()
+    asked = f"eager\n{engine.host()}\n{stamp}\n{subject.op.name} {subject.rule} {sizes} {roles} {params}".encode()
     told = kept.get(asked) if stamp else None
     if told is not None:
         recipe = json.loads(told)
     else:
         make = import_module("chainrule.compiler.making").recipe  # which imports all of the compiler
-        recipe = Context().run(make, subject, columns, roles, params)  # in ordinary modes
+        recipe = Context().run(make, subject, sizes, roles, params)  # in ordinary modes
         if stamp:
             kept.put(asked, json.dumps(recipe).encode())
     return None if recipe is None else Kernel(Recipe(*recipe))

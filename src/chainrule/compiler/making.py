@@ -8,48 +8,61 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.eager import ABSENT, COLUMN, NUMBER, ONE, ROW, WHOLE, Recipe, Subject
+from chainrule.compiler.eager import ABSENT, NUMBER, Recipe, Subject
 from chainrule.compiler.loops.fusion import steps_of
 from chainrule.compiler.loops.steps import Buffer, NestStep, Steps, View
 from chainrule.compiler.plan import cost_of, written
-from chainrule.core.tensor.tensor import wrap
 from chainrule.ops.shaping.shape import broadcast_to
+from chainrule.transforms.inference import ShapeDtype
 from chainrule.transforms.trace import graph_of
 
 ELEMENTS, ROWS = 1 << 16, 64  # for which code is made; it serves any number
 _NUMBERS = {"True": True, "False": False, "inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 
 
-def recipe(subject: Subject, columns: int | None, roles: list, params: dict) -> Recipe | None:
-    """Return how a kernel is run, if it becomes one nest whose points may be of any number."""
-    points = ELEMENTS if columns is None else ROWS
-    shape = (points,) if columns is None else (points, columns)
-    shapes = {WHOLE: shape, ROW: shape[1:], COLUMN: (points, 1), ONE: ()}
+def recipe(subject: Subject, sizes: list, roles: list, params: dict) -> Recipe | None:
+    """Return how a kernel is run, if it becomes one nest whose first axis may be of any length.
+
+    Parameters
+    ----------
+    subject : Subject
+    sizes : list of int
+        Of the axes but the first.
+    roles : list of (str, str)
+        For each operand which of the axes it has and its dtype; or ``NUMBER`` and its text, or ``ABSENT``.
+    params : dict
+    """
+    shape = (max(ELEMENTS // prod(sizes), 2) if subject.by_elements else ROWS, *sizes)
     try:
-        operands = [wrap(np.ones(shapes[role], name)) for role, name in roles if role in shapes]
+        operands = [ShapeDtype(_held(shape, mask), np.dtype(name)) for mask, name in roles if mask not in (NUMBER, ABSENT)]
         steps = steps_of(graph_of(_function(subject, shape, roles, params), tuple(operands)))
     except Exception:  # NumPy serves eager calls whatever the compiler cannot do
         return None
-    return _of_steps(steps, shape)
+    return _of_steps(steps, shape, shape if subject.by_elements else shape[:1])
+
+
+def _held(shape: tuple, mask: str) -> tuple:
+    """Return the shape of an operand that has some of the axes."""
+    return tuple([n if has == "1" else 1 for n, has in zip(shape, mask, strict=True)]) if "1" in mask else ()
 
 
 def _function(subject: Subject, shape: tuple, roles: list, params: dict) -> Callable:
     """Return a function of the operands that are arrays."""
     op = subject.op
-    if len(shape) == 2:
+    if not subject.by_elements:
         params = {**params, "axis": (1,)}
     f = op.call if subject.rule is None else op.rules[subject.rule].f
 
     def call(*xs: Any) -> Any:
         left, given = iter(xs), []
-        for role, text in roles:
-            if role == ABSENT:
+        for mask, text in roles:
+            if mask == ABSENT:
                 given.append(None)
-            elif role == NUMBER:
+            elif mask == NUMBER:
                 given.append(_number(text))
             else:
                 x = next(left)
-                given.append(broadcast_to(x, shape=shape) if role == ONE and not subject.by_elements else x)
+                given.append(broadcast_to(x, shape=shape) if mask == "00" and not subject.by_elements else x)
         return f(*given, **params)
 
     return call
@@ -61,23 +74,22 @@ def _number(text: str) -> Any:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def _of_steps(steps: Steps, shape: tuple) -> Recipe | None:
+def _of_steps(steps: Steps, shape: tuple, outer: tuple) -> Recipe | None:
     if len(steps.steps) != 1 or steps.steps[0].__class__ is not NestStep:
         return None
     (step,) = steps.steps
-    nest, args, points = step.nest, step.args, shape[0]  # type: ignore[union-attr]
+    nest, args = step.nest, step.args  # type: ignore[union-attr]
     results = [o.buffer for o in steps.outputs if o.__class__ is View and o.is_whole and o.buffer.kind == "output"]
     buffers: list[Buffer] = [*steps.inputs, *results]
     fits = (
         len(results) == len(steps.outputs) == len(set(results))
-        and prod(nest.outer) == points
-        and len([n for n in nest.outer if n != 1]) == 1
+        and tuple([n for n in nest.outer if n != 1]) == outer
         and all([b in buffers and not offset for b, offset in args])
-        and all([b.shape in (shape, (points, 1)) for b in results])
+        and all([b.shape in (shape, (*shape[:-1], 1)) for b in results])
     )
     if not fits:
         return None
     texts, names = written(steps)
     (text,) = texts.values()
     makes = [(b.dtype.name, b.shape == shape) for b in results]
-    return Recipe(text, names[step.key], [buffers.index(b) for b, _ in args], cost_of(nest) / points, makes)  # type: ignore[union-attr]
+    return Recipe(text, names[step.key], [buffers.index(b) for b, _ in args], cost_of(nest) / prod(outer), makes)  # type: ignore[union-attr]

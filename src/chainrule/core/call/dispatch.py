@@ -16,10 +16,10 @@ import numpy as np
 
 from chainrule.core.call.misfits import oversized
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.call.threads import spread
+from chainrule.core.call.threads import large
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE, Op
-from chainrule.core.op.native import is_large
+from chainrule.core.op.native import NATIVE
 from chainrule.core.op.raw import shape_of
 from chainrule.core.record.plans import finish
 from chainrule.core.tensor.subclass import overrides
@@ -93,8 +93,8 @@ def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple) 
 def _compute(op: Op, payloads: list, params: dict, args: tuple, kernel: Callable | None = None) -> Any:
     token = hush()
     try:
-        if op.backend.costly and kernel is None and is_large(payloads[0]):
-            return spread(op.backend.kernel, payloads[0])
+        if op.kind == ELEMENTWISE and kernel is None and payloads[0].__class__ is ndarray and payloads[0].size >= NATIVE:
+            return large(op.backend, *payloads, **params)
         return (kernel or op.backend.kernel)(*payloads, **params)
     except KERNEL_ERRORS as error:
         raise explained(op, args, error) from error

@@ -21,7 +21,7 @@ import numpy as np
 
 from chainrule.core.call.dispatch import KERNEL_ERRORS, NUMBERS, explained
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.call.threads import spread
+from chainrule.core.call.threads import large
 from chainrule.core.graph.nodes import LEAF, NOTHING, Node, new, next_id
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import ELEMENTWISE, Op
@@ -138,7 +138,9 @@ def call({signature}):
     % end
     try:
         % if typed and single:
-        out = spread(kernel, a0) if costly and c is ndarray and a0.size >= NATIVE else kernel({payloads})
+        out = large(backend, {payloads}) if fuses and c is ndarray and a0.size >= NATIVE else kernel({payloads})
+        % elif elementwise:
+        out = large(backend, {payloads}) if fuses and a0.__class__ is ndarray and a0.size >= NATIVE else kernel({payloads})
         % else:
         out = kernel({payloads})
         % end
@@ -414,7 +416,8 @@ def hot_path(op: Op, general: Callable, takes_out: bool = False) -> Callable:
         "op": op,
         "kernel": op.backend.kernel,
         "calm": op.backend.calm,
-        "costly": op.backend.costly,
+        "backend": op.backend,
+        "fuses": op.backend.native or op.backend.costly,
         "shares": op.shares,
         "keeps_dtype": op.promotion != "bool",
         "refused": _REFUSED[op.promotion == "float", complex_too],
@@ -468,7 +471,7 @@ SPACE = {
     "explained": explained, "finish": finish,
     "first_plan": first_plan, "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "hush": hush,
     "marked_as": marked_as, "modes": modes, "ndarray": np.ndarray, "new": new, "next_id": next_id, "ref": ref,
-    "shared_version": shared_version, "single": np.float32, "spread": spread,
+    "shared_version": shared_version, "single": np.float32, "large": large,
     "unhush": unhush, "version_of": version_of,
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.silence import hush, unhush
+from chainrule.core.op.declaration import Backend
 from chainrule.core.op.native import in_native
 
 LARGE = 1 << 18  # elements; handing a thread its share costs 80 us, an exponential of so many float32 140
@@ -104,13 +105,18 @@ def in_threads(work: Callable[[int], None], number: int) -> None:
         future.result()
 
 
+def large(backend: Backend, *xs: Any, **params: Any) -> Any:
+    """Return what the kernel of an elementwise op gives for large arrays: by native code, on several threads, or plainly."""
+    if backend.native and (out := in_native(backend.kernel, *xs, **params)) is not None:
+        return out
+    return spread(backend.kernel, xs[0]) if backend.costly else backend.kernel(*xs, **params)
+
+
 def spread(kernel: Callable, a: np.ndarray) -> np.ndarray:
     """Return ``kernel(a)`` for an elementwise kernel that takes ``out=``, each thread computing a stretch of the array.
 
     An array that is not contiguous is left to one thread, and to NumPy.
     """
-    if (out := in_native(kernel, a)) is not None:
-        return out
     number = get_num_threads()
     if number == 1 or a.size < LARGE or not a.flags.c_contiguous:
         return kernel(a)

@@ -16,7 +16,8 @@ from opcode import opmap
 from types import FunctionType
 from typing import Any
 
-from chainrule.core.op.lowering import lowering_of
+from chainrule.core.op.lowering import Expression, lowering_of
+from chainrule.core.op.native import NATIVE, in_one_pass
 from chainrule.core.op.raw import raw_copy
 from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joined
 
@@ -91,9 +92,11 @@ class Rule:
             inputs[i] if kind is IN else out if kind is OUT else shapes[i] if kind is SHAPE else dots[i]
             for kind, i in self.sources
         ]
-        if self.params is None:
-            return f(*g, *args, **params)
-        return f(*g, *args, **{k: params[k] for k in self.params})
+        if self.params is not None:
+            params = {k: params[k] for k in self.params}
+        if raw and g and getattr(g[0], "size", 0) >= NATIVE and self.is_several:
+            f = in_one_pass(self.f, f)
+        return f(*g, *args, **params)
 
     def uses(self, kind: str, index: int = 0) -> bool:
         """Tell whether the rule asks for this value."""
@@ -101,11 +104,16 @@ class Rule:
 
     @property
     def is_several(self) -> bool:
-        """Whether the rule's text has more than one operation, or calls what may have."""
+        """Whether the rule has more than one operation, or one that may be worth native code."""
         space, code = self.f.__globals__, self.f.__code__
         called = [space[name] for name in code.co_names if name in space]
-        helpers = [f for f in called if f.__class__ is FunctionType and not hasattr(f, "op")]
-        return bool(helpers) or len([c for c in code.co_code[::2] if c in _OPERATIONS]) > 1
+        composed = [f for f in called if f.__class__ is FunctionType and (not hasattr(f, "op") or f.op.backend.native)]
+        return bool(composed) or _is_several(self.f)
+
+
+def _is_several(f: Callable) -> bool:
+    """Tell whether a Python function's text has more than one operation."""
+    return f.__class__ is FunctionType and len([c for c in f.__code__.co_code[::2] if c in _OPERATIONS]) > 1
 
 
 class Backend:
@@ -120,12 +128,16 @@ class Backend:
         to 250 ns that silencing NumPy costs; a warning that is an error there is caught, and the slow path is silent.
     costly : bool
         The kernel computes much per element and takes ``out=``, so large arrays are split over threads.
+    native : bool
+        Native code is asked for the kernel's work on large arrays (``core.op.native``): by default, of an elementwise op that
+        has an expression, where the kernel is costly, or a Python function of several operations.
     """
 
-    __slots__ = ("calm", "costly", "kernel")
+    __slots__ = ("calm", "costly", "kernel", "native")
 
-    def __init__(self, kernel: Callable, *, calm: bool = False, costly: bool = False):
+    def __init__(self, kernel: Callable, *, calm: bool = False, costly: bool = False, native: bool | None = None):
         self.kernel, self.calm, self.costly = kernel, calm, costly
+        self.native = costly or _is_several(kernel) if native is None else native
 
 
 class About:
@@ -291,6 +303,7 @@ class Op:
         if self.public and kind != ELEMENTWISE:
             raise TypeError(f"{self.name}: only elementwise ops are public by an option; write its public function out")
         self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
+        backend.native = backend.native and self.lowering.__class__ is Expression
         self._infer(shape, dtype, promotion)
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.nondiff, self.check = nondiff, check
@@ -395,7 +408,7 @@ def _joining(places: list[int] | None) -> Callable:
 
 
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
-_PART = dict.fromkeys(("calm", "costly"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
+_PART = dict.fromkeys(("calm", "costly", "native"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion",
     "public", "pull", "pure", "reads", "real_linear", "refuses", "scales", "second", "selects", "shape", "shares", "stored",
     "view",

@@ -14,7 +14,6 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
-from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.pointwise.exponential import _sigmoid, exp, sigmoid, sigmoid_pull
@@ -33,16 +32,12 @@ def _times(slope: Any, g: Any) -> Any:
 
 
 def _silu(x: Any) -> Any:
-    if is_large(x) and (out := in_native(_silu, x)) is not None:
-        return out
     kept = _sigmoid(x)
     kept *= x
     return kept
 
 
 def _silu_pull(g: Any, x: Any) -> Any:
-    if is_large(x) and (out := in_native(_silu_pull, g, x)) is not None:
-        return out
     kept = _sigmoid(x)
     slope = 1 - kept
     slope *= x
@@ -83,8 +78,6 @@ def _slope(x: np.ndarray, phi: np.ndarray, e: np.ndarray, out: np.ndarray) -> No
 
 
 def _gelu(x: Any, *, form: str) -> Any:
-    if is_large(x) and (out := in_native(_gelu, x, form=form)) is not None:
-        return out
     given, x = x, wide(x)
     if form == "none" and are_many(x):
         return narrowed(in_passes(x, lambda x, phi, e, out: np.multiply(x, phi, out=out)), given)
@@ -99,8 +92,6 @@ def _gelu(x: Any, *, form: str) -> Any:
 
 
 def _gelu_pull(g: Any, x: Any, *, form: str) -> Any:
-    if is_large(x) and (out := in_native(_gelu_pull, g, x, form=form)) is not None:
-        return out
     given, x = x, wide(x)
     if form == "none" and are_many(x):
         slope = in_passes(x, _slope)

@@ -46,7 +46,7 @@ gate: Callable = elementwise("gate(g, x, *, low, high)", _gate, kinds="f",
     samples=lambda: [Sample((3, 4), (3, 4), low=0, high=None), Sample((3, 1), (4,), low=-0.5, high=0.5)],
     doc="`g` where x lies above `low`, and below `high` if that is given; else 0; at NaN without `high` `g`.")  # fmt: skip
 
-relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), calm=True, kinds="if", check=_refuse,
+relu = elementwise("relu(x)", lambda x: np.maximum(x, 0), native=True, calm=True, kinds="if", check=_refuse,
     public=True, inplace=True,
     lower=lambda x: s.max(x, 0),
     x=lambda g, out: gate(g, out, low=0, high=None),

@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import TABLE, elementwise
 from chainrule.core.op.lowering import Opaque, s
+from chainrule.core.op.native import NATIVE, in_native
 from chainrule.core.op.raw import narrowed, with_poles
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
@@ -119,6 +120,8 @@ def _real_power(x: np.ndarray, y: float, roots: bool) -> np.ndarray:
         return np.divide(1, out, out=out)
     if x.size < _FEW and y != 0.5:
         return x**y
+    if roots and x.size >= NATIVE and (out := in_native(_pow, x, y)) is not None:
+        return out
     y = float(x.dtype.type(y))  # what NumPy makes of it, which may be even where it was odd
     out = np.abs(x)
     out **= y
@@ -191,7 +194,8 @@ def _power_name(node: Any) -> str:
     return "Pow1" if exponent is not None or node.edges[1] is not None else "Pow"
 
 
-pow = elementwise("pow(x, y)", _pow, calm=True, kinds="ifc", domain=[POSITIVE, (-2, 2)], check=_refuse_negative_powers,
+pow = elementwise("pow(x, y)", _pow, calm=True, native=False, kinds="ifc", domain=[POSITIVE, (-2, 2)],
+    check=_refuse_negative_powers,
     public=True, inplace=True, second="exponent",
     lower="pow",
     node=_power_name,
@@ -362,7 +366,7 @@ def _angle_part(g: Any, part: Any, x: Any, y: Any) -> Any:
     return g * where(square == 0, 0, part / square)
 
 
-atan2 = elementwise("atan2(x, y)", np.arctan2, dtype="float", kinds="if", domain=POSITIVE,
+atan2 = elementwise("atan2(x, y)", np.arctan2, native=True, dtype="float", kinds="if", domain=POSITIVE,
     public=True, inplace=True, aliases=("arctan2",),
     x=lambda g, x, y: _angle_part(g, y, x, y),
     y=lambda g, x, y: _angle_part(g, -x, x, y),
@@ -370,7 +374,7 @@ atan2 = elementwise("atan2(x, y)", np.arctan2, dtype="float", kinds="if", domain
                "cr.atan2(cr.tensor([1.0, -1.0]), cr.tensor([0.0, -1.0]))", "tensor([ 1.5708, -2.3562])",
                note="The derivative at the origin is 0."))  # fmt: skip
 
-hypot = elementwise("hypot(x, y)", np.hypot, kinds="f",
+hypot = elementwise("hypot(x, y)", np.hypot, native=True, kinds="f",
     public=True, inplace=True,
     x=lambda g, x, out: g * (x / out),
     y=lambda g, y, out: g * (y / out),
@@ -404,7 +408,7 @@ logaddexp = elementwise("logaddexp(x, y)", _logaddexp,
     doc=binary("Return the logarithm of the sum of exponentials, without overflow.",
                "cr.logaddexp(cr.tensor([0.0]), cr.tensor([0.0]))", "tensor([0.6931])"))  # fmt: skip
 
-logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, kinds="f",
+logaddexp2 = elementwise("logaddexp2(x, y)", np.logaddexp2, native=True, kinds="f",
     public=True,
     lower=lambda x, y: s.select(x == y, x + 1, s.max(x, y) + s.log2(1 + s.exp2(-abs(x - y)))),
     x=lambda g, x, y: _share(g, x * math.log(2), y * math.log(2)),

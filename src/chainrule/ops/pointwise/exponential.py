@@ -9,7 +9,6 @@ import numpy as np
 
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import s
-from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed, one_minus
 from chainrule.core.op.results import BOOL, INT64
 from chainrule.ops.describe import unary
@@ -59,13 +58,13 @@ log1p = elementwise("log1p(x)", np.log1p, costly=True, dtype="float", kinds="bif
     doc=unary("Return ``log(1 + input)``, precise near 0.",
         "cr.log1p(cr.tensor([0.0, 1e-6]))", "tensor([0.0000e+00, 1.0000e-06])"))  # fmt: skip
 
-sqrt = elementwise("sqrt(x)", np.sqrt, dtype="float", kinds="bifc", domain=POSITIVE,
+sqrt = elementwise("sqrt(x)", np.sqrt, native=True, dtype="float", kinds="bifc", domain=POSITIVE,
     public=True, inplace=True,
     x=lambda g, out: g / (out + out),
     doc=unary("Return the square root of each element.", "cr.sqrt(cr.tensor([4.0, 9.0]))", "tensor([2., 3.])",
         notes="The branch cut is the negative real axis. The derivative at 0 is infinite."))  # fmt: skip
 
-cbrt = elementwise("cbrt(x)", lambda x: narrowed(np.cbrt(x), x), dtype="float", kinds="bif", domain=POSITIVE,
+cbrt = elementwise("cbrt(x)", lambda x: narrowed(np.cbrt(x), x), native=False, dtype="float", kinds="bif", domain=POSITIVE,
     public="special",
     lower=lambda x: s.copysign(s.pow(s.abs(x), 1 / 3), x),
     x=lambda g, out: g / (out * out * 3),
@@ -90,7 +89,7 @@ def _square(x: Any) -> Any:
     return np.square(x) if x.dtype.kind != "b" else x.astype(np.int64)
 
 
-square = elementwise("square(x)", _square, kinds="ifc", node="Pow", dtype=lambda x: INT64 if x == BOOL else x,
+square = elementwise("square(x)", _square, native=False, kinds="ifc", node="Pow", dtype=lambda x: INT64 if x == BOOL else x,
     public=True, inplace=True,
     lower=lambda x: x * x,
     x=lambda g, x: g * (x + x),
@@ -133,8 +132,6 @@ sigmoid = elementwise("sigmoid(x)", _sigmoid, costly=True, dtype="float", kinds=
 
 
 def _sigmoid_pull(g: Any, y: Any) -> Any:
-    if is_large(y) and (out := in_native(_sigmoid_pull, g, y)) is not None:
-        return out
     return narrowed((1 - y) * y * g, y)  # in this order NumPy reuses the first temporary for the rest
 
 

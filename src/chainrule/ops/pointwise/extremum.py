@@ -68,14 +68,14 @@ clamp = elementwise("clamp(x, low, high)", lambda x, low, high: np.minimum(np.ma
     doc=binary("Return `input` limited to [min, max]; `max` where the bounds are in the wrong order.", note=_BOUND,
                names=("input", "min", "max")))  # fmt: skip
 
-clamp_min = elementwise("clamp_min(x, y)", np.maximum, kinds="bif",
+clamp_min = elementwise("clamp_min(x, y)", np.maximum, native=True, kinds="bif",
     node=lambda node: "ClampMin1" if node.edges[1] is not None else "ClampMin",
     x=lambda g, x, y: where(x >= y, g, 0),
     y=lambda g, x, y: where(x < y, g, 0),
     doc=binary("Return `input`, at least `min`.", "cr.clamp_min(cr.tensor([-1.0, 2.0]), 0)", "tensor([0., 2.])",
                names=("input", "min"), note=_BOUND))  # fmt: skip
 
-clamp_max = elementwise("clamp_max(x, y)", np.minimum, kinds="bif",
+clamp_max = elementwise("clamp_max(x, y)", np.minimum, native=True, kinds="bif",
     node=lambda node: "ClampMax1" if node.edges[1] is not None else "ClampMax",
     x=lambda g, x, y: where(x <= y, g, 0),
     y=lambda g, x, y: where(x > y, g, 0),

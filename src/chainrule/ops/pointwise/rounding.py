@@ -133,7 +133,7 @@ isposinf = elementwise("isposinf(x)", lambda x: x == np.inf, dtype="bool", kinds
     doc=unary("Tell which elements are positive infinity.", "cr.isposinf(cr.tensor([cr.inf, -cr.inf]))",
         "tensor([ True, False])", "any real dtype", _BOOL))  # fmt: skip
 
-isneginf = elementwise("isneginf(x)", lambda x: x == -np.inf, dtype="bool", kinds="bif", nondiff=True,
+isneginf = elementwise("isneginf(x)", lambda x: x == -np.inf, native=False, dtype="bool", kinds="bif", nondiff=True,
     public=True,
     lower=lambda x: x == -math.inf,
     doc=unary("Tell which elements are negative infinity.", "cr.isneginf(cr.tensor([cr.inf, -cr.inf]))",

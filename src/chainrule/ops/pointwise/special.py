@@ -12,7 +12,6 @@ import numpy as np
 from chainrule.core.call.dispatch import NUMBERS
 from chainrule.core.op.declaration import elementwise
 from chainrule.core.op.lowering import Opaque
-from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import narrowed
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
@@ -72,14 +71,11 @@ def in_scipy(name: str) -> Callable:
             d = np.result_type(*xs)
             xs = tuple([d.type(x) if x.__class__ in NUMBERS else x for x in xs])
         d = xs[0].dtype
-        if is_large(xs[0]) and (out := in_native(made, *xs)) is not None:
-            return out
         if d.itemsize == 2 and d.kind not in "iu":
             return scipy_function(name)(*[x.astype(np.float32) for x in xs]).astype(d)
         return scipy_function(name)(*xs)
 
-    made = weak(kernel)
-    return made
+    return weak(kernel)
 
 
 def in_double(f: Callable) -> Callable:
