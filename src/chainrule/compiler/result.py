@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.compiler.record.recording import Computed, Recording, Repeat, SetGradient, Static, View, Write
+from chainrule.compiler.record.recording import Computed, Input, Recording, Repeat, Same, SetGradient, Static, View, Write
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.record.placed import follow
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types.tree import tree_unflatten
@@ -39,28 +41,33 @@ def set_gradient(effect: SetGradient, values: dict, leaves: Sequence[Any]) -> No
 
 def assembled(recording: Recording, tensors: dict, leaves: Sequence[Any]) -> Any:
     """Return the result of a call; `tensors` are those of the graph's outputs by their variables."""
-    made: list = []
-    for out in recording.outputs:
+    made: list = [None] * len(recording.outputs)
+    views = []
+    for i, out in enumerate(recording.outputs):
         if isinstance(out, Computed):
-            made.append(tensors[out.variable])
+            made[i] = tensors[out.variable]
         elif isinstance(out, Static):
-            made.append(out.value)
-        elif isinstance(out, View):
-            base = made[out.base] if isinstance(out.base, int) else out.base.fetch(leaves)
-            made.append(shown(base, out))
+            made[i] = out.value
+        elif isinstance(out, Input):
+            made[i] = out.source.fetch(leaves)
         else:
-            made.append(out.source.fetch(leaves))
+            views.append(i)
+    for i in views:
+        out = recording.outputs[i]
+        if isinstance(out, Same):
+            made[i] = made[out.position]
+        else:
+            made[i] = shown(made[out.base] if isinstance(out.base, int) else out.base.fetch(leaves), out)
     return tree_unflatten(made, recording.out_spec)
 
 
 def shown(base: Any, out: View) -> Tensor:
     """Return the view of a tensor that an output is."""
-    if not out.requires_grad:
+    if out.apart and not out.requires_grad:
         base = base.detach()
     elif not out.chain:
         base = base.view_as(base)
-    for op, params, index, _ in out.chain:
-        base = op.call(base, **params)
-        if index is not None:
-            base = base[index]
-    return base
+    if not out.frozen:
+        return follow(base, out.chain)
+    with no_grad():
+        return follow(base, out.chain)

@@ -15,6 +15,7 @@ from chainrule.compiler.record.recording import (
     Input,
     Output,
     Recording,
+    Same,
     SetGradient,
     Static,
     View,
@@ -26,8 +27,10 @@ from chainrule.compiler.record.state import State
 from chainrule.core.generator import Draws
 from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import root_of
 from chainrule.core.types.symbol import Unrecordable
 from chainrule.core.types.tree import tree_flatten
+from chainrule.core.write.views import FROZEN, kind_of
 from chainrule.transforms.equations import Graph, flatten_call
 
 
@@ -117,6 +120,7 @@ def record(
 
 def _outputs(recorder: Recorder, outs: list) -> list[Output]:
     places = {id(recorder.symbol(t)): i for i, t in reversed(list(enumerate(outs))) if isinstance(t, Tensor) and not t._level}
+    first: dict[int, int] = {}  # id of a result → where it stands first
     hidden: dict[int, list] = {}  # id of a root that is no result → what results show of it
     found: list[Output] = []
     for i, t in enumerate(outs):
@@ -127,13 +131,15 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
             raise Unrecordable("it returns a value of a transform that has ended")
         symbol = recorder.symbol(t)
         root = symbol.root
-        source = next((source for _, source, _, s in recorder.roots.values() if s is root), None)
+        outside = next(((base, source) for base, source, _, s in recorder.roots.values() if s is root), None)
         if id(t) in recorder.entered:
             found.append(Input(recorder.roots[id(t)][1] if id(t) in recorder.roots else Captured(t)))
-        elif source is not None:
-            found.append(View(source, symbol.chain, t.requires_grad))
+        elif first.setdefault(id(t), i) != i:
+            found.append(Same(first[id(t)]))
+        elif outside is not None:
+            found.append(_view(t, *outside, symbol.chain))
         elif places.get(id(root), i) != i:
-            found.append(View(places[id(root)], symbol.chain, t.requires_grad))
+            found.append(_view(t, outs[places[id(root)]], places[id(root)], symbol.chain))
         else:
             shown = hidden.setdefault(id(root), [])
             if any([_overlap(symbol.value, other.value) for other in shown]):
@@ -141,6 +147,11 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
             shown.append(symbol)
             found.append(Computed(symbol.variable, t.requires_grad))
     return found
+
+
+def _view(t: Tensor, base: Tensor, place: Any, chain: tuple) -> View:
+    """Return what an output is that shows the memory of a tensor, an input or another output, which stands at a place."""
+    return View(place, chain, t.requires_grad, root_of(t) is not root_of(base), kind_of(t) in FROZEN)
 
 
 def _is_whole(recorder: Recorder, outs: list, state: State, leaves: list, effects: list) -> bool:

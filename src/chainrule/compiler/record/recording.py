@@ -143,15 +143,27 @@ class Input(NamedTuple):
     source: Source
 
 
+class Same(NamedTuple):
+    """An output that is an earlier one, the same object."""
+
+    position: int
+
+
 class View(NamedTuple):
-    """An output that is a view of an input, or of another output, by the steps that `core.write.views.chain_of` gives."""
+    """An output that is a view of an input, or of another output, by the steps that `core.write.views.chain_of` gives.
+
+    It is `apart` where it shows the memory of the base and, by way of ``detach``, is no view of it to autograd. It is `frozen`
+    where it was taken while nothing was recorded.
+    """
 
     base: Any  # a source, or the position of an output
     chain: tuple
     requires_grad: bool = False
+    apart: bool = False
+    frozen: bool = False
 
 
-Output = Computed | Static | Input | View
+Output = Computed | Static | Input | Same | View
 
 
 class Recording:
@@ -203,5 +215,5 @@ class Recording:
 
 __all__ = [
     "Argument", "Captured", "Computed", "Effect", "Gradient", "Input", "Number", "Output", "Recording",
-    "Repeat", "SetGradient", "Source", "Static", "View", "Write",
+    "Repeat", "Same", "SetGradient", "Source", "Static", "View", "Write",
 ]  # fmt: skip

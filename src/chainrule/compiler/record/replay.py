@@ -8,23 +8,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.record.guards import GuardError, outcome_of
-from chainrule.compiler.record.recording import (
-    Computed,
-    Input,
-    Number,
-    Recording,
-    Repeat,
-    Static,
-    View,
-    Write,
-)
+from chainrule.compiler.record.recording import Number, Recording
+from chainrule.compiler.result import assembled, commit
 from chainrule.core.call.silence import hush, unhush
 from chainrule.core.generator import Draws
 from chainrule.core.mode.grad_mode import back, modes, switch
-from chainrule.core.record.placed import follow
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import memory_of, meta_of, version_of
-from chainrule.core.types.tree import tree_unflatten
 from chainrule.transforms.equations import Graph, Variable
 
 ndarray = np.ndarray
@@ -87,44 +76,9 @@ def replay(recording: Recording, leaves: Sequence[Any]) -> Any:
         raise
     finally:
         back(entered, before, "draws")
-    return commit(recording, leaves, outs)
-
-
-def commit(recording: Recording, leaves: Sequence[Any], outs: Sequence[Any]) -> Any:
-    """Carry out a recording's effects with the values of its graph's outputs; return its result."""
     values = {v: out.copy() if out.__class__ is ndarray else out for v, out in zip(recording.graph.outputs, outs, strict=True)}
-    bases = [source.fetch(leaves) for source in recording.sources]
-    known = dict(zip(recording.sources, bases, strict=True))
-    for effect in recording.effects:
-        if isinstance(effect, Write):
-            t: Any = known[effect.source] if effect.source in known else effect.source.fetch(leaves)
-            np.copyto(memory_of(t), values[effect.variable])
-            for _ in range(effect.times):
-                version_of(t).bump()
-        elif isinstance(effect, Repeat):
-            effect.call()
-        else:
-            owner: Any = effect.of.fetch(leaves)
-            meta_of(owner).grad = None if effect.variable is None else wrap(_fresh(values[effect.variable]))
-    results: list[Any] = []
-    for output in recording.outputs:
-        if isinstance(output, Static):
-            results.append(output.value)
-        elif isinstance(output, Input):
-            results.append(output.source.fetch(leaves))
-        elif isinstance(output, Computed):
-            results.append(wrap(_fresh(values[output.variable])))
-        else:
-            results.append(output)
-    for i, output in enumerate(results):
-        if isinstance(output, View):
-            base = results[output.base] if output.base.__class__ is int else output.base.fetch(leaves)
-            results[i] = follow(base if output.chain and output.requires_grad else base.detach(), output.chain)
-    return tree_unflatten(results, recording.out_spec)  # type: ignore[arg-type]
+    commit(recording, values, leaves)
+    return assembled(recording, {v: wrap(value) for v, value in values.items()}, leaves)
 
 
-def _fresh(value: Any) -> Any:
-    return value.copy() if value.__class__ is ndarray else value
-
-
-__all__ = ["commit", "fetch", "interpret", "replay"]
+__all__ = ["fetch", "interpret", "replay"]
