@@ -49,6 +49,8 @@ class Joint:
         For each of `wanted` the output of the backward graph; None where nothing depends on it.
     sources : tuple of frozenset
         For each of `wanted` which of `moving` it depends on.
+    strides : dict
+        Variables of the gradients → how they lie in memory.
     timings : dict
         Seconds: of the call itself, recorded.
     status : str
@@ -61,6 +63,7 @@ class Joint:
         self.backward: Any = None
         self.saved: tuple = ()
         self.places: tuple = ()
+        self.strides: dict[Variable, tuple[int, ...]] = {}
         self.timings: dict[str, float] = {}
         self.sources: tuple = tuple([frozenset(range(len(moving)))] * len(wanted))
 
@@ -138,6 +141,7 @@ def record_call(
     effects: tuple[Any, ...] = made.effects
     forward = _unique([o.variable for o in (*outputs, *effects) if isinstance(getattr(o, "variable", None), Variable)])
     wanted = [o.variable if isinstance(o, Computed) else None for o in of_grads]
+    found.strides = {o.variable: o.strides for o in of_grads if isinstance(o, Computed)}
     late = _late(made.graph, starts)
     if found.status == KNOWN and any([not e.op.pure for e in late]):  # a guard looks at it, or it is drawn
         found.status, wanted, starts = UNKNOWN, [], []

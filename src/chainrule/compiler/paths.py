@@ -16,8 +16,8 @@ import numpy as np
 from chainrule.compiler.joint import Joint
 from chainrule.compiler.loops.steps import GuardFailed
 from chainrule.compiler.pausing import collector_paused
-from chainrule.compiler.planning import plan_of
-from chainrule.compiler.record.recording import Argument, Computed, View
+from chainrule.compiler.planning import plan_of, strides_of
+from chainrule.compiler.record.recording import Argument, Computed, SetGradient, View, Write
 from chainrule.core.generator import Generator
 from chainrule.core.tensor.tensor import wrap
 from chainrule.core.tensor.value import bottom
@@ -67,16 +67,19 @@ class Path:
         self.hides_tangents = bool(views) or (bool(joint.moving) and joint.moving != self.inexact)
         self._places = tuple([s.position if isinstance(s, Argument) else None for s in self.recording.sources])
 
-        effects: tuple[Any, ...] = self.recording.effects
-        returned = {o.variable for o in (*self.recording.outputs, *effects) if hasattr(o, "variable")}
-        self._returned = tuple([i for i, v in enumerate(self.recording.graph.outputs) if v in returned])
-        self.plan = plan_of(self.recording.graph, native, arrays(self.inputs(leaves)))
+        graph, effects = self.recording.graph, self.recording.effects
+        wishes = {o.variable: o.strides for o in (*self.recording.outputs, *effects) if isinstance(o, (Computed, SetGradient))}
+        written = {e.variable for e in effects if isinstance(e, Write)}
+        self._returned = tuple([(i, wishes.get(v)) for i, v in enumerate(graph.outputs) if v in wishes or v in written])
+        self._strides = strides_of(graph.inputs, arrays(self.inputs(leaves)))
+        self.plan = plan_of(graph, native, self._strides, wishes)
 
     @cached_property
     def backward(self) -> Callable:
         """The plan of the backward graph, made when it is first needed."""
+        strides = {**self._strides, **dict(zip(self.recording.graph.outputs, getattr(self.plan, "layouts", ()), strict=False))}
         with collector_paused():
-            return plan_of(self.joint.backward, self.native)
+            return plan_of(self.joint.backward, self.native, strides, self.joint.strides)
 
     def plans(self) -> dict[str, Any]:
         """Return the plans that there are, by what stands before the names of their timings."""
@@ -111,7 +114,7 @@ class Path:
         """Return the arrays of the backward graph's outputs."""
         given = [bottom(t) for t in saved]
         found = self.backward(given)
-        owned(found, range(len(found)), given)
+        owned(found, [(i, self.joint.strides.get(v)) for i, v in enumerate(self.joint.backward.outputs)], given)
         return found
 
     def inputs(self, leaves: Sequence[Any]) -> list:
@@ -120,12 +123,17 @@ class Path:
         return [source.fetch(leaves) if at is None else leaves[at] for at, source in zip(self._places, sources, strict=True)]
 
 
-def owned(found: list, places: Iterable[int], given: Sequence[Any]) -> None:
-    """Give results at some places memory of their own, where others may hold it."""
-    for i in places:
+def owned(found: list, places: Iterable[tuple[int, Any]], given: Sequence[Any]) -> None:
+    """Give results at some places memory of their own, where others may hold it, in given strides, where it lies otherwise."""
+    for i, strides in places:
         x = found[i]
-        if x.__class__ is np.ndarray and (x.base is not None or any([x is y for y in given])):
-            found[i] = x.copy()
+        if x.__class__ is not np.ndarray:
+            continue
+        if strides is not None and x.size and x.strides != (due := tuple([s * x.itemsize for s in strides])):
+            found[i] = np.ndarray(x.shape, x.dtype, np.empty(x.size, x.dtype), 0, due)
+            found[i][...] = x
+        elif x.base is not None or any([x is y for y in given]):
+            found[i] = x.copy(order="K")
 
 
 def arrays(inputs: Sequence[Any]) -> list:

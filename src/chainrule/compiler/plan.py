@@ -119,6 +119,11 @@ class Plan:
         return self._run(arrays)
 
     @property
+    def layouts(self) -> list[Sequence[int]]:
+        """How each output lies in memory: the strides in elements."""
+        return [o.strides for o in self.steps.outputs]
+
+    @property
     def makes_all(self) -> bool:
         """Whether a run is one native call, and each result a new array of its own."""
         return self._call is not None and self._is_plain
@@ -167,12 +172,13 @@ class Plan:
         self._template = np.array(self._bases, np.uint64).view(np.int64)
         self._arenas: list[ndarray] = []
         self.is_native = not any([part.__class__ is not tuple for part in self._parts])
-        returned = [o.buffer if o.__class__ is View and o.is_whole else None for o in steps.outputs]
-        self._is_plain = returned == self._fresh
+        shown = {o.buffer: o for o in steps.outputs if o.__class__ is View and o.covers}
+        self._is_plain = [o.buffer if o.__class__ is View and o.covers else None for o in steps.outputs] == self._fresh
         self._inputs = [entry.Input(self._slots[b], b.dtype, b.shape, _bytes(b, b.strides)) for b in steps.inputs]
+        views = [(b, shown.get(b, b)) for b in self._fresh]
         self._outputs = [
-            entry.Output(self._slots[b], b.dtype, b.shape, None if b.strides == packed(b.shape) else _bytes(b, b.strides))
-            for b in self._fresh
+            entry.Output(self._slots[b], b.dtype, v.shape, None if v.strides == packed(v.shape) else _bytes(b, v.strides))
+            for b, v in views
         ]
         usable = self._runtime.call and self.is_native and all([b.size == prod(b.shape) for b in self._fresh])
         self._call: Callable | None = None
@@ -254,7 +260,9 @@ class Plan:
             if o.__class__ is not View:
                 found.append(o)
             elif o.buffer in fresh:
-                found.append(fresh[o.buffer] if o.is_whole else _part(np.asarray(fresh[o.buffer]), o))
+                x = fresh[o.buffer]
+                lies = o.is_whole or (x.shape == o.shape and x.strides == _bytes(o.buffer, o.strides))
+                found.append(x if lies else _part(np.asarray(x), o))
             elif o.buffer in given:
                 whole = _laid_out(given[o.buffer], o.buffer)
                 found.append(whole if o.is_whole else _part(whole, o))

@@ -14,20 +14,20 @@ from chainrule.compiler.kernels import KernelPlan
 from chainrule.compiler.llvm.engine import UnavailableError
 from chainrule.compiler.loops.fusion import steps_of
 from chainrule.compiler.plan import native_plan
-from chainrule.transforms.equations import Graph
+from chainrule.transforms.equations import Graph, Variable
 
 _told: set[str] = set()
 
 
-def plan_of(graph: Graph, native: bool, arrays: Sequence[Any] = ()) -> Callable:
+def plan_of(graph: Graph, native: bool, strides: dict | None = None, wishes: dict | None = None) -> Callable:
     """Return the plan of a graph: called with the arrays of its inputs, it returns those of its outputs.
 
-    It raises `GuardFailed` where a guard does not hold. Outputs may share memory with inputs and with each other. `arrays` are
-    inputs that tell how those of later calls lie in memory.
+    It raises `GuardFailed` where a guard does not hold. Outputs may share memory with inputs and with each other. `strides` and
+    `wishes` are those of ``loops.fusion.steps_of``; a plan of kernels gives results that lie as theirs do.
     """
     if native:
         try:
-            return made(graph, arrays)
+            return made(graph, strides, wishes)
         except UnavailableError as why:
             if not _told:
                 _told.add("unavailable")
@@ -37,22 +37,22 @@ def plan_of(graph: Graph, native: bool, arrays: Sequence[Any] = ()) -> Callable:
     return KernelPlan(graph)
 
 
-def made(graph: Graph, arrays: Sequence[Any]) -> Any:
+def made(graph: Graph, strides: dict | None, wishes: dict | None) -> Any:
     """Return the native plan of a graph; its `timings` begin with the time that passes and fusion took."""
     start = perf_counter()
     simple = simplified(graph)
     passed = perf_counter()
-    steps = steps_of(simple, _strides(graph, arrays))
+    steps = steps_of(simple, strides, wishes)
     fused = perf_counter()
     plan = native_plan(steps)
     plan.timings = {"passes": passed - start, "fuse": fused - passed, **plan.timings}
     return plan
 
 
-def _strides(graph: Graph, arrays: Sequence[Any]) -> dict:
-    """Return the steps, in elements, of inputs that do not lie in C order, where they are none backwards."""
+def strides_of(variables: Sequence[Variable], arrays: Sequence[Any]) -> dict[Variable, Sequence[int]]:
+    """Return the steps, in elements, of arrays that do not lie in C order, where they are none backwards."""
     found = {}
-    for v, x in zip(graph.inputs, arrays, strict=False):
+    for v, x in zip(variables, arrays, strict=True):
         if x.__class__ is np.ndarray and not x.flags.c_contiguous and x.size:
             steps = [s // x.itemsize for s in x.strides]
             if min(steps) >= 0 and not any([s % x.itemsize for s in x.strides]):

@@ -21,7 +21,7 @@ from chainrule.compiler.llvm.engine import UnavailableError
 from chainrule.compiler.llvm.entry import ANY
 from chainrule.compiler.llvm.runtime import runtime
 from chainrule.compiler.paths import Path
-from chainrule.compiler.record.recording import Argument, Captured, Computed, Input, Static
+from chainrule.compiler.record.recording import Argument, Captured, Computed, Input, Same, Static, View
 from chainrule.compiler.result import commit, shown
 from chainrule.compiler.stance import STATE
 from chainrule.core.graph.nodes import LEAF
@@ -238,13 +238,16 @@ class _Writer:
     def _result(self) -> None:
         """Write how the result is put together."""
         places = {v: i for i, v in enumerate(self.recording.graph.outputs)}
-        for i, out in enumerate(self.recording.outputs):
+        outputs: list[Any] = list(enumerate(self.recording.outputs))
+        for i, out in sorted(outputs, key=lambda each: isinstance(each[1], (Same, View))):  # after what they show
             if isinstance(out, Computed):
                 text = f"found[{places[out.variable]}]"
             elif isinstance(out, Static):
                 text = self._name(out.value)
             elif isinstance(out, Input):
                 text = self._fetched(out.source)
+            elif isinstance(out, Same):
+                text = f"o{out.position}"
             else:
                 base = f"o{out.base}" if isinstance(out.base, int) else self._fetched(out.base)
                 text = f"{self._name(shown)}({base}, {self._name(out)})"

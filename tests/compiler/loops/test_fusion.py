@@ -419,3 +419,39 @@ def test_variables_of_no_element_run_as_kernels():
     steps = made(lambda x: (cr.sin(x[:0]), x[:0].sum(0)), rand(3, 2), simplify=False)
     assert of_kind(steps, NestStep) == []
     assert [v.shape for v in steps.outputs] == [(0, 2), (2,)]
+
+
+def _lying(rng, shape):
+    """Return strides of a shape, without gaps, with its axes in some order."""
+    strides, step = [0] * len(shape), 1
+    for axis in rng.permutation(len(shape)):
+        strides[axis], step = step, step * shape[axis]
+    return tuple(strides)
+
+
+LAID = {
+    "elementwise": lambda x, y: (x.sin() * y, (x + 1).exp()),
+    "turned": lambda x, y: (x.permute(2, 0, 1) * 2, y.t().exp()),
+    "reduced": lambda x, y: (x.sum(1), x.softmax(-1), (x * y).mean(0)),
+    "products": lambda x, y: (x @ y.t(), (y @ y.t()).tanh(), y @ y.t()),
+    "of kernels": lambda x, y: (x.cumsum(0), y.sort()[0].t(), y.cumsum(1) * 2),
+    "parts": lambda x, y: (x[1], y[:, ::2], x[..., None] * 1, cr.cat([x, x], 1)),
+    "one value": lambda x, y: (x * 2, (x * 2).permute(1, 2, 0), (x * 2).reshape(6, 5), (x * 2) + 1),
+    "flags": lambda x, y: (x > 0, (x > 0).permute(2, 1, 0), y.t() == y.t()),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", LAID)
+def test_results_lie_as_wished(name, seed):
+    rng, inputs = np.random.default_rng(seed), (rand(2, 3, 5), rand(3, 5))
+    graph = graph_of(LAID[name], inputs)
+    wishes = {v: _lying(rng, v.shape) for v in graph.outputs if seed}
+    steps = steps_of(graph, wishes=wishes)
+    found = steps.run([x.numpy() for x in inputs])
+    for o, v, a, b in zip(steps.outputs, graph.outputs, found, LAID[name](*inputs), strict=True):
+        assert o.covers
+        assert a.shape == tuple(b.shape)
+        assert o.strides == wishes.get(v, o.strides)
+        np.testing.assert_allclose(a, b.numpy(), 2e-6)
+    assert len({o.buffer for o in steps.outputs}) == len(steps.outputs)

@@ -131,6 +131,12 @@ class _Plan(Expressions):
 
     # -- form ------------------------------------------------------------------------------------------------------------
 
+    def sort(self) -> None:
+        """Have loops over all axes run through the first result as it lies in memory."""
+        first = next((s.place.strides for *_, stores in self.stages for s in stores), None)
+        if self.group.outer is None and first is not None:
+            self.outer = tuple(sorted(self.outer, key=lambda k: -first.get(k, 0)))  # type: ignore[attr-defined]
+
     def collapse(self) -> None:
         """Join axes along which all memory steps alike, and that nothing else asks for."""
         asked = {e.axis for e in self.nodes if e.__class__ is Axis}  # type: ignore[attr-defined]
@@ -176,6 +182,7 @@ class _Plan(Expressions):
         """Return the nest on its buffers."""
         if stages is not None:
             self.stages = stages
+        self.sort()
         self.collapse()
         used = _used(self.stages)
         places = [entry for entry in self.places if id(entry[0]) in used]

@@ -9,7 +9,6 @@ in one arena.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,18 @@ from chainrule.compiler.loops.maps import MANY, follows, parts_of
 from chainrule.compiler.loops.nest import Load, walk
 from chainrule.compiler.loops.products import matrices
 from chainrule.compiler.loops.scalars import NATIVE, Given, Unsupported, expression_of
-from chainrule.compiler.loops.steps import Buffer, GemmStep, GuardStep, KernelStep, NestStep, Step, Steps, View, packed
+from chainrule.compiler.loops.steps import (
+    Buffer,
+    GemmStep,
+    GuardStep,
+    KernelStep,
+    NestStep,
+    Step,
+    Steps,
+    View,
+    lie_alike,
+    packed,
+)
 from chainrule.compiler.loops.tasks import REDUCE, Group, Task
 from chainrule.compiler.loops.values import GATHERS, Values
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE
@@ -38,7 +48,9 @@ REDUCTIONS = {
 _OF_BOOL = dtypes.of(np.dtype(bool))
 
 
-def steps_of(graph: Graph, strides: dict[Variable, Sequence[int]] | None = None) -> Steps:
+def steps_of(
+    graph: Graph, strides: dict[Variable, Sequence[int]] | None = None, wishes: dict[Variable, Sequence[int]] | None = None
+) -> Steps:
     """Return a graph as steps.
 
     Parameters
@@ -47,8 +59,10 @@ def steps_of(graph: Graph, strides: dict[Variable, Sequence[int]] | None = None)
         Of ops, and of guards, whose ``op.kind`` is "guard".
     strides : dict of Variable to strides, optional
         In elements, of inputs that do not lie in C order.
+    wishes : dict of Variable to strides, optional
+        In elements, without gaps, of results that are to lie so; the others lie as it comes.
     """
-    return Fusion(graph, strides or {}).steps()
+    return Fusion(graph, strides or {}, wishes).steps()
 
 
 class Fusion:
@@ -62,8 +76,8 @@ class Fusion:
         How often each op runs its kernel.
     """
 
-    def __init__(self, graph: Graph, strides: dict):
-        self.graph, self.values = graph, Values()
+    def __init__(self, graph: Graph, strides: dict, wishes: dict | None = None):
+        self.graph, self.values, self._wishes = graph, Values(), wishes or {}
         self.groups = Grouping(self.values)
         self.opaque: dict[str, int] = {}
         self._uses = uses(graph.equations, graph.outputs)
@@ -320,7 +334,7 @@ class Fusion:
         operands = [self.groups.view_of(o) if o.__class__ is Variable else o for o in e.operands]
         results = []
         for r in e.results:
-            buffer = Buffer(r.dtype.numpy, r.shape, "temp")
+            buffer = Buffer(r.dtype.numpy, r.shape, "temp", self._wishes.get(r))
             results.append(buffer.view())
             self.values.views[r] = results[-1]
         self.opaque[e.op.name] = self.opaque.get(e.op.name, 0) + 1
@@ -366,17 +380,26 @@ class Fusion:
             if o in known:
                 outputs.append(known[o])
                 continue
-            view = self.groups.strided(o)
-            if o in given:
-                assert view is not None
-            elif view is None or view.buffer.kind != "temp" or view.buffer in taken or prod(o.shape) != view.buffer.size:
-                view = self.groups.kept(self.groups.copied(o)).view()
+            view = self.groups.strided(o) if o in given else self._own(o, taken)
+            assert view is not None
             if o not in given:
                 taken.add(view.buffer)
                 view.buffer.kind = "output"
             known[o] = view
             outputs.append(view)
         return outputs
+
+    def _own(self, o: Variable, taken: set[Buffer]) -> View:
+        """Return the view of a buffer that is to be a result: of where it is computed, if that is free and lies as wished."""
+        wish = self._wishes.get(o)
+        task = self.values.tasks.get(o)
+        if task is not None:
+            self.groups.kept(task, wish)
+        view = self.groups.strided(o)
+        found = view is not None and view.buffer.kind == "temp" and view.buffer not in taken and view.covers
+        if view is None or not found or (wish is not None and not lie_alike(o.shape, view.strides, wish)):
+            view = self.groups.kept(self.groups.copied(o), wish).view()
+        return view if wish is None else View(view.buffer, o.shape, wish, 0)
 
 
 def _equation(name: str, operands: tuple, result: Variable, **params: Any) -> Equation:

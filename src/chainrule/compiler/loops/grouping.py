@@ -71,10 +71,11 @@ class Grouping:
             view = self.kept(task).view()
         return view if root is v else _stepped(view.buffer, v.shape, place)
 
-    def kept(self, task: Task) -> Buffer:
-        """Return where a task's value is kept, and have it be."""
+    def kept(self, task: Task, strides: Sequence[int] | None = None) -> Buffer:
+        """Return where a task's value is kept, and have it be: in these strides, if it is not yet."""
         if task.buffer is None:
-            task.buffer = Buffer(task.dtype, task.shape if task.variable is None else task.variable.shape, "temp")
+            shape = task.shape if task.variable is None else task.variable.shape
+            task.buffer = Buffer(task.dtype, shape, "temp", strides)
             task.group.is_read = True
         return task.buffer
 

@@ -27,6 +27,21 @@ def packed(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Tell whether strides, in elements, lead to each place of memory without gaps once."""
+    step = 1
+    for s, n in sorted([(s, n) for s, n in zip(strides, shape, strict=True) if n != 1]):
+        if s != step:
+            return False
+        step *= n
+    return True
+
+
+def lie_alike(shape: Sequence[int], a: Sequence[int], b: Sequence[int]) -> bool:
+    """Tell whether two sequences of strides lead to the same places."""
+    return all([n == 1 or s == t for n, s, t in zip(shape, a, b, strict=True)])
+
+
 class Buffer:
     """Memory that steps read and write.
 
@@ -78,6 +93,11 @@ class View:
     def is_whole(self) -> bool:
         """Whether it is the buffer as it is."""
         return not self.offset and self.shape == self.buffer.shape and self.strides == self.buffer.strides
+
+    @property
+    def covers(self) -> bool:
+        """Whether it is the buffer in some order and shape: each element, once."""
+        return not self.offset and prod(self.shape) == self.buffer.size and is_dense(self.shape, self.strides)
 
     def of(self, memory: np.ndarray) -> np.ndarray:
         """Return the view of a buffer's memory, a flat array."""
@@ -270,8 +290,8 @@ class Steps:
     inputs : tuple of Buffer
         One for each of the graph's inputs.
     outputs : tuple
-        A `View` for each variable returned; of an input's or a constant's buffer where the graph returns that or a view of
-        it. Anything else stands for itself.
+        A `View` for each variable returned, which covers a buffer of its own; of an input's or a constant's buffer where the
+        graph returns that or a view of it. Anything else stands for itself.
     constants : tuple of Buffer
     temps : dict of Buffer to int
         Where each temporary lies in the arena, in bytes.

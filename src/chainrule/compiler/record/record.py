@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.loops.steps import is_dense
 from chainrule.compiler.record.recorder import Recorder
 from chainrule.compiler.record.recording import (
     Captured,
@@ -26,9 +27,10 @@ from chainrule.compiler.record.settling import escaped, roll_back, settle
 from chainrule.compiler.record.state import State
 from chainrule.core.generator import Draws
 from chainrule.core.mode.grad_mode import back, modes, switch
+from chainrule.core.op.raw import empty_like
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import root_of
-from chainrule.core.types.symbol import Unrecordable
+from chainrule.core.types.symbol import Symbol, Unrecordable
 from chainrule.core.types.tree import tree_flatten
 from chainrule.core.write.views import FROZEN, kind_of
 from chainrule.transforms.equations import Graph, flatten_call
@@ -145,13 +147,21 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
             if any([_overlap(symbol.value, other.value) for other in shown]):
                 recorder.give_up("two of its results share memory with a tensor that it does not return")
             shown.append(symbol)
-            found.append(Computed(symbol.variable, t.requires_grad))
+            found.append(Computed(symbol.variable, t.requires_grad, _strides(symbol)))
     return found
 
 
 def _view(t: Tensor, base: Tensor, place: Any, chain: tuple) -> View:
     """Return what an output is that shows the memory of a tensor, an input or another output, which stands at a place."""
     return View(place, chain, t.requires_grad, root_of(t) is not root_of(base), kind_of(t) in FROZEN)
+
+
+def _strides(symbol: Symbol) -> tuple[int, ...]:
+    """Return the strides, in elements, of new memory in which what a symbol stands for lies as it does, without gaps."""
+    strides = tuple([s // symbol.itemsize for s in symbol.strides])
+    if is_dense(symbol.shape, strides):
+        return strides
+    return tuple([s // symbol.itemsize for s in empty_like(symbol.stand_in()).strides])
 
 
 def _is_whole(recorder: Recorder, outs: list, state: State, leaves: list, effects: list) -> bool:
@@ -185,7 +195,8 @@ def _effects(recorder: Recorder) -> list[Effect]:
         elif not recorder.is_inside(new) or new._level:
             recorder.give_up("it sets a .grad to a tensor from outside, or to a value of a transform")
         else:
-            found.append(SetGradient(source, recorder.symbol(new).variable))
+            symbol = recorder.symbol(new)
+            found.append(SetGradient(source, symbol.variable, _strides(symbol)))
     found += recorder.repeats
     for t, _, edge, _ in recorder.entered.values():
         if t._node is not edge:

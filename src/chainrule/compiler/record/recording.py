@@ -104,10 +104,11 @@ class Write(NamedTuple):
 
 
 class SetGradient(NamedTuple):
-    """A tensor's `.grad` becomes a new tensor; None drops it."""
+    """A tensor's `.grad` becomes a new tensor, that lies in memory by these strides; None drops it."""
 
     of: Source
     variable: Variable | None
+    strides: tuple[int, ...] = ()
 
 
 class Repeat(NamedTuple):
@@ -125,10 +126,14 @@ Effect = Write | SetGradient | Repeat
 
 
 class Computed(NamedTuple):
-    """An output that the graph computes: a new tensor of the variable's value, which shares memory with no other."""
+    """An output that the graph computes: a new tensor of the variable's value, which shares memory with no other.
+
+    Its strides, in elements, are those of the call that was recorded, but without gaps.
+    """
 
     variable: Variable
     requires_grad: bool = False
+    strides: tuple[int, ...] = ()
 
 
 class Static(NamedTuple):
