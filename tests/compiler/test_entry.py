@@ -14,6 +14,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.compiler.llvm import engine, entry, executor
+from chainrule.compiler.llvm.arenas import Block
 from chainrule.compiler.llvm.runtime import runtime as shared
 from chainrule.core.mode.state import modes
 from chainrule.core.tensor.value import Value
@@ -77,7 +78,7 @@ def plan(code, shapes, *, tensors=True, single=False, release=False, guard=None,
         table.call(code.address("squares"), 0, size, grain, [(1 + k, 0), target])
         if arena:
             table.call(code.address("squares"), 0, size, grain, [(0, 0), (1 + count + k, 0)])
-    run = entry.Run(table.array(), template, table.widest, np.zeros(arena, np.uint8), release, 0, 0, tuple(keeps))
+    run = entry.Run(table.array(), template, table.widest, Block(arena), arena, release, 0, 0, tuple(keeps))
     cls = cr.Tensor if tensors else None
     inputs = [entry.Input(1 + k, DOUBLE, s, np.empty(s).strides, cls) for k, s in enumerate(shapes)]
     outputs = [entry.Output(1 + count + k, DOUBLE, s) for k, s in enumerate(shapes)]

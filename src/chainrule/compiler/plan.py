@@ -1,7 +1,7 @@
 """Plans: steps as native code, with their memory; a plan without kernels is one native call.
 
 The buffers of a run are numbered ("slots"): the arena first, which holds what is temporary and is kept for the next run, then
-inputs, outputs, which are made anew, and constants. Runs may overlap in time: each has an arena of its own. Kernels run in
+inputs, outputs, which are made anew, and constants. Runs may overlap in time: no two are in one arena. Kernels run in
 Python, between stretches of the table that the executor walks (`llvm.executor`).
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.llvm import blas, engine, entry
+from chainrule.compiler.llvm.arenas import block_for
 from chainrule.compiler.llvm.emit import emit
 from chainrule.compiler.llvm.executor import Table, address, grain_of
 from chainrule.compiler.llvm.runtime import runtime
@@ -37,7 +38,6 @@ from chainrule.compiler.loops.steps import (
 
 LONG = 100_000  # additions from which a plan lets other Python threads run meanwhile, for 100 ns
 BLAS_THREADS = 1 << 18  # multiplications from which BLAS uses threads of its own for a product
-ALIGNMENT = 64
 
 ndarray = np.ndarray
 
@@ -170,7 +170,7 @@ class Plan:
             self._add(step, functions)
         self._words = self._table.array()
         self._template = np.array(self._bases, np.uint64).view(np.int64)
-        self._arenas: list[ndarray] = []
+        self._arena = block_for(steps.arena)
         self.is_native = not any([part.__class__ is not tuple for part in self._parts])
         shown = {o.buffer: o for o in steps.outputs if o.__class__ is View and o.covers}
         self._is_plain = [o.buffer if o.__class__ is View and o.covers else None for o in steps.outputs] == self._fresh
@@ -187,8 +187,8 @@ class Plan:
 
     def _native(self) -> entry.Run:
         keeps = (*self._keeps, self._template, self._runtime)
-        arena = _aligned(self.steps.arena)
-        return entry.Run(self._words, self._template, self._table.widest, arena, self._cost >= LONG, 0, 0, keeps)
+        arena, size = self._arena, self.steps.arena
+        return entry.Run(self._words, self._template, self._table.widest, arena, size, self._cost >= LONG, 0, 0, keeps)
 
     def _at(self, b: Buffer, offset: int) -> tuple[int, int]:
         """Return slot and offset in bytes of an element of a buffer."""
@@ -273,7 +273,7 @@ class Plan:
     def _run(self, arrays: Sequence[Any]) -> list:
         """Run part by part, from Python."""
         given = [_laid_out(x, b) for b, x in zip(self.steps.inputs, arrays, strict=True)]
-        arena = self._arenas.pop() if self._arenas else _aligned(self.steps.arena)
+        arena = self._arena.take(self.steps.arena)
         try:
             run = _Run(self, given, arena)
             for part in self._parts:
@@ -285,7 +285,7 @@ class Plan:
                     raise GuardFailed(part.number)  # type: ignore[union-attr]
             return self._returned(run.fresh(), given)
         finally:
-            self._arenas.append(arena)
+            self._arena.give(arena)
 
 
 class _Run:
@@ -372,13 +372,6 @@ def cost_of(nest: Nest) -> float:
 
 def _bytes(b: Buffer, strides: Sequence[int]) -> tuple[int, ...]:
     return tuple([s * b.dtype.itemsize for s in strides])
-
-
-def _aligned(size: int) -> ndarray:
-    """Return a block of memory that starts at a line of the cache."""
-    block = np.empty(size + ALIGNMENT, np.uint8)
-    start = -address(block) % ALIGNMENT
-    return block[start : start + size]
 
 
 def _empty(b: Buffer) -> ndarray:

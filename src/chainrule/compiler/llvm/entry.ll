@@ -212,8 +212,8 @@ failed:
   ret ptr null
 
 arena:
-  %busy.at = getelementptr i64, ptr %table, i64 <BUSY>
-  %own = icmp ne i64 %h.busy, 0
+  %busy = load i64, ptr %h.arena
+  %own = icmp ne i64 %busy, 0
   br i1 %own, label %arena.new, label %arena.shared
 arena.new:
   %bytes = add i64 %h.arena_bytes, 64
@@ -230,8 +230,10 @@ arena.own:
   store ptr %block.aligned, ptr %bases
   br label %run
 arena.shared:
-  store i64 1, ptr %busy.at
-  store ptr %h.arena, ptr %bases
+  store i64 1, ptr %h.arena
+  %block.at = getelementptr i64, ptr %h.arena, i64 1
+  %block.shared = load ptr, ptr %block.at
+  store ptr %block.shared, ptr %bases
   br label %run
 run:
   %block.own = phi ptr [%block, %arena.own], [null, %arena.shared]
@@ -264,7 +266,7 @@ arena.free:
   call void @free(ptr %block.own)
   br label %after
 arena.back:
-  store i64 0, ptr %busy.at
+  store i64 0, ptr %h.arena
   br label %after
 after:
   br i1 %long, label %unhold, label %answered

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.compiler.llvm import engine
+from chainrule.compiler.llvm.arenas import Block
 from chainrule.core.mode import state
 from chainrule.core.tensor.tensor import Tensor
 
@@ -32,7 +33,7 @@ NEW_FROM_DESCR, SCALAR, ARRAY_VERSION = 94, 60, 0  # in NumPy's table of functio
 
 # the words of a plan's head
 HEAD = (
-    "inputs", "input_specs", "outputs", "output_specs", "first", "end", "template", "slots", "arena", "arena_bytes", "busy",
+    "inputs", "input_specs", "outputs", "output_specs", "first", "end", "template", "slots", "arena", "arena_bytes",
     "release", "pool", "helpers", "params", "context", "mode_a", "mode_b", "tensor", "single",
     "ndarray", "new_array", "new_scalar", "object_new", "none", "empty", "refused",
 )  # fmt: skip
@@ -172,7 +173,7 @@ def text() -> str | None:
     if at is None:
         return None
     whole = dict.fromkeys(
-        ("inputs", "outputs", "slots", "arena_bytes", "busy", "release", "helpers", "params", "single", "source", "slot",
+        ("inputs", "outputs", "slots", "arena_bytes", "release", "helpers", "params", "single", "source", "slot",
          "nd"), "i64",
     )  # fmt: skip
     return engine.template(
@@ -183,7 +184,6 @@ def text() -> str | None:
         RESULT=words(OUTPUT, whole, "rspec", "r."),
         INPUT_WORDS=str(len(INPUT)),
         OUTPUT_WORDS=str(len(OUTPUT)),
-        BUSY=str(HEAD.index("busy")),
         ALIGNED=str(NPY_ALIGNED),
         DIRECT=str(DIRECT),
         **{name.upper(): str(offset) for name, offset in at._asdict().items()},
@@ -232,12 +232,13 @@ class Output(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What the entry runs."""
+    """What the entry runs: a table, which has `size` bytes of a block's memory for what is temporary."""
 
     table: np.ndarray
     template: np.ndarray
     params: int
-    arena: np.ndarray
+    arena: Block
+    size: int
     release: bool
     pool: int
     helpers: int
@@ -283,7 +284,7 @@ def function(
     values = {
         "inputs": len(inputs), "input_specs": array(specs), "outputs": len(outputs), "output_specs": array(made),
         "first": run.table.ctypes.data, "end": run.table.ctypes.data + run.table.nbytes, "template": run.template.ctypes.data,
-        "slots": len(run.template), "arena": run.arena.ctypes.data, "arena_bytes": run.arena.nbytes, "busy": 0,
+        "slots": len(run.template), "arena": run.arena.words.ctypes.data, "arena_bytes": run.size,
         "release": run.release, "pool": run.pool, "helpers": run.helpers, "params": run.params,
         "context": id(state._current) if tensors else 0, "mode_a": id(state._ORDINARY[True, False]),
         "mode_b": id(state._ORDINARY[False, False]), "tensor": id(Tensor) if tensors else 0, "single": single,
