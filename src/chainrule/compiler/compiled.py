@@ -26,7 +26,7 @@ from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode, modes, set_modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
-from chainrule.core.types.symbol import Symbol
+from chainrule.core.types.symbol import Symbol, Unrecordable
 from chainrule.core.types.tree import TreeSpec, tree_unflatten
 from chainrule.transforms.equations import flatten_call
 
@@ -168,6 +168,10 @@ class Compiled:
             return self._as_it_is(known.reason, args, kwargs)
         try:
             served = known.paths.run(leaves)
+        except Unrecordable:  # another thread's recording has hold of a tensor
+            with _RECORDING:
+                pass
+            return self(*args, **kwargs)
         except Exception as error:  # a kernel's: the function itself raises it, or deals with it
             if known.is_recorded_now():
                 with _RECORDING:
