@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.graph.periods import trips_of
 from chainrule.compiler.graph.rebuilding import uses
 from chainrule.compiler.loops.arena import placed
 from chainrule.compiler.loops.building import build
@@ -350,7 +351,9 @@ class Fusion:
 
     def steps(self) -> Steps:
         """Return the steps."""
-        self.process(self.graph.equations)
+        for e, self.groups.trip in zip(self.graph.equations, trips_of(self.graph.equations), strict=True):
+            self.process((e,))
+        self.groups.trip = -1
         outputs = self._outputs()
         for view in self._checks.values():
             self.groups.order.append(GuardStep(view, b"\0", None))

@@ -18,6 +18,7 @@ from chainrule.compiler.loops.values import Values
 from chainrule.transforms.equations import Variable
 
 WEIGHT = 3000  # primitives in a nest, beyond which no task joins it
+LIGHT = 250  # beyond which no task of another trip of a loop does, so that the nests of later trips have the same code
 CHEAP = 6  # additions that cost less than to write a value and read it again
 DEAR = 12  # additions that cost more than to write a row and read it again
 CANDIDATES = 4  # groups that are tried for a task, besides those of what it reads
@@ -34,6 +35,8 @@ class Grouping:
         After which place in the order it holds its values.
     floor : int
         Before which nothing new may run: the last guard.
+    trip : int
+        The trip of a loop (`graph.periods`) that is taken in; -1 outside of loops.
     """
 
     def __init__(self, values: Values):
@@ -41,7 +44,7 @@ class Grouping:
         self.all_tasks: list[Task] = []
         self.order: list[Group | Step | None] = []
         self.ready: dict[Buffer, int] = {}
-        self.floor = 0
+        self.floor, self.trip = 0, -1
         self._by_space: dict[tuple, list[Group]] = {}
         self._by_outer: dict[tuple, list[Group]] = {}
 
@@ -169,7 +172,7 @@ class Grouping:
             return
         last = several.pop()
         for group in several:
-            if group.weight + last.weight >= WEIGHT:
+            if group.weight + last.weight >= WEIGHT or self._is_full(group) or self._is_full(last):
                 continue
             if group.outer == last.outer or (group.outer is None and _in_rows(sizes, last.outer)):
                 self._take_in(group, last)
@@ -189,8 +192,12 @@ class Grouping:
         if group.outer is not None:
             self._by_outer[group.outer_sizes].remove(group)
 
+    def _is_full(self, group: Group) -> bool:
+        limit = WEIGHT if self.trip < 0 or group.trip == self.trip else LIGHT
+        return group.weight >= limit
+
     def _joins(self, task: Task, group: Group, sizes: tuple, sources: list) -> bool:
-        if group.weight >= WEIGHT or (sizes and task.reads.isdisjoint(group.reads)):
+        if self._is_full(group) or (sizes and task.reads.isdisjoint(group.reads)):
             return False
         if group.sizes == sizes and self._fits(task, group, sizes, sources):
             return True
@@ -224,6 +231,7 @@ class Grouping:
 
     def _enter(self, task: Task, group: Group, roots: set) -> None:
         task.group = group
+        group.trip = self.trip
         group.tasks.append(task)
         group.reads |= task.reads
         group.reads.add(task)

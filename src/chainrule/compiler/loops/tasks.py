@@ -101,16 +101,18 @@ class Group:
         How many primitives it has.
     is_read : bool
         Whether anything outside reads what it computes: then it cannot move.
+    trip : int
+        The trip of a loop in which its last task is; -1 outside of loops.
     """
 
-    __slots__ = ("is_read", "outer", "position", "reads", "sizes", "tasks", "weight")
+    __slots__ = ("is_read", "outer", "position", "reads", "sizes", "tasks", "trip", "weight")
 
     def __init__(self, sizes: tuple, position: int):
         self.sizes, self.position = sizes, position
         self.outer: tuple[int, ...] | None = None
         self.tasks: list[Task] = []
         self.reads: set = set()
-        self.weight, self.is_read = 0, False
+        self.weight, self.trip, self.is_read = 0, -1, False
 
     @property
     def outer_sizes(self) -> tuple[int, ...]:
