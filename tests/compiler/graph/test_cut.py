@@ -42,3 +42,8 @@ def test_both_ways_find_the_same(seed):
     nodes, arcs = drawn(seed)
     arcs = [(*ends, c or 1) for ends, c in {(tail, head): c for tail, head, c in arcs}.items()]  # each once, none without room
     assert _by_paths(nodes, arcs) == _by_scipy(nodes, arcs)
+
+
+def test_a_flow_takes_back_what_went_the_wrong_way():
+    arcs = [(0, 2, 1), (0, 3, 1), (2, 4, 1), (4, 1, 1), (3, 4, 1), (2, 5, 1), (5, 6, 1), (6, 1, 1)]
+    assert _by_paths(7, arcs) == _by_scipy(7, arcs) == [False, True] + [False] * 5

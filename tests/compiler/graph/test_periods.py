@@ -1,4 +1,4 @@
-"""Where a graph repeats: the trips of loops are found, whatever is around them or in them, and nothing else is taken for one."""
+"""Where a graph repeats: the trips of loops are found, whatever is around or in them, and nothing else is taken for one."""
 
 from __future__ import annotations
 

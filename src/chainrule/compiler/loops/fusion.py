@@ -351,7 +351,8 @@ class Fusion:
 
     def steps(self) -> Steps:
         """Return the steps."""
-        for e, self.groups.trip in zip(self.graph.equations, trips_of(self.graph.equations), strict=True):
+        for e, trip in zip(self.graph.equations, trips_of(self.graph.equations), strict=True):
+            self.groups.trip = trip
             self.process((e,))
         self.groups.trip = -1
         outputs = self._outputs()
