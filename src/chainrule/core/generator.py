@@ -79,7 +79,7 @@ class Generator:
         seed = int(seed)
         if not -(1 << 63) <= seed <= _MASK:
             raise ValueError("Overflow when unpacking long long")
-        self._noted()
+        self._about_to_restart()
         self._seed = seed & _MASK
         self._rng = None
         return self
@@ -115,7 +115,7 @@ class Generator:
             raise TypeError("RNG state must be a chainrule.ByteTensor")
         if raw.shape != (_STATE_BYTES,):
             raise RuntimeError("RNG state is wrong size")
-        self._noted()
+        self._about_to_restart()
         data, at, values = raw.tobytes(), 0, []
         for n in (16, 16, 1, 4, 8):
             values.append(int.from_bytes(data[at : at + n], "little"))
@@ -127,6 +127,11 @@ class Generator:
             "bit_generator": "PCG64", "state": {"state": state, "inc": inc}, "has_uint32": has_uint32, "uinteger": uinteger,
         }  # fmt: skip
         return self
+
+    def _about_to_restart(self) -> None:
+        if (recorder := modes().compiling) is not None:
+            recorder.refuse_draw()
+        self._noted()
 
     def _noted(self) -> None:
         draws = modes().draws

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, check_differentiable, disabled_torch_function, marked_as, not_a_flag
+from chainrule.core.tensor.value import (
+    array_of,
+    check_differentiable,
+    disabled_torch_function,
+    marked_as,
+    memory_of,
+    not_a_flag,
+)
 from chainrule.core.types.dtype import get_default_dtype
 from chainrule.functions.creation.fill import empty
 
@@ -24,7 +31,7 @@ def _shared(data: Any, cls: type) -> Any:
             f"{cls.__name__}: a value inside a transform cannot become a {cls.__name__.lower()}; make it outside, and pass its "
             "value to the function that is transformed"
         )
-    return marked_as(wrap(array_of(data).copy() if data._bit else array_of(data), cls), data)
+    return marked_as(wrap(array_of(data).copy() if data._bit else memory_of(data), cls), data)
 
 
 class Parameter(Tensor):
@@ -60,7 +67,7 @@ class Parameter(Tensor):
     @property
     def data(self) -> Tensor:
         """The same memory as a plain tensor, without history and with a version counter of its own."""
-        return marked_as(wrap(array_of(self)), self)
+        return marked_as(wrap(memory_of(self)), self)
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -35,6 +35,11 @@ from chainrule.core.types.tree import tree_flatten
 from chainrule.core.write.views import FROZEN, kind_of
 from chainrule.transforms.equations import Graph, flatten_call
 
+# NumPy's words where the program writes to an array that it got of a tensor.
+_READ_ONLY = dict.fromkeys(
+    ("assignment destination is read-only", "output array is read-only"), "it writes to a tensor's memory through NumPy"
+)
+
 
 def record(
     f: Callable,
@@ -98,10 +103,15 @@ def record(
             back(entered, before, "tracer", "draws")
         outs, out_spec = tree_flatten(result)
         outputs = _outputs(recorder, outs)
-    except Unrecordable as error:
+    except (Unrecordable, ValueError) as error:
+        if error.__class__ is ValueError and str(error) not in _READ_ONLY:
+            settle(recorder)
+            raise
         roll_back(recorder)
         draws.rewind()
-        return Recording(None, (), (), (), None, None, again() if again else f(*args, **kwargs), str(error))
+        return Recording(
+            None, (), (), (), None, None, again() if again else f(*args, **kwargs), _READ_ONLY.get(str(error), str(error))
+        )
     except BaseException:
         settle(recorder)
         raise

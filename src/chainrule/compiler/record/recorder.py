@@ -82,6 +82,7 @@ class Recorder:
         self.why, self.puts_off = "", False
         self.arguments: dict[int, int] = {}
         self._arrays: dict[int, Symbol] = {}  # id of an array from outside → the symbol of the memory it is
+        self._lent: set[Symbol] = set()  # of arrays that `read` gave, or that cannot be written to
         self._known: dict[int, tuple[Variable, np.ndarray]] = {}
         self._lowered: tuple[Any, Any] = (None, None)
 
@@ -216,6 +217,8 @@ class Recorder:
     def write(self, place: Symbol, value: Tensor) -> None:
         """Have memory take the values of a tensor of its shape and dtype."""
         new, root = self.symbol(value), place.root
+        if root in self._lent:
+            self.refuse("writes to memory that it has through NumPy")
         if root is not place:
             new = self.emit(TABLE["copy_slices"], [root, new], {"chain": place.chain})
         elif new.strides != place.strides:
@@ -259,6 +262,8 @@ class Recorder:
         found = self._arrays.get(id(data))
         if found is None:
             found = self._arrays[id(data)] = Symbol(self, self._constant(data), data)
+            if data.__class__ is ndarray and not data.flags.writeable:
+                self._lent.add(found)
         return found
 
     def _outside(self, t: Tensor, data: Any) -> Symbol:

@@ -166,6 +166,8 @@ class Conversions(AutogradState):
         done = memo.get(id(self))
         if done is not None:
             return done
+        if (recorder := modes().compiling) is not None:
+            recorder.refuse("makes a deep copy of a tensor")
         made = rebuild(type(self), _copied(memory_of(self), memo), self.requires_grad)
         if self._bit:
             made._data = array_of(self).copy()

@@ -15,7 +15,7 @@ from weakref import ref
 from chainrule.core.graph.nodes import new
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, disabled_torch_function, marked_as, not_a_flag
+from chainrule.core.tensor.value import array_of, disabled_torch_function, marked_as, memory_of, not_a_flag
 
 
 class State:
@@ -197,7 +197,7 @@ def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Tenso
         )
     if require_grad.__class__ is not bool:
         raise not_a_flag(require_grad, "_make_subclass(): argument 'require_grad' (position 3)")
-    made = marked_as(wrap(array_of(data).copy() if data._bit else array_of(data), cls), data)
+    made = marked_as(wrap(array_of(data).copy() if data._bit else memory_of(data), cls), data)
     return made.requires_grad_() if require_grad else made
 
 
