@@ -30,7 +30,7 @@ from chainrule.testing.traced import ending_ops  # noqa: E402
 
 TARGET = ROOT / "docs" / "compositions.md"
 ASKED = ("value", "vjp", "jvp", "vjp∘vjp", "jvp∘vjp", "vjp∘jvp", "jvp∘jvp", "vmap", "vmap∘vjp", "complex", "in-place", "out",
-         "jet", "trace")  # fmt: skip
+         "jet", "trace", "compiled")  # fmt: skip
 NAMES = [*ASKED, *[name for name in WITH_VALUES if name not in ASKED]]
 KINDS = ("op", "function")
 HEAD = """# Transforms compose: the matrix
@@ -51,6 +51,8 @@ booleans, integers, float64 and complex128 as far as it takes them: which laws h
   mark is that of the functions whose result they give.
 - `jet`: derivatives of orders 1 to 4 along a curve, against nested forward mode.
 - `trace`: the graph gives the call's values, shapes and dtypes, and one traced from shapes alone is the same graph.
+- `compiled`: `compile` gives the op, on two draws of its data in turn: values, dtypes and errors; the gradients that reach
+  leaves through it; and vjp and jvp, compiled whole.
 
 ✓ holds on every sample checked. ✗ n fails on n. — is not checked. The small number leads to the reason, at the end of the page.
 """

@@ -57,6 +57,7 @@ CHAPTERS = {
 COLUMNS = {
     "vjp": "reverse mode", "jvp": "forward mode", "vmap": "vmap", "jet": "Taylor mode", "trace": "tracing",
     "complex": "complex numbers", "in-place": "in place", "out": "out=",
+    "compiled": "compile",
 }  # fmt: skip
 REFERENCE = re.compile(r":(?:py:)?(?:func|meth|class|mod|attr|data|obj|exc):`~?([^`]+)`")
 PLAIN = ("", "nn.functional", "linalg", "special", "fft", "signal.windows")  # modules of functions that the matrix knows

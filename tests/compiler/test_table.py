@@ -1,7 +1,8 @@
 """Every op and function compiled: equal to itself, and the whole table-driven suite again, seen through `compile`.
 
-``pytest --compiled calls`` (or ``transforms``) lets every law of every test file see compiled functions; here some do always,
-and all with ``-m sweep``.
+That compiled is eager in booleans, integers and both precisions that derivatives are checked in is a column of the matrix
+(`tests/ops/test_compositions.py`); here are narrow dtypes. ``pytest --compiled calls`` (or ``transforms``) lets every law of
+every test file see compiled functions; here some do always, and all with ``-m sweep``.
 """
 
 from __future__ import annotations
@@ -15,48 +16,47 @@ from chainrule.testing import cases, ways
 from chainrule.testing.case import OpError
 from chainrule.testing.compiled import compiled_equals_the_op
 from chainrule.testing.composed import function_cases, functions
-from chainrule.testing.matrix import failures, op_cases
+from chainrule.testing.matrix import COLUMNS, failures, op_cases
 from chainrule.utils._pytree import tree_map
 
 OPS = op_cases()
-PURE = [case for case in OPS if case.op.pure]
 FUNCTIONS = function_cases(functions())
 DTYPES = ("float32", "float16", "complex64")
 NARROW = [case for case in cases(dtypes=DTYPES) if case.op.name != "to"]  # whose `source` would be another than it says
-pytestmark = pytest.mark.filterwarnings("ignore:(var|std).*degrees of freedom:UserWarning")
+LAWS = {name: column for name, column in COLUMNS.items() if name != "compiled"}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:(var|std).*degrees of freedom:UserWarning"),
+    pytest.mark.usefixtures("small_heap"),  # a recording may look through it
+]
 
 
-@by_name("case", [*OPS[::160], *FUNCTIONS[::160], *NARROW[::320]])
-def test_compiled_is_eager_of_some(case):
+def check_in_its_dtype(case):
     if case.is_supported():
         compiled_equals_the_op(case)
+
+
+@by_name("case", NARROW[::320])
+def test_some_ops_compiled_are_eager_in_narrow_dtypes(case):
+    check_in_its_dtype(case)
 
 
 @pytest.mark.slow
-@by_name("case", [*PURE[::32], *FUNCTIONS[::32], *NARROW[::64]])
-def test_compiled_is_eager_of_more(case):
-    if case.is_supported():
-        compiled_equals_the_op(case)
-
-
-@pytest.mark.sweep
-@by_name("case", [*PURE, *FUNCTIONS])
-def test_compiled_is_eager(case):
-    compiled_equals_the_op(case)
+@by_name("case", NARROW[::4])
+def test_ops_compiled_are_eager_in_narrow_dtypes(case):
+    check_in_its_dtype(case)
 
 
 @pytest.mark.sweep
 @by_name("case", NARROW)
-def test_compiled_is_eager_in_narrow_dtypes(case):
-    if case.is_supported():
-        compiled_equals_the_op(case)
+def test_every_op_compiled_is_eager_in_narrow_dtypes(case):
+    check_in_its_dtype(case)
 
 
 @pytest.mark.parametrize("way", ways.WAYS)
 @by_name("case", OPS[100::1500])
 def test_laws_of_the_matrix_hold_of_some_compiled(way, case):
     with ways.compiled(way):
-        assert failures(case) == {}
+        assert failures(case, LAWS) == {}
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def test_laws_of_the_matrix_hold_of_some_compiled(way, case):
 @by_name("case", [*OPS[::200], *FUNCTIONS[::200]])
 def test_laws_of_the_matrix_hold_of_more_compiled(way, case):
     with ways.compiled(way):
-        assert failures(case) == {}
+        assert failures(case, LAWS) == {}
 
 
 @pytest.mark.sweep
@@ -72,7 +72,7 @@ def test_laws_of_the_matrix_hold_of_more_compiled(way, case):
 @by_name("case", [*OPS, *FUNCTIONS])
 def test_laws_of_the_matrix_hold_of_every_op_and_function_compiled(way, case):
     with ways.compiled(way):
-        assert failures(case) == {}
+        assert failures(case, LAWS) == {}
 
 
 # -- the switch --------------------------------------------------------------------------------------------------------
@@ -101,11 +101,12 @@ def case_of(name):
 
 def test_laws_see_a_wrong_compiler(wrong_compiler):
     case = case_of("sin")
-    assert failures(case) == {}
+    assert failures(case, LAWS) == {}
     for way, seen in ((ways.CALLS, {"jvp", "vmap", "jvp∘vjp"}), (ways.TRANSFORMS, {"jvp", "vmap", "jvp∘vjp"})):
         with ways.compiled(way):
-            assert failures(case).keys() >= seen
-    assert failures(case) == {}
+            assert failures(case, LAWS).keys() >= seen
+    assert failures(case, LAWS) == {}
+    assert failures(case).keys() == {"compiled"}
     with pytest.raises(OpError, match=r"call 1 \(draw 0\)"):
         compiled_equals_the_op(case)
 

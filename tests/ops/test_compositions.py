@@ -20,10 +20,11 @@ from chainrule.testing.matrix import COLUMNS, EXCEPTIONS, failures, op_cases, ro
 PAGE = Path(__file__).parents[2] / "docs" / "compositions.md"
 OPS = op_cases()
 FUNCTIONS = function_cases(functions())
+pytestmark = pytest.mark.usefixtures("small_heap")  # a recording may look through it
 
 
 @pytest.mark.slow
-@by_name("case", OPS)  # two minutes of one core, and one for the functions
+@by_name("case", OPS)  # three minutes of one core, and two for the functions
 def test_every_law_of_the_matrix_holds_of_every_op(case):
     assert failures(case) == {}
 

@@ -14,6 +14,7 @@ from chainrule import autograd
 from chainrule.core.op.declaration import Op
 from chainrule.testing import declared, taylor, traced, values
 from chainrule.testing.case import Case, OpError, cases, floating, is_floating, load_table
+from chainrule.testing.compiled import compiled_equals_the_op
 from chainrule.testing.composed import Composed, differentiated, function_cases, functions
 from chainrule.testing.compositions import COMPOSITIONS
 from chainrule.testing.forms import in_place_is_the_function, out_is_the_function
@@ -34,6 +35,7 @@ COLUMNS: dict[str, Column] = {
     "out": Column((out_is_the_function,), derivative=False),
     "jet": Column((taylor.jet_is_nested_forward_mode,)),
     "trace": Column((traced.graph_equals_the_op, declared.shapes_alone_give_the_same_graph), derivative=False),
+    "compiled": Column((compiled_equals_the_op,), derivative=False),
 }
 
 RANDOM = Silent("random numbers: no two runs are alike (tests/core/test_random.py has their laws)")
