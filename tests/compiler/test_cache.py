@@ -10,7 +10,7 @@ import pytest
 
 from chainrule.__main__ import main
 from chainrule.compiler import cache as module
-from chainrule.compiler.cache import ENDING, HEAD, Cache, cache
+from chainrule.compiler.cache import ENDING, HEAD, SIZE, Cache, cache
 
 POSIX = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions as POSIX has them")
 
@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_nothing_behind(kept, monkeypatch):
         pytest.skip("needs /dev/full")
     monkeypatch.setattr(module, "_private", full)
     kept.put(b"b", b"two" * 10_000)
-    assert [path.name for path in kept.folder.iterdir()] == [kept._path(b"a").name]
+    assert {path.name for path in kept.folder.iterdir()} - {SIZE} == {kept._path(b"a").name}
     assert kept.get(b"a") == b"one"
 
 
@@ -156,6 +156,33 @@ def test_a_process_counts_what_it_found(tmp_path):
     assert sum(size for _, size in kept.entries()) <= kept.limit
 
 
+@pytest.mark.parametrize("told", [None, b"", b"many", b"99999999999999999999", "foreign"], ids=str)
+def test_what_the_folder_holds_is_counted_anew_where_that_is_not_told(tmp_path, told):
+    kept = Cache(tmp_path / "code", limit=10 * (HEAD + 1000))
+    for k in range(10):
+        kept.put(b"%d" % k, bytes(1000))
+    size = kept.folder / SIZE
+    if told == "foreign":
+        size.write_bytes(b"0")
+        size.chmod(0o666)
+    elif told is None:
+        size.unlink()
+    else:
+        size.write_bytes(told)
+    kept.put(b"new", bytes(1000))
+    held = sum(size for _, size in kept.entries())
+    assert held <= kept.limit
+    assert int(size.read_bytes()) == held or told == "foreign"
+
+
+def test_a_write_does_not_look_at_all_files(tmp_path, monkeypatch):
+    kept = Cache(tmp_path / "code")
+    kept.put(b"a", bytes(10))
+    monkeypatch.setattr(Cache, "_files", None)
+    Cache(kept.folder).put(b"b", bytes(10))
+    assert kept.get(b"b") == bytes(10)
+
+
 def test_what_exceeds_the_limit_is_not_kept(tmp_path):
     kept = Cache(tmp_path / "code", limit=100)
     kept.put(b"a", bytes(200))
@@ -169,7 +196,7 @@ def test_unfinished_files_of_crashed_processes_go_after_an_hour(tmp_path):
     for path in (old, young):
         path.write_bytes(b"x")
     os.utime(old, (1000, 1000))
-    kept._evict()
+    kept._evicted()
     assert (old.exists(), young.exists()) == (False, True)
 
 
@@ -189,7 +216,7 @@ for turn in range(300):
     assert [process.wait(60) for process in working] == [0, 0]
     kept = Cache(tmp_path / "code", limit=60_000)
     assert kept.entries()
-    assert not [path for path in kept.folder.iterdir() if path.suffix != ENDING]
+    assert not [path for path in kept.folder.iterdir() if path.suffix != ENDING and path.name != SIZE]
 
 
 def test_the_environment_names_the_folder(tmp_path, monkeypatch):
