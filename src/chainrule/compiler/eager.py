@@ -25,7 +25,7 @@ import numpy as np
 from chainrule.compiler.cache import cache as disk
 from chainrule.compiler.llvm import engine
 from chainrule.compiler.llvm.executor import Table, address, grain_of, runner
-from chainrule.core.op.declaration import ELEMENTWISE, IN, OUT, TABLE, Op
+from chainrule.core.op.declaration import ELEMENTWISE, IN, OUT, TABLE
 
 MOST_COLUMNS = 1 << 16  # of a row: rows are not split over threads
 MOST_AXES = 4  # of elementwise work, after those that are alike to all operands were merged
@@ -39,15 +39,21 @@ _NUMBERS = (float, int, bool)
 
 
 class Subject(NamedTuple):
-    """What code is made of: an op, or its derivative rule for an input."""
+    """What code is made of: an op, its derivative rule for an input, or a function of tensors.
 
-    op: Op
-    rule: int | None
+    Attributes
+    ----------
+    name : str
+        Which tells it from others.
+    function : callable
+        Of tensors.
+    by_elements : bool
+        Whether elements are computed each on its own.
+    """
 
-    @property
-    def by_elements(self) -> bool:
-        """Whether elements are computed each on its own."""
-        return self.op.kind == ELEMENTWISE
+    name: str
+    function: Callable
+    by_elements: bool
 
 
 class Recipe(NamedTuple):
@@ -99,8 +105,11 @@ _subjects: dict[Callable, Subject] = {}
 _known = 0  # ops among the subjects
 
 
-def native(f: Callable, operands: tuple, params: dict) -> Any:
-    """Return what an op's kernel, or a rule of an op, gives for arrays, by native code; None where there is none for it."""
+def native(f: Callable, operands: tuple, params: dict, outs: Sequence[ndarray] | None = None) -> Any:
+    """Return what an op's kernel, or a rule of an op, gives for arrays, by native code; None where there is none for it.
+
+    Results are written to `outs`, if given, which may be operands of their shape.
+    """
     shape = next((a.shape for a in operands if a.__class__ is ndarray and a.ndim), None)
     subject = _subject(f)
     if shape is None or subject is None:
@@ -133,7 +142,10 @@ def native(f: Callable, operands: tuple, params: dict) -> Any:
         found = _remembered(key, subject, sizes[1:], roles, params)
     if found is None:
         return None
-    outs = [np.empty(shape if whole else (*shape[:-1], 1), dtype) for dtype, whole in found.makes]
+    if outs is None:
+        outs = [np.empty(shape if whole else (*shape[:-1], 1), dtype) for dtype, whole in found.makes]
+    elif [(out.dtype, out.shape) for out in outs] != [(dtype, shape) for dtype, _ in found.makes]:
+        return None
     found.run([*arrays, *outs], prod(sizes) if subject.by_elements else sizes[0])
     return outs[0] if len(outs) == 1 else tuple(outs)
 
@@ -210,22 +222,26 @@ def _remembered(key: tuple, subject: Subject, sizes: list, roles: list, params: 
 
 
 def _subject(f: Callable) -> Subject | None:
-    """Return what a function is, the kernel of an op or a rule that needs values alone."""
+    """Return what a function is, the kernel of an op, a rule that needs values alone, or one that says what it is."""
     global _known
     if _known != len(TABLE):
         _known = len(TABLE)
         for op in list(TABLE.values()):
-            _subjects[op.backend.kernel] = Subject(op, None)
-            for i, rule in enumerate(op.rules if op.kind == ELEMENTWISE else ()):
+            by_elements = op.kind == ELEMENTWISE
+            _subjects[op.backend.kernel] = Subject(op.name, op.call, by_elements)
+            for i, rule in enumerate(op.rules if by_elements else ()):
                 if rule is not None and all([kind in (IN, OUT) for kind, _ in rule.sources]):
-                    _subjects[rule.f] = Subject(op, i)
-    return _subjects.get(f)
+                    _subjects[rule.f] = Subject(f"{op.name} {i}", rule.f, True)
+    if f in _subjects:
+        return _subjects[f]
+    name = getattr(f, "elements", None)
+    return None if name is None else Subject(name, f, True)
 
 
 def _made(subject: Subject, sizes: list, roles: list, params: dict) -> Kernel | None:
     """Return a kernel, from what the disk keeps or made anew."""
     kept, stamp = disk(), _stamp()
-    asked = f"eager\n{engine.host()}\n{stamp}\n{subject.op.name} {subject.rule} {sizes} {roles} {params}".encode()
+    asked = f"eager\n{engine.host()}\n{stamp}\n{subject.name} {sizes} {roles} {params}".encode()
     told = kept.get(asked) if stamp else None
     if told is not None:
         recipe = json.loads(told)
@@ -242,7 +258,7 @@ def _stamp() -> str | None:
     """Return what changes where a file does that has a part in how code is made; None where files cannot be looked at."""
     found = []
     try:
-        folders = [Path(__file__).parents[1] / name for name in ("compiler", "core", "ops", "transforms")]
+        folders = [Path(__file__).parents[1] / name for name in ("compiler", "core", "functions", "ops", "optim", "transforms")]
         while folders:
             for entry in os.scandir(folders.pop()):
                 if entry.is_dir():

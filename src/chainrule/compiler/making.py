@@ -48,10 +48,8 @@ def _held(shape: tuple, mask: str) -> tuple:
 
 def _function(subject: Subject, shape: tuple, roles: list, params: dict) -> Callable:
     """Return a function of the operands that are arrays."""
-    op = subject.op
     if not subject.by_elements:
         params = {**params, "axis": (1,)}
-    f = op.call if subject.rule is None else op.rules[subject.rule].f
 
     def call(*xs: Any) -> Any:
         left, given = iter(xs), []
@@ -63,7 +61,7 @@ def _function(subject: Subject, shape: tuple, roles: list, params: dict) -> Call
             else:
                 x = next(left)
                 given.append(broadcast_to(x, shape=shape) if mask == "00" and not subject.by_elements else x)
-        return f(*given, **params)
+        return subject.function(*given, **params)
 
     return call
 

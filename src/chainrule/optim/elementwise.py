@@ -8,12 +8,16 @@ autograd records them, and in a call that is recorded to be compiled.
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.mode.grad_mode import modes, no_grad, set_grad_enabled
+from chainrule.core.op.native import NATIVE, into_native
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, version_of
 from chainrule.core.types.dtype import get_default_dtype
@@ -54,7 +58,8 @@ def _compute(
     changed = [p, *[state[name] for name in names]]
     x, *kept = flats = [flat(t) for t in changed]
     vectors = [x, flat(grad), *kept]
-    for start in range(0, x.size, BLOCK):
+    done = x.size >= NATIVE and _in_one_pass(rule, vectors, maximize, decay, shrink)
+    for start in range(0, 0 if done else x.size, BLOCK):
         x_, g, *moments = vectors if x.size <= BLOCK else [v[start : start + BLOCK] for v in vectors]
         if maximize:
             g = -g
@@ -65,6 +70,42 @@ def _compute(
         x_ -= rule(x_, g, *moments)
     for t, vector in zip(changed, flats, strict=True):
         written(t, vector)
+
+
+def _in_one_pass(rule: Rule, vectors: list[ndarray], maximize: bool, decay: Any, shrink: Any) -> bool:
+    """Carry out a rule by native code; tell whether there is some.
+
+    Floats that the rule refers to differ from step to step: they are operands, and the code serves all of them.
+    """
+    if not rule.__module__.startswith(f"{__package__}."):  # others' rules may be of any kind
+        return False
+    numbers = [decay or None, shrink, *[cell.cell_contents for cell in rule.__closure__ or ()]]
+    if not all([x is None or x.__class__ in (float, int, bool) for x in numbers]):
+        return False
+    operands = [np.float64(x) if x.__class__ is float else x for x in numbers]
+    step = _step(rule.__code__, rule.__module__, len(vectors))
+    return into_native([vectors[0], *vectors[2:]], step, *vectors, *operands, maximize=maximize)
+
+
+@functools.lru_cache(256)
+def _step(code: CodeType, module: str, count: int) -> Callable:
+    """Return a rule's step as a function of tensors, so many of them vectors, and of numbers, which gives what is changed."""
+
+    def step(*xs: Any, maximize: bool) -> tuple:
+        x, g, *kept = xs[:count]
+        decay, shrink, *referred = xs[count:]
+        rule = FunctionType(code, vars(sys.modules[module]), closure=tuple(map(CellType, referred)))
+        if maximize:
+            g = -g
+        if decay is not None:
+            g = g + x * decay
+        if shrink is not None:
+            x = x * shrink
+        kept = [m.clone() for m in kept]
+        return (x - rule(x, g, *kept), *kept)
+
+    step.elements = f"{module} {code.co_firstlineno} {count}"  # type: ignore[attr-defined]
+    return step
 
 
 def _record(

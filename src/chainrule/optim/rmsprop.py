@@ -90,7 +90,8 @@ class RMSprop(Elementwise):
     def _rule(self, p: Tensor, group: dict[str, Any]) -> tuple[Rule, tuple[str, ...]]:
         state = self.state[p]
         momentum, is_centered = option(group, "momentum"), group["centered"]
-        names = ("square_avg", *["momentum_buffer"] * (momentum > 0), *["grad_avg"] * is_centered)
+        has_momentum = momentum > 0
+        names = ("square_avg", *["momentum_buffer"] * has_momentum, *["grad_avg"] * is_centered)
         if not state:
             state.update(step=scalar(), **{name: like(p) for name in names})
         count(state)
@@ -105,7 +106,7 @@ class RMSprop(Elementwise):
                 d = g / (np.sqrt(v - mean * mean) + eps)
             else:
                 d = g / (np.sqrt(v) + eps)
-            if momentum > 0:
+            if has_momentum:
                 b = others[0]
                 b *= momentum
                 b += d

@@ -91,9 +91,11 @@ class SGD(Elementwise):
         if state.get("momentum_buffer") is None:
             state["momentum_buffer"], share = like(p, -0.0), 1  # to which d adds as it is, the sign of a zero included
 
+        is_whole = share == 1
+
         def rule(x: Any, d: Any, b: Any) -> Any:
             b *= momentum
-            b += d if share == 1 else d * share
+            b += d if is_whole else d * share
             return (b * momentum + d if nesterov else b) * lr
 
         return rule, self._shaped

@@ -6,7 +6,7 @@ asks for rules of several operations. Whoever asks computes with NumPy where the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,11 @@ NATIVE = 1 << 16
 """Elements from which native code is asked for: to find and call it takes 10 us, NumPy's exponential of so many float32 30."""
 
 code: Callable | None = None
-"""Returns what a kernel or rule returns for (function, operands, params), or None where it has no code for it."""
+"""Returns what a kernel or rule returns for (function, operands, params), or None where it has no code for it.
+
+Given arrays as a fourth argument, it writes the results to them. Beside kernels and rules it takes functions of tensors that
+treat each element alone, which have an attribute `elements`, the text that tells them from others.
+"""
 
 
 def offer(asked: Callable | None) -> None:
@@ -27,6 +31,11 @@ def offer(asked: Callable | None) -> None:
 def in_native(f: Callable, *operands: Any, **params: Any) -> Any:
     """Return what a kernel or a rule returns, by native code; None where there is none for it. Asked for `NATIVE` elements."""
     return None if code is None else code(f, operands, params)
+
+
+def into_native(outs: Sequence[np.ndarray], f: Callable, *operands: Any, **params: Any) -> bool:
+    """Write what a function returns to arrays, operands perhaps, by native code; tell whether there is some for it."""
+    return code is not None and code(f, operands, params, outs) is not None
 
 
 def is_large(a: Any) -> bool:
