@@ -121,6 +121,27 @@ def test_cheap_chains_are_computed_again_from_one_value():
     assert "sin" not in ops(everything.backward)
 
 
+def test_loops_over_few_elements_are_computed_again_where_fewer_values_are_kept():
+    def chain(x):
+        y = x
+        for _ in range(25):
+            y = cr.sin(y * x + 0.3) * 1.1
+        return y
+
+    for x, count in ((normal(), 1), (normal(4, 4), 1), (normal(17), 50)):
+        joint = joint_of(chain, x)
+        parts = partitioned(*joint[:3])
+        assert (count < 50) == (len(parts.kept) == 1)
+        check_parts(*joint, parts)
+
+
+def test_what_few_elements_are_part_of_is_not_kept_for_them():
+    joint = joint_of(lambda x, w: (w @ x)[3].sin() * (w @ x)[5].cos(), normal(20), normal(20, 20))
+    parts = partitioned(*joint[:3])
+    assert "mv" not in [e.op.name for e in joint[0].equations if not set(e.results).isdisjoint(parts.kept)]
+    check_parts(*joint, parts)
+
+
 def test_of_equal_choices_the_last_is_kept_so_that_least_is_computed_again():
     graph, count, cotangents, _ = joint_of(lambda x, w: (x @ w).tanh() @ w, normal(50, 40), normal(40, 40))
     assert "tanh" not in ops(partitioned(graph, count, cotangents, 0).backward)

@@ -18,6 +18,7 @@ from chainrule.core.op.lowering import Expression
 from chainrule.transforms.equations import Equation, Graph, Variable
 
 FEW_BYTES = 1 << 14  # which a processor's nearest memory holds: what is needed is kept as it is
+FEW_ELEMENTS = 16  # which are computed again in less time than a value takes that is kept, as a tensor of its own (0.3 us)
 _CHAIN = 16  # elementwise ops after one another that are computed again; a recurrence would be run twice
 _MOVES = frozenset(("broadcast_to", "to", "clone", "contiguous", "reshape"))
 
@@ -51,7 +52,7 @@ def partitioned(graph: Graph, outputs: int, cotangents: Sequence[Variable], few:
     cotangents : sequence of Variable
         Inputs of the graph, on which the function's own outputs do not depend.
     few : int
-        Where what the backward pass needs has no more bytes than this, all of it is kept.
+        Where what the backward pass needs has no more bytes than this, all of it is kept, or what the smallest of it is made of.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def partitioned(graph: Graph, outputs: int, cotangents: Sequence[Variable], few:
     What only the gradients need is computed in the backward pass, unless its result is smaller than what it is made of.
     """
     joint = _Joint(graph, outputs, cotangents)
-    chosen = set(joint.needed if sum(map(_bytes, joint.needed)) <= few else _cut(joint))
+    chosen = set(_fewest(joint) if sum(map(_bytes, joint.needed)) <= few else _cut(joint))
     kept = [v for v in joint.order if v in chosen]
     inputs, own = [v for v in graph.inputs if v not in cotangents], graph.outputs[:outputs]
     forward = rebuilt(
@@ -162,6 +163,22 @@ def is_cheap(e: Equation) -> bool:
     """Tell whether an equation is no more than a loop over elements, or a view, so that running it again costs little."""
     op = e.op
     return op.pure and (op.view or op.name in _MOVES or (op.kind == ELEMENTWISE and op.lowering.__class__ is Expression))
+
+
+def _fewest(joint: _Joint) -> Sequence[Variable]:
+    """Return what the backward pass needs, or if these are fewer the values of which that is made by loops over few elements."""
+    found: dict[Variable, None] = {}
+    seen, stack = set(joint.needed), list(joint.needed)
+    while stack:
+        v = stack.pop()
+        e = joint.made.get(v)
+        operands = [] if e is None else [o for o in e.operands if o.__class__ is Variable and o not in joint.constants]
+        if e is None or not is_cheap(e) or any([prod(o.shape) > FEW_ELEMENTS for o in (v, *operands)]):
+            found[v] = None
+            continue
+        stack += [o for o in operands if o not in seen]
+        seen.update(operands)
+    return list(found) if len(found) < len(joint.needed) else joint.needed
 
 
 # -- the cut -----------------------------------------------------------------------------------------------------------
