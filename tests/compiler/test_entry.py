@@ -61,8 +61,11 @@ def code():
     return engine.load(SQUARES, ["squares"])
 
 
-def plan(code, shapes, *, tensors=True, single=False, release=False, guard=None, arena=0, grain=0):
-    """Return a function that squares arrays of some shapes; `guard` is what the first must hold in front."""
+def plan(code, shapes, *, tensors=True, single=False, release=False, guard=None, arena=0, grain=0, targets=()):
+    """Return a function that squares arrays of some shapes; `guard` is what the first must hold in front.
+
+    The first squares go into `targets`.
+    """
     runtime, table, count = shared(), executor.Table(), len(shapes)
     slots = 1 + 2 * count
     template = np.zeros(slots + 1, np.int64)
@@ -82,6 +85,7 @@ def plan(code, shapes, *, tensors=True, single=False, release=False, guard=None,
     cls = cr.Tensor if tensors else None
     inputs = [entry.Input(1 + k, DOUBLE, s, np.empty(s).strides, cls) for k, s in enumerate(shapes)]
     outputs = [entry.Output(1 + count + k, DOUBLE, s) for k, s in enumerate(shapes)]
+    outputs[: len(targets)] = [o._replace(target=t) for o, t in zip(outputs, targets, strict=False)]
     return entry.function(runtime.call, inputs, outputs, run, tensors, single)
 
 
@@ -116,6 +120,45 @@ def test_arrays_come_in_and_go_out(code, shape):
     assert np.array_equal(y, x * x)
     assert z.tolist() == [4.0, 9.0]
     assert np.shape(y) == shape
+
+
+@pytest.mark.parametrize("release", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_tensors_take_values_in_place(code, shape, release):
+    target, x = cr.zeros(shape, dtype=cr.float64), made(shape)
+    target._data = np.asarray(target._data)
+    f, array = plan(code, [shape, (3,)], release=release, targets=[target]), target._data
+    before = [sys.getrefcount(o) for o in (array, target, x, x._data)]
+    for k in range(100):
+        x._data = np.asarray(x._data) + k
+        none, y = f(x, made((3,)))
+        assert none is None
+        assert y.shape == (3,)
+        assert target._data is array
+        assert array.tolist() == (x._data**2).tolist()
+    assert [sys.getrefcount(o) for o in (array, target, x)] == before[:3]
+
+
+def test_tensors_that_cannot_take_values_refuse_the_call(code):
+    target, x = cr.zeros(2, 3, dtype=cr.float64), made((2, 3))
+    f, array = plan(code, [(2, 3), (3,)], targets=[target], guard=7.0), target._data
+    fixed = array.copy()
+    fixed.flags.writeable = False
+    x._data[0, 0] = 7.0
+    counts = [sys.getrefcount(o) for o in (array, fixed, x, None, NotImplemented)]
+    for _ in range(1000):
+        for other in (
+            fixed, np.zeros((2, 4)), np.zeros(6), np.zeros((2, 3), np.float32), np.zeros((3, 2)).T, np.float64(0.0), None,
+            np.zeros((2, 6))[:, ::2], np.zeros((2, 3)).view(Array),
+        ):  # fmt: skip
+            target._data = other
+            assert f(x, made((3,))) is NotImplemented
+        target._data = array
+        assert f(made((2, 3)), made((3,))) == 5  # the guard does not hold
+        assert not array.any()
+    assert f(x, made((3,)))[0] is None
+    assert array.any()
+    assert all([abs(sys.getrefcount(o) - n) < 20 for o, n in zip((array, fixed, x, None, NotImplemented), counts, strict=True)])
 
 
 def test_scalars_are_taken_for_arrays_without_axes(code):

@@ -314,3 +314,54 @@ def test_nothing_is_written_where_a_guard_fails():
     same(total.clone(), before)
     assert run(-cr.ones(3)).tolist() == [-3.0] * 3
     same(total.clone(), before - 1)
+
+
+def effects(kind):
+    """Return a function with effects, and the tensors that it has them on."""
+    w, v, p = cr.zeros(3), cr.zeros(()), cr.ones(3, requires_grad=True)
+
+    def g(x):
+        y = x * 2
+        w.copy_(y)
+        v.add_(y.sum())
+        return (y, w * 1, w)
+
+    def h(x):
+        p.grad = None
+        (p * x).sum().backward()
+        p.detach().add_(p.grad)
+        return p.grad, p.grad * 1
+
+    def both(x):
+        w.copy_(x)
+        w[1:].mul_(2)
+        w[:2].add_(1)
+        v.copy_(w.sum())
+
+    return {"copy": g, "grad": h, "parts": both}[kind], (w, v, p)
+
+
+@pytest.mark.parametrize("kind", ["copy", "grad", "parts"])
+def test_effects_are_those_of_the_function(kind):
+    seen = []
+    for compiled in (True, False):
+        g, held = effects(kind)
+        run = cr.compile(g) if compiled else g
+        notes = []
+        for k in range(8):
+            x = cr.arange(3.0) + k
+            out = run(x)
+            x.mul_(0)
+            if k == 5:
+                held[1]._data = held[1]._data[()]  # 0-d tensors may hold a scalar
+            notes.append([t.clone() for t in (*leaves(out), *held) if t is not None])
+            notes[-1] += [t.grad.clone() for t in held if t.grad is not None]
+            for t in leaves(out):  # which share no memory with what was written to but where they are that
+                if t is not None and t is not held[0] and t is not held[2].grad:
+                    t.detach().add_(100)
+            notes[-1] += [t.clone() for t in held]
+        seen.append((notes, [t._version for t in held]))
+        if compiled:
+            assert run._short is not None
+    same(*[[t.detach() for note in notes for t in note] for notes, _ in seen], exactly=False)
+    assert seen[0][1] == seen[1][1]

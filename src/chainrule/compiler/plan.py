@@ -132,7 +132,9 @@ class Plan:
         """Return the exception for what a native call answered in place of results."""
         return GuardFailed(self._guards[answer - 1])
 
-    def on_tensors(self, inputs: Sequence[tuple[type, Any]], single: bool) -> Callable | None:
+    def on_tensors(
+        self, inputs: Sequence[tuple[type, Any]], single: bool, targets: dict[int, Any] | None = None
+    ) -> Callable | None:
         """Return a built-in function of tensors, for plans that compute little (a call costs 0.2 us); None where there is none.
 
         It returns new tensors (a tuple, or the one), ``NotImplemented`` where the call is not one it was made for, and an int
@@ -144,11 +146,14 @@ class Plan:
             Of each input the tensor's class, and what its `_node` is: None where it does not require grad; or ``entry.ANY``.
         single : bool
             Whether to return the one result by itself.
+        targets : dict of int to Tensor, optional
+            Those that take the values of some outputs, which are not returned.
         """
         if self._call is None or self._splits or not self._is_plain:
             return None
         wanted = [x._replace(cls=cls, node=node) for x, (cls, node) in zip(self._inputs, inputs, strict=True)]
-        return entry.function(self._runtime.call, wanted, self._outputs, self._native(), True, single)
+        outputs = [o._replace(target=(targets or {}).get(i)) for i, o in enumerate(self._outputs)]
+        return entry.function(self._runtime.call, wanted, outputs, self._native(), True, single)
 
     def _arrange(self, functions: dict[Any, int]) -> None:
         """Give the buffers numbers, and put the tables together."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chainrule.compiler.record.recording import Computed, Input, Recording, Repeat, Same, SetGradient, Static, View, Write
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.record.placed import follow
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import array_of, version_of
+from chainrule.core.tensor.value import OWN, Meta, array_of, version_of
 from chainrule.core.types.tree import tree_unflatten
 
 
@@ -28,15 +28,29 @@ def commit(recording: Recording, values: dict, leaves: Sequence[Any]) -> None:
 def write(target: Any, value: Any, times: int) -> None:
     """Write into a tensor's memory, as so many writes in place that nothing records."""
     array_of(target)[...] = value
-    version = version_of(target)
-    for _ in range(times):
-        version.bump()
+    note_writes(((target, times),))
+
+
+def note_writes(written: Iterable[tuple[Any, int]]) -> None:
+    """Note that tensors were written to, each so many times."""
+    for t, times in written:
+        version = version_of(t)
+        for _ in range(times):
+            version.bump()
 
 
 def set_gradient(effect: SetGradient, values: dict, leaves: Sequence[Any]) -> None:
     """Give a tensor a new gradient, or none."""
-    target: Any = effect.of.fetch(leaves)
-    target.grad = None if effect.variable is None else wrap(values[effect.variable])
+    put_gradient(effect.of.fetch(leaves), None if effect.variable is None else wrap(values[effect.variable]))
+
+
+def put_gradient(target: Any, grad: Tensor | None) -> None:
+    """Give a tensor a new gradient of its own shape and dtype, or none."""
+    meta = target._meta
+    if meta.__class__ is Meta and meta.grad_dtype is OWN:
+        meta.grad = grad
+    else:
+        target.grad = grad
 
 
 def assembled(recording: Recording, tensors: dict, leaves: Sequence[Any]) -> Any:

@@ -9,9 +9,12 @@ there.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from chainrule.amp.casting import SETTINGS
 from chainrule.compiler.call import UnfitError, static_of
@@ -21,13 +24,13 @@ from chainrule.compiler.llvm.engine import UnavailableError
 from chainrule.compiler.llvm.entry import ANY
 from chainrule.compiler.llvm.runtime import runtime
 from chainrule.compiler.paths import Path
-from chainrule.compiler.record.recording import Argument, Captured, Computed, Input, Same, Static, View
-from chainrule.compiler.result import commit, shown
+from chainrule.compiler.record.recording import Argument, Captured, Computed, Input, Same, SetGradient, Static, View, Write
+from chainrule.compiler.result import note_writes, put_gradient, shown, write
 from chainrule.compiler.stance import STATE
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.mode.grad_mode import Mode, modes
 from chainrule.core.mode.state import is_ordinary
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.dtype import get_default_dtype
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.settings import are_deterministic_algorithms_enabled
@@ -76,6 +79,7 @@ class _Writer:
         self.path, self.recording, self.leaves, self.spec, self.given = path, path.recording, leaves, spec, given
         self.mode, self.history = mode, History(path, given, long) if path.joint.moving else None
         self.single = len(self.recording.graph.outputs) == 1
+        self.targets: dict[int, Tensor] = {}  # those that the native code writes to, by the places of their values
         self.lines: list[str] = []
         self.names: dict[str, Any] = {"REFUSED": REFUSED, "LEAF": LEAF}
         self.unpacked: list[str] = []  # the leaves
@@ -86,7 +90,10 @@ class _Writer:
         recording, path, history = self.recording, self.path, self.history
         entry = None
         if hasattr(path.plan, "on_tensors") and not path.generators:
-            entry = path.plan.on_tensors([_kind(t) for t in self.given], self.single)
+            self.targets = {} if self.single else _written(path)
+            entry = path.plan.on_tensors([_kind(t) for t in self.given], self.single, self.targets)
+        if entry is None:
+            self.targets = {}
         self._settings()
         self._arguments()
         inputs = [self._source(i, s) for i, s in enumerate(recording.sources)]
@@ -95,9 +102,7 @@ class _Writer:
         if history is not None:
             states = "states" if entry is None else "None"
             self._line(f"{self._name(history.record)}(found, ({_tuple(inputs)}), leaves, {states})")
-        if recording.effects:
-            values = ", ".join([f"{self._name(v)}: found[{i}]._data" for i, v in enumerate(recording.graph.outputs)])
-            self._line(f"{self._name(commit)}({self._name(recording)}, {{{values}}}, leaves)")
+        self._effects()
         self._result()
         source = "def short(args, kwargs):\n" + "\n".join([f"    {line}" for line in self.lines])
         exec(compile(source, "<the short way of a call>", "exec"), self.names)
@@ -235,6 +240,23 @@ class _Writer:
             self._line(f"found = {self._name(entry)}({', '.join(inputs)})")
             self._refuse("found.__class__ is not tuple")
 
+    def _effects(self) -> None:
+        """Write how the path's effects are carried out, as ``result.commit`` does."""
+        places = {v: i for i, v in enumerate(self.recording.graph.outputs)}
+        uses, written = _uses(self.path), []
+        for effect in self.recording.effects:
+            i = places.get(effect.variable)
+            if isinstance(effect, SetGradient):
+                alone = f"found[{i}]" if uses[effect.variable] == 1 else f"{self._name(wrap)}(found[{i}]._data)"
+                value = "None" if i is None else alone
+                self._line(f"{self._name(put_gradient)}({self._fetched(effect.of)}, {value})")
+            elif i in self.targets:
+                written.append((self.targets[i], effect.times))
+            else:
+                self._line(f"{self._name(write)}({self._fetched(effect.source)}, found[{i}]._data, {effect.times})")
+        if written:
+            self._line(f"{self._name(note_writes)}({self._name(tuple(written))})")
+
     def _result(self) -> None:
         """Write how the result is put together."""
         places = {v: i for i, v in enumerate(self.recording.graph.outputs)}
@@ -255,6 +277,8 @@ class _Writer:
         self._line(f"return {self._built(self.recording.out_spec, iter(range(len(self.recording.outputs))))}")
 
     def _fetched(self, source: Any) -> str:
+        if source.__class__ is Captured:
+            return self._name(source.tensor)
         return f"{self._name(source.fetch)}(leaves)"
 
     def _built(self, spec: TreeSpec, numbers: Iterator[int]) -> str:
@@ -268,6 +292,29 @@ class _Writer:
         if spec.type is dict:
             return "{" + ", ".join([f"{self._name(key)}: {part}" for key, part in zip(spec.context, parts, strict=True)]) + "}"
         return f"[{', '.join(parts)}]" if spec.type is list else f"({_tuple(parts)})"
+
+
+def _uses(path: Path) -> Counter:
+    """Return how often each variable is a result, a value that an effect takes, or kept for the backward pass."""
+    recording = path.recording
+    named = [getattr(o, "variable", None) for o in (*recording.outputs, *recording.effects)]
+    return Counter([*named, *path.joint.saved])
+
+
+def _written(path: Path) -> dict[int, Tensor]:
+    """Return the tensors that take outputs of the graph which are nothing else, by the places of these."""
+    recording, uses = path.recording, _uses(path)
+    places = {v: i for i, v in enumerate(recording.graph.outputs)}
+    found = {}
+    for effect in recording.effects:
+        if effect.__class__ is Write and effect.source.__class__ is Captured and uses[effect.variable] == 1:
+            data, v = effect.source.tensor._data, effect.variable
+            same = data.__class__ is np.ndarray and (data.shape, data.dtype) == (tuple(v.shape), v.dtype.numpy)
+            if same and data.flags.c_contiguous and data.flags.writeable and data.flags.aligned:
+                found[places[v]] = effect.source.tensor
+    ends = sorted([np.lib.array_utils.byte_bounds(t._data) for t in found.values()])
+    apart = all([end <= start for (_, end), (start, _) in pairwise(ends)])
+    return found if apart else {}
 
 
 def _tuple(names: Sequence[str]) -> str:

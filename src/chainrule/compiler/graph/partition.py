@@ -52,7 +52,7 @@ def partitioned(graph: Graph, outputs: int, cotangents: Sequence[Variable], few:
     cotangents : sequence of Variable
         Inputs of the graph, on which the function's own outputs do not depend.
     few : int
-        Where what the backward pass needs has no more bytes than this, all of it is kept, or what the smallest of it is made of.
+        Where what the backward pass needs has no more bytes than this, all of it is kept, or fewer values that it is made of.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def is_cheap(e: Equation) -> bool:
 
 
 def _fewest(joint: _Joint) -> Sequence[Variable]:
-    """Return what the backward pass needs, or if these are fewer the values of which that is made by loops over few elements."""
+    """Return what the backward pass needs, or fewer values of which loops over few elements make it."""
     found: dict[Variable, None] = {}
     seen, stack = set(joint.needed), list(joint.needed)
     while stack:

@@ -54,6 +54,8 @@ modes:
   %direct = alloca i8, i64 %direct.bytes, align 16
   %outs.bytes = shl i64 %h.outputs, 3
   call void @llvm.memset.p0.i64(ptr %outs, i8 0, i64 %outs.bytes, i1 false)
+  %targets = alloca ptr, i64 %h.outputs
+  call void @llvm.memset.p0.i64(ptr %targets, i8 0, i64 %outs.bytes, i1 false)
   %bases.bytes = shl i64 %h.slots, 3
   call void @llvm.memcpy.p0.p0.i64(ptr %bases, ptr %h.template, i64 %bases.bytes, i1 false)
   %any.mode = icmp eq ptr %h.context, null
@@ -183,6 +185,55 @@ output:
 <OUTPUT>
   %j.next = add i64 %j, 1
   %obase.at = getelementptr ptr, ptr %bases, i64 %o.slot
+  %is.result = icmp eq ptr %o.target, null
+  br i1 %is.result, label %output.place, label %target
+target: ; a tensor that takes the values: its array is held, and must still be as it was
+  %target.array.at = getelementptr i8, ptr %o.target, i64 <DATA>
+  %target.array = load ptr, ptr %target.array.at
+  %target.set = icmp ne ptr %target.array, null
+  br i1 %target.set, label %target.look, label %refuse.made
+target.look:
+  %target.type.at = getelementptr i8, ptr %target.array, i64 8
+  %target.type = load ptr, ptr %target.type.at
+  %target.is = icmp eq ptr %target.type, %h.ndarray
+  br i1 %target.is, label %target.array.look, label %refuse.made
+target.array.look:
+  %target.nd.at = getelementptr i8, ptr %target.array, i64 24
+  %target.nd.32 = load i32, ptr %target.nd.at
+  %target.nd = sext i32 %target.nd.32 to i64
+  %target.nd.same = icmp eq i64 %target.nd, %o.nd
+  %target.descr.at = getelementptr i8, ptr %target.array, i64 56
+  %target.descr = load ptr, ptr %target.descr.at
+  %target.descr.same = icmp eq ptr %target.descr, %o.descr
+  %target.flags.at = getelementptr i8, ptr %target.array, i64 64
+  %target.flags.all = load i32, ptr %target.flags.at
+  %target.flags = and i32 %target.flags.all, <PLAIN>
+  %target.flags.same = icmp eq i32 %target.flags, <PLAIN>
+  %target.same.a = and i1 %target.nd.same, %target.descr.same
+  %target.same = and i1 %target.same.a, %target.flags.same
+  br i1 %target.same, label %target.axes, label %refuse.made
+target.axes:
+  %target.dims.at = getelementptr i8, ptr %target.array, i64 32
+  %target.dims = load ptr, ptr %target.dims.at
+  br label %target.next
+target.next:
+  %t = phi i64 [0, %target.axes], [%t.next, %target.axis]
+  %target.over = icmp eq i64 %t, %o.nd
+  br i1 %target.over, label %target.held, label %target.axis
+target.axis:
+  %target.dim.at = getelementptr i64, ptr %target.dims, i64 %t
+  %target.dim = load i64, ptr %target.dim.at
+  %target.wanted.at = getelementptr i64, ptr %o.shape, i64 %t
+  %target.wanted = load i64, ptr %target.wanted.at
+  %target.dim.same = icmp eq i64 %target.dim, %target.wanted
+  %t.next = add i64 %t, 1
+  br i1 %target.dim.same, label %target.next, label %refuse.made
+target.held:
+  call void @Py_IncRef(ptr %target.array)
+  %held.target.at = getelementptr ptr, ptr %targets, i64 %j
+  store ptr %target.array, ptr %held.target.at
+  br label %output.place
+output.place:
   %is.direct = icmp eq i64 %o.nd, 0
   br i1 %is.direct, label %output.direct, label %output.array
 output.direct:
@@ -207,8 +258,13 @@ output.kept:
   br label %output.made
 output.made:
   br label %output.next
+refuse.made:
+  call void @cr_drop(ptr %outs, i64 %h.outputs)
+  call void @cr_drop(ptr %targets, i64 %h.outputs)
+  br label %refuse
 failed:
   call void @cr_drop(ptr %outs, i64 %h.outputs)
+  call void @cr_drop(ptr %targets, i64 %h.outputs)
   ret ptr null
 
 arena:
@@ -222,6 +278,7 @@ arena.new:
   br i1 %block.not, label %no.memory, label %arena.own
 no.memory:
   call void @cr_drop(ptr %outs, i64 %h.outputs)
+  call void @cr_drop(ptr %targets, i64 %h.outputs)
   %no = call ptr @PyErr_NoMemory()
   ret ptr null
 arena.own:
@@ -278,6 +335,7 @@ answered:
   br i1 %done, label %results, label %guarded
 guarded:
   call void @cr_drop(ptr %outs, i64 %h.outputs)
+  call void @cr_drop(ptr %targets, i64 %h.outputs)
   %number = call ptr @PyLong_FromLongLong(i64 %answer)
   ret ptr %number
 
@@ -301,6 +359,12 @@ result:
 <RESULT>
   %r.next = add i64 %r, 1
   %out.at.r = getelementptr ptr, ptr %outs, i64 %r
+  %r.result = icmp eq ptr %r.target, null
+  br i1 %r.result, label %result.own, label %result.none
+result.none:
+  call void @Py_IncRef(ptr %h.none)
+  br label %result.ready
+result.own:
   %r.direct = icmp eq i64 %r.nd, 0
   br i1 %r.direct, label %result.scalar, label %result.array
 result.scalar:
@@ -340,7 +404,7 @@ fill:
   store ptr %h.none, ptr %new.meta
   br label %result.ready
 result.ready:
-  %ready = phi ptr [%value, %result.wrap], [%tensor.new, %fill]
+  %ready = phi ptr [%value, %result.wrap], [%tensor.new, %fill], [%h.none, %result.none]
   br i1 %is.single, label %returned.single, label %put
 returned.single:
   ret ptr %ready
@@ -355,7 +419,34 @@ undo.value:
 undo:
   call void @Py_DecRef(ptr %tuple.made)
   call void @cr_drop(ptr %outs, i64 %h.outputs)
+  call void @cr_drop(ptr %targets, i64 %h.outputs)
   ret ptr null
 returned:
+  br label %write.next
+write.next:
+  %w = phi i64 [0, %returned], [%w.next, %written]
+  %w.over = icmp eq i64 %w, %h.outputs
+  br i1 %w.over, label %end, label %write
+write: ; what is left in `outs` are values that tensors take
+  %w.next = add i64 %w, 1
+  %to.at = getelementptr ptr, ptr %targets, i64 %w
+  %to = load ptr, ptr %to.at
+  %to.none = icmp eq ptr %to, null
+  br i1 %to.none, label %written, label %copy
+copy:
+  %wspec.offset = mul i64 %w, <OUTPUT_WORDS>
+  %wspec = getelementptr i64, ptr %h.output_specs, i64 %wspec.offset
+<WRITTEN>
+  %from.at = getelementptr ptr, ptr %bases, i64 %w.slot
+  %from = load ptr, ptr %from.at
+  %to.data.at = getelementptr i8, ptr %to, i64 16
+  %to.data = load ptr, ptr %to.data.at
+  call void @llvm.memcpy.p0.p0.i64(ptr %to.data, ptr %from, i64 %w.bytes, i1 false)
+  br label %written
+written:
+  br label %write.next
+end:
+  call void @cr_drop(ptr %outs, i64 %h.outputs)
+  call void @cr_drop(ptr %targets, i64 %h.outputs)
   ret ptr %tuple.made
 }

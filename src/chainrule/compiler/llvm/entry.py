@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from chainrule.core.tensor.tensor import Tensor
 
 METH_FASTCALL = 0x80
 NPY_ALIGNED = 0x100
+PLAIN = 0x501  # in C order, aligned, to be written to
 PY_TP_NEW = 65
 NEW_FROM_DESCR, SCALAR, ARRAY_VERSION = 94, 60, 0  # in NumPy's table of functions
 
@@ -48,7 +50,7 @@ INPUT = (
     "nd",
     "sizes",
 )  # sizes: pointer to nd shapes, then nd strides
-OUTPUT = ("slot", "descr", "nd", "shape", "strides")  # strides: 0 for C order
+OUTPUT = ("slot", "descr", "nd", "shape", "strides", "target", "bytes")  # strides: 0 for C order
 ANY: Any = object()  # of an input: its `_node` is not looked at
 BASE = 48  # where an array has what owns its memory
 DIRECT = 16  # bytes kept for a 0-d result on the stack
@@ -130,7 +132,8 @@ def _check_arrays() -> None:
         if expected != (word(at + 16), ctypes.c_int.from_address(at + 24).value, sizes, word(at + 56)):
             raise UnexpectedError
         flags = ctypes.c_int.from_address(at + 64).value
-        if not flags & NPY_ALIGNED or word(at + 8) != id(np.ndarray):
+        plain = a.flags.c_contiguous and a.flags.writeable
+        if not flags & NPY_ALIGNED or (flags & PLAIN == PLAIN) != plain or word(at + 8) != id(np.ndarray):
             raise UnexpectedError
     bytes_ = np.zeros(17, np.uint8)[1:].view(np.float64)
     if ctypes.c_int.from_address(id(bytes_) + 64).value & NPY_ALIGNED:
@@ -174,7 +177,7 @@ def text() -> str | None:
         return None
     whole = dict.fromkeys(
         ("inputs", "outputs", "slots", "arena_bytes", "release", "helpers", "params", "single", "source", "slot",
-         "nd"), "i64",
+         "nd", "bytes"), "i64",
     )  # fmt: skip
     return engine.template(
         "entry",
@@ -182,6 +185,8 @@ def text() -> str | None:
         INPUT=words(INPUT, whole, "spec", "i."),
         OUTPUT=words(OUTPUT, whole, "ospec", "o."),
         RESULT=words(OUTPUT, whole, "rspec", "r."),
+        WRITTEN=words(OUTPUT, whole, "wspec", "w."),
+        PLAIN=str(PLAIN),
         INPUT_WORDS=str(len(INPUT)),
         OUTPUT_WORDS=str(len(OUTPUT)),
         ALIGNED=str(NPY_ALIGNED),
@@ -223,12 +228,17 @@ class Input(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What the entry makes: an array that a slot's buffer becomes."""
+    """What the entry makes: an array that a slot's buffer becomes.
+
+    With `target`, a tensor of this shape, its values are written into that tensor's memory at the end, and None is returned in
+    its place. That must lie in C order.
+    """
 
     slot: int
     dtype: np.dtype
     shape: tuple[int, ...]
     strides: tuple[int, ...] | None = None
+    target: Any = None
 
 
 class Run(NamedTuple):
@@ -278,6 +288,7 @@ def function(
     made: list[int] = []
     for o in outputs:
         made += [o.slot, id(o.dtype), len(o.shape), array(o.shape), 0 if o.strides is None else array(o.strides)]
+        made += [0 if o.target is None else id(o.target), prod(o.shape) * o.dtype.itemsize]
     new = ctypes.pythonapi.PyType_GetSlot
     new.restype, new.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_int]
     empty: tuple = ()
