@@ -80,6 +80,26 @@ def test_gelu_and_its_pullback(form, dtype):
         compared(TABLE[name].backend.kernel, (g, x), {}, tolerance)
 
 
+@pytest.mark.parametrize("weighted", [(), (0,), (1,), (0, 1)], ids=str)
+@pytest.mark.parametrize("rows", [70, 4100])
+def test_pullback_of_layer_norm(weighted, rows, monkeypatch):
+    x, w, c = [cr.from_numpy(drawn(*shape, dtype=np.float64)) for shape in ((rows, 1001), (2, 1001), (rows, 1001))]
+    given = [w[k] if k in weighted else None for k in range(2)]
+
+    def f(x, *parameters):
+        left = iter(parameters)
+        return (F.layer_norm(x, (1001,), *[None if p is None else next(left) for p in given]) * c).sum()
+
+    at = (x, *[p for p in given if p is not None])
+    pulled = cr.func.grad(f, argnums=tuple(range(len(at))))
+    expected, asked = by_numpy(pulled, *at), []
+    monkeypatch.setattr(native, "code", lambda *given: asked.append(eager.native(*given)) or asked[-1])
+    for a, b in zip(pulled(*at), expected, strict=True):
+        assert cr.allclose(a, b, rtol=1e-9, atol=1e-9)
+    assert len(asked) == 2
+    assert all(out is not None for out in asked)
+
+
 PLACES = {
     "row": ((7, 33), (33,)), "column": ((7, 33), (7, 1)), "channel": ((5, 3, 2, 17), (3, 1, 1)),
     "batch": ((5, 3, 17), (5, 1, 1)),

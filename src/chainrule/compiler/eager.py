@@ -234,8 +234,10 @@ def _subject(f: Callable) -> Subject | None:
                     _subjects[rule.f] = Subject(f"{op.name} {i}", rule.f, True)
     if f in _subjects:
         return _subjects[f]
-    name = getattr(f, "elements", None)
-    return None if name is None else Subject(name, f, True)
+    for kind in ("elements", "rows"):
+        if (name := getattr(f, kind, None)) is not None:
+            return Subject(name, f, kind == "elements")
+    return None
 
 
 def _made(subject: Subject, sizes: list, roles: list, params: dict) -> Kernel | None:

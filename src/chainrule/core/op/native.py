@@ -18,7 +18,7 @@ code: Callable | None = None
 """Returns what a kernel or rule returns for (function, operands, params), or None where it has no code for it.
 
 Given arrays as a fourth argument, it writes the results to them. Beside kernels and rules it takes functions of tensors that
-treat each element alone, which have an attribute `elements`, the text that tells them from others.
+have an attribute `elements` or `rows`, the text that tells them from others: they treat each element alone, or each row.
 """
 
 

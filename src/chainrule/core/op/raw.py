@@ -38,7 +38,7 @@ def raw_copy(f: Callable, _inside: tuple = ()) -> Callable:
         op = getattr(value, "op", None)
         if op is not None and hasattr(op, "kernel"):
             value, changed = op.kernel, True
-        elif value.__class__ is FunctionType and value.__globals__ is space:
+        elif value.__class__ is FunctionType and value.__globals__ is space and not vars(value):  # what it has, a copy lacks
             copy = raw_copy(value, (*_inside, f))
             changed = changed or copy is not value
             value = copy

@@ -192,18 +192,35 @@ def _pull(g: list, x: Any, w: Any, b_shape: tuple, out: Any, needs: tuple, *, ax
     return [_total(terms) if needs[0] else None, to_w, to_b]
 
 
+def _to_input(g: Any, x: Any, w: Any, average: Any, scale: Any, *, axis: tuple) -> Any:
+    """Return the cotangent of the input that comes from the first result, of operands that are no arrays."""
+    return standardized(g if w is None else g * w, placed_at(x, average, scale), scale, axis=axis)
+
+
+_to_input.rows = "standardize to input"  # type: ignore[attr-defined]
+
+
 def _pull_raw(g: Any, x: Any, w: Any, out: list, b_shape: tuple, needs: tuple, axis: tuple) -> tuple:
     """Return the cotangents of input, factor and summand that come from the first result, in few passes over memory."""
     how = _layout(x.shape, axis, _shape_of(w), b_shape)
+    native = None
+    if x.size >= NATIVE and needs[0] and not (how.levels and needs[1]):
+        native = in_native(_to_input, g, x, w, out[1], out[2], axis=axis)
     given, g, x, average, scale = x, wide(g), wide(x), wide(out[1]), wide(out[2])
-    moved = np.subtract(x, average)
-    spans = how.spans and g.flags.c_contiguous and moved.flags.c_contiguous
-    to_w = to_b = None
+    spans = how.spans and g.flags.c_contiguous and x.flags.c_contiguous
+    to_w = to_b = moved = None
+    if native is None or needs[1]:
+        moved = np.subtract(x, average)
     if needs[1] and not how.levels:  # first, so that its products are gone before there is `t`
+        weighed = np.multiply(moved, g, out=None if native is None else moved)
         if spans:
-            to_w = scale.reshape(-1).dot((g * moved).reshape(-1, how.n)).reshape(w.shape)
+            to_w = scale.reshape(-1).dot(weighed.reshape(-1, how.n)).reshape(w.shape)
         else:
-            to_w = _to(g * moved * scale, w.shape)
+            to_w = _to(weighed * scale, w.shape)
+    if native is not None:
+        if needs[2]:
+            to_b = _rows_total(g, how, b_shape, spans)
+        return native, to_w, to_b
     t = g if w is None or how.levels else g * w
     level, slope = _average(t, axis, how), _average_product(t, moved, axis, how)
     slope *= scale
@@ -212,10 +229,8 @@ def _pull_raw(g: Any, x: Any, w: Any, out: list, b_shape: tuple, needs: tuple, a
     if needs[2]:
         if how.shifts and t is g:
             to_b = _to(level * how.n, b_shape)
-        elif spans and b_shape == w.shape:
-            to_b = _ones(len(g.reshape(-1, how.n)), g.dtype).dot(g.reshape(-1, how.n)).reshape(b_shape)
         else:
-            to_b = _to(g, b_shape)
+            to_b = _rows_total(g, how, b_shape, spans)
     slope *= scale
     moved *= slope
     moved += level
@@ -223,6 +238,13 @@ def _pull_raw(g: Any, x: Any, w: Any, out: list, b_shape: tuple, needs: tuple, a
     moved *= scale * w if w is not None and how.levels else scale
     found = (moved, to_w, to_b)
     return found if given is x else tuple([v if v is None else narrowed(v, given) for v in found])
+
+
+def _rows_total(g: Any, how: _Layout, shape: tuple, spans: bool) -> Any:
+    """Return a cotangent summed to the shape of a summand, by BLAS where that has an element for each of a row."""
+    if not spans or prod(shape) != how.n:
+        return _to(g, shape)
+    return _ones(g.size // how.n, g.dtype).dot(g.reshape(-1, how.n)).reshape(shape)
 
 
 _SHAPES = [((3, 4), (1,)), ((4, 3), (0,)), ((2, 3, 4), (1, 2)), ((2, 3, 4), (0, 2)), ((0, 3), (1,))]
