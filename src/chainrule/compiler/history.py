@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.derived import Differentiated, versions
+from chainrule.compiler.derived import Differentiated
 from chainrule.compiler.joint import FREED, KNOWN
 from chainrule.compiler.loops.steps import GuardFailed
 from chainrule.compiler.paths import Path, Served
@@ -19,6 +19,7 @@ from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.graph.nodes import LEAF, Port, expect_user_code, new, next_id
 from chainrule.core.record.saved import SavedTensor, pack_output
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.tensor.value import written_since
 from chainrule.transforms.custom.call import Rules, named_face
 from chainrule.transforms.custom.context import FunctionNode
 from chainrule.transforms.custom.pull import Pull
@@ -61,19 +62,38 @@ class History:
         self.plan = Direct(None, path)
         expect_user_code()
 
-    def record(self, found: Sequence[Tensor], inputs: Sequence[Tensor], args: tuple, states: dict | None) -> None:
-        """Give results their history: `found` are the graph's outputs for these inputs, in a call with these arguments.
+    def write(self, name: Callable, inputs: Sequence[str], nodes: Sequence[Any]) -> str:
+        """Return the code that gives `found`, the graph's outputs, their history, in a call with `leaves`.
+
+        Parameters
+        ----------
+        name : callable
+            Returns a name for an object.
+        inputs, nodes : sequence
+            The names of the graph's inputs, and their nodes: ``LEAF`` is compared with what it is in the call.
+        """
+        given = "".join([f"{inputs[i]}, " for i in self.wanted])
+        edges = "".join([inputs[i] + (", " if nodes[i] is LEAF else "._node, ") for i in self.wanted])
+        kept = {INPUT: lambda i: inputs[i], ONLY: lambda i: f"found[{i}]"}
+        pack = name(pack_output)
+        kept[OUTPUT] = lambda i: f"{pack}(found[{i}], {self.outputs.index(i)})"
+        saved = "".join([f"{kept[kind](i)}, " for kind, i in self.saved])
+        return f"{name(self.record)}(found, ({given}), ({edges}), ({saved}), leaves, states)"
+
+    def record(
+        self, found: Sequence[Tensor], given: tuple, edges: tuple, saved: tuple, args: tuple, states: dict | None
+    ) -> None:
+        """Give the graph's outputs their history, in a call with arguments whose tensors `given` carry derivatives.
 
         `states` are those of generators before it.
         """
         node: Any = new(FunctionNode)
-        given = tuple([inputs[i] for i in self.wanted])
-        node.id = next_id()
-        node.plan, node.level, node.rules = self.plan, 0, Deferred(self, args, states)
+        node.id = made = next_id()
+        node.plan, node.level, node.rules = self.plan, 0, Deferred(self, args, states, made)
         node.hooks = node.out = node.version = node.shapes = None
         node.boxes, node.cleared = (), False
         node.positions, node.count, node.inputs, node.outputs = self.positions, len(given), self.described, self.made
-        node.edge = tuple([t if t._node is LEAF else t._node for t in given])
+        node.edge, node.saved = edges, saved
         node.attributes = {"given": given, "materialize_grads": False, "needs_input_grad": self.needs}
         node.face, node.face_class = _nothing, self.face
         if len(self.outputs) == 1:
@@ -82,10 +102,6 @@ class History:
             node.width = len(self.outputs)
             for j, i in enumerate(self.outputs):
                 found[i]._node = Port(node, j)
-        node.saved = tuple([
-            inputs[i] if kind == INPUT else found[i] if kind == ONLY else pack_output(found[i], self.outputs.index(i))
-            for kind, i in self.saved
-        ])  # fmt: skip
 
 
 def _nothing() -> None:
@@ -120,12 +136,11 @@ class Deferred(Rules):
     """The rules of a call, made when a pass needs them that the plan alone does not serve."""
 
     name = Differentiated.name
-    __slots__ = ("args", "history", "rules", "states", "versions")
+    __slots__ = ("args", "history", "made", "rules", "states")
 
-    def __init__(self, history: History, args: tuple, states: dict | None):
-        self.history, self.args, self.states = history, args, states
+    def __init__(self, history: History, args: tuple, states: dict | None, made: int):
+        self.history, self.args, self.states, self.made = history, args, states, made
         self.rules: Any = None
-        self.versions = versions(args)
 
     def backward(self, ctx: Any, grads: tuple) -> tuple:
         """Return the gradients of the arguments."""
@@ -133,7 +148,8 @@ class Deferred(Rules):
             path, leaves = self.history.path, list(self.args)
             results = [None] * len(path.recording.graph.outputs)  # what is needed of them the node has saved
             self.rules = self.history.long(Served(path, path.inputs(leaves), results, self.states or {}), leaves)
-            self.rules.versions = self.versions
+            if any([isinstance(t, Tensor) and written_since(t, self.made) is not None for t in leaves]):
+                self.rules.versions = None  # which are not those of the call
         return self.rules.backward(ctx, grads)
 
 

@@ -100,8 +100,7 @@ class _Writer:
         self._compare(inputs, entry is not None)
         self._run(inputs, entry)
         if history is not None:
-            states = "states" if entry is None else "None"
-            self._line(f"{self._name(history.record)}(found, ({_tuple(inputs)}), leaves, {states})")
+            self._line(history.write(self._name, inputs, [getattr(t, "_node", None) for t in self.given]))
         self._effects()
         self._result()
         source = "def short(args, kwargs):\n" + "\n".join([f"    {line}" for line in self.lines])
@@ -202,6 +201,9 @@ class _Writer:
         for i, (name, leaf) in enumerate(zip(self.unpacked, self.leaves, strict=True)):
             if isinstance(leaf, Tensor) and name not in seen:
                 comparison.leaf(i, leaf, _kind(leaf)[1])
+        for t, source in zip(self.given, self.recording.sources, strict=True):
+            if not by_entry and source.__class__ is Captured:
+                comparison.node(t)
         same = self._name(comparison.function(runtime().same, len(self.leaves)))
         self._line(f"same = {same}({_tuple(self.unpacked)})")
         self._line("if same is not True:")
@@ -232,7 +234,9 @@ class _Writer:
         if entry is None:
             self._line(f"found, states = {self._name(self.path.tensors)}([{', '.join(inputs)}])")
             self._refuse("found is None")
-        elif self.single:
+            return
+        self._line("states = None")
+        if self.single:
             self._line(f"f = {self._name(entry)}({', '.join(inputs)})")
             self._refuse(f"f.__class__ is not {self._name(Tensor)}")
             self._line("found = (f,)")

@@ -133,6 +133,11 @@ class Comparison:
         """Say which shape, dtype and strides a tensor's payload has; and that it does not require grad (`plain`), or does."""
         return self._as_it_lies("lies", t, t.__class__, (shape, d, strides, plain, level))
 
+    def node(self, t: Any) -> None:
+        """Say that a tensor has the node that it has now."""
+        self._keeps.append(t._node)
+        self._add("word", t, entry.offsets().node, id(t._node))  # type: ignore[union-attr]
+
     def gradient(self, t: Any, described: Sequence[Any] | None) -> bool:
         """Say that a tensor has no gradient, or one that lies as described, and does not require grad."""
         if described is None:
