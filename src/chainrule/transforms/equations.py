@@ -7,6 +7,7 @@ same rules as the function it stands for. How a graph comes about is ``transform
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,15 +105,11 @@ class Graph:
     ):
         used: set[Variable] = {o for o in outputs if o.__class__ is Variable}
         kept = []
-        self._dropped: list[list[Variable]] = []  # after each equation, the variables that nothing needs any more
         for equation in reversed(equations):
             if used.isdisjoint(equation.results) and not equation.is_due:
                 continue
-            operands = {o for o in equation.operands if o.__class__ is Variable}
             kept.append(equation)
-            self._dropped.append([*(operands - used), *(r for r in equation.results if r not in used)])
-            used |= operands
-        self._dropped.reverse()
+            used.update([o for o in equation.operands if o.__class__ is Variable])
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self.equations = tuple(reversed(kept))
         self.constants = tuple(v for v in constants if v in used)
@@ -157,6 +154,17 @@ class Graph:
             for variable in dropped:
                 del env[variable]
         return [env[o] if o.__class__ is Variable else o for o in self.outputs]
+
+    @cached_property
+    def _dropped(self) -> list[list[Variable]]:
+        """After each equation, the variables that nothing needs any more."""
+        used: set[Variable] = {o for o in self.outputs if o.__class__ is Variable}
+        dropped = []
+        for equation in reversed(self.equations):
+            operands = {o for o in equation.operands if o.__class__ is Variable}
+            dropped.append([*(operands - used), *(r for r in equation.results if r not in used)])
+            used |= operands
+        return dropped[::-1]
 
     def _checked(self, args: tuple, kwargs: dict) -> tuple[list[Tensor], dict[Generator, Generator]]:
         """Return the tensors among the arguments, and generators by those traced; raise if they are not as in the trace."""

@@ -135,5 +135,7 @@ def _result(op: Op, operands: list, params: dict, index: int | None, shape: Any,
         return packed(shape, dtype.itemsize, memory_order(shape, arrays))
 
     if op.view:
-        return Absent(shape, dtype, as_view)
-    return Absent(shape, dtype, as_operands if op.kind == ELEMENTWISE or op.name in LIKE_OPERANDS else None)
+        return Absent(shape, dtype, as_view, arrays[:1])
+    if op.kind == ELEMENTWISE or op.name in LIKE_OPERANDS:
+        return Absent(shape, dtype, as_operands, arrays)
+    return Absent(shape, dtype)

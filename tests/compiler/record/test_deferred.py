@@ -286,3 +286,14 @@ def test_kernels_are_not_watched_twice():
         cr.compile(lambda x: cr.exp(x))(x)
     assert names.seen.count("exp") == 1
     assert "exp" in TABLE
+
+
+def test_long_loops_need_no_deep_calls():
+    def f(x):
+        for _ in range(500):
+            x = (x * 1.01).t()
+        return x
+
+    x = cr.randn(3, 100, 100).permute(1, 2, 0)[..., 0]
+    out = cr.compile(f)(x)
+    assert out.stride() == f(x).stride()

@@ -184,7 +184,7 @@ class _Plan(Expressions):
             self.stages = stages
         self.sort()
         self.collapse()
-        used = _used(self.stages)
+        used = _used(self.stages, self.nodes)
         places = [entry for entry in self.places if id(entry[0]) in used]
         base: dict[Buffer, int] = {}
         for p, b, _ in places:
@@ -215,22 +215,18 @@ def _parts(size: int, total: int) -> int:
     return next((k for k in range(limit, 1, -1) if size % k == 0), 1)
 
 
-def _used(stages: list) -> set[int]:
-    """Return the ids of the expressions and places that stages need."""
+def _used(stages: list, nodes: list[Expr]) -> set[int]:
+    """Return the ids of the expressions and places that stages need, of those made, operands first."""
     found: set[int] = set()
-    stack: list[Expr] = []
     for _, reductions, stores in stages:
-        stack += [r.value for r in reductions] + [s.value for s in stores]
+        found.update([id(r.value) for r in reductions])
         for s in stores:
-            found.add(id(s.place))
-            stack += [e for e, _ in s.place.at]
-    while stack:
-        e = stack.pop()
-        if id(e) not in found:
-            found.add(id(e))
+            found.update([id(s.value), id(s.place), *[id(e) for e, _ in s.place.at]])
+    for e in reversed(nodes):
+        if id(e) in found:
             if e.__class__ is Load:
                 found.add(id(e.place))  # type: ignore[attr-defined]
-            stack += e.operands
+            found.update(map(id, e.operands))
     return found
 
 

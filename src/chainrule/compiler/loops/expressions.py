@@ -101,11 +101,11 @@ class Expressions:
 
     def value(self, v: Any, coords: Coords, guard: Expr | None) -> Expr:
         """Return a variable's value at coordinates; where the guard is false it is not read."""
-        found = self.values.get((v, coords, 0))
-        if found is not None:  # it is read at every point as it is
-            return found
-        key = (v, coords, id(guard) if guard is not None else 0)
+        key = (v, coords, 0)
         found = self.values.get(key)
+        if found is None and guard is not None:  # it is not read at every point as it is
+            key = (v, coords, id(guard))
+            found = self.values.get(key)
         if found is None:
             found = self.values[key] = self._made(v, coords, guard)
         return found

@@ -20,7 +20,7 @@ from chainrule.compiler.loops.building import build
 from chainrule.compiler.loops.expand import PRODUCTS, expanded, expansion_of
 from chainrule.compiler.loops.grouping import Grouping
 from chainrule.compiler.loops.maps import MANY, follows, parts_of
-from chainrule.compiler.loops.nest import Load, walk
+from chainrule.compiler.loops.nest import Load, Nest, walk
 from chainrule.compiler.loops.products import matrices
 from chainrule.compiler.loops.scalars import NATIVE, Given, Unsupported, expression_of
 from chainrule.compiler.loops.steps import (
@@ -420,9 +420,10 @@ def _arena(steps: Sequence[Step]) -> tuple[dict[Buffer, int], int]:
                 first.setdefault(b, k)
                 last[b] = k
     roots: dict[Buffer, Buffer] = {}
+    known: dict[Nest, list[tuple[int, int]]] = {}
     for k, step in enumerate(steps):
         if step.__class__ is NestStep:
-            for new, old in _in_place(step):
+            for new, old in _in_place(step, known):
                 if first.get(new) == k and last.get(old) == k and new not in roots:
                     roots[new] = root = roots.get(old, old)
                     last[root] = last[old] = -1  # taken
@@ -437,18 +438,25 @@ def _arena(steps: Sequence[Step]) -> tuple[dict[Buffer, int], int]:
     return places, total
 
 
-def _in_place(step: NestStep) -> Iterator[tuple[Buffer, Buffer]]:
+def _in_place(step: NestStep, known: dict[Nest, list[tuple[int, int]]]) -> Iterator[tuple[Buffer, Buffer]]:
     """Yield a buffer that a nest writes and one that it reads where at each point it is the same place, and no other."""
-    if len(step.nest.stages) != 1 or step.nest.stages[0].inner:
-        return
+    pairs = known.get(step.nest)
+    if pairs is None:
+        pairs = known[step.nest] = _same_places(step.nest)
+    for new, old in pairs:
+        (written, start), (read, at) = step.args[new], step.args[old]
+        if at == start and read is not written and read.nbytes == written.nbytes:
+            yield written, read
+
+
+def _same_places(nest: Nest) -> list[tuple[int, int]]:
+    """Return the parameters, of what is written and of what is read, of one dtype, that have at each point the same place."""
+    if len(nest.stages) != 1 or nest.stages[0].inner:
+        return []
     places: dict[int, set] = {}
-    for e in walk(step.nest.stages[0].roots):
+    for e in walk(nest.stages[0].roots):
         if e.__class__ is Load:
             places.setdefault(e.place.param, set()).add(e.place.key if e.guard is None else None)  # type: ignore[attr-defined]
-    for store in step.nest.stages[0].stores:
-        written, start = step.args[store.place.param]
-        for param, found in places.items():
-            read, at = step.args[param]
-            same = found == {store.place.key} and at == start and read.nbytes == written.nbytes
-            if same and read.dtype == written.dtype and read is not written:
-                yield written, read
+    stores = [s.place for s in nest.stages[0].stores]
+    params = nest.params
+    return [(p.param, k) for p in stores for k, found in places.items() if found == {p.key} and params[p.param] == params[k]]

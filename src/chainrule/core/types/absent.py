@@ -19,21 +19,37 @@ class Absent:
     dtype : numpy.dtype
     strides : callable, optional
         Returns the steps in bytes along each axis, when they are first asked for; in C order without gaps if not given.
+    like : sequence of Absent
+        Whose strides that asks for: they are found before it is called, so that a long chain needs no deep calls.
     """
 
-    __slots__ = ("_strides", "dtype", "shape")
+    __slots__ = ("_like", "_strides", "dtype", "shape")
 
-    def __init__(self, shape: Shape, dtype: np.dtype, strides: Callable[[], tuple] | tuple | None = None):
-        self.shape, self.dtype, self._strides = shape, dtype, strides
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: np.dtype,
+        strides: Callable[[], tuple] | tuple | None = None,
+        like: Sequence[Absent] = (),
+    ):
+        self.shape, self.dtype, self._strides, self._like = shape, dtype, strides, like
 
     @property
     def strides(self) -> tuple:
         """The steps in bytes along each axis."""
         if self._strides is None:
             self._strides = packed(self.shape, self.dtype.itemsize, range(self.ndim))
-        elif not isinstance(self._strides, tuple):
-            self._strides = self._strides()
-        return self._strides
+        stack = [self] if callable(self._strides) else []
+        while stack:
+            x = stack[-1]
+            unknown = [y for y in x._like if callable(y._strides)]
+            if unknown:
+                stack += unknown
+                continue
+            stack.pop()
+            if callable(x._strides):
+                x._strides, x._like = x._strides(), ()
+        return self._strides  # type: ignore[return-value]
 
     @property
     def ndim(self) -> int:

@@ -30,7 +30,7 @@ class Deferred(Absent):
     __slots__ = ("call", "index", "is_array", "like")
 
     def __init__(self, call: DeferredCall, index: int, like: Absent):
-        super().__init__(like.shape, like.dtype, None if like._strides is None else lambda: like.strides)
+        super().__init__(like.shape, like.dtype, None if like._strides is None else lambda: like.strides, (like,))
         self.call, self.index, self.like = call, index, like
         self.is_array: bool = bool(like.shape) or call.op.view
 
