@@ -163,6 +163,7 @@ class Plan:
         self._fresh = list(dict.fromkeys([b for b in made if b.kind == "output"]))
         by_kernels = [v.buffer for s in steps.steps if s.__class__ is KernelStep for v in s.results if v is not None]
         self._placed = {b: steps.temps[b] for b in by_kernels if b.kind == "temp"}
+        self._empty = [b for b in self._fresh if b not in set(by_kernels)]  # which kernels do not make themselves
         self._slots = {b: 1 + k for k, b in enumerate([*steps.inputs, *self._fresh, *self._placed, *steps.constants])}
         self._constants = {b: _laid_out(b.value, b) for b in steps.constants}
         self._keeps: list[Any] = [self._code, self._constants]
@@ -175,6 +176,7 @@ class Plan:
         for step in steps.steps:
             self._add(step, functions)
         self._words = self._table.array()
+        self._start = address(self._words)
         self._template = np.array(self._bases, np.uint64).view(np.int64)
         self._arena = block_for(steps.arena)
         self.is_native = not any([part.__class__ is not tuple for part in self._parts])
@@ -306,10 +308,8 @@ class _Run:
             self._put(b, array)
         for b, offset in plan._placed.items():
             self.bases[plan._slots[b]] = start + offset
-        made = {v.buffer for part in plan._parts if part.__class__ is KernelStep for v in part.results if v is not None}  # type: ignore[union-attr]
-        for b in plan._fresh:
-            if b not in made:
-                self._put(b, _empty(b))
+        for b in plan._empty:
+            self._put(b, _empty(b))
 
     def _put(self, b: Buffer, array: ndarray) -> None:
         self.arrays[b] = array
@@ -317,7 +317,7 @@ class _Run:
 
     def stretch(self, first: int, end: int) -> None:
         """Run a stretch of the table."""
-        plan, start = self.plan, address(self.plan._words)
+        plan, start = self.plan, self.plan._start
         pool = plan._runtime.pool
         helpers = pool.helpers() if plan._splits else 0
         answer = plan._runtime.run(

@@ -9,6 +9,7 @@ whose function calls BLAS. The module is compiled once and kept on disk, as all 
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,17 @@ def grain_of(points: int, cost: float) -> int:
 
 def address(array: np.ndarray) -> int:
     """Return where an array's memory starts."""
+    if _IS_AT_DATA and array.__class__ is ndarray:
+        return _word(id(array) + DATA).value  # a tenth of the time of the other way, which makes a dictionary
     return array.__array_interface__["data"][0]
+
+
+DATA = 16  # where objects of NumPy have the address of their memory
+ndarray, _word = np.ndarray, ctypes.c_size_t.from_address
+_SAMPLES = [np.zeros(3), np.zeros((2, 3), np.int8)[:, 1:], np.zeros(())]
+_IS_AT_DATA = sys.implementation.name == "cpython" and all(
+    [ndarray.__basicsize__ > DATA and _word(id(x) + DATA).value == x.__array_interface__["data"][0] for x in _SAMPLES]
+)
 
 
 class Table:
