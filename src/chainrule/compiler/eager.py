@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from array import array
 from collections.abc import Callable, Sequence
 from contextvars import Context
+from ctypes import c_size_t
 from functools import cache
 from importlib import import_module
 from math import prod
@@ -86,17 +89,34 @@ class Kernel:
         self.makes = [(np.dtype(name), whole) for name, whole in recipe.makes]
         table = Table()
         table.call(self._code.address(recipe.name), 0, 0, 0, [(k, 0) for k in recipe.order])
-        self._table, self._params = table.array(), table.widest
+        self._size = 8 * len(table)
+        self._bases = self._size + 8 * table.widest
+        self._words = array("q", table.array().tobytes() + bytes(8 * table.widest))
 
     def run(self, arrays: Sequence[ndarray], points: int) -> None:
         """Run on operands and results."""
-        shared, words = runner(), self._table.copy()
+        shared, words = runner(), self._words[:]  # the table, room for parameters, then where the arrays are
         words[4], words[5] = points, grain_of(points, self.cost)
-        bases = np.array([address(a) for a in arrays], np.int64)
-        params = np.empty(self._params, np.int64)
-        first = address(words)
-        helpers = shared.pool.helpers() if words[5] else 0
-        shared.run(first, first + words.nbytes, address(bases), address(params), shared.pool.address, helpers)
+        words.extend([_start(a) for a in arrays])
+        first = words.buffer_info()[0]
+        pool = shared.pool
+        helpers = pool.helpers() if words[5] else 0
+        shared.run(first, first + self._size, first + self._bases, first + self._size, pool.address, helpers)
+
+
+def _start(a: ndarray) -> int:
+    """Return where an array's memory starts: read from the object, in a quarter of the time that asking it takes."""
+    return c_size_t.from_address(id(a) + 16).value
+
+
+def _is_read() -> bool:
+    """Tell whether arrays are laid out as `_start` takes them to be."""
+    samples = [np.empty(k)[j:] for k, j in ((3, 0), (5, 2))]
+    return sys.implementation.name == "cpython" and all([address(a) == _start(a) for a in samples])
+
+
+if object.__basicsize__ != 16 or not _is_read():
+    _start = address
 
 
 _kernels: dict[tuple, Kernel | None] = {}
