@@ -90,4 +90,4 @@ def _of_steps(steps: Steps, shape: tuple, outer: tuple) -> Recipe | None:
     texts, names = written(steps)
     (text,) = texts.values()
     makes = [(b.dtype.name, b.shape == shape) for b in results]
-    return Recipe(text, names[step.key], [buffers.index(b) for b, _ in args], cost_of(nest) / prod(outer), makes)  # type: ignore[union-attr]
+    return Recipe(text, names[nest], [buffers.index(b) for b, _ in args], cost_of(nest) / prod(outer), makes)  # type: ignore[union-attr]

@@ -80,7 +80,8 @@ class Plan:
         self._code = engine.load(list(self._texts.values()), list(self._texts)) if self._texts else None
         self.timings = {"write": told - start, **(self._code.timings if self._code else {})}
         loaded = perf_counter()
-        self._arrange({key: self._code.address(name) for key, name in functions.items()} if self._code else {})
+        code: Any = self._code
+        self._arrange({nest: (code.address(name), cost_of(nest)) for nest, name in functions.items()})
         self.timings["arrange"] = perf_counter() - loaded
 
     @property
@@ -156,7 +157,7 @@ class Plan:
         outputs = [o._replace(target=(targets or {}).get(i)) for i, o in enumerate(self._outputs)]
         return entry.function(self._runtime.call, wanted, outputs, self._native(), True, single)
 
-    def _arrange(self, functions: dict[Any, int]) -> None:
+    def _arrange(self, functions: dict[Nest, tuple[int, float]]) -> None:
         """Give the buffers numbers, and put the tables together."""
         steps = self.steps
         made = [o.buffer for o in steps.outputs if o.__class__ is View] + [b for s in steps.steps for b in s.buffers()[1]]
@@ -210,14 +211,14 @@ class Plan:
         self._bases.append(address(array))
         return len(self._bases) - 1
 
-    def _add(self, step: Any, functions: dict[Any, int]) -> None:
-        """Add a step to the table, or as a part of its own."""
+    def _add(self, step: Any, functions: dict[Nest, tuple[int, float]]) -> None:
+        """Add a step to the table, or as a part of its own; of each nest the function and its cost are known."""
         before = len(self._table)
         if step.__class__ is NestStep:
-            points, cost = prod(step.nest.outer), cost_of(step.nest)
-            if not points:
+            if 0 in step.nest.outer:
                 return
-            self._call_nest(functions[step.key], points, cost, [self._at(b, offset) for b, offset in step.args])
+            function, cost = functions[step.nest]
+            self._call_nest(function, prod(step.nest.outer), cost, [self._at(b, offset) for b, offset in step.args])
         elif step.__class__ is GemmStep:
             self._call_gemm(step)
         elif step.__class__ is GuardStep and step.view.strides == packed(step.view.shape):
@@ -357,15 +358,15 @@ class _Run:
         return {b: self.arrays[b] for b in self.plan._fresh}
 
 
-def written(steps: Steps) -> tuple[dict[str, str], dict[Any, str]]:
-    """Return the modules of the nests by their functions' names, and the names by the steps' keys."""
+def written(steps: Steps) -> tuple[dict[str, str], dict[Nest, str]]:
+    """Return the modules of the nests by their functions' names, and the names by the nests."""
     texts: dict[str, str] = {}
-    names: dict[Any, str] = {}
-    nests = {s.key: s.nest for s in steps.steps if s.__class__ is NestStep and 0 not in s.nest.outer}
+    names: dict[Nest, str] = {}
+    nests = dict.fromkeys([s.nest for s in steps.steps if s.__class__ is NestStep and 0 not in s.nest.outer])
     target = Target(engine.vector_bytes(), engine.processor()) if nests else None
-    for key, nest in nests.items():
+    for nest in nests:
         text = emit(nest, "cr_nest", target)  # type: ignore[arg-type]
-        name = names[key] = f"cr_nest_{sha256(text.encode()).hexdigest()[:16]}"
+        name = names[nest] = f"cr_nest_{sha256(text.encode()).hexdigest()[:16]}"
         texts[name] = text.replace("@cr_nest(", f"@{name}(")
     return texts, names
 

@@ -365,7 +365,7 @@ class Fusion:
             if item.__class__ is Group:
                 for step in build(self.values, item):
                     first = known.setdefault(step.key, step)
-                    step.nest = first.nest
+                    step.nest, step.key = first.nest, first.key
                     made.append(step)
             elif item is not None:
                 made.append(item)  # type: ignore[arg-type]
