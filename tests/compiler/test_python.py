@@ -38,6 +38,34 @@ class Record:
     n: int = 1
 
 
+class Registry(dict):
+    """A dict that is asked in another way."""
+
+    def get(self, name):
+        """Return what stands under a name."""
+        return self[name]
+
+    def __iter__(self):
+        return iter(())
+
+
+class Names:
+    """An object whose slot has the name of a property that refuses."""
+
+    __slots__ = ("inner",)
+
+
+class Refusing(Names):
+    """Its child."""
+
+    __slots__ = ()
+
+    @property
+    def inner(self):
+        """Raise."""
+        raise TypeError("not this way")
+
+
 def counted():
     """Yield whole numbers."""
     n = 0
@@ -63,6 +91,15 @@ BETWEEN = {
     "namespace": lambda: (s := types.SimpleNamespace(n=1), (lambda: s.n, lambda i: _put(s, "n", i)))[1],
     "thread's own": lambda: (s := local(), _put(s, "n", 1), (lambda: s.n, lambda i: _put(s, "n", i)))[2],
     "queue": lambda: (d := collections.deque([1]), (lambda: len(d), d.append))[1],
+    "dict of a class": lambda: (d := Registry(n=1), (lambda: d["n"], lambda i: d.__setitem__("n", i)))[1],
+    "order of a dict": lambda: (
+        d := collections.OrderedDict.fromkeys("ab"),
+        (lambda: 1 + (next(iter(d)) == "a"), lambda i: d.move_to_end(next(iter(d)))),
+    )[1],
+    "slot behind a property": lambda: (
+        r := Refusing(),
+        (lambda: Names.inner.__get__(r) if isinstance(r, Refusing) else 0, lambda i: Names.inner.__set__(r, i)),
+    )[1],
     "length of a long list": lambda: (d := [0] * 5000, (lambda: len(d), d.append))[1],
     "array": lambda: (a := array.array("d", [1.0]), (lambda: a[0], lambda i: a.__setitem__(0, i)))[1],
     "bytes": lambda: (a := bytearray(b"\1"), (lambda: a[0], lambda i: a.__setitem__(0, i)))[1],

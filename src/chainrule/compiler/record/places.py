@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -172,9 +172,8 @@ def places_of(found: Any) -> Iterator[Place]:
         yield Place((found.func, found.args, found.keywords), "a partial function")
     elif cls is CellType:
         yield Place(found, "a variable of an enclosing function")
-    elif isinstance(found, (list, tuple, set, frozenset, deque, dict)):
-        words = f"a {cls.__name__}: key" if isinstance(found, dict) else f"a {cls.__name__}"
-        yield Place(found, words) if len(found) <= LONGEST else Place(found, words, look=lambda many: (len(many),))
+    elif isinstance(found, _CONTAINERS):
+        yield _of_container(found, next(base for base in _CONTAINERS if isinstance(found, base)))
     elif isinstance(found, type):
         if not _is_of_library(found.__module__):
             yield Place(found, f"class {found.__name__}", look=members)
@@ -186,6 +185,22 @@ def places_of(found: Any) -> Iterator[Place]:
             yield Place(found, f"a {cls.__name__}", look=look)
         else:
             yield from _of_object(found)
+
+
+_CONTAINERS = (list, tuple, OrderedDict, dict, deque, set, frozenset)
+
+
+def _of_container(found: Any, base: Any) -> Place:
+    """Return the place that holds the elements of a container of a class of Python's, or of one made from it."""
+    words = f"a {type(found).__name__}"
+    if base.__len__(found) > LONGEST:
+        return Place(found, words, look=lambda many: (base.__len__(many),))
+    own = ("__iter__", "__len__", *(("get", "values") if issubclass(base, dict) else ()))
+    if all([getattr(type(found), name) is getattr(base, name) for name in own]):
+        return Place(found, f"{words}: key" if issubclass(base, dict) else words)
+    if issubclass(base, dict):
+        return Place(found, words, look=lambda other: (*base.__iter__(other), *base.values(other)))
+    return Place(found, words, look=lambda other: tuple(base.__iter__(other)))
 
 
 def _of_generator(g: GeneratorType) -> Sequence:
@@ -270,14 +285,21 @@ def _of_object(found: Any) -> Iterator[Place]:
             marks = [key for key in held if key != "_opt_called"] if hasattr(found, "param_groups") else None
             yield Place(held, f"a {cls.__name__}: attribute", marks)
     users = [c for c in cls.__mro__ if not _is_of_library(c.__module__)]
-    slots = [name for c in users for name, member in vars(c).items() if member.__class__ is MemberDescriptorType]
+    slots = [member for c in users for member in vars(c).values() if member.__class__ is MemberDescriptorType]
     if slots:
-        yield Place(found, f"a {cls.__name__}: attribute", look=lambda o: [getattr(o, name, _MISSING) for name in slots])
+        yield Place(found, f"a {cls.__name__}: attribute", look=lambda o: [_slot(o, member) for member in slots])
     if users:
         yield Place(tuple(users), f"class {cls.__name__}")
     called = getattr(found, "__wrapped__", None)
     if called is not None:
         yield Place((called,), "a wrapped function")
+
+
+def _slot(o: Any, member: Any) -> Any:
+    try:
+        return member.__get__(o)
+    except AttributeError:
+        return _MISSING
 
 
 # Objects of these rooms keep what makes them fast, and their results do not depend on it.
