@@ -533,3 +533,18 @@ def test_modes_of_a_module_are_told_apart():
         assert set(run(cr.ones(64)).tolist()) == {0.0, 2.0}
         net.eval()
         assert set(run(cr.ones(64)).tolist()) == {1.0}
+
+
+def test_checks_of_indices_that_were_computed_are_no_guards_on_the_indices():
+    f, calls = counted(lambda tokens, table, x: cr.nn.functional.cross_entropy(x[:-1] + table[tokens[1:]].sum(), tokens[1:]))
+    g, calls_of_rows = counted(lambda tokens, table: cr.nn.functional.embedding(tokens.view(-1), table).sum())
+    run, rows = cr.compile(f), cr.compile(g)
+    for seed in range(6):
+        tokens = cr.tensor(np.random.default_rng(seed).integers(0, 4, 5))
+        x, table = cr.ones(5, 4), cr.arange(4.0).reshape(4, 1)
+        close(run(tokens, table, x), f(tokens, table, x))
+        close(rows(tokens, table), g(tokens, table))
+    assert calls() <= 8
+    assert calls_of_rows() <= 8
+    with pytest.raises(IndexError, match="index out of range"):
+        rows(cr.tensor([0, 9, 1, 2, 3]), cr.ones(4, 1))

@@ -24,7 +24,18 @@ from chainrule.compiler.llvm.engine import UnavailableError
 from chainrule.compiler.llvm.entry import ANY
 from chainrule.compiler.llvm.runtime import runtime
 from chainrule.compiler.paths import Path
-from chainrule.compiler.record.recording import Argument, Captured, Computed, Input, Same, SetGradient, Static, View, Write
+from chainrule.compiler.record.recording import (
+    Argument,
+    Captured,
+    Computed,
+    Input,
+    Repeat,
+    Same,
+    SetGradient,
+    Static,
+    View,
+    Write,
+)
 from chainrule.compiler.result import note_writes, put_gradient, shown, write
 from chainrule.compiler.stance import STATE
 from chainrule.core.graph.nodes import LEAF
@@ -247,10 +258,12 @@ class _Writer:
     def _effects(self) -> None:
         """Write how the path's effects are carried out, as ``result.commit`` does."""
         places = {v: i for i, v in enumerate(self.recording.graph.outputs)}
-        uses, written = _uses(self.path), []
+        uses, written, repeats = _uses(self.path), [], []
         for effect in self.recording.effects:
             i = places.get(effect.variable)
-            if isinstance(effect, SetGradient):
+            if isinstance(effect, Repeat):
+                repeats.append(effect.call)
+            elif isinstance(effect, SetGradient):
                 alone = f"found[{i}]" if uses[effect.variable] == 1 else f"{self._name(wrap)}(found[{i}]._data)"
                 value = "None" if i is None else alone
                 self._line(f"{self._name(put_gradient)}({self._fetched(effect.of)}, {value})")
@@ -260,6 +273,8 @@ class _Writer:
                 self._line(f"{self._name(write)}({self._fetched(effect.source)}, found[{i}]._data, {effect.times})")
         if written:
             self._line(f"{self._name(note_writes)}({self._name(tuple(written))})")
+        for call in repeats:
+            self._line(f"{self._name(call)}()")
 
     def _result(self) -> None:
         """Write how the result is put together."""

@@ -306,15 +306,14 @@ def _slot(o: Any, member: Any) -> Any:
 _APART = tuple([f"chainrule.{room}." for room in ("autograd", "compiler", "core", "func", "functions", "ops", "transforms")])
 # Of these modules objects hold locks, streams and caches, which change with all that a program does.
 _UNSEEN = frozenset(("builtins", "logging", "numpy", "scipy", "threading", "unittest", "weakref"))
-_CLOSED = frozenset(sys.stdlib_module_names) - {"__main__"} | {"numpy", "scipy", "builtins"}
+_CLOSED = frozenset(sys.stdlib_module_names) - {"__main__"} | {"builtins", "chainrule", "numpy", "scipy", "torch"}
 
 
 def _is_of_library(name: Any) -> bool:
     """Tell whether a module is no user's: of Python, of NumPy, or chainrule's own."""
     if not isinstance(name, str):
         return True
-    top = name.partition(".")[0]
-    return top == "chainrule" or top in _CLOSED
+    return name.partition(".")[0] in _CLOSED
 
 
 def _names(code: CodeType) -> tuple[list, list]:

@@ -368,14 +368,17 @@ class Recorder:
         """Tell whether a value that a check looks at was computed for it, such as the number of a failed factorisation."""
         return symbol.dtype.kind in "biu" and symbol.nbytes <= LARGEST_VERDICT and symbol.variable not in self.inputs
 
-    def check(self, t: Any, test: Callable) -> None:
-        """Have replays repeat a test of a tensor's values, by ops."""
+    def check(self, t: Any, test: Callable, quick: Callable) -> bool:
+        """Tell whether a test of a tensor's values holds, and have replays repeat it, by ops; `quick` is for arrays."""
         while isinstance(t._data, Tensor):
             t = t._data
-        if t._level or self.symbol(t).variable in self.constants:
-            return
+        fixed = t._level or self.symbol(t).variable in self.constants
+        if fixed or t._data.__class__ is not Symbol:
+            return bool(quick(t._data.value if t._data.__class__ is Symbol else t._data))
         with no_grad():
-            self.guard(self.symbol(test(wrap(t._data))), "bool")
+            verdict = self.symbol(test(wrap(t._data)))
+        self.guard(verdict, "bool")
+        return bool(verdict.value)
 
     def guard(self, symbol: Symbol, use: str) -> None:
         """Have replays check that a value is what it is now."""

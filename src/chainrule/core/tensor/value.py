@@ -265,6 +265,12 @@ def examined(t: Any) -> Any:
     return None if bottom(t).__class__ is Absent else innermost(t, "check")
 
 
+def _is_absent(t: Any) -> bool:
+    while isinstance(t, Value):
+        t = t._data
+    return t.__class__ is Absent
+
+
 def satisfies(t: Any, test: Callable, quick: Callable | None = None) -> bool:
     """Tell whether a test of a tensor's values holds; True in a trace on shapes alone, which has none.
 
@@ -278,12 +284,10 @@ def satisfies(t: Any, test: Callable, quick: Callable | None = None) -> bool:
     quick : callable, optional
         The same for arrays alone, in less time.
     """
-    values = examined(t)
-    if values is None:
-        return True
     if (recorder := modes().compiling) is not None:
-        recorder.check(t, test)
-    return bool((quick or test)(values))
+        return _is_absent(t) or recorder.check(t, test, quick or test)
+    values = examined(t)
+    return values is None or bool((quick or test)(values))
 
 
 def is_batched_at(t: Any, level: int) -> bool:
