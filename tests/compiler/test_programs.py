@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from zlib import crc32
 
 import pytest
 
@@ -39,10 +39,9 @@ BRANCHING = {"least": 5, "most": 12, "writing": Branching, "steps": WAYS}
 
 def natively(every):
     """Return a check that makes native code of one in so many programs, and replays the others, for a fifth of the cost."""
-    count = itertools.count()
 
     def check(program):
-        compiling.check(program, backend="eager" if next(count) % every else "chainrule")
+        compiling.check(program, backend="eager" if crc32(str(program).encode()) % every else "chainrule")
 
     return check
 
