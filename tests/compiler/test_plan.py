@@ -15,7 +15,7 @@ from chainrule.compiler import plan as module
 from chainrule.compiler.llvm import executor
 from chainrule.compiler.loops.nest import Apply, Load, Nest, Place, Stage, Store
 from chainrule.compiler.loops.steps import Buffer, GemmStep, GuardFailed, GuardStep, KernelStep, NestStep, Steps, View, packed
-from chainrule.compiler.plan import native_plan
+from chainrule.compiler.plan import _parts_of_rows, native_plan
 from chainrule.transforms.trace import graph_of
 
 pytest.importorskip("llvmlite")
@@ -152,6 +152,30 @@ def test_rows_may_be_stored_apart_and_batches_shared():
     va = View(a, (2, 4, 3), (3, 6, 1), 0)  # the left and the right half
     steps = steps_of([GemmStep(va, View(b, (2, 3, 5), (0, 5, 1), 0), out.view())], [a, b], [out.view()])
     agrees(steps, [np.random.rand(4, 6), np.random.rand(3, 5)], exact=False)
+
+
+@pytest.mark.parametrize("m", [8, 128, 127, 384], ids="{} rows".format)
+def test_batches_along_two_axes_that_are_not_one_in_memory(m):
+    """Batches that BLAS would give several threads each are cut into rows for one, where they can be."""
+    k, n, heads, examples = 40, 72, 3, 4
+    a = Buffer(F4, (examples, m, heads * k), "input")
+    b, out = Buffer(F4, (heads, n, k), "input"), Buffer(F4, (examples, m, heads, n), "output")
+    va = View(a, (examples, heads, m, k), (m * heads * k, k, heads * k, 1), 0)
+    vb = View(b, (examples, heads, k, n), (0, n * k, 1, k), 0)
+    steps = steps_of(
+        [GemmStep(va, vb, View(out, (examples, heads, m, n), (m * heads * n, n, heads * n, 1), 0))], [a, b], [out.view()]
+    )
+    x, w = [np.random.rand(*v.shape).astype(np.float32) for v in (a, b)]
+    found = native_plan(steps)([x, w])[0]
+    np.testing.assert_allclose(found, np.einsum("emhk,hnk->emhn", x.reshape(examples, m, heads, k), w), rtol=1e-4)
+    np.testing.assert_allclose(found, steps.run([x, w])[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("m", "each", "parts"), [(128, 4096, 2), (127, 4096, 1), (384, 1 << 11, 3), (64, 100, 1), (64, 1 << 20, 1)]
+)
+def test_rows_of_a_batch_are_parted_until_blas_takes_one_thread(m, each, parts):
+    assert _parts_of_rows(m, each) == parts
 
 
 def test_kernels_run_between_nests():

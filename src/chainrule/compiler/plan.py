@@ -38,6 +38,7 @@ from chainrule.compiler.loops.steps import (
 
 LONG = 100_000  # additions from which a plan lets other Python threads run meanwhile, for 100 ns
 BLAS_THREADS = 1 << 18  # multiplications from which BLAS uses threads of its own for a product
+FEWEST_ROWS = 32  # to which a product of a batch is cut, so that BLAS does not
 
 ndarray = np.ndarray
 
@@ -247,18 +248,22 @@ class Plan:
         batch, m, n, k = step.sizes
         if not batch * m * n:
             return
-        a, b, out = [
-            (v.strides[0] if len(v.shape) == 3 else 0, v.strides[-2], v.strides[-1]) for v in (step.a, step.b, step.out)
-        ]
-        block = blas.numbers(step.dtype, (m, n, k), a, b, out, step.alpha, step.beta)
+        lead, steps = list(step.out.shape[:-2]), [list(v.strides) for v in (step.a, step.b, step.out)]
+        parts = _parts_of_rows(m, n * k) if batch > 1 else 1
+        if parts > 1:  # of a product each, for BLAS alone would split the work of each between threads that wait for each other
+            m //= parts
+            lead.append(parts)
+            for strides, rows in zip(steps, (m * steps[0][-2], 0, m * steps[2][-2]), strict=True):
+                strides.insert(-2, rows)
+        block = blas.numbers(step.dtype, (m, n, k), lead, *steps, step.alpha, step.beta)
         if block is None:
             raise NotImplementedError(f"BLAS does not take the product {step!r}")
         args = [(self._constant(block), 0), *[self._at(v.buffer, v.offset) for v in (step.b, step.a, step.out)]]
-        cost = batch * (200 + m * n * k / 5)
+        cost = 200 + m * n * k / 5
         if batch > 1 and m * n * k <= BLAS_THREADS:
-            self._call_nest(self._runtime.gemm, batch, cost, args)
+            self._call_nest(self._runtime.gemm, batch * parts, batch * parts * cost, args)
         else:
-            self._cost += cost
+            self._cost += batch * cost
             self._table.call(self._runtime.gemm, 0, batch, 0, args)
 
     def _returned(self, fresh: dict[Buffer, ndarray], arrays: Sequence[Any]) -> list:
@@ -369,6 +374,14 @@ def written(steps: Steps) -> tuple[dict[str, str], dict[Nest, str]]:
         name = names[nest] = f"cr_nest_{sha256(text.encode()).hexdigest()[:16]}"
         texts[name] = text.replace("@cr_nest(", f"@{name}(")
     return texts, names
+
+
+def _parts_of_rows(m: int, each: int) -> int:
+    """Return into how many parts a product's rows, of so many multiplications each, are to be taken apart for one thread."""
+    for parts in range(max(-(-m * each // BLAS_THREADS), 1), m // FEWEST_ROWS + 1):
+        if m % parts == 0:
+            return parts
+    return 1
 
 
 def cost_of(nest: Nest) -> float:

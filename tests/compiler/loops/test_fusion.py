@@ -258,9 +258,33 @@ def test_a_product_lies_as_its_only_reader_reads_it():
 
 
 def test_factors_that_lie_or_broadcast_unevenly_are_copied_once():
-    x, y = rand(2, 3, 16, 20), rand(3, 2, 20, 16)
-    steps = made(lambda x, y: x @ y.transpose(0, 1), x, y)
+    x, y = rand(2, 3, 4, 16, 20), rand(4, 3, 2, 20, 16)
+    steps = made(lambda x, y: x @ y.transpose(0, 2), x, y)
     assert counts(steps) == (1, 1, 1, 0, 1)
+    made(lambda x, y: x[:, :1] @ y.transpose(0, 2)[:1], x, y)
+    made(lambda x, y: (x.transpose(0, 2).transpose(0, 1) @ y.transpose(0, 1)).transpose(1, 2), x, y)
+    x, y = rand(30, 40), rand(40, 30)
+    steps = made(lambda x, y: (x[::2, ::2] @ y[:20], y[:, :15] @ x[::2, ::2]), x, y)
+    assert counts(steps) == (1, 1, 2, 0, 1)
+
+
+def test_heads_are_multiplied_where_they_lie():
+    """Factors and results of batches along two axes that are not one in memory, as those of attention, are not copied."""
+    qkv = rand(2, 16, 3 * 24)
+    heads = lambda part: part.reshape(2, 16, 3, 8).transpose(1, 2)
+
+    def f(qkv, y):
+        q, k, v = [heads(qkv[..., i * 24 : (i + 1) * 24]) for i in range(3)]
+        return ((q @ k.transpose(-1, -2)) @ v).transpose(1, 2).reshape(2, 16, 24)
+
+    steps = made(f, qkv, qkv)
+    assert counts(steps) == (0, 0, 2, 0, 1)
+    assert [s.sizes for s in steps.steps] == [(6, 16, 16, 8), (6, 16, 8, 16)]
+
+
+def test_factors_broadcast_unevenly():
+    x, y = rand(2, 3, 16, 20), rand(3, 2, 20, 16)
+    assert counts(made(lambda x, y: x @ y.transpose(0, 1), x, y)) == (0, 0, 1, 0, 0)
     made(lambda x, y: x[:, :1] @ y[:1], rand(2, 3, 16, 20), rand(2, 3, 20, 16))
     made(lambda x, y: x[:, :1] @ y.transpose(0, 1)[:1], rand(2, 3, 16, 20), rand(3, 2, 20, 16))
     made(lambda x, y: x[::2, ::2] @ y, rand(30, 40), rand(20, 50))

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import struct
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from chainrule.core.call import threads
 
 LARGEST = 2**31 - 1  # sizes and steps are C ints
-WORDS = 14
+LEVELS = 3  # of batches
 
 
 @cache
@@ -65,9 +66,10 @@ def _alone() -> Any:
 def numbers(
     dtype: np.dtype,
     sizes: tuple[int, int, int],
-    a: tuple[int, int, int],
-    b: tuple[int, int, int],
-    out: tuple[int, int, int],
+    batches: Sequence[int],
+    a: Sequence[int],
+    b: Sequence[int],
+    out: Sequence[int],
     alpha: float,
     beta: float,
 ) -> np.ndarray | None:
@@ -79,8 +81,10 @@ def numbers(
         float32 or float64.
     sizes : tuple of int
         (m, n, k): `a` is of (m, k), `b` of (k, n), `out` of (m, n).
-    a, b, out : tuple of int
-        Steps in elements from batch to batch, row to row, column to column.
+    batches : sequence of int
+        The sizes of the axes of batches, at most `LEVELS`.
+    a, b, out : sequence of int
+        Steps in elements along the axes of batches, from row to row, from column to column.
     alpha, beta : float
     """
     m, n, k = sizes
@@ -103,13 +107,15 @@ def numbers(
             struct.pack("@i4x", ldc),
         ]
     )
-    steps = struct.pack("@3q", *[x[0] * dtype.itemsize for x in (b, a, out)])
-    return np.frombuffer(block + steps, np.uint8)
+    lacking = LEVELS - len(batches)
+    counts = [*[1] * lacking, *batches]
+    steps = [step * dtype.itemsize for x in (b, a, out) for step in (*[0] * lacking, *x[:-2])]
+    return np.frombuffer(block + struct.pack(f"@{len(counts) - 1 + len(steps)}q", *counts[1:], *steps), np.uint8)
 
 
-def _laid(rows: int, columns: int, steps: tuple[int, int, int]) -> tuple[str, int] | None:
+def _laid(rows: int, columns: int, steps: Sequence[int]) -> tuple[str, int] | None:
     """Return "N" for a matrix that lies row by row, "T" for column by column, and the step between rows or columns."""
-    _, row, column = steps
+    row, column = steps[-2:]
     if (column == 1 or columns <= 1) and (row >= columns or rows <= 1):
         return "N", max(row, columns, 1)
     if (row == 1 or rows <= 1) and (column >= rows or columns <= 1):

@@ -45,6 +45,7 @@ class Grouping:
         self.order: list[Group | Step | None] = []
         self.ready: dict[Buffer, int] = {}
         self.floor, self.trip = 0, -1
+        self._copies: dict[Variable, View] = {}
         self._by_space: dict[tuple, list[Group]] = {}
         self._by_outer: dict[tuple, list[Group]] = {}
 
@@ -53,7 +54,14 @@ class Grouping:
     def view_of(self, v: Variable) -> View:
         """Return where a value is in memory, and have it be there."""
         found = self.strided(v)
-        return self.kept(self.copied(v)).view() if found is None else found
+        return self.copy_of(v) if found is None else found
+
+    def copy_of(self, v: Variable) -> View:
+        """Return where a value is copied to, once for all that read it so."""
+        found = self._copies.get(v)
+        if found is None:
+            found = self._copies[v] = self.kept(self.copied(v)).view()
+        return found
 
     def strided(self, v: Variable) -> View | None:
         """Return a value as a view of what is in memory, or can be; None for one that has to be copied."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.compiler.loops.steps import Buffer, GemmStep, View, packed
+from chainrule.compiler.loops.steps import BATCHES, Buffer, GemmStep, View, packed
 from chainrule.core.op.declaration import TABLE
 from chainrule.transforms.equations import Equation, Variable
 
@@ -42,9 +42,12 @@ def matrices(groups: Grouping, e: Equation, reader: Any = None) -> GemmStep | No
     elif reader is not None and (turned := _turned(out, reader)) is not None:
         target = turned
     lead = target.shape[:-2]
-    a, b = _operand(groups, x, lead), _operand(groups, y, lead)
-    written = blas_view(target, lead)
-    assert written is not None
+    found = [_operand(groups, x, lead), _operand(groups, y, lead), blas_view(target, lead)]
+    joined = _joined(found)
+    if len(joined[0].shape) - 2 > BATCHES:
+        target = target if target.buffer is buffer else buffer.view()
+        joined = _joined([_in_order(groups, x, lead), _in_order(groups, y, lead), blas_view(target, lead)])
+    a, b, written = joined
     groups.values.views[out] = View(target.buffer, out.shape, packed(out.shape), 0) if target.buffer is buffer else target
     if written.strides[-1] == 1:
         return GemmStep(a, b, written)
@@ -67,7 +70,7 @@ def _turned(out: Variable, reader: Equation) -> View | None:
     for step, k in zip(buffer.strides, order, strict=True):
         strides[k] = step
     view = View(buffer, out.shape, strides, 0)
-    return view if blas_view(view, out.shape[:-2]) is not None else None
+    return view if blas_view(view, view.shape[:-2]) is not None else None
 
 
 def _transposed(v: View) -> View:
@@ -76,21 +79,30 @@ def _transposed(v: View) -> View:
 
 
 def _operand(groups: Grouping, v: Variable, lead: Sequence[int]) -> View:
-    """Return a factor as BLAS reads it: (m, k), or with one axis in front where there are any."""
+    """Return a factor as BLAS reads it, with the axes in front that the product has."""
     view = groups.strided(v)
     found = None if view is None else blas_view(view, lead)
     if found is None:
-        found = blas_view(groups.kept(groups.copied(v)).view(), lead)
-    if found is None:  # broadcast along some axes in front only
-        whole = Variable((*lead, *v.shape[-2:]), v.dtype)
-        groups.values.maps[whole] = (Equation(TABLE["broadcast_to"], (v,), {"shape": whole.shape}, (whole,), False, False), 0)
-        found = blas_view(groups.kept(groups.copied(whole)).view(), lead)
+        found = blas_view(groups.copy_of(v), lead)
         assert found is not None
     return found
 
 
+def _in_order(groups: Grouping, v: Variable, lead: Sequence[int]) -> View:
+    """Return a factor with axes in front that are one in memory, or repeat one matrix."""
+    found = _operand(groups, v, lead)
+    if len(_joined([found])[0].shape) > 3:
+        whole = v
+        if v.shape[:-2] != tuple(lead):  # broadcast along some of these axes only
+            whole = Variable((*lead, *v.shape[-2:]), v.dtype)
+            expand = Equation(TABLE["broadcast_to"], (v,), {"shape": whole.shape}, (whole,), False, False)
+            groups.values.maps[whole] = (expand, 0)
+        found = blas_view(groups.copy_of(whole), lead)
+    return found
+
+
 def blas_view(view: View, lead: Sequence[int]) -> View | None:
-    """Return a view with its last two axes as BLAS needs them and all in front as one; None if it lies otherwise."""
+    """Return a view with its last two axes as BLAS needs them, broadcast to axes in front; None if it lies otherwise."""
     (r, c), (down, right) = view.shape[-2:], view.strides[-2:]
     if c == 1:
         down, right = max(down, 1) if r > 1 else 1, 1
@@ -98,18 +110,27 @@ def blas_view(view: View, lead: Sequence[int]) -> View | None:
         down, right = (c, 1) if right == 1 else (1, right)
     if not ((right == 1 and down >= c) or (down == 1 and right >= r)):
         return None
-    if not lead:
-        return View(view.buffer, (r, c), (down, right), view.offset)
-    given = (1,) * (len(lead) - len(view.shape) + 2) + view.shape[:-2]
-    steps = (0,) * (len(lead) - len(view.shape) + 2) + view.strides[:-2]
-    step, size = 0, 1
-    for n, have, s in zip(reversed(lead), reversed(given), reversed(steps), strict=True):
+    front = (0,) * (len(lead) - len(view.shape) + 2) + view.strides[:-2]
+    sizes = (1,) * (len(lead) - len(view.shape) + 2) + view.shape[:-2]
+    front = tuple([0 if n == 1 else s for n, s in zip(sizes, front, strict=True)])
+    return View(view.buffer, (*lead, r, c), (*front, down, right), view.offset) if min(front, default=0) >= 0 else None
+
+
+def _joined(views: Sequence[Any]) -> list[View]:
+    """Return views of the same axes in front, with those as one along which all of them step alike."""
+    lead = views[0].shape[:-2]
+    sizes: list[int] = []
+    steps: list[list[int]] = [[] for _ in views]
+    for axis, n in enumerate(lead):
         if n == 1:
             continue
-        s = 0 if have == 1 else s
-        if size == 1:
-            step = s
-        elif s != step * size:
-            return None
-        size *= n
-    return View(view.buffer, (prod(lead), r, c), (step, down, right), view.offset) if step >= 0 else None
+        here = [v.strides[axis] for v in views]
+        if sizes and all([s[-1] == step * n for s, step in zip(steps, here, strict=True)]):
+            sizes[-1] *= n
+            for s, step in zip(steps, here, strict=True):
+                s[-1] = step
+        else:
+            sizes.append(n)
+            for s, step in zip(steps, here, strict=True):
+                s.append(step)
+    return [View(v.buffer, (*sizes, *v.shape[-2:]), (*s, *v.strides[-2:]), v.offset) for v, s in zip(views, steps, strict=True)]

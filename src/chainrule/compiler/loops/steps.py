@@ -142,15 +142,18 @@ class NestStep:
         return f"{self.nest!r}\n    on {', '.join([f'{b!r}+{at}' if at else repr(b) for b, at in self.args])}"
 
 
+BATCHES = 2  # axes in front of the matrices of a product
+
+
 class GemmStep:
     """A matrix product ``out = alpha · a @ b + beta · out``, in float32 or float64.
 
     Attributes
     ----------
     a, b, out : View
-        Of (m, k), (k, n), (m, n), or of (batch, m, k), (batch, k, n), (batch, m, n). Of each, one of the last two strides is
-        1 and the other at least the size of that axis (and 1), as BLAS needs it; that of the columns of `out` is 1. A batch
-        stride may be 0.
+        Of (m, k), (k, n), (m, n), with up to `BATCHES` axes in front that all have. Of each, one of the last two strides is
+        1 and the other at least the size of that axis (and 1), as BLAS needs it; that of the columns of `out` is 1. Strides
+        of the axes in front may be 0.
     alpha, beta : float
         With `beta` 0 `out` is not read.
     """
