@@ -37,17 +37,26 @@ def check_many(order, examples, check=compiling.check, **how):
 BRANCHING = {"least": 5, "most": 12, "writing": Branching, "steps": WAYS}
 
 
-def natively(every):
+def natively(every, of=compiling.check):
     """Return a check that makes native code of one in so many programs, and replays the others, for a fifth of the cost."""
 
     def check(program):
-        compiling.check(program, backend="eager" if crc32(str(program).encode()) % every else "chainrule")
+        of(program, backend="eager" if crc32(str(program).encode()) % every else "chainrule")
 
     return check
 
 
 def test_some_branching_programs_compiled_are_eager():
     check_many(0, 40, natively(every=10), **BRANCHING)
+
+
+def test_no_gradient_of_some_programs_is_wrong_after_a_write():
+    check_many(0, 15, natively(every=15, of=compiling.check_after_writes), **BRANCHING)
+
+
+@pytest.mark.slow
+def test_no_gradient_is_wrong_after_a_write():
+    check_many(12, 200, natively(every=10, of=compiling.check_after_writes), **BRANCHING)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from tests.drawn.programs import Program
 from tests.drawn.running import ERRORS, apart, array
 
 import chainrule as cr
+from chainrule.core.op.raw import empty_like
 
 __all__ = ["Program", "flat", "inf", "nan", "show"]
 DRAWS = (0, 1, 0, 2, 1, 2)
@@ -137,21 +138,40 @@ def way(program, **options):
     return "gradients outside", outside(f, program), outside(cr.compile(f, **options), program)
 
 
-def outcome(run, leaves):
-    """Return [(what, array or number)] of a run, and its error or None; the leaves afterwards are among it."""
+def outcome(run, leaves, memory=False):
+    """Return [(what, array or number)] of a run, and its error or None; the leaves afterwards are among it.
+
+    With `memory` it tells also how the values lie there.
+    """
     found, error = [], None
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             made, first, second = run(*leaves)
+            known = {**{f"leaf {i}": x for i, x in enumerate(leaves)}, **made}
             for name, x in made.items():
                 found += [(name, array(x.detach())), (f"{name}.requires_grad", x.requires_grad)]
+                if memory:
+                    found.append((f"{name} in memory", lying(x, known)))
             found += [(f"derivative {i}", array(g.detach())) for i, g in enumerate(first)]
             found += [(f"second derivative {i}", array(g.detach())) for i, g in enumerate(second)]
         except ERRORS as raised:
             error = raised
         found += [(f"leaf {i} afterwards", array(x.detach())) for i, x in enumerate(leaves)]
     return found, error
+
+
+def lying(x, known):
+    """Return which object a value is, of which it is a view, and in which order it lies in memory.
+
+    A view of what is not known counts as memory of its own, in the same order and without gaps.
+    """
+    named = lambda t: next((name for name, other in known.items() if other is t), None)
+    base = None if x._base is None else named(x._base)
+    data = x.detach().resolve_conj().resolve_neg().numpy()
+    data = empty_like(data) if x._base is not None and base is None else data
+    steps = [s // data.itemsize for s, n in zip(data.strides, data.shape, strict=True) if n > 1]
+    return f"{named(x)}, {f'a view of {base}' if base else 'its own'}, by {steps if data.size else 'nothing'}"
 
 
 def gap(ours, theirs):
@@ -163,7 +183,7 @@ def gap(ours, theirs):
         return "names", f"{[what for what, _ in a]}, eager {[what for what, _ in b]}"
     coarse = any(getattr(x, "dtype", None) in (np.float32, np.complex64) for _, x in b)
     for (what, x), (_, y) in zip(a, b, strict=True):
-        if isinstance(y, bool):
+        if isinstance(y, (bool, str)):
             how = 0.0 if x == y else f"{x}, eager {y}"
         elif (x.shape, x.dtype) != (y.shape, y.dtype):
             how = f"{x.dtype} {x.shape}, eager {y.dtype} {y.shape}"
@@ -177,9 +197,10 @@ def gap(ours, theirs):
 def fault(program, **options):
     """Return where a program, compiled, is not what it is eager; None if nowhere."""
     name, eager, compiled = way(program, **options)
-    expected = {draw: outcome(eager, leaves_of(program, draw)) for draw in sorted(set(DRAWS))}
+    memory = name == "gradients outside"  # inside, values are given detached from what they are views of
+    expected = {draw: outcome(eager, leaves_of(program, draw), memory) for draw in sorted(set(DRAWS))}
     for call, draw in enumerate(DRAWS):
-        wrong = gap(outcome(compiled, leaves_of(program, draw)), expected[draw])
+        wrong = gap(outcome(compiled, leaves_of(program, draw), memory), expected[draw])
         if wrong is not None and not _is_rounding(program, eager, draw, expected[draw], wrong):
             what, how = wrong
             return f"{name}, call {call} (draw {draw}): {what}: {f'{how:.1e} apart' if isinstance(how, float) else how}"
@@ -197,6 +218,73 @@ def _is_rounding(program, eager, draw, expected, wrong):
         other = dict(expected[0])[what]
         spread = max(spread, apart(moved[what], other) if moved.get(what, other).shape == other.shape else inf)
     return how <= 300 * spread
+
+
+# -- writes between a call and its pass --------------------------------------------------------------------------------
+
+
+def fault_after_writes(program, **options):
+    """Return which gradient of a compiled program is wrong after a write to what it may have kept; None if none is.
+
+    The gradient of what was there before is right, also where eager refuses the pass; and a compiled pass may refuse, as it may
+    have kept other values than eager does.
+    """
+    f = function_of(program)
+    run = cr.compile(f, **options)
+    for call, draw in enumerate(DRAWS):
+        for k in range(3):
+            due, right = (passed(f, program, draw, place) for place in (5 * call + k, None))
+            found = passed(run, program, draw, 5 * call + k)
+            if isinstance(right, Exception) or due == UNWRITTEN or "modified by an inplace operation" in str(found):
+                continue
+            if isinstance(found, Exception):
+                return f"call {call} (draw {draw}), write {5 * call + k}: raised {found!r}, eager {due!r}"
+            wrong = next(
+                ((what, how) for (what, x), (_, y) in zip(found, right, strict=True) if is_far(how := apart(x, y))), None
+            )
+            if wrong is not None and not _is_rounding(program, outside(f, program), draw, (right, None), wrong):
+                return f"call {call} (draw {draw}), write {5 * call + k}: {wrong[0]}: {wrong[1]} off, eager {due!r}"
+    return None
+
+
+UNWRITTEN = "no write"
+
+
+def is_far(how):
+    """Tell whether a difference is one that a write makes, not a rounding in single precision."""
+    return isinstance(how, str) or how > 1e-3
+
+
+def passed(run, program, draw, place):
+    """Return the gradients of a run, or the error of their pass; a value or a leaf at a place was written to before it."""
+    leaves = leaves_of(program, draw)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made = run(*leaves)
+        except ERRORS as error:
+            return error
+        written = [x for x in (*made.values(), *leaves) if x.is_floating_point()]
+        if place is not None:
+            try:
+                with cr.no_grad():
+                    written[place % len(written)].mul_(1.5)
+            except ERRORS:
+                return UNWRITTEN
+        try:
+            return [(f"derivative {i}", array(g.detach())) for i, g in enumerate(gradients(made, leaves, program.seed))]
+        except ERRORS as error:
+            return error
+
+
+def check_after_writes(program, **options):
+    """Raise AssertionError where a write between a call and its pass gives a wrong gradient."""
+    how = fault_after_writes(program, **options)
+    if how is not None:
+        program = running.cut(program, partial(fault_after_writes, **options))
+        raise AssertionError(
+            f"{how}\nand cut down: {fault_after_writes(program, **options)}\n{program.script('tests.drawn.compiling')}"
+        )
 
 
 def check(program, **options):

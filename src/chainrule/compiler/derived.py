@@ -15,12 +15,12 @@ import numpy as np
 from chainrule.autograd.gradients import grad
 from chainrule.compiler.joint import FREED, KNOWN
 from chainrule.compiler.paths import Served
-from chainrule.compiler.record.recording import Argument
+from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.generator import Generator
-from chainrule.core.graph.nodes import freed_error
+from chainrule.core.graph.nodes import freed_error, next_id
 from chainrule.core.mode.grad_mode import enable_grad, modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact
+from chainrule.core.tensor.value import is_inexact, written_since
 from chainrule.core.types.tree import tree_flatten
 from chainrule.func import jvp, vjp
 from chainrule.transforms.custom import call
@@ -68,7 +68,7 @@ class Differentiated(Rules):
             else (places.get(id(inputs[v])), None, inputs[v])
             for v in joint.saved
         ])  # fmt: skip
-        self.versions = versions(leaves)
+        self.made = next_id()
 
     def forward(self, ctx: Any, args: tuple) -> tuple:
         """Return what the path has computed."""
@@ -123,10 +123,16 @@ class Differentiated(Rules):
     def _tensors(self, given: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors among the flattened arguments, those that carry derivatives as a rule was given them."""
         tensors = [t for t in self.leaves if isinstance(t, Tensor)]
-        if versions(tensors) != self.versions:
+        captured = [s.tensor for s in self.path.recording.sources if isinstance(s, Captured)]
+        if any([written_since(t, self.made) for t in (*tensors, *captured)]):
             raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: an argument "
-                "of a compiled function, which is needed again where the gradient is to be differentiated"
+                "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor that "
+                "a compiled function takes, which is needed again where the gradient is to be differentiated"
+            )
+        if not self.path.recording.state.holds(self.leaves):
+            raise RuntimeError(
+                "what a compiled function reads of Python has changed since its call, which is needed again where the gradient "
+                "is to be differentiated"
             )
         known = {id(a): t for a, t in zip(self.args, given, strict=True)}
         return [known.get(id(t), t) for t in tensors]
@@ -142,11 +148,6 @@ class Differentiated(Rules):
             found = self.path.derived[kind, wanted] = self.compiled(made(self, wanted))
         states = self.served.states
         return found if not states else lambda *given: _redrawn(states, found, given)
-
-
-def versions(leaves: Sequence[Any]) -> tuple:
-    """Return how often the tensors among some leaves have been written to; those of inference mode may be among them."""
-    return tuple([0 if t._ver is None else t._ver.count for t in leaves if isinstance(t, Tensor)])
 
 
 def _moves(source: Any, variable: Any) -> bool:

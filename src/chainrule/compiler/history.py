@@ -19,7 +19,6 @@ from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.graph.nodes import LEAF, Port, expect_user_code, new, next_id
 from chainrule.core.record.saved import SavedTensor, pack_output
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import written_since
 from chainrule.transforms.custom.call import Rules, named_face
 from chainrule.transforms.custom.context import FunctionNode
 from chainrule.transforms.custom.pull import Pull
@@ -148,8 +147,7 @@ class Deferred(Rules):
             path, leaves = self.history.path, list(self.args)
             results = [None] * len(path.recording.graph.outputs)  # what is needed of them the node has saved
             self.rules = self.history.long(Served(path, path.inputs(leaves), results, self.states or {}), leaves)
-            if any([isinstance(t, Tensor) and written_since(t, self.made) is not None for t in leaves]):
-                self.rules.versions = None  # which are not those of the call
+            self.rules.made = self.made
         return self.rules.backward(ctx, grads)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.joint import Joint
+from chainrule.compiler.kernels import KernelPlan
 from chainrule.compiler.loops.steps import GuardFailed
 from chainrule.compiler.pausing import collector_paused
 from chainrule.compiler.planning import plan_of, strides_of
@@ -73,6 +74,9 @@ class Path:
         self._returned = tuple([(i, wishes.get(v)) for i, v in enumerate(graph.outputs) if v in wishes or v in written])
         self._strides = strides_of(graph.inputs, arrays(self.inputs(leaves)))
         self.plan = plan_of(graph, native, self._strides, wishes)
+        # The other outputs of a plan of kernels, which may share memory with what the user has.
+        returned = {i for i, _ in self._returned}
+        self._saved = [i for i in range(len(graph.outputs)) if i not in returned] if isinstance(self.plan, KernelPlan) else []
 
     @cached_property
     def backward(self) -> Callable:
@@ -93,6 +97,8 @@ class Path:
         given = arrays(inputs)
         found = self.plan(given)
         owned(found, self._returned, given)
+        if self._saved:
+            set_apart(found, self._saved, given)
         return found
 
     def tensors(self, inputs: Sequence[Any]) -> tuple[list | None, dict]:
@@ -133,6 +139,16 @@ def owned(found: list, places: Iterable[tuple[int, Any]], given: Sequence[Any]) 
             found[i] = np.ndarray(x.shape, x.dtype, np.empty(x.size, x.dtype), 0, due)
             found[i][...] = x
         elif x.base is not None or any([x is y for y in given]):
+            found[i] = x.copy(order="K")
+
+
+def set_apart(found: list, places: Sequence[int], given: Sequence[Any]) -> None:
+    """Give results at some places, to which nobody is to write, memory that is not the inputs' nor that of other results."""
+    others = [*given, *[x for i, x in enumerate(found) if i not in places]]
+    held = [x for x in others if x.__class__ is np.ndarray]
+    for i in places:
+        x = found[i]
+        if x.__class__ is np.ndarray and any([np.may_share_memory(x, y) for y in held]):
             found[i] = x.copy(order="K")
 
 

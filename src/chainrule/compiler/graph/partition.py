@@ -52,7 +52,8 @@ def partitioned(graph: Graph, outputs: int, cotangents: Sequence[Variable], few:
     cotangents : sequence of Variable
         Inputs of the graph, on which the function's own outputs do not depend.
     few : int
-        Where what the backward pass needs has no more bytes than this, all of it is kept, or fewer values that it is made of.
+        Where what the backward pass needs has no more bytes than this, all of it is kept, or fewer values that it is made of;
+        of views of what is there in any case, such as an input, only that.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def partitioned(graph: Graph, outputs: int, cotangents: Sequence[Variable], few:
     What only the gradients need is computed in the backward pass, unless its result is smaller than what it is made of.
     """
     joint = _Joint(graph, outputs, cotangents)
-    chosen = set(_fewest(joint) if sum(map(_bytes, joint.needed)) <= few else _cut(joint))
+    is_small = sum(map(_bytes, joint.needed)) <= few
+    chosen = {joint.shown_by(v) for v in _fewest(joint)} if is_small else set(_cut(joint))
     kept = [v for v in joint.order if v in chosen]
     inputs, own = [v for v in graph.inputs if v not in cotangents], graph.outputs[:outputs]
     forward = rebuilt(
@@ -114,6 +116,13 @@ class _Joint:
         if not depends.isdisjoint([o for o in self.outputs if o.__class__ is Variable]):
             raise ValueError("an output of the function depends on a cotangent")
         self.early = self._run_by(self.outputs)
+
+    def shown_by(self, v: Variable) -> Variable:
+        """Return the input, or the output of the function, that a value is a view of; the value itself if it is of neither."""
+        root = v
+        while (e := self.made.get(root)) is not None and e.op.view and root not in self.outputs:
+            root = e.operands[0]
+        return root if root in self.outputs or (root not in self.made and root not in self.constants) else v
 
     def _run_by(self, outputs: Iterable[Any]) -> set[Equation]:
         """Return the equations that do not depend on cotangents and that some outputs ask for, or that are due in any case."""
