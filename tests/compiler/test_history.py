@@ -365,3 +365,28 @@ def test_effects_are_those_of_the_function(kind):
             assert run._short is not None
     same(*[[t.detach() for note in notes for t in note] for notes, _ in seen], exactly=False)
     assert seen[0][1] == seen[1][1]
+
+
+@pytest.mark.parametrize("take", [lambda f: f, long])
+def test_gradients_set_in_the_call_have_memory_of_their_own(take):
+    a, b = cr.ones(3, requires_grad=True), cr.ones(3, requires_grad=True)
+
+    def f(x):
+        a.grad = b.grad = None
+        ((a + b) * x).sum().backward()
+
+    def g(x):
+        y = x * x
+        a.grad = (y * 1).detach()
+        return y.sin()
+
+    run = take(cr.compile(f))
+    for _ in range(6):
+        run(cr.ones(3))
+        a.grad.mul_(5)
+        assert b.grad.tolist() == [1.0] * 3
+    run, x = take(cr.compile(g)), cr.full((3,), 2.0, requires_grad=True)
+    for _ in range(6):
+        out = run(x)
+        a.grad.mul_(0)
+        np.testing.assert_allclose(cr.autograd.grad(out.sum(), x)[0].numpy(), [4 * np.cos(4.0)] * 3, rtol=1e-5)

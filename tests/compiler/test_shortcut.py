@@ -199,6 +199,14 @@ def test_other_keywords_dicts_and_numbers(change):
             assert values(run(*args, **kwargs)) == values(expected)
 
 
+def test_dicts_of_another_order_are_others():
+    run = cr.compile(lambda p: [p["a"] * 2, *p])
+    for _ in range(4):
+        run({"a": cr.ones(2), "b": cr.zeros(2)})
+    assert run._short(({"a": cr.ones(2), "b": cr.zeros(2)},), {}) is not REFUSED
+    assert repr(run({"b": cr.zeros(2), "a": cr.ones(2)})) == repr([cr.ones(2) * 2, "b", "a"])
+
+
 def test_what_is_unused_is_looked_at():
     run = cr.compile(lambda x, y: x * y.shape[0])
     for _ in range(4):

@@ -216,7 +216,7 @@ class Compiled:
                 return _flat(f, spec, leaves)
             tensors = differentiated(served, partial(_flat, f, spec), leaves, self._compiled, dual and not joint.moving)
         if recording.effects:
-            commit(recording, dict(zip(variables, served.results, strict=True)), leaves)
+            commit(recording, dict(zip(variables, served.results, strict=True)), leaves, joint.saved)
         for v, array in zip(variables, served.results, strict=True):
             if v not in tensors:
                 tensors[v] = wrap(array)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chainrule.compiler.record.recording import Computed, Input, Recording, Repeat, Same, SetGradient, Static, View, Write
+from chainrule.compiler.record.recording import Computed, Input, Recording, Repeat, Same, Static, View, Write
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.record.placed import follow
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -13,16 +13,25 @@ from chainrule.core.tensor.value import OWN, Meta, array_of, version_of
 from chainrule.core.types.tree import tree_unflatten
 
 
-def commit(recording: Recording, values: dict, leaves: Sequence[Any]) -> None:
-    """Carry out a path's effects; `values` are the arrays of the graph's outputs by their variables."""
+def commit(recording: Recording, values: dict, leaves: Sequence[Any], kept: Iterable = ()) -> None:
+    """Carry out a path's effects; `values` are the arrays of the graph's outputs by their variables.
+
+    A gradient has memory of its own, as passes add to it in place: it is not that of another, nor of what is `kept` for the
+    backward pass.
+    """
+    taken = set(kept)
     for effect in recording.effects:
         if isinstance(effect, Write):
             target = effect.source.fetch(leaves)
             write(target, values[effect.variable], effect.times)
         elif isinstance(effect, Repeat):
             effect.call()
+        elif effect.variable is None:
+            put_gradient(effect.of.fetch(leaves), None)
         else:
-            set_gradient(effect, values, leaves)
+            value = values[effect.variable]
+            put_gradient(effect.of.fetch(leaves), wrap(value.copy() if effect.variable in taken else value))
+            taken.add(effect.variable)
 
 
 def write(target: Any, value: Any, times: int) -> None:
@@ -37,11 +46,6 @@ def note_writes(written: Iterable[tuple[Any, int]]) -> None:
         version = version_of(t)
         for _ in range(times):
             version.bump()
-
-
-def set_gradient(effect: SetGradient, values: dict, leaves: Sequence[Any]) -> None:
-    """Give a tensor a new gradient, or none."""
-    put_gradient(effect.of.fetch(leaves), None if effect.variable is None else wrap(values[effect.variable]))
 
 
 def put_gradient(target: Any, grad: Tensor | None) -> None:

@@ -258,15 +258,17 @@ class _Writer:
     def _effects(self) -> None:
         """Write how the path's effects are carried out, as ``result.commit`` does."""
         places = {v: i for i, v in enumerate(self.recording.graph.outputs)}
-        uses, written, repeats = _uses(self.path), [], []
+        uses, written, repeats, taken = _uses(self.path), [], [], set(self.path.joint.saved)
         for effect in self.recording.effects:
             i = places.get(effect.variable)
             if isinstance(effect, Repeat):
                 repeats.append(effect.call)
             elif isinstance(effect, SetGradient):
-                alone = f"found[{i}]" if uses[effect.variable] == 1 else f"{self._name(wrap)}(found[{i}]._data)"
-                value = "None" if i is None else alone
-                self._line(f"{self._name(put_gradient)}({self._fetched(effect.of)}, {value})")
+                value = f"found[{i}]" if uses[effect.variable] == 1 else f"{self._name(wrap)}(found[{i}]._data)"
+                if effect.variable in taken:
+                    value = f"{self._name(wrap)}(found[{i}]._data.copy())"
+                taken.add(effect.variable)
+                self._line(f"{self._name(put_gradient)}({self._fetched(effect.of)}, {None if i is None else value})")
             elif i in self.targets:
                 written.append((self.targets[i], effect.times))
             else:
