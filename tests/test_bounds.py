@@ -31,6 +31,8 @@ BOUNDED_BY = {
     "_made": "PyTorch's names that the package lists",
     "runtime": "takes no argument",
     "offsets": "takes no argument",
+    "_stamp": "takes no argument",
+    "of_function": "takes no argument",
     "_api": "takes no argument",
     "_functions": "takes no argument",
     "_c": "takes no argument",

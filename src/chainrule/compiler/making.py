@@ -52,7 +52,8 @@ def _function(subject: Subject, shape: tuple, roles: list, params: dict) -> Call
         params = {**params, "axis": (1,)}
 
     def call(*xs: Any) -> Any:
-        left, given = iter(xs), []
+        given: list[Any] = []
+        left = iter(xs)
         for mask, text in roles:
             if mask == ABSENT:
                 given.append(None)
