@@ -121,6 +121,8 @@ EAGER = {
     "sigmoid": lambda lib, x: lib.sigmoid(x),
     "pow": lambda lib, x: x.abs() ** 2.5,
     "gelu": lambda lib, x: lib.nn.functional.gelu(x),
+    "clamp": lambda lib, x: lib.clamp(x, -1, 1),
+    "where": lambda lib, x: lib.where(x > 0, x, 0.5),
     "softmax and layer_norm": lambda lib, x: lib.nn.functional.layer_norm(x.softmax(-1), (1000,)),
 }
 ONE_THREAD: dict[str, Any] = {"threads": 1, "rounding": 1e-7}

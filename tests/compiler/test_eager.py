@@ -162,6 +162,10 @@ def test_what_does_not_fit_is_left_to_numpy():
     assert eager.native(TABLE["gelu_pull"].backend.kernel, (x, x[0, :599]), {"form": "none"}) is None
     assert eager.native(TABLE["gelu_pull"].backend.kernel, (x[0], x), {"form": "none"}) is None
     assert eager.native(lambda x: x, (x,), {}) is None
+    where = TABLE["where"].backend.kernel
+    assert eager.native(where, (x > 0, x, np.float64(1)), {}) is None
+    assert eager.native(where, (x > 0, x > 1, x > 2), {}) is None
+    assert eager.native(where, (x > 0, 1, 2.5), {}) is None
     assert eager.native(TABLE["cumsum"].backend.kernel, (x,), {"axis": (1,), "reverse": False}) is None
 
 

@@ -130,6 +130,9 @@ def native(f: Callable, operands: tuple, params: dict, outs: Sequence[ndarray] |
             others.append((ABSENT, "") if a is None else (NUMBER, repr(a)))
         else:
             return None
+    floats = {a.dtype for a in arrays if a.dtype.kind == "f"}
+    if not floats or (len(floats) > 1 and f in _subjects):  # of several NumPy makes what they promote to
+        return None
     if subject.by_elements:
         placed = _placed(shape, arrays)
     else:
