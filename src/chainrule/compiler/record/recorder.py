@@ -165,12 +165,12 @@ class Recorder:
     def _deferred(self, op: Op, values: list, params: dict) -> Any:
         """Return what stands for the result of much work; None where the kernel is to run, as it may find values wrong.
 
-        Little work on what was put off waits for that, too: it would have all of it done.
+        Little work on what was put off waits for that, too: it would have all of it done. A view of what is there is no work.
         """
         arrays = [v for v in values if v.__class__ is ndarray or v.__class__ is Deferred]
         if not (op.pure and arrays and _is_sure(op)):
             return None
-        if max([a.size for a in arrays]) < DEFERRED and Deferred not in [a.__class__ for a in arrays]:
+        if Deferred not in [a.__class__ for a in arrays] and (op.view or max([a.size for a in arrays]) < DEFERRED):
             return None
         if any([a.dtype.kind in "iuV" for a in arrays]):
             return None
