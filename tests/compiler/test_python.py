@@ -175,6 +175,17 @@ def test_what_changes_with_a_call_is_seen(name):
     assert len(set(map(str, plain))) > 1
 
 
+def test_hooks_of_all_modules_are_seen():
+    net = cr.nn.Linear(2, 2)
+    run, x = cr.compile(net), cr.ones(2)
+    once = [run(x) for _ in range(3)][-1]
+    handle = cr.nn.modules.module.register_module_forward_hook(lambda module, args, out: out * 2)
+    twice = run(x)
+    handle.remove()
+    for found, expected in ((twice, once * 2), (run(x), once)):
+        cr.testing.assert_close(found, expected)
+
+
 # -- optimizers and schedules ------------------------------------------------------------------------------------------
 
 SCHEDULES = {

@@ -284,6 +284,8 @@ def _of_object(found: Any) -> Iterator[Place]:
         else:
             marks = [key for key in held if key != "_opt_called"] if hasattr(found, "param_groups") else None
             yield Place(held, f"a {cls.__name__}: attribute", marks)
+    if shared := getattr(cls, "_of_all", None):
+        yield Place(shared, f"what all of {cls.__name__}'s kind share")
     users = [c for c in cls.__mro__ if not _is_of_library(c.__module__)]
     slots = [member for c in users for member in vars(c).values() if member.__class__ is MemberDescriptorType]
     if slots:

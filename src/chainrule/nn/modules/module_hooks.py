@@ -40,6 +40,9 @@ class Hooked:
     """What :class:`Module` has of hooks: calling, and registering them."""
 
     forward: Callable
+    _of_all = (  # what a compiled call of a module looks at besides the module
+        _global_forward_pre_hooks, _global_forward_hooks, _global_backward_pre_hooks, _global_backward_hooks,
+    )  # fmt: skip
     _hooked = False  # whether a dictionary of hooks was asked for, or `compile` was called
     _compiled_call_impl: Callable | None = None
     _is_full_backward_hook: bool | None = None
