@@ -71,8 +71,9 @@ class _Accumulated(Editing):
         if e is not None:
             return [(e.operands[0], ((TABLE["getitem"], {"index": e.params["index"]}, None, e.params["shape"]),))]
         e = self.maker(o, "assemble")
-        same = e is not None and all([x.__class__ is Variable and x.dtype is o.dtype for x in e.operands])
-        return list(zip(e.operands, e.params["chains"], strict=True)) if same else None
+        if e is None or any([x.__class__ is not Variable or x.dtype is not o.dtype for x in e.operands]):
+            return None
+        return list(zip(e.operands, e.params["chains"], strict=True))
 
     def _running(self, parts: list[Variable]) -> Variable:
         """Put in the sum of some values, each added where it is made."""
