@@ -220,3 +220,48 @@ def test_a_hook_that_writes_is_called_by_backward_passes_alone():
 
     with pytest.warns(UserWarning, match="a backward pass that writes into tensors from outside"):
         assert_same([call] * 3, hooked)
+
+
+@pytest.mark.parametrize("with_effects", [False, True])
+def test_an_index_that_is_outside_in_a_pass_is_refused(with_effects):
+    counts = cr.zeros(1)
+
+    def f(x, i):
+        if with_effects:
+            counts.add_(1)
+        y = x * 2
+        y.register_hook(lambda g: g[i])
+        return (y * y).sum()
+
+    def call(i):
+        def go(g):
+            x = cr.arange(3.0).requires_grad_()
+            g(x, i).backward()
+            return (x.grad,)
+
+        return go
+
+    good, bad = cr.tensor([2, 0, 1]), cr.tensor([2, 3, 1])
+    run = cr.compile(f)
+    for i in (good, good, good, bad, good, bad):
+        found, due = told(call(i), run), told(call(i), f)
+        assert (found == due) if i is good or not with_effects else found[0] is due[0] is IndexError
+
+
+def test_a_pass_that_was_not_recorded_to_its_end_leaves_nothing_to_replays():
+    def f(x, i):
+        y = x * x
+        y.sum().backward()
+        return y[i]
+
+    run = cr.compile(f)
+    for _ in range(4):
+        x = cr.arange(3.0).requires_grad_()
+        out = run(x, cr.tensor([0, 2]))
+        assert x.grad.tolist() == [0, 2, 4]
+        with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+            out.sum().backward()
+    path = run._last
+    assert path.joint.status == "freed"
+    assert len(path.recording.sources) == len(path.recording.graph.inputs) == 2
+    assert "index_sum" not in ops(path.recording.graph)

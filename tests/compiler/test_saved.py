@@ -32,6 +32,7 @@ FUNCTIONS = {
     "a view of what is hidden": lambda x, w: (lambda y: (y[0], y @ w))((x * 2).exp()),
     "a parameter": lambda x, w: (x @ PARAMETER.t()).sin() * w,
     "a buffer": lambda x, w: (x * BUFFER.t()) @ w,
+    "a kernel of a buffer": lambda x, w: (x * w) @ cr.linalg.inv(BUFFER),
     "a chain": lambda x, w: (x.t() @ w).sin() @ w.t(),
     "softmax": lambda x, w: (x * w).softmax(-1),
     "where": lambda x, w: cr.where(x.t() > 0, x.t() * w, w),

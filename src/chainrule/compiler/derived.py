@@ -14,13 +14,14 @@ import numpy as np
 
 from chainrule.autograd.gradients import grad
 from chainrule.compiler.joint import FREED, KNOWN
+from chainrule.compiler.kernels import KernelPlan
 from chainrule.compiler.paths import Served
 from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.generator import Generator
 from chainrule.core.graph.nodes import freed_error, next_id
 from chainrule.core.mode.grad_mode import enable_grad, modes
 from chainrule.core.tensor.tensor import Tensor, wrap
-from chainrule.core.tensor.value import is_inexact, written_since
+from chainrule.core.tensor.value import bottom, is_inexact, written_since
 from chainrule.core.types.tree import tree_flatten
 from chainrule.func import jvp, vjp
 from chainrule.transforms.custom import call
@@ -102,8 +103,11 @@ class Differentiated(Rules):
         if plain:
             try:
                 made = self.path.gradients((*saved, *grads))
-            except Exception:  # values are refused: the pass of the function itself raises, if it comes to that
+            except (
+                Exception
+            ):  # values are refused: the pass of the function itself says how, or, where it cannot run anew, kernels
                 if self.path.recording.effects:
+                    KernelPlan(self.joint.backward)([bottom(t) for t in (*saved, *grads)])
                     raise
             else:
                 return tuple([wrap(made[k]) if need else None for k, need in zip(self.joint.places, needed, strict=True)])

@@ -51,7 +51,7 @@ def made(graph: Graph, strides: dict | None, wishes: dict | None) -> Any:
 
 def strides_of(variables: Sequence[Variable], arrays: Sequence[Any]) -> dict[Variable, Sequence[int]]:
     """Return the steps, in elements, of arrays that do not lie in C order, where they are none backwards."""
-    found = {}
+    found: dict[Variable, Sequence[int]] = {}
     for v, x in zip(variables, arrays, strict=True):
         if x.__class__ is np.ndarray and not x.flags.c_contiguous and x.size:
             steps = [s // x.itemsize for s in x.strides]

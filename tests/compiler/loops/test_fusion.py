@@ -500,3 +500,11 @@ def test_results_lie_as_wished(name, seed):
         assert o.strides == wishes.get(v, o.strides)
         np.testing.assert_allclose(a, b.numpy(), 2e-6)
     assert len({o.buffer for o in steps.outputs}) == len(steps.outputs)
+
+
+def test_loops_run_through_results_as_they_lie():
+    graph = graph_of(lambda x: x.t().exp() + 1, (rand(64, 48),))
+    (out,) = graph.outputs
+    for wish, axes in (((1, 48), 1), ((64, 1), 2)):
+        (step,) = steps_of(graph, wishes={out: wish}).steps
+        assert len(step.nest.outer) == axes
