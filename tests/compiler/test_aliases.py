@@ -100,3 +100,14 @@ def test_programs_write_where_they_write_uncompiled(program):
         warnings.simplefilter("ignore", UserWarning)  # of what runs as it is
         for a, b in zip(trace(program, True), trace(program, False), strict=True):
             cr.testing.assert_close(a, b)
+
+
+def test_a_leaf_that_a_function_makes_and_returns_is_one():
+    run = cr.compile(lambda x: (x * 2).detach().requires_grad_())
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            out = run(cr.ones(2, requires_grad=True))
+        out.sum().backward()
+        assert out.is_leaf
+        assert out.grad.tolist() == [1, 1]

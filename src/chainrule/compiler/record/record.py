@@ -157,6 +157,8 @@ def _outputs(recorder: Recorder, outs: list) -> list[Output]:
             if any([_overlap(symbol.value, other.value) for other in shown]):
                 recorder.give_up("two of its results share memory with a tensor that it does not return")
             shown.append(symbol)
+            if t.requires_grad and t.is_leaf:
+                recorder.give_up("it returns a leaf that it makes, which requires grad")
             found.append(Computed(symbol.variable, t.requires_grad, _strides(symbol)))
     return found
 
