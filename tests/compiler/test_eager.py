@@ -123,6 +123,21 @@ def test_operands_that_broadcast(place, scale):
     assert sum([eager._variants[TABLE[name].backend.kernel] for name in ("hypot", "where")]) < eager.VARIANTS
 
 
+@pytest.mark.parametrize("exponent", [0.5, -0.5, 1.5, 2, 2.0, 3, -1, -2, -1.5, 0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_of_special_numbers_and_their_derivatives(exponent, dtype):
+    pow = TABLE["pow"]
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 2.5, -2.5], dtype)
+    g = np.ones_like(x)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(eager.native(pow.kernel, (x, exponent), {}), pow.kernel(x, exponent), rtol=1e-6)
+        found, expected = eager.native(pow.rules[0].f, (g, x, exponent), {}), pow.rules[0].raw(g, x, exponent)
+    if found is not None:
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        numbers = ~np.isnan(expected)
+        assert np.array_equal(np.signbit(found[numbers]), np.signbit(expected[numbers]))
+
+
 def test_no_more_code_is_made_than_some(monkeypatch):
     pow, x = TABLE["pow"].backend.kernel, drawn(100)
     eager._kernels.clear()

@@ -403,13 +403,20 @@ def _natural(name: str, k: Kind) -> Kind:
 
 
 def power(f: Function, k: Kind, xs: list[str], exponent: Any) -> str:
-    """Write a power of floats by a constant: NumPy's `**` takes some exponents for what they mean."""
+    """Write a power of floats by a constant: by products and roots where eager powers are, special values included."""
     x, t = xs[0], k.text
     if exponent in (0, 1):
         return x if exponent else k.number(1)
-    if exponent in (2, -1):
-        return f(f"fmul {t} {x}, {x}") if exponent == 2 else f(f"fdiv {t} {k.number(1)}, {x}")
-    return apply(f, "sqrt", k, [x], k.dtype) if exponent == 0.5 else apply(f, "pow", k, xs, k.dtype)
+    if exponent in (2, 3, -2):
+        out = f(f"fmul {t} {x}, {x}")
+        if exponent == 2:
+            return out
+        return f(f"fmul {t} {out}, {x}") if exponent == 3 else f(f"fdiv {t} {k.number(1)}, {out}")
+    if exponent in (0.5, -0.5):
+        x = apply(f, "sqrt", k, [x], k.dtype)
+    if exponent in (-1, -0.5):
+        return f(f"fdiv {t} {k.number(1)}, {x}")
+    return x if exponent == 0.5 else apply(f, "pow", k, xs, k.dtype)
 
 
 def combine(f: Function, how: str, k: Kind, x: str, y: str) -> str:
