@@ -133,7 +133,9 @@ CASES: dict[str, Case] = {
     ),
     "100 operations on a number": gradient(formulas.chain(100), formulas.scalar, libraries=ELEMENTWISE),
     "1,000 operations on a number": gradient(formulas.chain(1000), formulas.scalar, libraries=ELEMENTWISE, rounding=1e-3),
+    "perceptron 784-128-10, batch 64": gradient(formulas.perceptron, formulas.digits),
     "perceptron of 5 layers of 256, batch 256": gradient(formulas.perceptron, formulas.deep),
+    "perceptron of 50 layers of 256, batch 256": gradient(formulas.perceptron, lambda rng: formulas.deep(rng, layers=50)),
     "train 64-32-10, batch 16": training(cases.SMALL),
     "train 784-128-10, batch 64": training(cases.MIDDLE),
     "train 784-1024-1024-10, batch 256": training(cases.LARGE),
@@ -153,6 +155,21 @@ CASES: dict[str, Case] = {
         for backward in (False, True)
         for name, f in EAGER.items()
     },
+}
+
+# Formulas whose memory is looked at, with data of a small and of the full size.
+MEMORY: dict[str, tuple[Callable, Callable, Callable]] = {
+    "50 layers of 256, batch 4,096": (
+        formulas.perceptron,
+        lambda rng: formulas.deep(rng, layers=50, batch=8),
+        lambda rng: formulas.deep(rng, layers=50, batch=4096),
+    ),
+    "chain of 200 operations on 2^20 numbers": (formulas.wave, lambda rng: formulas.waves(rng, 64), formulas.waves),
+    "transformer block, 16x128x256": (
+        formulas.transformer_block,
+        lambda rng: formulas.block_data(rng, batch=1, tokens=8),
+        lambda rng: formulas.block_data(rng, batch=16),
+    ),
 }
 
 
@@ -184,24 +201,29 @@ def warm_calls(name: str, effort: Effort, *names: str) -> dict[str, list[float]]
     return {who: list(times) for who, times in interleaved(steps, effort).items()}
 
 
-def most_memory(who: str) -> int:
-    """Return the bytes by which the process grows at most in a gradient of 50 layers, its compiler loaded before."""
+def most_memory(name: str, who: str, outside: str) -> tuple[int, int]:
+    """Return the bytes by which the process grows at most: up to the end of a gradient's first call, and in a later one.
 
-    def built(batch: int) -> tuple[Arrays, Built]:
-        library = load(who)
-        data = formulas.deep(np.random.default_rng(0), layers=50, batch=batch)
-        return library, stepped(library, library.gradient(formulas.perceptron, whole=False), data)
+    Its compiler is loaded before, by smaller data. With `outside` "yes" the backward pass is called on a compiled value.
+    """
+    formula, small, full = MEMORY[name]
+
+    def built(data: Callable) -> Callable:
+        library: Any = load(who)
+        return stepped(library, library.gradient(formula, whole=False, outside=outside == "yes"), data_of(data))[0]
 
     for _ in range(2):
-        built(8)[1][0]()
-    _, (step, _) = built(4096)
+        step = built(small)
+        for _ in range(2):
+            step()
+    step = built(full)
     gc.collect()
-    before = resident("VmRSS")
-    for _ in range(2):
+    before, most = resident("VmRSS"), []
+    for _ in range(4):
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         step()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    step()
-    return resident("VmHWM") - before
+        most.append(resident("VmHWM") - before)
+    return most[0], most[-1]
 
 
 def resident(what: str) -> int:
@@ -294,16 +316,21 @@ def compiled(
 
 
 def memory(libraries: Sequence[str], markdown: bool) -> None:
-    """Measure and print how much memory the gradient of a deep perceptron takes."""
+    """Measure and print how much memory gradients take."""
+    able = [who for who in libraries if who in TENSORS and who != "jax.jit"]
     rows = []
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        for who in [who for who in libraries if who in TENSORS and who != "jax.jit"]:
-            try:
-                rows.append([who, f"{apart(folder, 'memory', who) / 1e6:.0f} MB"])
-            except LeftOut as why:
-                rows.append([who, str(why)])
-    print("\nMemory that a gradient of 50 layers of 256, batch 4,096, takes beside its parameters and input.\n")
-    print(table(["library", "at most"], rows, markdown))
+    for name in MEMORY:
+        for outside in ("no", "yes"):
+            row = [f"{name}, backward outside" if outside == "yes" else name]
+            for who in able:
+                with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+                    try:
+                        row.append(" / ".join([f"{size / 1e6:.0f}" for size in apart(folder, "memory", name, who, outside)]))
+                    except LeftOut as why:
+                        row.append(str(why))
+            rows.append(row)
+    print("\nMegabytes that a value and its gradients take beside parameters and input, at most: in the first call / later.\n")
+    print(table(["case", *able], rows, markdown))
 
 
 def first_cell(found: Any) -> str:

@@ -82,10 +82,11 @@ class Tensors(Arrays):
     def threads(self, number: int) -> None:
         self.lib.set_num_threads(number)
 
-    def gradient(self, f: Callable, whole: bool = True) -> Callable:
+    def gradient(self, f: Callable, whole: bool = True, outside: bool = False) -> Callable:
         """Return the function of (params, data) that gives f and the gradients of the sum of its elements.
 
-        Eager, and for PyTorch's compiler unless `whole`, by `autograd.grad`: what a user writes, and the faster form.
+        Eager, and for PyTorch's compiler unless `whole`, by `autograd.grad`: what a user writes, and the faster form. With
+        `outside` by a backward pass through what is compiled for chainrule, too.
         """
         grad_and_value = self.lib.func.grad_and_value
 
@@ -97,7 +98,7 @@ class Tensors(Arrays):
             gradients, (_, y) = grad_and_value(of_all, has_aux=True)(params, data)
             return [y, *gradients]
 
-        if self.compile is not None and (whole or self.name == "chainrule"):
+        if self.compile is not None and not outside and (whole or self.name == "chainrule"):
             return self.compile(composed)
         forward = self.compiled(lambda params, data: f(self.names, params, data))
 

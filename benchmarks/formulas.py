@@ -49,6 +49,18 @@ def chain(n: int) -> Any:
     return f
 
 
+def waves(rng: np.random.Generator, n: int = 1 << 20) -> tuple[list, list]:
+    return [np.float32(1.01)], [normal(rng, n)]
+
+
+def wave(m: Any, params: list, data: list) -> Any:
+    """Return the sum of what a chain of 200 elementwise operations makes of many numbers."""
+    (scale,), (x,) = params, data
+    for _ in range(50):
+        x = m.sin(x * scale + 0.3) * 1.1
+    return x.sum()
+
+
 # -- networks ----------------------------------------------------------------------------------------------------------
 
 
@@ -56,6 +68,12 @@ def deep(rng: np.random.Generator, layers: int = 5, width: int = 256, batch: int
     """Return the weights of a perceptron and its input."""
     weights = [normal(rng, width, width, scale=(2 / width) ** 0.5) for _ in range(layers)]
     return [a for w in weights for a in (w, normal(rng, width, scale=0.1))], [normal(rng, batch, width)]
+
+
+def digits(rng: np.random.Generator, batch: int = 64) -> tuple[list, list]:
+    """Return the weights of a perceptron of 784, 128 and 10 units, and its input."""
+    weights = [normal(rng, a, b, scale=(2 / a) ** 0.5) for a, b in ((784, 128), (128, 10))]
+    return [a for w in weights for a in (w, normal(rng, w.shape[1], scale=0.1))], [normal(rng, batch, 784)]
 
 
 def perceptron(m: Any, params: list, data: list) -> Any:

@@ -248,14 +248,15 @@ class Plan:
         batch, m, n, k = step.sizes
         if not batch * m * n:
             return
-        lead, steps = list(step.out.shape[:-2]), [list(v.strides) for v in (step.a, step.b, step.out)]
+        lead = list(step.out.shape[:-2])
+        a, b, out = steps = [list(v.strides) for v in (step.a, step.b, step.out)]
         parts = _parts_of_rows(m, n * k) if batch > 1 else 1
         if parts > 1:  # of a product each, for BLAS alone would split the work of each between threads that wait for each other
             m //= parts
             lead.append(parts)
-            for strides, rows in zip(steps, (m * steps[0][-2], 0, m * steps[2][-2]), strict=True):
+            for strides, rows in zip(steps, (m * a[-2], 0, m * out[-2]), strict=True):
                 strides.insert(-2, rows)
-        block = blas.numbers(step.dtype, (m, n, k), lead, *steps, step.alpha, step.beta)
+        block = blas.numbers(step.dtype, (m, n, k), lead, a, b, out, step.alpha, step.beta)
         if block is None:
             raise NotImplementedError(f"BLAS does not take the product {step!r}")
         args = [(self._constant(block), 0), *[self._at(v.buffer, v.offset) for v in (step.b, step.a, step.out)]]

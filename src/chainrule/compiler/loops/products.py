@@ -97,7 +97,9 @@ def _in_order(groups: Grouping, v: Variable, lead: Sequence[int]) -> View:
             whole = Variable((*lead, *v.shape[-2:]), v.dtype)
             expand = Equation(TABLE["broadcast_to"], (v,), {"shape": whole.shape}, (whole,), False, False)
             groups.values.maps[whole] = (expand, 0)
-        found = blas_view(groups.copy_of(whole), lead)
+        copied = blas_view(groups.copy_of(whole), lead)
+        assert copied is not None
+        return copied
     return found
 
 
