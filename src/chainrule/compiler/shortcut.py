@@ -187,7 +187,8 @@ class _Writer:
             self._line(f"{_targets([f'a{i}' for i in parts])} = {name}")
 
     def _children(self, text: str, spec: TreeSpec) -> None:
-        names, deeper = [], []
+        names: list[str] = []
+        deeper: list[tuple[str, TreeSpec]] = []
         for child in spec.children_specs:
             if child.type is None and not deeper:
                 names.append(f"a{len(self.unpacked)}")
@@ -307,8 +308,8 @@ class _Writer:
         if spec.type is None:
             return f"o{next(numbers)}"
         if spec.type not in (list, tuple, dict):
-            parts = ", ".join([f"o{next(numbers)}" for _ in range(spec.num_leaves)])
-            return f"{self._name(tree_unflatten)}([{parts}], {self._name(spec)})"
+            leaves = [f"o{next(numbers)}" for _ in range(spec.num_leaves)]
+            return f"{self._name(tree_unflatten)}([{', '.join(leaves)}], {self._name(spec)})"
         parts = [self._built(child, numbers) for child in spec.children_specs]
         if spec.type is dict:
             return "{" + ", ".join([f"{self._name(key)}: {part}" for key, part in zip(spec.context, parts, strict=True)]) + "}"

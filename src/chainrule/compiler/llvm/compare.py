@@ -48,7 +48,7 @@ def _checked() -> tuple[int, ...]:
 
     marks = [object(), object()]
     cell = sample.__closure__[0]  # type: ignore[index]
-    seen = [
+    seen: list[tuple[Any, int, int | None]] = [
         (marks, USED, 2), (dict.fromkeys(marks), USED, 2), (set(marks), SET_USED, 2), (cell, CONTENT, id(marks)),
         (np.zeros(1)[:], entry.BASE, None), (np.zeros(1), entry.BASE, 0),
     ]  # fmt: skip
@@ -144,7 +144,7 @@ class Comparison:
             return self._add("no_gradient", t)
         return described[3] and self._as_it_lies("gradient", t, Tensor, described)
 
-    def _as_it_lies(self, kind: str, owner: Any, cls: type, described: Sequence[Any]) -> bool:
+    def _as_it_lies(self, kind: str, owner: Any, cls: Any, described: Sequence[Any]) -> bool:
         shape, d, strides, plain, level = described
         if level or cls._level != 0 or d.hasobject:
             return False

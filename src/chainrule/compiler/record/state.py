@@ -36,7 +36,7 @@ class State:
         self._empty: list[Any] = []  # containers with nothing in them, of which there are many
         self._arrays: list[tuple[np.ndarray, bytes]] = []
         self._tensors: list[tuple] = []
-        self._gradients: list[tuple] = []
+        self._gradients: list[tuple[Any, Any]] = []
         self._same: list[tuple[int, int]] = []  # positions of leaves that are one tensor
         self._pinned: list[tuple[int, Tensor]] = []  # leaves that the function gets hold of otherwise, too
         self._loose: list[int] = []  # positions of the leaves that it does not
