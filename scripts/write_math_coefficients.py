@@ -121,6 +121,11 @@ def _erfcx(z: Any) -> Any:
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
+def _ndtr(z: Any) -> Any:
+    x = 4 * (1 + z) / (1 - z)
+    return (x + 4) * mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2)) / 2
+
+
 APPROXIMANTS = {
     "EXP": Approximant("(exp(z) - 1 - z) / z²", lambda z: _series(lambda x: (mp.expm1(x) - x) / x**2, z),
         lambda z: z**2 / mp.exp(z), _both(-_HALF_LN2, _HALF_LN2), (5, 10)),
@@ -151,6 +156,8 @@ APPROXIMANTS = {
     "ERFCX": Approximant("((1 + 2x) exp(x²) erfc(x) - 1)/(1 + z) of z = (x - 4)/(x + 4)",
         lambda z: (_erfcx(z) - 1) / (1 + z), lambda z: (1 + z) / _erfcx(z),
         ((-1, 6.06 / 14.06), (-1, 23.3 / 31.3)), (12, 24)),
+    "NDTR": Approximant("(x + 4) exp(x²/2) Φ(-x) of z = (x - 4)/(x + 4)", _ndtr, lambda z: 1 / _ndtr(z),
+        ((-1, 10.5 / 18.5), (-1, 34.7 / 42.7)), (11, 25)),
 }  # fmt: skip
 
 

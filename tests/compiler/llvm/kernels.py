@@ -19,6 +19,7 @@ EXACT: dict[str, Callable] = {
     "acos": mp.acos, "atan": mp.atan, "atan2": mp.atan2, "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "asinh": mp.asinh,
     "acosh": mp.acosh, "atanh": mp.atanh, "pow": mp.power, "hypot": mp.hypot, "erf": mp.erf,
     "erfc": lambda x: mp.erfc(x) if x < 40 else mp.mpf(10) ** -600,
+    "ndtr": lambda x: mp.ncdf(x) if x > -60 else mp.mpf(10) ** -600,
 }  # fmt: skip
 
 
@@ -120,6 +121,7 @@ THRESHOLDS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "asin": ((0.5, 1.0), (0.5, 1.0)), "acos": ((0.5, 1.0), (0.5, 1.0)), "atanh": ((1.0, 1 / 3), (1.0, 1 / 3)),
     "sin": ((2.0**16,), (2.0**28,)), "cos": ((2.0**16,), (2.0**28,)), "tan": ((2.0**16,), (2.0**28,)),
     "erf": ((1.0, 3.9192059), (1.0, 5.921587195794508)), "erfc": ((9.194549, 10.05, 0.5), (26.543258454250980, 27.22, 0.5)),
+    "ndtr": ((-12.96, -14.1, -14.5, 5.5), (-37.51, -38.4, -38.7, 8.3)),
 }  # fmt: skip
 # The floating-point numbers that are nearest to multiples of π/2 for their size, a float32 and a float64.
 NEAR_TURNS = (16367173 * 2.0**72, 6381956970095103 * 2.0**797)

@@ -16,7 +16,7 @@ DTYPES = [np.dtype(d) for d in ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4"
 UNARY = [
     "neg", "abs", "sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
     "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "ceil", "floor", "trunc", "rint", "invert", "isfinite",
-    "isinf", "isnan", "signbit", "real", "imag", "conj",
+    "isinf", "ndtr", "isnan", "signbit", "real", "imag", "conj",
 ]  # fmt: skip
 OF_INTEGERS = {"and", "or", "xor", "invert", "shl", "shr"}
 EXACT = {

@@ -9,7 +9,7 @@ from chainrule.compiler.llvm.text import Function, Kind
 
 _LIBRARY = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
-    "tanh", "asinh", "acosh", "atanh", "atan2", "hypot", "erf", "erfc", "pow",
+    "tanh", "asinh", "acosh", "atanh", "atan2", "hypot", "erf", "erfc", "ndtr", "pow",
 )  # fmt: skip
 INLINED = 8
 """Calls of one kernel in a nest that are written in place: it pays inside loops, and not for code that runs once."""

@@ -387,7 +387,7 @@ _PREDICATES = {*_ORDERS, "isfinite", "isinf", "isnan", "signbit"}
 # What computes in floats whatever it is given, and what is as good of bools; the rest takes bools as integers of 8 bits.
 _FLOATING = {
     "div", "sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
-    "cosh", "tanh", "asinh", "acosh", "atanh", "atan2", "hypot", "erf", "erfc", "copysign", "nextafter",
+    "cosh", "tanh", "asinh", "acosh", "atanh", "atan2", "hypot", "erf", "erfc", "ndtr", "copysign", "nextafter",
 }  # fmt: skip
 _OF_BOOLS = {
     "add", "mul", "max", "min", "fmax", "fmin", "and", "or", "xor", "invert", "abs", "ceil", "floor", "trunc", "rint", "select",
@@ -397,7 +397,7 @@ _OF_BOOLS = {
 
 def _natural(name: str, k: Kind) -> Kind:
     """Return in which floats NumPy and SciPy compute a function of integers or bools."""
-    if name in ("div", "truncdiv", "erf", "erfc") or k.bits > 16:
+    if name in ("div", "truncdiv", "erf", "erfc", "ndtr") or k.bits > 16:
         return k.of(np.float64)
     return k.of(np.float32 if k.bits == 16 else np.float16)
 

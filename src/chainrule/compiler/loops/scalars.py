@@ -138,7 +138,7 @@ class _Builder:
         if not any([isinstance(x, (Given, Applied)) for x in operands]):
             return PRIMITIVES[name](*operands)  # of numbers alone
         tried = [_sample(x) for x in operands]
-        known = name in ("erf", "erfc") and tried[0].dtype.kind == "f"  # SciPy, whose they are, need not be imported
+        known = name in ("erf", "erfc", "ndtr") and tried[0].dtype.kind == "f"  # SciPy, whose they are, need not be imported
         result = tried[0].dtype if known else np.asarray(PRIMITIVES[name](*tried)).dtype
         if name == "imag":
             return result.type(0)

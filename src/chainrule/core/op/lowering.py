@@ -60,7 +60,7 @@ PRIMITIVES: dict[str, Callable] = {
     "sqrt": np.sqrt, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10,
     "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
-    "atan2": np.arctan2, "hypot": np.hypot, "erf": _special("erf"), "erfc": _special("erfc"),
+    "atan2": np.arctan2, "hypot": np.hypot, "erf": _special("erf"), "erfc": _special("erfc"), "ndtr": _special("ndtr"),
     "ceil": _whole(np.ceil), "floor": _whole(np.floor), "trunc": _whole(np.trunc), "rint": _whole(np.rint),
     "copysign": np.copysign, "nextafter": np.nextafter,
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,

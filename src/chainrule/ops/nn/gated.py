@@ -119,7 +119,7 @@ def _gelu_bend(h: Any, g: Any, x: Any, *, form: str) -> Any:
 
 
 def _kept(x: Any, form: str) -> Any:
-    return s.erfc(x * -math.sqrt(0.5)) * 0.5 if form == "none" else (1 + s.tanh(_inner(x))) * 0.5
+    return s.ndtr(x) if form == "none" else (1 + s.tanh(_inner(x))) * 0.5
 
 
 def _slope_text(g: Any, x: Any, *, form: str) -> Any:
