@@ -644,3 +644,12 @@ def test_results_that_are_kept_and_written_to_are_found_out(f):
         expected = f(y := cr.ones(3, 3).requires_grad_())
         (expected[0] if isinstance(expected, tuple) else expected).sum().backward()
         np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-6)
+
+
+def test_forward_mode_of_a_function_that_gives_what_it_is_given():
+    run = cr.compile(lambda x: x)
+    x = cr.tensor(DATA[0], dtype=f64)
+    push = lambda x: cr.func.jvp(run, (x,), (x * 2,))[1]
+    for _ in range(3):
+        same(push(x), x * 2)
+        same(cr.func.jvp(push, (x,), (x * 3,))[1], x * 6)

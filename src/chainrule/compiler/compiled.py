@@ -211,7 +211,7 @@ class Compiled:
         f = self._torchdynamo_orig_callable
         inputs = [t for t in served.inputs if t.__class__ is not float]
         dual = any([isinstance(t, Tensor) and t._level > 0 and is_dual(t) for t in leaves])
-        if dual or (joint.moving and any([_carries(t) for t in inputs])):
+        if (dual and (joint.moving or path.inexact)) or (joint.moving and any([_carries(t) for t in inputs])):
             if dual and path.hides_tangents:
                 return _flat(f, spec, leaves)
             tensors = differentiated(served, partial(_flat, f, spec), leaves, self._compiled, dual and not joint.moving)
