@@ -70,3 +70,15 @@ def test_values_that_are_used_otherwise_too_stay():
 
     args = normal(9, 4), normal(4)
     after(graph_of(f, args), args)
+
+
+def test_terms_that_are_numbers_or_stand_twice_are_added_as_they_were():
+    def f(weight, x):
+        total = (weight * x.sum() + 1) + 2.5
+        for k in range(9):
+            total = total + func.grad(lambda w, k=k: (w[1] * x).sin().sum() * k)(weight)
+        return total + weight + weight
+
+    args = normal(4, 3), normal(3)
+    names = ops(after(graph_of(f, args), args))
+    assert names.count("assemble") == 1

@@ -40,26 +40,26 @@ class _Accumulated(Editing):
             if i in self.left_out:
                 continue
             if e.op is assemble:
-                self._add_up(i, e, {e.results[0]: self._parts(e.results[0])}, [])
+                self._add_up(i, e, [(e.results[0], self._parts(e.results[0]))], [])
             elif e.op is add and all([o.__class__ is Variable and o.shape == e.results[0].shape for o in e.operands]):
                 terms, inner = self.terms(e, used)
                 if len(terms) > FEW:
-                    self._add_up(i, e, {o: self._parts(o) if used[o] == 1 else None for o in terms}, inner)
+                    self._add_up(i, e, [(o, self._parts(o) if used.get(o) == 1 else None) for o in terms], inner)
         return self.result()
 
-    def _add_up(self, at: int, root: Equation, terms: dict[Variable, list | None], inner: list[int]) -> None:
+    def _add_up(self, at: int, root: Equation, terms: list[tuple[Any, list | None]], inner: list[int]) -> None:
         """Put a sum together anew, if several of its terms have one place."""
         out = root.results[0]
         places: dict[Any, list] = {}  # what tells it → chain, parts
-        for parts in terms.values():
+        for _, parts in terms:
             for x, chain in parts or ():
                 places.setdefault(frozen(chain), [chain]).append(x)
         if max([len(found) for found in places.values()], default=0) <= FEW:
             return
-        self.left_out.update([at, *inner, *[self.position[o] for o, parts in terms.items() if parts]])
+        self.left_out.update([at, *inner, *[self.position[o] for o, parts in terms if parts]])
         sums = [self._running(parts) for _, *parts in places.values()]
         chains = tuple([chain for chain, *_ in places.values()])
-        rest = [o for o, parts in terms.items() if not parts]
+        rest = [o for o, parts in terms if not parts]
         whole = Variable(out.shape, out.dtype) if rest else out
         self.put(at, whole, "assemble", *sums, shape=out.shape, chains=chains)
         for k, o in enumerate(rest):
