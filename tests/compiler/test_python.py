@@ -261,7 +261,15 @@ def twice(o, s, p):
 def branching(o, s, p):
     """Read the rate."""
     ordinary(o, s, p)
-    return p.detach() * (2 if o.param_groups[0]["lr"] < 0.05 else 1)
+    return p.detach() * (2 if o.param_groups[0]["lr"] < 0.02 else 1)
+
+
+def asking(o, s, p):
+    """Read the rate in a function of its own, of a group that it has hold of."""
+    group = next(value[0] for value in vars(o).values() if isinstance(value, list))
+    rate = lambda: group["lr"]
+    ordinary(o, s, p)
+    return p.detach() * (2 if rate() < 0.02 else 1)
 
 
 def returning(o, s, p):
@@ -277,7 +285,7 @@ def failing(epoch):
     return 1.0
 
 
-@pytest.mark.parametrize("step", [before, twice, branching, returning])
+@pytest.mark.parametrize("step", [before, twice, branching, asking, returning])
 @pytest.mark.parametrize("lr", ["number", "tensor"])
 @pytest.mark.filterwarnings("ignore:Detected call of")
 def test_rates_that_the_program_reads_or_changes_itself_are_those_of_the_call(step, lr):

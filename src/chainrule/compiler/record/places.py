@@ -244,7 +244,7 @@ def _of_function(f: FunctionType) -> Iterator[Place]:
 
 def reads_options(f: FunctionType) -> bool:
     """Tell whether a function of the user's may read options of optimizers itself, so that each value is a case of its own."""
-    return not (_is_of_library(f.__module__) or _OPTIONS.isdisjoint((*_names(f.__code__)[1], *f.__code__.co_consts)))
+    return not (_is_of_library(f.__module__) or _OPTIONS.isdisjoint(_names(f.__code__)[1]))
 
 
 def parts(f: FunctionType) -> Sequence:
@@ -319,9 +319,9 @@ def _is_of_library(name: Any) -> bool:
 
 
 def _names(code: CodeType) -> tuple[list, list]:
-    """Return the names of globals that code and the functions inside of it use, and all of its other names."""
+    """Return the names of globals that code and the functions inside of it use, and all other names and texts."""
     found: dict[str, None] = {}
-    others: dict[str, None] = dict.fromkeys(code.co_names)
+    others: dict[str, None] = dict.fromkeys([*code.co_names, *[c for c in code.co_consts if c.__class__ is str]])
     extended, text = 0, code.co_code
     for i in range(0, len(text), 2):
         argument = text[i + 1] | extended << 8
