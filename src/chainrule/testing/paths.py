@@ -264,7 +264,7 @@ def _version(version: Any, args: Sequence[Any], made: Sequence[Tensor]) -> Any:
 def _fields_of_node(node: Any, args: Sequence[Any], made: Sequence[Tensor]) -> dict[str, Any]:
     plan = node.plan
     found = {"class": node.__class__, "plan": plan, "edges": [_edge(e, args) for e in node.edges], "hooks": node.hooks}
-    found["noted"] = hasattr(node, "_trace")
+    found["noted"] = hasattr(node, "_note")
     if plan.op.params:
         found["params"] = {k: _array(v) for k, v in node.params.items()}
     if plan.wants_shapes:

@@ -1,17 +1,14 @@
 """Anomaly mode: where each op was called, and what made the first NaN or infinity.
 
-A :class:`Detector` holds the settings of the mode. It notes for each recorded node where it was made; a pass under it is
-looked at by a :class:`Watch`, and with `check_forward` every kernel by a :class:`ForwardCheck`.
+A :class:`Detector` holds the settings of the mode, under which notes say for each recorded node where it was made
+(``core.record.notes``); a pass under it is looked at by a :class:`Watch`, and with `check_forward` every kernel by a
+:class:`ForwardCheck`.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
 import warnings
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,56 +16,18 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
 from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import Op
+from chainrule.core.record.notes import EVALUATING, Place, note_of
 from chainrule.core.tensor.value import bottom
-
-_PACKAGE = f"{os.path.dirname(os.path.dirname(__file__))}{os.sep}"
-_EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
-
-
-class Trace:
-    """Where a node was made: the user's frames, outermost first, formatted when they are read; and for whose derivative."""
-
-    __slots__ = ("frames", "parent")
-
-    def __init__(self, parent: Node | None):
-        self.parent = parent
-        self.frames: list[tuple] = []
-        frame = sys._getframe(1)
-        while frame is not None:
-            code = frame.f_code
-            if not code.co_filename.startswith(_PACKAGE):
-                self.frames.append((code, frame.f_lineno))
-            frame = frame.f_back  # type: ignore[assignment]
-        self.frames.reverse()
-
-    def lines(self) -> list[str]:
-        """Return the frames as `traceback` formats them."""
-        found = [(code.co_filename, line, code.co_name, None) for code, line in self.frames]
-        return traceback.StackSummary.from_list(found).format()  # type: ignore[arg-type]
-
-    def notes(self) -> dict:
-        """Return what PyTorch keeps of this in a node's `metadata`."""
-        found: dict[str, Any] = {"traceback_": self.lines()}
-        return found if self.parent is None else {**found, "parent_": self.parent}
-
-    def place(self) -> str:
-        """Return the innermost line."""
-        if not self.frames:
-            return "a line that is not known"
-        return ": ".join([line.strip() for line in self.lines()[-1].strip().splitlines()])
 
 
 class Detector:
-    """The settings of anomaly mode."""
+    """The settings of anomaly mode; of the nodes that are recorded it wants places noted, not `values`."""
 
     __slots__ = ("check_forward", "check_inf", "check_nan", "explain")
+    values = False
 
     def __init__(self, check_nan: bool, check_inf: bool, check_forward: bool, explain: bool):
         self.check_nan, self.check_inf, self.check_forward, self.explain = check_nan, check_inf, check_forward, explain
-
-    def note(self, node: Node) -> None:
-        """Note where a node was made."""
-        node._trace = Trace(_EVALUATING.get())
 
     def watch(self) -> Watch:
         """Return what looks at one pass."""
@@ -103,7 +62,6 @@ class Watch:
 
     def pulled(self, node: Node, g: Any, pull: Callable[[], Any]) -> Any:
         """Return what a node pulls; warn of where it was made if that fails or is not finite."""
-        token = _EVALUATING.set(node)
         try:
             gs = pull()
             if self.detector.explain:
@@ -112,8 +70,6 @@ class Watch:
         except Exception as error:
             warn_of(node, error)
             raise
-        finally:
-            _EVALUATING.reset(token)
         if self.detector.explain:
             for edge, gi in zip(node.edges, (gs,) if node.plan.single else gs, strict=True):
                 if gi is not None and edge is not None and edge._kind != LEAF_EDGE:
@@ -141,19 +97,19 @@ def warn_of(node: Node, error: Exception) -> None:
 
     Where warnings are errors, notes on the error say so: it is the error that its user is to see.
     """
-    trace = getattr(node, "_trace", None)
+    note = note_of(node)
     heading = f"Error detected in {node.name()}. "
     caused = "Traceback of forward call that caused the error:\n"
     while True:
-        if trace is None:
+        if note is None:
             none = "No forward pass information available. Enable detect anomaly during forward pass for more information."
             _warn(heading + none, error)
             return
-        _warn(heading + caused + "".join(trace.lines()), error)
-        parent = trace.parent
+        _warn(heading + caused + "".join(note.lines()), error)
+        parent = note.parent
         if parent is None:
             return
-        trace = getattr(parent, "_trace", None)
+        note = note_of(parent)
         heading = f"\n\nPrevious calculation was induced by {parent.name()}. "
         caused = "Traceback of forward call that induced the previous calculation:\n"
 
@@ -175,11 +131,11 @@ class ForwardCheck(Watcher):
     def around(self, op: Op, payloads: list, params: dict, run: Callable[[], Any]) -> Any:
         """Run a kernel and look at its results, unless it is a backward pass's."""
         outs = run()
-        if _EVALUATING.get() is None:
+        if EVALUATING.get() is None:
             for i, out in enumerate(outs if outs.__class__ in (tuple, list) else (outs,)):
                 kind = self.detector.kind_in(out, nan=True)
                 if kind is not None:
                     from chainrule.transforms.explanation import forward_text
 
-                    raise RuntimeError(forward_text(op, payloads, out, i, kind, Trace(None)))
+                    raise RuntimeError(forward_text(op, payloads, out, i, kind, Place()))
         return outs

@@ -10,6 +10,7 @@ from chainrule.core.call.silence import hush, unhush
 from chainrule.core.graph.nodes import Node
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.record.inspection import input_name
+from chainrule.core.record.notes import note_of
 from chainrule.core.record.unpacking import values_of
 from chainrule.core.tensor.value import bottom
 
@@ -108,8 +109,8 @@ def _masked(watch: Any, node: Node, place: tuple | None, name: str) -> list[str]
 
 
 def _named(node: Node) -> str:
-    trace = getattr(node, "_trace", None)
-    return node.name() if trace is None else f"{node.name()} ({trace.place()})"
+    note = note_of(node)
+    return node.name() if note is None else f"{node.name()} ({note})"
 
 
 def _origin(watch: Any, node: Node, place: tuple | None) -> list[str]:

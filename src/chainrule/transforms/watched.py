@@ -9,6 +9,7 @@ from typing import Any
 
 from chainrule.core.graph.nodes import LEAF_EDGE, Node
 from chainrule.core.mode.grad_mode import modes
+from chainrule.core.record.notes import EVALUATING
 from chainrule.core.record.placed import pulled_whole, whole
 from chainrule.core.record.tensor_hooks import has_hooks
 from chainrule.transforms.hook_calls import Pass, contributions, into_leaf, pull_with_hooks
@@ -35,9 +36,13 @@ class Watched:
     def _pulled(self, watchers: tuple, plan: Any, node: Node, g: Any) -> Any:
         if watchers:
             return watchers[-1].pulled(node, lambda: self._pulled(watchers[:-1], plan, node, g))
-        if node.hooks is not None:
-            return pull_with_hooks(plan, node, g, self.run)
-        return pulled_whole(plan, node, g, self.run.view)
+        token = EVALUATING.set(node)  # for the notes at nodes that this pass makes
+        try:
+            if node.hooks is not None:
+                return pull_with_hooks(plan, node, g, self.run)
+            return pulled_whole(plan, node, g, self.run.view)
+        finally:
+            EVALUATING.reset(token)
 
     def sent(self, edges: Any, leaves: dict[int, list]) -> None:
         """Count a contribution, though it may be none, for each leaf among the edges; serve the leaves that are complete."""

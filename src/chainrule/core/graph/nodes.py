@@ -89,7 +89,7 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "_accumulators", "_metadata", "_results", "_trace", "edge", "edge2", "hooks", "id", "out", "params",
+        "__weakref__", "_accumulators", "_metadata", "_note", "_results", "edge", "edge2", "hooks", "id", "out", "params",
         "plan", "saved", "saved2", "shapes", "version", "width",
     )  # fmt: skip
     _kind = NODE
@@ -109,7 +109,7 @@ class Node:
     hooks: Hooks | None
     _accumulators: tuple  # of the leaves in `edges`, kept so that their hooks live as long as this node
     _results: dict  # output number → (shape, dtype, level), of the outputs that a user held when looking at the node
-    _trace: Any  # where the op was called, in anomaly mode
+    _note: Any  # what was noted of it (`core.record.notes`), where notes were asked for
 
     @property
     def op(self) -> Any:
@@ -180,8 +180,8 @@ class Node:
         try:
             return self._metadata
         except AttributeError:
-            trace = getattr(self, "_trace", None)
-            self._metadata: dict = {} if trace is None else trace.notes()
+            note = getattr(self, "_note", None)
+            self._metadata: dict = {} if note is None else note.metadata()
             return self._metadata
 
     def register_hook(self, fn: Callable) -> RemovableHandle:

@@ -49,6 +49,8 @@ class Mode:
         The calls of `vmap` that are running, outermost first: random functions look at them.
     recorder : int
         The level of the innermost reverse-mode transform that is running: leaves made inside belong to it.
+    notes : object or None
+        What is to be noted of the nodes that are recorded (`core.record.notes.Noting`).
     asked : bool
         Whether a mode with ``__torch_function__`` is on, whom public functions ask on their slow side (`core.call.asking`).
     scope : int
@@ -56,7 +58,9 @@ class Mode:
     record : bool
         Derived: grad mode and not inference mode.
     watched : bool
-        Derived: something looks at every recorded op: anomaly mode, hooks on saved tensors.
+        Derived: something looks at every recorded op: anomaly mode, notes, hooks on saved tensors.
+    noting : object or None
+        Derived: `notes`, or what anomaly mode checks, for which places are noted.
     plain : bool
         Derived: `record`, and nothing else out of the ordinary.
     clear : bool
@@ -71,8 +75,8 @@ class Mode:
 
     __slots__ = (
         "anomaly", "asked", "clear", "compiling", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta",
-        "multithreading", "no_saving", "on_write", "open", "plain", "record", "recorder", "saving", "scope", "scopes",
-        "tracer", "watched", "watchers",
+        "multithreading", "no_saving", "notes", "noting", "on_write", "open", "plain", "record", "recorder", "saving", "scope",
+        "scopes", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -94,14 +98,16 @@ class Mode:
         mapped: tuple[Mapped, ...] = (),
         recorder: int = 0,
         asked: bool = False,
+        notes: Any = None,
     ):
         self.grad, self.inference, self.floor, self.scopes = grad, inference, floor, scopes
         self.scope = scope = scopes[-1] if scopes else 0
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
         self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
         self.multithreading, self.layout, self.mapped, self.recorder = multithreading, layout, mapped, recorder
-        self.asked = asked
-        self.watched = watched = saving is not None or anomaly is not None
+        self.asked, self.notes = asked, notes
+        self.noting = anomaly if notes is None else notes
+        self.watched = watched = saving is not None or self.noting is not None
         self.record = record = grad and not inference
         self.clear = clear = record and not (watched or watchers or tracer is not None or asked)
         self.plain = plain = clear and not (floor or scope)
@@ -126,7 +132,7 @@ class Mode:
 
 _FLAGS = (
     "grad", "inference", "floor", "scopes", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
-    "multithreading", "layout", "on_write", "mapped", "recorder", "asked",
+    "multithreading", "layout", "on_write", "mapped", "recorder", "asked", "notes",
 )  # fmt: skip
 _flags = attrgetter(*_FLAGS)
 
@@ -246,6 +252,7 @@ class recording:  # noqa: N801 - a context manager like the others
         self._entered = Mode(
             True, False, floor, (*m.scopes, level), m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
             m.multithreading, m.layout, m.on_write, m.mapped, level if self._reverse else m.recorder, m.asked,
+            m.notes,
         )  # fmt: skip
         self._token = set_modes(self._entered)
 

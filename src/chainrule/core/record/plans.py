@@ -19,6 +19,7 @@ from chainrule.core.op.declaration import ELEMENTWISE, GENERAL, IN, NEEDS, OUT, 
 from chainrule.core.op.native import NATIVE, in_one_pass
 from chainrule.core.op.raw import shape_of
 from chainrule.core.op.source import Template, made
+from chainrule.core.record.notes import note, note_values
 from chainrule.core.record.placed import placing
 from chainrule.core.record.saved import SavedTensor, pack, pack_constant, pack_output
 from chainrule.core.record.unpacking import REVEALED, Versions, revive, unpacked, unpacked_out
@@ -248,8 +249,8 @@ def make_node(op: Op, args: tuple, params: dict, edges: tuple, outs: Any, level:
     if plan.saves_out:
         node.out = outs if op.reads is None else tuple([o if i in op.reads else None for i, o in enumerate(outs)])
     node.shapes = shapes_for(plan, args)
-    if modes().anomaly is not None:
-        modes().anomaly.note(node)
+    if modes().noting is not None:
+        note(node)
     return node
 
 
@@ -340,6 +341,7 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
     if several:
         outs = tuple(outs)
     made = [wrap_at(level, o) for o in (outs if several else (outs,))]
+    node = None
     m = modes()
     if m.watchers and not level:
         for watcher in m.watchers:
@@ -372,6 +374,8 @@ def finish(op: Op, args: tuple, params: dict, level: int, outs: Any) -> Any:
             _make_parts(made, args[0])
         else:
             made[0]._ver = shared_version(outs, args[0])
+    if node is not None and m.noting is not None:  # now that the results have the version counters of their memory
+        note_values(node, args, made, level)
     return tuple(made) if several else made[0]
 
 

@@ -21,6 +21,7 @@ from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.raw import empty_like
 from chainrule.core.op.results import first, like_first
 from chainrule.core.op.samples import Sample
+from chainrule.core.record.notes import note_values
 from chainrule.core.record.placed import Chain, Placed, follow, sent_back, shown
 from chainrule.core.record.plans import UNRECORDED, make_node
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -187,7 +188,15 @@ def slices_node(base: Tensor, value: Tensor, chain: Chain) -> Any:
     edges = (_edge(base), _edge(value))
     if edges == (None, None):
         return None
-    return make_node(TABLE["copy_slices"], (base, value), {"chain": chain}, edges, memory_of(base))
+    return _made_node("copy_slices", (base, value), {"chain": chain}, edges, base)
+
+
+def _made_node(name: str, args: tuple, params: dict, edges: tuple, result: Tensor) -> Any:
+    """Return the node of an op whose result a tensor holds already."""
+    node = make_node(TABLE[name], args, params, edges, memory_of(result))
+    if modes().noting is not None:
+        note_values(node, args, (result,), 0)
+    return node
 
 
 def retaken_node(view: Tensor) -> Any:
@@ -195,7 +204,7 @@ def retaken_node(view: Tensor) -> Any:
     base = root_of(view)
     if base._node is None:
         return None
-    return make_node(TABLE["retake"], (base,), {"chain": chain_of(view)}, (_edge(base),), memory_of(view))
+    return _made_node("retake", (base,), {"chain": chain_of(view)}, (_edge(base),), view)
 
 
 def rewire(target: Tensor, value: Tensor, name: str) -> None:
@@ -205,7 +214,7 @@ def rewire(target: Tensor, value: Tensor, name: str) -> None:
         renew(base, slices_node(base, value, chain_of(target)))
     elif value._node is None and base._node is not None:  # still requires grad, as in PyTorch; none flows
         made = {"form": _node_name(name)}
-        renew(base, make_node(TABLE["copy"], (base, value), made, (_edge(base), None), memory_of(base)))
+        renew(base, _made_node("copy", (base, value), made, (_edge(base), None), base))
     else:
         renew(base, value._node)
     renew_views(base)
@@ -325,7 +334,7 @@ def refuse(version: Version) -> None:
             continue
         base, kind = root_of(t), kind_of(t)
         if base._node is None and kind not in OWN:  # a base that was detached
-            t._node = make_node(TABLE["retake"], (base,), {"chain": chain_of(t)}, (nowhere(base),), memory_of(t))
+            t._node = _made_node("retake", (base,), {"chain": chain_of(t)}, (nowhere(base),), t)
         elif kind in CUT_OFF:
             refuse_one(t, base)
         elif is_nowhere(t):  # a base that came to require grad after the view was taken

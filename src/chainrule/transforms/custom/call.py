@@ -11,6 +11,7 @@ from weakref import ref
 from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, Port, next_id
 from chainrule.core.mode.grad_mode import modes, no_grad
 from chainrule.core.op.declaration import TABLE
+from chainrule.core.record.notes import note_values
 from chainrule.core.record.plans import edge_of, refuse_inference
 from chainrule.core.record.saved import pack, pack_output
 from chainrule.core.tensor.tensor import GradTracking, Tensor, wrap, wrap_at
@@ -260,6 +261,8 @@ def _recorded(ctx: Any, node: Any, args: tuple, raw: tuple, payloads: tuple, sam
         outs.append(o)
     if node is not None:
         node.outputs = tuple(described)
+        if modes().noting is not None:
+            note_values(node, args, outs, level)
         _save(node, to_save or (), raw, outs, same)
     return tuple(outs)
 

@@ -14,6 +14,7 @@ from weakref import ref
 
 from chainrule.core.graph.nodes import Node, expect_user_code, freed_error, new, next_id
 from chainrule.core.mode.grad_mode import modes
+from chainrule.core.record.notes import note
 from chainrule.core.record.saved import unpack
 from chainrule.core.tensor.tensor import Tensor, wrap
 
@@ -252,8 +253,8 @@ def open_node(rules: Any, ctx: Any, args: tuple, level: int, edges: tuple, plan:
     node.attributes, node.face, node.face_class = ctx.__dict__, ref(ctx), ctx.__class__
     ctx._function_node = node
     expect_user_code()
-    if modes().anomaly is not None:
-        modes().anomaly.note(node)
+    if modes().noting is not None:
+        note(node)
     return node
 
 
