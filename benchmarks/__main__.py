@@ -9,6 +9,7 @@ from benchmarks.compare import compare
 from benchmarks.compiled import LIBRARIES, compiled
 from benchmarks.compiled import memory as memory_compiled
 from benchmarks.costs import costs
+from benchmarks.explained import explained
 from benchmarks.libraries import PEERS
 from benchmarks.memory import memory
 from benchmarks.scaling import scaling
@@ -19,9 +20,11 @@ from benchmarks.transforms import transforms
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "compiled", "costs", "memory", "transforms", "scaling"), default="compare",
+        "what", nargs="?", default="compare",
+        choices=("compare", "compiled", "costs", "explained", "memory", "transforms", "scaling"),
         help="compare: chainrule beside its peers (default); compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
         "costs: programs from the fields and large kernels beside PyTorch; "
+        "explained: what anomaly modes say of planted NaN, infinite, zero and missing gradients; "
         "memory: what second-order programs hold at once, beside PyTorch; transforms: func beside torch.func and JAX; "
         "scaling: the cost of chainrule's own gradients and graphs",
     )  # fmt: skip
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if given.what == "memory":
         memory(given.only, peers, given.markdown)
+        return
+    if given.what == "explained":
+        explained(given.only, peers, given.markdown)
         return
     if given.what == "costs":
         costs(given.only, peers, effort, given.markdown)

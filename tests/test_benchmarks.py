@@ -73,6 +73,17 @@ def test_costs_print_a_row_per_program(capsys):
         main(["costs", "--quick", "--peers", "", "--only", "nonsense"])
 
 
+def test_explained_prints_a_row_per_planted_program(capsys):
+    pytest.importorskip("torch")
+    main(["explained", "--peers", "torch", "--only", "weir", "pairs", "teacher", "forgotten"])
+    printed = capsys.readouterr().out
+    (pairs,) = [line for line in printed.splitlines() if line.startswith("spring_energy")]
+    assert pairs.count("SqrtBackward0, line") == 2
+    assert "forgotten_layer" in printed
+    with pytest.raises(SystemExit, match="the planted programs are flow_over_a_weir"):
+        main(["explained", "--only", "nonsense"])
+
+
 def test_memory_is_no_more_than_a_fifth_above_pytorch(capsys):
     pytest.importorskip("torch")
     main(["memory", "--peers", "torch", "--markdown"])
