@@ -19,6 +19,7 @@ from typing import Any
 from chainrule.core.op.lowering import Expression, lowering_of
 from chainrule.core.op.native import NATIVE, in_one_pass
 from chainrule.core.op.raw import raw_copy
+from chainrule.core.op.reach import reach_of
 from chainrule.core.op.results import PROMOTIONS, Inference, broadcasting, joined
 
 ELEMENTWISE, LINEAR, BILINEAR, GENERAL = "elementwise", "linear", "bilinear", "op"
@@ -230,6 +231,8 @@ class Op:
         those in a namespace, as ``special.ndtr``, are functions alone.
     second : str
         The keyword under which they give its second operand.
+    reach : callable
+        Which elements of a result an element of an input can reach (see ``core.op.reach``).
     scales : bool
         An elementwise op is its first operand times what the others give: ``f(g, …) = g · f(1, …)``.
     backend, about : Backend, About
@@ -241,7 +244,7 @@ class Op:
     __slots__ = (
         "_node_name", "about", "backend", "batch", "bit", "call", "check", "computes", "dtype", "inplace", "inputs",
         "joint", "jvp", "kind", "kinds", "lowering", "name", "nondiff", "params", "plans", "promotion", "public",
-        "pure", "reads", "real_linear", "refuses", "rules", "scales", "second", "selects", "shape", "shares", "stored",
+        "pure", "reach", "reads", "real_linear", "refuses", "rules", "scales", "second", "selects", "shape", "shares", "stored",
         "variadic", "view",
     )  # fmt: skip
     call: Callable
@@ -274,6 +277,7 @@ class Op:
         kinds: str = "fc",
         check: Callable | None = None,
         batch: Callable | None = None,
+        reach: Callable | dict[str, Callable] | None = None,
         public: bool | str = False,
         inplace: bool = False,
         aliases: tuple[str, ...] = (),
@@ -305,6 +309,7 @@ class Op:
         self.lowering = lowering_of(lower, backend.kernel, kind == ELEMENTWISE, batch)
         backend.native = backend.native and self.lowering.__class__ is Expression
         self._infer(shape, dtype, promotion)
+        self.reach = reach_of(reach, self)
         self.real_linear = real_linear or (kind == ELEMENTWISE and jvp is not None)
         self.nondiff, self.check = nondiff, check
         if nondiff and (rules or jvp):
@@ -410,8 +415,8 @@ def _joining(places: list[int] | None) -> Callable:
 # What of a declaration is told by which name; all others are inputs, whose rules they give.
 _PART = dict.fromkeys(("calm", "costly", "native"), "backend") | dict.fromkeys(About.__slots__, "about") | dict.fromkeys((
     "aliases", "batch", "bit", "check", "dtype", "inplace", "kinds", "lower", "node", "nondiff", "promotion",
-    "public", "pull", "pure", "reads", "real_linear", "refuses", "scales", "second", "selects", "shape", "shares", "stored",
-    "view",
+    "public", "pull", "pure", "reach", "reads", "real_linear", "refuses", "scales", "second", "selects", "shape", "shares",
+    "stored", "view",
 ), "option")  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from chainrule.core.mode.state import Mark
 from chainrule.core.op.batching import Batch, each, per_example
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.raw import empty_like
+from chainrule.core.op.reach import taken
 from chainrule.core.op.results import first, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.notes import note_values
@@ -142,12 +143,14 @@ def _write_examples(b: Batch, base: Any, value: Any, *, chain: Chain) -> Any:
 # Both over the reals: a view may show the real parts of a complex base.
 copy_slices: Callable = linear("copy_slices(base, value, *, chain)", _written, real_linear=True, node="CopySlices!",
     shape=first, dtype=like_first,
+    reach=taken,
     batch=_write_examples,
     base=lambda g, *, chain: copy_slices(g, 0, chain=chain),
     value=lambda g, *, chain: follow(g, chain))  # fmt: skip
 
 retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: shown(base, chain), real_linear=True,
-    node=_retaken_name, shape=_shape_shown, dtype=_dtype_shown, batch=per_example(lambda base, *, chain: follow(base, chain)),
+    node=_retaken_name, shape=_shape_shown, dtype=_dtype_shown, reach=taken,
+    batch=per_example(lambda base, *, chain: follow(base, chain)),
     base=lambda g, *, chain: sent_back(g, chain))  # fmt: skip
 
 
@@ -171,7 +174,7 @@ def _parts_of_a_matrix() -> list:
 # The sum of the cotangents of parts (`core.record.placed`) where they are tensors: it can be differentiated.
 assemble: Callable = linear("assemble(*xs, shape, chains)",
     lambda *xs, shape, chains: Placed(shape, list(zip(chains, xs, strict=True)), True).whole(),
-    shape=lambda *xs, shape: shape, batch=_assemble_examples,
+    shape=lambda *xs, shape: shape, reach=taken, batch=_assemble_examples,
     xs=lambda g, *, chains: [follow(g, chain) for chain in chains],
     samples=_parts_of_a_matrix)  # fmt: skip
 

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, along_axis, dynamic, looped, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
 from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.reach import in_lines, in_order, nowhere, placed
 from chainrule.core.op.results import DYNAMIC, INT64, boolean, by_values, first, int64, one_or_all, second, several, with_index
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.types.shape import kept
@@ -107,7 +108,8 @@ def _selecting(find: Callable) -> Callable:
 
 
 def _declare_selection(name: str, find: Callable, node: str, params: str = "", doc: str = "", **given: Any) -> Callable:
-    return op(f"{name}(x, *, axis, keepdims{params})", _selecting(find), kinds="bif", node=node, doc=doc, batch=along_axis,
+    return op(f"{name}(x, *, axis, keepdims{params})", _selecting(find), kinds="bif", node=node, doc=doc, reach=in_lines,
+        batch=along_axis,
         shape=several(one_or_all, 2), dtype=with_index, reads=(1,),
         jvp=lambda x_dot, out, x_shape, *, axis, keepdims: _picked(x_dot, out[1], x_shape, axis, keepdims),
         x=lambda g, out, x_shape, *, axis, keepdims: _placed(g[0], out[1], x_shape, axis, keepdims),
@@ -235,6 +237,7 @@ def _scattered(g: Any, out: Any, x_shape: tuple, *, axis: int) -> Any:
 
 sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
     shape=_both, dtype=with_index,
+    reach=in_lines,
     batch=along_axis,
     node=lambda node: "Sort1" if node.params["stable"] else "Sort",
     reads=(1,),
@@ -248,6 +251,7 @@ sort = op("sort(x, *, axis, descending, stable)", _sort, kinds="bif",
 
 topk = op("topk(x, *, k, axis, largest)", _topk, kinds="bif",
     shape=_few, dtype=with_index,
+    reach=in_lines,
     batch=along_axis,
     reads=(1,),
     jvp=_gathered,
@@ -374,6 +378,7 @@ bincount = linear("bincount(x, weights, *, minlength)", _bincount, kinds="f",
     refuses=True,
     weights=lambda g, x: index(g, x, axes=(0,)),
     shape=by_values, dtype=lambda x, weights: weights or INT64,
+    reach=placed,
     batch=looped,
     doc="How often each non-negative integer occurs, or the sum of its weights.",
     samples=lambda: [Sample(Ints((6,), 0, 4), None, minlength=0), Sample(Ints((6,), 0, 4), (6,), minlength=6)])  # fmt: skip
@@ -389,6 +394,7 @@ counted_of = op("counted_of(y, x, *, name)", lambda y, x, *, name: np.array(y),
     shape=first, dtype=lambda y, x: y, jvp=_raised_of,
     y=lambda g: g,
     x=lambda g, *, name: no_derivative(name),
+    reach={"y": in_order, "x": nowhere},
     batch=lambda b, y, x, *, name: counted_of(*b.whole((y, x)), name=name),
     doc="A result that was counted from `x`, of which it has no derivative: one asked for raises.",
     samples=lambda: [Sample((3,), Fixed(np.arange(2.0)), name="histogram")])  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, moved, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.reach import Call, Link, everything, in_order, placed, places, taken
 from chainrule.core.op.results import boolean, first, given, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.places import FULL, accumulated, add_at, added, checked, take_at
@@ -176,6 +177,7 @@ _INDEXED = [
 index = linear("index(x, i, *, axes)", _index,
     refuses=True,
     shape=_indexed,
+    reach=taken,
     batch=_index_examples,
     x=lambda g, x_shape, i, *, axes: index_sum(g, i, shape=x_shape, axes=axes),
     samples=lambda: [Sample(s, i, axes=a) for s, i, _, a in _INDEXED])  # fmt: skip
@@ -184,6 +186,7 @@ index_sum = linear("index_sum(x, i, *, shape, axes)",
     lambda x, i, *, shape, axes: accumulated(x, shape, subscript(i, axes)),
     refuses=True,
     shape=given,
+    reach=placed,
     batch=_index_sum_examples,
     x=lambda g, i, *, axes: index(g, i, axes=axes),
     samples=lambda: [Sample(g, i, shape=s, axes=a) for s, i, g, a in _INDEXED])  # fmt: skip
@@ -198,9 +201,19 @@ def _index_put(x: ndarray, i: ndarray, values: Any, *, axes: tuple, accumulate: 
     return out
 
 
+def _written(c: Call, i: int, o: int) -> Link:
+    """Each value reaches the places that it is written or added to: by broadcasting, and indices may meet."""
+    at = c.read(1, True)
+    if at is None:
+        return everything(c, i, o)
+    to = _index(places(c.out_shape(o)), at, axes=c.params["axes"])
+    return Link(pairs=(to.ravel(), np.broadcast_to(places(c.shapes[i]), to.shape).ravel()))
+
+
 index_put = linear("index_put(x, i, values, *, axes, accumulate)", _index_put,
     refuses=True,
     shape=first, dtype=like_first,
+    reach={"x": taken, "values": _written},
     batch=_index_put_examples,
     x=lambda g, i, values_shape, *, axes, accumulate: (
         g if accumulate else index_put(g, i, zeros(values_shape, g), axes=axes, accumulate=False)),
@@ -221,6 +234,7 @@ def _index_select(x: ndarray, i: ndarray, *, axis: int) -> ndarray:
 index_select = linear("index_select(x, i, *, axis)", _index_select,
     refuses=True,
     shape=lambda x, i, *, axis: (*x[:axis], *i, *x[axis + 1 :]),
+    reach=taken,
     batch=_select_examples,
     x=lambda g, x_shape, i, *, axis: index_sum(g, i, shape=x_shape, axes=(axis,)),
     samples=lambda: [Sample((4, 3), Ints((5,), 0, 3), axis=1), Sample((4, 0), Ints((2,), 0, 4), axis=0)])  # fmt: skip
@@ -235,6 +249,7 @@ _ROWS = [Sample((4, 3), Fixed(np.array([2, 0])), (2, 3), axis=0), Sample((2, 3),
 index_add = linear("index_add(x, i, y, *, axis)", _index_add,
     refuses=True,
     shape=first,
+    reach={"x": in_order, "y": placed},
     batch=_index_add_examples,
     x=lambda g: g,
     y=lambda g, i, *, axis: index(g, i, axes=(axis,)),
@@ -250,6 +265,7 @@ def _index_copy(x: ndarray, i: ndarray, y: Any, *, axis: int) -> ndarray:
 index_copy = linear("index_copy(x, i, y, *, axis)", _index_copy,
     refuses=True,
     shape=first, dtype=like_first,
+    reach={"x": taken, "y": placed},
     batch=_index_copy_examples,
     x=lambda g, i, y_shape, *, axis: index_copy(g, i, zeros(y_shape, g), axis=axis),
     y=lambda g, i, *, axis: index(g, i, axes=(axis,)),
@@ -259,6 +275,7 @@ index_fill = linear("index_fill(x, i, value, *, axis, form)",
     lambda x, i, value, *, axis, form: _index_copy(x, i, value, axis=axis),
     refuses=True,
     shape=first, dtype=like_first,
+    reach=taken,
     batch=per_example(_fill_by_mask),
     node=lambda node: f"IndexFill{node.params['form']}",
     x=lambda g, i, *, axis, form: index_fill(g, i, zeros((), g), axis=axis, form=form),
@@ -312,6 +329,7 @@ def _put(x: ndarray, i: ndarray, y: ndarray, *, accumulate: bool) -> ndarray:
 take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
     refuses=True,
     shape=second,
+    reach=taken,
     batch=per_example(_take_flat),
     x=lambda g, x_shape, i: put(zeros(x_shape, g), i, g, accumulate=True),
     samples=lambda: [
@@ -321,6 +339,7 @@ take = linear("take(x, i)", lambda x, i: x.reshape(-1).take(checked(i, x.size)),
 put = linear("put(x, i, y, *, accumulate)", _put,
     refuses=True,
     shape=first, dtype=like_first,
+    reach={"x": taken, "y": placed},
     batch=per_example(_put_flat),
     x=lambda g, i, y_shape, *, accumulate: g if accumulate else put(g, i, zeros(y_shape, g), accumulate=False),
     y=lambda g, i, y_shape: reshape(take(g, i), shape=y_shape),

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, dynamic, looped, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.reach import taken
 from chainrule.core.op.results import by_values, first, given, int64, like_first
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.ops.indexing.index import index, index_sum
@@ -120,12 +121,14 @@ _MASKS = [
 
 masked = linear("masked(x, mask, *, lead)", _masked, node="Index",
     shape=by_values,
+    reach=taken,
     batch=_masked_examples,
     x=lambda g, x_shape, mask, *, lead: masked_place(g, mask, shape=x_shape, lead=lead),
     samples=lambda: [Sample(s, Fixed(m), lead=k) for s, m, _, k in _MASKS])  # fmt: skip
 
 masked_select = linear("masked_select(x, mask)", lambda x, mask: x[mask],
     shape=by_values,
+    reach=taken,
     batch=_masked_select_examples,
     x=lambda g, x_shape, mask: masked_place(g, mask, shape=x_shape, lead=0),
     samples=lambda: [Sample((2, 3), Fixed(_MASK)), Sample((), Fixed(np.array(True)))])  # fmt: skip
@@ -133,6 +136,7 @@ masked_select = linear("masked_select(x, mask)", lambda x, mask: x[mask],
 masked_place = linear("masked_place(x, mask, *, shape, lead)", _masked_place,
     refuses=True,
     shape=given,
+    reach=taken,
     batch=_masked_place_examples,
     x=lambda g, mask, *, lead: masked(g, mask, lead=lead),
     samples=lambda: [Sample(g, Fixed(m), shape=s, lead=k) for s, m, g, k in _MASKS])  # fmt: skip
@@ -160,6 +164,7 @@ def _of_values(g: Any, mask: Any, values_shape: tuple, lead: int) -> Any:
 masked_put = linear("masked_put(x, mask, values, *, lead, accumulate)", _masked_put, node="IndexPut",
     refuses=True,
     shape=first, dtype=like_first,
+    reach={"x": taken, "values": taken},
     batch=_masked_put_examples,
     x=lambda g, mask, values_shape, *, lead, accumulate: (
         g if accumulate else masked_put(g, mask, zeros((), g), lead=lead, accumulate=False)),
@@ -182,6 +187,7 @@ def _masked_scatter(x: ndarray, mask: ndarray, y: ndarray) -> ndarray:
 masked_scatter = linear("masked_scatter(x, mask, y)", _masked_scatter,
     refuses=True,
     shape=first, dtype=like_first,
+    reach=taken,
     batch=per_example(_scatter_by_rank),
     x=lambda g, mask: where(mask, 0, g),
     y=lambda g, mask, y_shape: unmasked(g, mask, shape=y_shape),
@@ -202,6 +208,7 @@ def _remasked(x: Any, mask: Any, x_shape: tuple) -> Any:
 unmasked = linear("unmasked(x, mask, *, shape)", _unmasked, node="MaskedScatterBackward",
     refuses=True,
     shape=given,
+    reach=taken,
     batch=per_example(_unmask_by_rank),
     x=lambda g, mask, x_shape: _remasked(g, mask, x_shape),
     samples=lambda: [Sample((2, 3), Fixed(_MASK), shape=(5,))])  # fmt: skip

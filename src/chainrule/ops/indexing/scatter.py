@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, along_axis, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
+from chainrule.core.op.reach import Call, Link, everything, in_order, placed, places, taken
 from chainrule.core.op.results import first, int64, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.places import added, along, checked, take_at
@@ -50,6 +51,7 @@ _GATHERED = [
 gather = linear("gather(x, index, *, axis)", _gather,
     refuses=True,
     shape=second,
+    reach=taken,
     batch=_at_places,
     x=lambda g, x_shape, index, *, axis: scatter_add(zeros(x_shape, g), index, g, axis=axis),
     samples=lambda: [Sample(s, i, axis=a) for s, i, _, a in _GATHERED])  # fmt: skip
@@ -67,6 +69,7 @@ def _scatter_add(x: ndarray, index: ndarray, y: ndarray, *, axis: int) -> ndarra
 scatter_add = linear("scatter_add(x, index, y, *, axis)", _scatter_add,
     refuses=True,
     shape=first,
+    reach={"x": in_order, "y": placed},
     batch=_at_places,
     x=lambda g: g,
     y=lambda g, index, *, axis: gather(g, index, axis=axis),
@@ -89,6 +92,7 @@ _PLACES = np.array([[1, 0, 2, 0], [0, 2, 1, 1]])
 scatter = linear("scatter(x, index, y, *, axis, form)", _scatter,
     refuses=True,
     shape=first, dtype=like_first,
+    reach={"x": taken, "y": placed},
     batch=_at_places,
     node=lambda node: f"Scatter{node.params['form']}",
     x=lambda g, index, *, axis, form: scatter(g, index, zeros((), g), axis=axis, form=form),
@@ -153,9 +157,16 @@ def _extreme_jvp(x_dot: Any, y_dot: Any, x: Any, index: Any, y: Any, out: Any, *
     return total
 
 
+def _where_scattered(c: Call, i: int, o: int) -> Link:
+    """Each element of the source reaches the place that its index names."""
+    at = c.read(1, True)
+    return everything(c, i, o) if at is None else Link(ins=_gather(places(c.out_shape(o)), at, axis=c.params["axis"]).ravel())
+
+
 scatter_extreme = op("scatter_extreme(x, index, y, *, axis, largest, include_self)", _extreme, node="ScatterReduce",
     refuses=True,
     shape=first, dtype=like_first,
+    reach={"x": in_order, "y": _where_scattered},
     batch=_at_places,
     kinds="f", jvp=_extreme_jvp, x=_extreme_x, y=_extreme_y,
     samples=lambda: [

@@ -11,6 +11,7 @@ from chainrule.core.op.batching import dynamic
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import zero_unless
+from chainrule.core.op.reach import Call, Link, by_broadcasting, places
 from chainrule.core.op.results import DYNAMIC, int64, joined
 from chainrule.core.op.samples import Bools, Sample
 from chainrule.ops.describe import binary
@@ -29,8 +30,19 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return out
 
 
+def _chosen(c: Call, i: int, o: int) -> Link | None:
+    """Return the link of what is chosen to its place; of a condition that is not known, of either."""
+    link, condition = by_broadcasting(c, i, o), c.read(0, False)
+    if condition is None:
+        return link
+    out = c.out_shape(o)
+    chosen = np.broadcast_to(np.asarray(condition, bool) == (i == 1), out).ravel()
+    return Link(outs=np.where(chosen, places(out).ravel() if link.outs is None else link.outs, -1))
+
+
 where: Callable = elementwise("where(condition, x, y)", _where, lower=s.select, promotion="free", kinds="bifc",
     dtype=lambda condition, x, y: joined(x, y),
+    reach=_chosen,
     x=lambda g, condition: where(condition, g, 0),
     y=lambda g, condition: where(condition, 0, g),
     samples=lambda: [

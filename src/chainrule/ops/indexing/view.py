@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, reshaped, shift_axes
 from chainrule.core.op.declaration import TABLE, linear
+from chainrule.core.op.reach import placed, taken
 from chainrule.core.op.results import first, given, like_first, scalar
 from chainrule.core.op.samples import Sample
 
@@ -89,6 +90,7 @@ getitem = linear("getitem(x, *, index)", lambda x, *, index: x[index], view=True
 
 place = linear("place(x, *, shape, index)", _placed,
     shape=given,
+    reach=taken,
     batch=shift_axes,
     x=lambda g, *, shape, index: getitem(g, index=index),
     samples=lambda: [Sample(np.empty(s)[i].shape, shape=s, index=i) for s, i in _INDICES])  # fmt: skip
@@ -102,6 +104,7 @@ def _overwrite(x: ndarray, y: Any, *, index: tuple) -> ndarray:
 
 overwrite = linear("overwrite(x, y, *, index)", _overwrite,
     shape=first, dtype=like_first,
+    reach=taken,
     batch=shift_axes,
     node=lambda node: f"{step_of(node.params['index'])}Scatter",
     x=lambda g, y_shape, *, index: overwrite(g, zeros(y_shape, g), index=index),
@@ -155,12 +158,14 @@ diagonal = linear("diagonal(x, *, offset, a, b)", _diagonal, view=True, selects=
 
 place_diagonal = linear("place_diagonal(x, *, shape, offset, a, b)", _place_diagonal, node="DiagEmbed",
     shape=given,
+    reach=taken,
     batch=shift_axes,
     x=lambda g, *, shape, offset, a, b: diagonal(g, offset=offset, a=a, b=b),
     samples=lambda: [Sample(d, shape=s, offset=o, a=a, b=b) for s, d, (o, a, b) in _DIAGONALS])  # fmt: skip
 
 diagonal_scatter = linear("diagonal_scatter(x, y, *, offset, a, b)", _overwrite_diagonal,
     shape=first, dtype=like_first,
+    reach=taken,
     batch=shift_axes,
     x=lambda g, y_shape, *, offset, a, b: diagonal_scatter(g, zeros(y_shape, g), offset=offset, a=a, b=b),
     y=lambda g, *, offset, a, b: diagonal(g, offset=offset, a=a, b=b),
@@ -177,6 +182,7 @@ def _spread_trace(g: Any, x_shape: tuple) -> Any:
 
 trace = linear("trace(x)", _trace,
     shape=scalar,
+    reach=placed,
     batch=_trace_examples,
     x=lambda g, x_shape: _spread_trace(g, x_shape),
     samples=lambda: [Sample((3, 4)), Sample((2, 2)), Sample((0, 2))])  # fmt: skip
@@ -216,12 +222,14 @@ _WINDOWS = [
 
 unfold = linear("unfold(x, *, axis, size, step)", _unfold, view=True,
     shape=_windows,
+    reach=taken,
     batch=_unfold_examples,
     x=lambda g, x_shape, *, axis, size, step: fold(g, shape=x_shape, axis=axis, size=size, step=step),
     samples=lambda: [Sample(s, axis=a, size=n, step=k) for s, _, (a, n, k) in _WINDOWS])  # fmt: skip
 
 fold = linear("fold(x, *, shape, axis, size, step)", _fold, node="UnfoldBackward",
     shape=given,
+    reach=placed,
     batch=_fold_examples,
     x=lambda g, *, shape, axis, size, step: unfold(g, axis=axis, size=size, step=step),
     samples=lambda: [Sample(w, shape=s, axis=a, size=n, step=k) for s, w, (a, n, k) in _WINDOWS])  # fmt: skip
@@ -250,12 +258,14 @@ _STRIDES = [((3, 4), (2, 2), (1, 2), 1), ((6,), (4, 3), (1, 1), 0), ((), (3,), (
 
 as_strided = linear("as_strided(x, *, size, stride, offset)", _as_strided, view=True,
     shape=lambda x, *, size: tuple(size),
+    reach=taken,
     batch=_strided_examples,
     x=lambda g, x_shape, *, size, stride, offset: sum_strided(g, shape=x_shape, size=size, stride=stride, offset=offset),
     samples=lambda: [Sample(s, size=n, stride=k, offset=o) for s, n, k, o in _STRIDES])  # fmt: skip
 
 sum_strided = linear("sum_strided(x, *, shape, size, stride, offset)", _sum_strided,
     shape=given,
+    reach=placed,
     batch=_strided_examples,
     x=lambda g, *, shape, size, stride, offset: as_strided(g, size=size, stride=stride, offset=offset),
     samples=lambda: [Sample(n, shape=s, size=n, stride=k, offset=o) for s, n, k, o in _STRIDES])  # fmt: skip
@@ -269,6 +279,7 @@ def _overwrite_strided(x: ndarray, y: Any, *, size: tuple, stride: tuple, offset
 
 as_strided_scatter = linear("as_strided_scatter(x, y, *, size, stride, offset)", _overwrite_strided,
     shape=first, dtype=like_first,
+    reach={"x": taken, "y": placed},
     batch=_strided_examples,
     x=lambda g, y_shape, *, size, stride, offset: as_strided_scatter(
         g, zeros(y_shape, g), size=size, stride=stride, offset=offset),

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, per_example, reshaped, shift_axes
 from chainrule.core.op.declaration import bilinear, op
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.reach import Call, apart, by_broadcasting, everything, in_lines
 from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
@@ -146,6 +147,7 @@ def _bmm_sum_examples(b: Batch, x: Any, y: Any) -> Any:
 
 mm = bilinear("mm(x, y)", _dot, kinds="ifc",
     shape=matrices,
+    reach={"x": apart(1, 1), "y": apart(2, 2, (-1, -1))},
     batch=_mm_examples,
     x=lambda g, y: _mm(g, _t(y)),
     y=lambda g, x: _mm(_t(x), g),
@@ -153,6 +155,7 @@ mm = bilinear("mm(x, y)", _dot, kinds="ifc",
 
 mv = bilinear("mv(x, y)", _dot, kinds="ifc",
     shape=lambda x, y: x[:1],
+    reach={"x": apart(1, 0), "y": everything},
     batch=_mv_examples,
     x=lambda g, y: outer(g, y),
     y=lambda g, x: mv(_t(x), g),
@@ -167,6 +170,7 @@ dot = bilinear("dot(x, y)", _dot, kinds="ifc",
 
 outer = bilinear("outer(x, y)", lambda x, y: x[:, None] * y, kinds="ifc",
     shape=lambda x, y: (*x, *y),
+    reach={"x": apart(0, 1), "y": apart(1, 1, (-1, -1))},
     batch=_outer_examples,
     x=lambda g, y: mv(g, y),
     y=lambda g, x: mv(_t(g), x),
@@ -174,6 +178,7 @@ outer = bilinear("outer(x, y)", lambda x, y: x[:, None] * y, kinds="ifc",
 
 bmm = bilinear("bmm(x, y)", _matmul, kinds="ifc",
     shape=matrices,
+    reach={"x": apart(1, 1), "y": apart(2, 2, (-1, -1))},
     batch=_bmm_examples,
     x=lambda g, y: bmm(g, _mt(y)),
     y=lambda g, x: bmm(_mt(x), g),
@@ -181,6 +186,7 @@ bmm = bilinear("bmm(x, y)", _matmul, kinds="ifc",
 
 matmul = bilinear("matmul(x, y)", _matmul, kinds="ifc", node="UnsafeView",
     shape=matrices,
+    reach={"x": apart(1, 1), "y": apart(2, 2, (-1, -1))},
     batch=_matmul_examples,
     x=lambda g, y, x_shape: _left(g, y, x_shape),
     y=lambda g, x, y_shape: _right(g, x, y_shape),
@@ -199,6 +205,7 @@ def _add_products(x: ndarray, y: ndarray) -> Any:
 
 bmm_sum = bilinear("bmm_sum(x, y)", _add_products, kinds="ifc", node="Sum1",
     shape=lambda x, y: (x[1], y[2]),
+    reach={"x": apart(3, 2, (-2, -2)), "y": apart(3, 2, (-1, -1))},
     batch=_bmm_sum_examples,
     x=lambda g, y, x_shape: bmm(broadcast_to(g, shape=(x_shape[0], *g.shape)), _mt(y)),
     y=lambda g, x, y_shape: bmm(_mt(x), broadcast_to(g, shape=(y_shape[0], *g.shape))),
@@ -215,6 +222,7 @@ vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
 
 cross = bilinear("cross(x, y, *, axis)", lambda x, y, *, axis: np.cross(x, y, axis=axis), kinds="ifc", node="LinalgCross",
     shape=broadcasting,
+    reach=in_lines,
     batch=shift_axes,
     x=lambda g, y, *, axis: cross(y, g, axis=axis),
     y=lambda g, x, *, axis: cross(g, x, axis=axis),
@@ -243,6 +251,17 @@ def _affine_dtype(x: Any, a: Any, b: Any, *, beta: Any, alpha: Any) -> np.dtype:
     if beta != 0:
         terms += [x] if beta == 1 else [x, type(beta)]
     return joined(*terms)
+
+
+def _reach_of_sum(product: Any) -> Callable:
+    """Return the reach of a sum with a product: of its factors that of the product's, of what is added by broadcasting."""
+
+    def reach(c: Call, i: int, o: int) -> Any:
+        if i:
+            return product.reach(c.having(product, c.args[1:]), i - 1, o)
+        return by_broadcasting(c, i, o) if c.params["beta"] else None
+
+    return reach
 
 
 def _affine(name: str, product: Callable, samples: list) -> Callable:
@@ -282,6 +301,7 @@ def _affine(name: str, product: Callable, samples: list) -> Callable:
     of_product = product.op.shape.f  # type: ignore[attr-defined]
     return op(f"{name}(x, a, b, *, beta, alpha)", forward, jvp=jvp, kinds="ifc",
         shape=lambda x, a, b: of_product(a, b), dtype=_affine_dtype,
+        reach=_reach_of_sum(product.op),  # type: ignore[attr-defined]
         batch=per_example(composed),
         x=lambda g, x_shape, *, beta: _summed(_scaled(g, beta.conjugate()), x_shape),
         a=of_a,

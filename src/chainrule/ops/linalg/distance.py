@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart
 from chainrule.core.op.results import joined
 from chainrule.core.op.samples import Sample
 from chainrule.ops.indexing.select import where
@@ -63,6 +64,7 @@ def _euclidean_pull(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 euclidean = op("euclidean(x, y)", _euclidean, kinds="f", node="EuclideanDist",
     shape=lambda x, y: (*x[:-1], y[-2]), dtype=joined,
+    reach={"x": apart(2, 2, (-2, -2)), "y": apart(2, 2, (-2, -1))},
     batch=same,
     jvp=_euclidean_jvp,
     x=lambda g, x, y, out: _euclidean_pull(g, x, y, out),

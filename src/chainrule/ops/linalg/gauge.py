@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart, in_order
 from chainrule.core.op.results import first, like_first, real_of
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.value import is_complex
@@ -43,6 +44,7 @@ def _gaps_pull(g: Any, out: Any) -> Any:
 
 inverse_gaps = op("inverse_gaps(w)", _inverse_gaps,
     shape=lambda w: (*w, w[-1]), dtype=like_first,
+    reach=apart(1, 2),
     batch=same,
     jvp=lambda w_dot, out: out * out * (column(w_dot) - row(w_dot)),
     w=_gaps_pull,
@@ -91,6 +93,7 @@ _PHASE = {
 checked = op("checked(c, w, *, phases, name)", _checked,
     refuses=True,
     shape=first, dtype=like_first,
+    reach=in_order,
     batch=same,
     jvp=lambda c_dot: c_dot,
     c=lambda g: g,
@@ -123,6 +126,7 @@ def _cautioned(c: ndarray, w: ndarray, *, name: str) -> ndarray:
 cautioned = op("cautioned(c, w, *, name)", _cautioned,
     refuses=True,
     shape=first, dtype=like_first,
+    reach=in_order,
     batch=same,
     jvp=lambda c_dot: c_dot,
     c=lambda g: g,

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart, per_matrix
 from chainrule.core.op.results import like_first
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.value import is_complex
@@ -76,6 +77,7 @@ def _complexes(x: np.dtype) -> list:
 eig = op("eig(x, *, strict)", _eig, node="LinalgEig",
     refuses=True,
     shape=lambda x: [x[:-1], x], dtype=_complexes,
+    reach=apart(2, (1, 2)),
     batch=same,
     jvp=_eig_jvp,
     x=_eig_pull,
@@ -107,6 +109,7 @@ def _along(x: Any, e: Any) -> Any:
 
 matrix_exp = op("matrix_exp(x)", _matrix_exp, node="LinalgMatrixExp",
     shape=lambda x: x, dtype=like_first,
+    reach=per_matrix,
     batch=same,
     jvp=lambda x_dot, x: _along(x, x_dot),
     x=lambda g, x: _along(mh(x), g),

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart, per_matrix
 from chainrule.core.op.results import like_first
 from chainrule.core.op.samples import Fixed, Matrices, Sample
 from chainrule.core.tensor.value import is_complex
@@ -65,6 +66,7 @@ def _qr_pull(g: Any, out: Any) -> Any:
 
 qr = op("qr(x)", _qr, node="LinalgQr",
     shape=lambda x: [x, (*x[:-2], x[-1], x[-1])], dtype=lambda x: [x, x],
+    reach=apart(2, (2, 2)),
     batch=same,
     jvp=_qr_jvp,
     x=_qr_pull,
@@ -222,6 +224,7 @@ def _lu_pull(g: Any, x: Any, out: Any, *, pivot: bool) -> Any:
 
 lu_factor = op("lu_factor(x, *, pivot)", _lu, node="LinalgLuFactorEx",
     shape=lambda x: [x, (*x[:-2], min(x[-2:])), x[:-2]], dtype=lambda x: [x, INT32, INT32],
+    reach=per_matrix,
     batch=same,
     jvp=_lu_jvp,
     x=_lu_pull,

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart, per_matrix
 from chainrule.core.op.results import like_first, real_of
 from chainrule.core.op.samples import Fixed, Matrices, Sample
 from chainrule.core.tensor.value import is_complex
@@ -149,6 +150,7 @@ def _parts(x: tuple) -> list:
 svd = op("svd(x, *, strict)", _svd, node="LinalgSvd",
     refuses=True,
     shape=_parts, dtype=lambda x: [x, real_of(x), x],
+    reach=apart(2, (2, 1, 2)),
     batch=same,
     jvp=_svd_jvp,
     x=_svd_pull,
@@ -179,6 +181,7 @@ def _svdvals_pull(g: Any, x: Any) -> Any:
 svdvals = op("svdvals(x)", _svdvals, node="LinalgSvd",
     refuses=True,
     shape=lambda x: (*x[:-2], min(x[-2:])), dtype=real_of,
+    reach=apart(2, 1),
     batch=same,
     jvp=_svdvals_jvp,
     x=_svdvals_pull,
@@ -225,6 +228,7 @@ def _pinv_pull(g: Any, x: Any, out: Any, *, symmetric: bool) -> Any:
 pinv = op("pinv(x, atol, rtol, *, symmetric)", _pinv, node="LinalgPinv",
     refuses=True,
     shape=lambda x, atol, rtol: (*x[:-2], x[-1], x[-2]), dtype=like_first,
+    reach=per_matrix,
     batch=same,
     jvp=_pinv_jvp,
     x=_pinv_pull,

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart, per_matrix
 from chainrule.core.op.results import DYNAMIC, joined, like_first, real_of, second
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.value import is_complex
@@ -71,6 +72,7 @@ def _inv(x: ndarray) -> tuple:
 
 inv = op("inv(x)", _inv, node="LinalgInvEx",
     shape=lambda x: [x, x[:-2]], dtype=lambda x: [x, INT32],
+    reach=per_matrix,
     batch=same,
     jvp=lambda x_dot, out: (-product(out[0], x_dot, out[0]), None),
     x=lambda g, out: -product(mh(out[0]), g[0], mh(out[0])),
@@ -154,6 +156,7 @@ def _solution(a: tuple, b: tuple) -> list:
 
 solve = op("solve(a, b)", _solve, node="LinalgSolveEx",
     shape=_solution, dtype=lambda a, b: [joined(a, b), _halves(a), INT32, INT32],
+    reach={"a": per_matrix, "b": apart(2, 2, (-1, -1))},
     batch=same,
     jvp=_solve_jvp,
     a=lambda g, a, out: -matmul(_again(a, out, g[0], True), mh(out[0])),
@@ -211,6 +214,7 @@ def _adjoint(a: Any, g: Any, upper: bool, unit: bool) -> Any:
 
 solve_triangular = op("solve_triangular(a, b, *, upper, unit)", _solve_triangular, node="LinalgSolveTriangular",
     shape=second, dtype=joined,
+    reach={"a": per_matrix, "b": apart(2, 2, (-1, -1))},
     batch=same,
     jvp=_triangular_jvp,
     a=lambda g, a, out, *, upper, unit: -triangle(matmul(_adjoint(a, g, upper, unit), mh(out)), upper, unit),
@@ -288,6 +292,7 @@ def _inner(x: Any, y: Any) -> Any:
 
 det = op("det(x)", in_lapack(np.linalg.det), node="LinalgDet",
     shape=lambda x: x[:-2], dtype=like_first,
+    reach=apart(2, 0),
     batch=same,
     jvp=lambda x_dot, x, out: _inner(x_dot, mt(adjugate(x, out))),
     x=lambda g, x, out: scaled(mh(adjugate(x, out)), g),
@@ -318,6 +323,7 @@ def _slogdet_pull(g: Any, x: Any, out: Any) -> Any:
 
 slogdet = op("slogdet(x)", _slogdet, node="LinalgSlogdet",
     shape=lambda x: [x[:-2], x[:-2]], dtype=lambda x: [x, real_of(x)],
+    reach=apart(2, (0, 0)),
     batch=same,
     jvp=_slogdet_jvp,
     x=_slogdet_pull,

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
+from chainrule.core.op.reach import apart, per_matrix
 from chainrule.core.op.results import first, like_first, real_of
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.value import is_complex
@@ -36,6 +37,7 @@ def _mirrored(x: ndarray, *, upper: bool) -> ndarray:
 
 mirrored = op("mirrored(x, *, upper)", _mirrored,
     shape=first, dtype=like_first,
+    reach=per_matrix,
     batch=same,
     jvp=lambda x_dot: hermitian(x_dot),
     x=lambda g: hermitian(g),
@@ -93,6 +95,7 @@ EMPTY = [(0, 0), (0, 2, 2)]
 
 cholesky = op("cholesky(x, *, upper)", _cholesky, node="LinalgCholeskyEx",
     shape=lambda x: [x, x[:-2]], dtype=lambda x: [x, INT32],
+    reach=per_matrix,
     batch=same,
     jvp=_cholesky_jvp,
     x=_cholesky_pull,
@@ -151,6 +154,7 @@ def _hermitian_samples(**given: Any) -> list:
 
 eigh = op("eigh(x, *, upper, strict)", _eigh, node="LinalgEigh",
     shape=lambda x: [x[:-1], x], dtype=lambda x: [real_of(x), x],
+    reach=apart(2, (1, 2)),
     batch=same,
     jvp=_eigh_jvp,
     x=_eigh_pull,
@@ -178,6 +182,7 @@ def _rates(v: Any, x_dot: Any) -> Any:
 
 eigvalsh = op("eigvalsh(x, *, upper)", _eigvalsh, node="LinalgEigh",
     shape=lambda x: x[:-1], dtype=real_of,
+    reach=apart(2, 1),
     batch=same,
     jvp=lambda x_dot, x, *, upper: _rates(_frame(x, upper), hermitian(x_dot)),
     x=lambda g, x, *, upper: _weighted(_frame(x, upper), g),

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, per_example, reshaped
 from chainrule.core.op.declaration import bilinear, elementwise, linear
 from chainrule.core.op.lowering import s
+from chainrule.core.op.reach import Call, Link, apart, by_axes, everything
 from chainrule.core.op.results import given
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.describe import binary
@@ -127,9 +128,21 @@ def _targets(shape: tuple, classes: int) -> Ints:
 
 _WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
 
+
+def _per_sample(c: Call, i: int, o: int) -> Link:
+    """Classes of a sample reach the sample's loss, or come of it."""
+    shape, out = c.shapes[i], c.out_shape(o)
+    ndim = max(len(shape), len(out))
+    if abs(len(shape) - len(out)) != 1 or ndim == 1:
+        return everything(c, i, o)
+    pairs = list(enumerate([k for k in range(ndim) if k != 1]))
+    return by_axes(shape, out, pairs if len(out) == ndim else [(k, to) for to, k in pairs])
+
+
 nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss, kinds="f",
     refuses=True,
     shape=_loss_shape,
+    reach=_per_sample,
     batch=per_example(_loss_of_examples),
     node=lambda node: "NllLoss2D0" if len(node.shapes[0]) > 2 else "NllLoss",
     x=lambda g, x_shape, target, weight, *, reduction, ignore: nll_spread(
@@ -145,6 +158,7 @@ nll_loss = linear("nll_loss(x, target, weight, *, reduction, ignore)", _nll_loss
 nll_spread: Callable = linear("nll_spread(g, target, weight, *, shape, reduction, ignore)", _nll_spread, kinds="f",
     refuses=True,
     shape=given,
+    reach=_per_sample,
     batch=per_example(_spread_of_examples),
     node="NllLossBackward",
     g=lambda g, target, weight, *, reduction, ignore: nll_loss(g, target, weight, reduction=reduction, ignore=ignore),
@@ -223,6 +237,7 @@ def _linear_examples(b: Batch, x: Any, w: Any) -> Any:
 
 linear_map: Callable = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
     shape=lambda x, w: (*x[:-1], w[0]),
+    reach={"x": apart(1, 1), "w": apart(2, 0, (-2, -1))},
     batch=_linear_examples,
     lower=lambda x, w: mv(w, x) if x.ndim == 1 else matmul(x, t(w)),
     x=lambda g, w: linear_map(g, t(w)),

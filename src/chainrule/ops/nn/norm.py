@@ -18,6 +18,7 @@ from chainrule.core.op.batching import Batch, shift_axes
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.native import NATIVE, in_native
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.reach import in_lines
 from chainrule.core.op.samples import Sample
 from chainrule.core.types import shape as shapes
 from chainrule.ops.pointwise.exponential import rsqrt
@@ -317,7 +318,7 @@ def _in_y(g: Any, t: Any, y: Any, scale: Any, *, axis: tuple) -> Any:
     return g * _inner(t, y, axis) + t * _inner(g, y, axis)
 
 
-standardized: Callable = op("standardized(t, y, scale, *, axis)", _standardized, kinds="f", batch=shift_axes,
+standardized: Callable = op("standardized(t, y, scale, *, axis)", _standardized, kinds="f", reach=in_lines, batch=shift_axes,
     node="NativeLayerNormBackward",
     shape=lambda t, y, scale: y, dtype=lambda t, y, scale: y,
     lower=lambda t, y, scale, *, axis: _centred(t, y, axis) * scale,

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.reach import Call, Link, apart, placed, taken
 from chainrule.core.op.results import with_index
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.ops.indexing.places import add_at
@@ -133,8 +134,16 @@ _POOLS = [
     ((2, 4, 6), (("adaptive windows", 4, 2), ("given windows", 6, 2, 3, 0, 3))), ((0, 4), (("windows", 4, 2, 2, 2, 0, 1),)),
 ]  # fmt: skip
 
+
+def _per_channel(c: Call, i: int, o: int) -> Link:
+    """Elements of a channel reach that channel."""
+    space = len(c.params["maps"] if "maps" in c.params else c.params["kernel"])
+    return apart(space, space)(c, i, o)
+
+
 max_pool: Callable = op("max_pool(x, *, maps, form)", _max_pool, kinds="if",
     shape=_pooled, dtype=with_index, reads=(1,),
+    reach=_per_channel,
     batch=same,
     node=lambda node: "MaxPool" if node is None else node.params["form"],
     jvp=lambda x_dot, out, *, maps: (pick(x_dot, out[1], space=len(maps)), None),
@@ -177,6 +186,7 @@ _PLACES = np.array([[[3, 0], [5, 3]], [[1, 1], [2, 4]]])
 pick: Callable = linear("pick(x, index, *, space)", _pick,
     refuses=True,
     shape=lambda x, index: index,
+    reach=taken,
     batch=same,
     x=lambda g, x_shape, index, *, space: spread(g, index, size=tuple(x_shape[len(x_shape) - space :]), apart=False),
     samples=lambda: [
@@ -188,6 +198,7 @@ pick: Callable = linear("pick(x, index, *, space)", _pick,
 spread: Callable = linear("spread(g, index, *, size, apart)", _spread, node="MaxPoolBackward",
     refuses=True,
     shape=lambda g, index, *, size: (*g[: len(g) - len(size)], *size),
+    reach=placed,
     batch=same,
     g=lambda g, index, *, size: pick(g, index, space=len(size)),
     samples=lambda: [
@@ -249,6 +260,7 @@ def _fractional(x: tuple, samples: tuple, *, size: tuple) -> list:
 
 fractional_max_pool: Callable = op("fractional_max_pool(x, samples, *, kernel, size, form)", _fractional_max_pool, kinds="f",
     shape=_fractional, dtype=with_index, reads=(1,),
+    reach=_per_channel,
     batch=same,
     node=lambda node: "FractionalMaxPool" if node is None else node.params["form"],
     jvp=lambda x_dot, out, *, kernel: (pick(x_dot, out[1], space=len(kernel)), None),

@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.reach import apart
 from chainrule.core.op.samples import Sample
 from chainrule.ops.indexing.view import getitem
 from chainrule.ops.pointwise.exponential import _sigmoid
@@ -89,7 +90,7 @@ def _in_cell(g: list, out: Any) -> Any:
     return None if to_cell is None else to_cell * _parts(out[2])[1]
 
 
-lstm_step = op("lstm_step(gates, c)", _lstm_step, kinds="f", batch=same, node="LstmCell",
+lstm_step = op("lstm_step(gates, c)", _lstm_step, kinds="f", reach=apart(1, (1, 1, 1)), batch=same, node="LstmCell",
     shape=lambda gates, c: [c, c, gates],
     dtype=lambda gates, c: [gates, c, gates],
     jvp=_jvp,

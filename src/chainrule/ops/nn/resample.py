@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import linear
 from chainrule.core.op.raw import in_c_order, narrowed
+from chainrule.core.op.reach import placed, taken
 from chainrule.core.op.samples import Sample
 from chainrule.ops.nn.interpolation import RECIPES as INTERPOLATIONS
 from chainrule.ops.nn.taps import RECIPES, taps_of
@@ -127,6 +128,7 @@ def _column_sample(case: tuple, folds: bool) -> Sample:
 
 im2col: Callable = linear("im2col(x, *, kernel, stride, padding, dilation)", _im2col, kinds="bifc",
     shape=_columns,
+    reach=taken,
     batch=same,
     x=lambda g, x_shape, *, kernel, stride, padding, dilation: col2im(
         g, size=tuple(x_shape[-len(kernel) :]), kernel=kernel, stride=stride, padding=padding, dilation=dilation),
@@ -135,6 +137,7 @@ im2col: Callable = linear("im2col(x, *, kernel, stride, padding, dilation)", _im
 
 col2im: Callable = linear("col2im(x, *, size, kernel, stride, padding, dilation)", _col2im, kinds="ifc",
     shape=lambda x, *, size, kernel: (*x[:-2], x[-2] // prod(kernel), *size),
+    reach=placed,
     batch=same,
     x=lambda g, *, kernel, stride, padding, dilation: im2col(
         g, kernel=kernel, stride=stride, padding=padding, dilation=dilation),

@@ -12,6 +12,7 @@ from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import s
 from chainrule.core.op.native import in_native, is_large
 from chainrule.core.op.raw import in_c_order, narrowed, zero_unless
+from chainrule.core.op.reach import in_lines
 from chainrule.core.op.results import first, joined, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -191,6 +192,7 @@ _PULL_SAMPLES = [
 
 softmax = op("softmax(x, *, axis)", _softmax, kinds="f", shape=first,
     dtype=like_first,
+    reach=in_lines,
     batch=shift_axes,
     lower=_softmax_of_ops,
     jvp=lambda x_dot, out, *, axis: out * (x_dot - _over(out * x_dot, axis)),
@@ -219,6 +221,7 @@ def _softmax_pull_jvp(g_dot: Any, y_dot: Any, g: Any, y: Any, *, axis: tuple) ->
 
 softmax_pull: Callable = op("softmax_pull(g, y, *, axis)", _softmax_pull, kinds="f", shape=first, node="SoftmaxBackwardData",
     dtype=like_first,
+    reach=in_lines,
     batch=shift_axes,
     lower=lambda g, y, *, axis: y * (g - _over(g * y, axis)),
     jvp=_softmax_pull_jvp,
@@ -229,6 +232,7 @@ softmax_pull: Callable = op("softmax_pull(g, y, *, axis)", _softmax_pull, kinds=
 
 log_softmax = op("log_softmax(x, *, axis)", _log_softmax, kinds="f", shape=first,
     dtype=like_first,
+    reach=in_lines,
     batch=shift_axes,
     lower=_log_softmax_of_ops,
     jvp=lambda x_dot, out, *, axis: x_dot - _over(exp(out) * x_dot, axis),
@@ -258,6 +262,7 @@ def _log_softmax_pull_jvp(g_dot: Any, y_dot: Any, g: Any, y: Any, *, axis: tuple
 log_softmax_pull: Callable = op("log_softmax_pull(g, y, *, axis)", _log_softmax_pull, kinds="f", shape=first,
     node="LogSoftmaxBackwardData",
     dtype=like_first,
+    reach={"g": in_lines, "y": in_lines},
     batch=shift_axes,
     lower=lambda g, y, *, axis: g - exp(y) * _over(g, axis),
     jvp=_log_softmax_pull_jvp,

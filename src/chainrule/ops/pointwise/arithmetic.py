@@ -13,6 +13,7 @@ from chainrule.core.op.declaration import TABLE, elementwise
 from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.native import NATIVE, in_native
 from chainrule.core.op.raw import narrowed, with_poles
+from chainrule.core.op.reach import by_broadcasting, nowhere
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -255,6 +256,7 @@ def _div_rounded(x: Any, y: Any, *, mode: str) -> Any:
 
 
 div_rounded = elementwise("div_rounded(x, y, *, mode)", _div_rounded, kinds="f", node="Div2", domain=[(-3, 3), POSITIVE],
+    reach=nowhere,
     refuses="biu",
     lower=lambda x, y, *, mode: x // y if mode == "floor" else s.truncdiv(x, y),
     x=lambda g: nothing(g),
@@ -433,6 +435,7 @@ xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(
                note="The derivative in `input` is 0 where both are 0."))  # fmt: skip
 
 copysign = elementwise("copysign(x, y)", np.copysign, dtype="float", kinds="bif",
+    reach={"x": by_broadcasting, "y": nowhere},
     public=True, inplace=True,
     x=lambda g, x, out: where(x == 0, 0, g * (out / x)),
     y=lambda g: nothing(g),
@@ -440,6 +443,7 @@ copysign = elementwise("copysign(x, y)", np.copysign, dtype="float", kinds="bif"
                note="The derivative is 0 where `input` is 0."))  # fmt: skip
 
 nextafter = elementwise("nextafter(x, y)", np.nextafter, kinds="f",
+    reach={"x": by_broadcasting, "y": nowhere},
     public=True, inplace=True,
     x=lambda g, x, y: where(x == y, 0, g),
     y=lambda g: nothing(g),

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule.core.op.batching import aligned, same
 from chainrule.core.op.declaration import elementwise, linear
 from chainrule.core.op.lowering import s
+from chainrule.core.op.reach import by_broadcasting, in_order, nowhere, placed, taken
 from chainrule.core.op.results import broadcasting, first, floating, like_first, real_of
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import unbroadcast
@@ -28,6 +29,7 @@ SHAPES = [Sample((3, 4), kinds="c"), Sample((), kinds="c"), Sample((0, 2), kinds
 real = linear("real(x)", lambda x: x.real, view=True, real_linear=True, node="Select", kinds="c",
     bit=lambda bit: 0,
     shape=first, dtype=real_of,
+    reach=taken,
     batch=same,
     x=lambda g: complex(g, flat(g)),
     samples=lambda: SHAPES)  # fmt: skip
@@ -35,6 +37,7 @@ real = linear("real(x)", lambda x: x.real, view=True, real_linear=True, node="Se
 imag = linear("imag(x)", lambda x: x.imag, view=True, real_linear=True, node="Select", kinds="c",
     bit=lambda bit: NEG if bit else 0,
     shape=first, dtype=real_of,
+    reach=taken,
     batch=same,
     x=lambda g: complex(flat(g), g),
     samples=lambda: SHAPES)  # fmt: skip
@@ -59,6 +62,7 @@ def _complex(x: Any, y: Any) -> Any:
 
 complex = linear("complex(x, y)", _complex, real_linear=True, kinds="f",
     shape=broadcasting, dtype=_paired,
+    reach=by_broadcasting,
     batch=aligned,
     x=lambda g, x_shape: unbroadcast(real(g), x_shape),
     y=lambda g, y_shape: unbroadcast(imag(g), y_shape),
@@ -85,12 +89,14 @@ def _resolved(bit: int) -> int | None:
 
 view_as_real = linear("view_as_real(x)", _as_real, view=True, bit=_resolved, real_linear=True, kinds="c",
     shape=lambda x: (*x, 2), dtype=real_of,
+    reach=taken,
     batch=same,
     x=lambda g: view_as_complex(g),
     samples=lambda: SHAPES)  # fmt: skip
 
 view_as_complex = linear("view_as_complex(x)", _as_complex, view=True, bit=_resolved, real_linear=True, kinds="f",
     shape=lambda x: x[:-1], dtype=_paired,
+    reach=placed,
     batch=same,
     x=lambda g: view_as_real(g),
     samples=lambda: [Sample((3, 4, 2)), Sample((2,)), Sample((0, 2))])  # fmt: skip
@@ -104,6 +110,7 @@ conj = elementwise("conj(x)", np.conjugate,
 conj_view = linear("conj_view(x)", np.conjugate, view=True, real_linear=True, node="Conj", kinds="c",
     bit=lambda bit: bit ^ CONJ, stored=lambda x: x[...],
     shape=first, dtype=like_first,
+    reach=in_order,
     batch=same,
     x=lambda g: conj(g),
     samples=lambda: SHAPES)  # fmt: skip
@@ -143,6 +150,7 @@ def _lower_sign(x: Any) -> Any:
 
 
 sign = elementwise("sign(x)", _sign, kinds="bif",
+    reach=nowhere,
     public=True, inplace=True,
     lower=_lower_sign,
     x=lambda g: flat(g),

@@ -11,6 +11,7 @@ from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import elementwise, op
 from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.reach import in_order, nowhere
 from chainrule.core.op.samples import Sample
 from chainrule.ops.describe import unary
 from chainrule.ops.indexing.select import where
@@ -24,18 +25,21 @@ def flat(g: Any) -> Any:
 
 
 ceil = elementwise("ceil(x)", np.ceil, kinds="if",
+    reach=nowhere,
     public=True, inplace=True,
     x=lambda g: flat(g),
     doc=unary("Return the smallest integer not below each element.", "cr.ceil(cr.tensor([-0.5, 1.2]))", "tensor([-0., 2.])",
         "if", notes="The derivative is 0 everywhere, at the steps too."))  # fmt: skip
 
 floor = elementwise("floor(x)", np.floor, kinds="if",
+    reach=nowhere,
     public=True, inplace=True,
     x=lambda g: flat(g),
     doc=unary("Return the largest integer not above each element.", "cr.floor(cr.tensor([-0.5, 1.2]))", "tensor([-1.,  1.])",
         "if", notes="The derivative is 0 everywhere, at the steps too."))  # fmt: skip
 
 trunc = elementwise("trunc(x)", np.trunc, kinds="if",
+    reach=nowhere,
     public=True, inplace=True, aliases=("fix",),
     x=lambda g: flat(g),
     doc=unary("Return each element without its fractional part.", "cr.trunc(cr.tensor([-1.5, 1.2]))", "tensor([-1.,  1.])",
@@ -44,6 +48,7 @@ trunc = elementwise("trunc(x)", np.trunc, kinds="if",
 # The method, and not np.rint: that makes floats of integers.
 round = elementwise("round(x)", lambda x: x.round(), kinds="if",
     lower="rint",
+    reach=nowhere,
     x=lambda g: flat(g))  # fmt: skip
 
 
@@ -58,7 +63,7 @@ def _lower_round(x: Any, *, decimals: int) -> Any:
     return s.rint(x * scale) / scale if decimals > 0 else s.rint(x / scale) * scale
 
 
-round_decimals = elementwise("round_decimals(x, *, decimals)", _round_decimals, kinds="f", node="Round1",
+round_decimals = elementwise("round_decimals(x, *, decimals)", _round_decimals, kinds="f", reach=nowhere, node="Round1",
     lower=_lower_round,
     x=lambda g: flat(g),
     samples=lambda: [Sample((3, 4), decimals=1), Sample((), decimals=-1), Sample((0,), decimals=2)])  # fmt: skip
@@ -103,6 +108,7 @@ power_of_two = elementwise("power_of_two(x)", _power_of_two, nondiff=True, kinds
 frexp = op("frexp(x)", np.frexp, kinds="f", domain=(0.2, 30.0),
     lower=OPAQUE,
     shape=lambda x: [x, x], dtype=lambda x: [x, np.dtype(np.int32)],
+    reach=in_order,
     batch=same,
     jvp=lambda x_dot, x: (x_dot * power_of_two(x), None),
     x=lambda g, x: g[0] * power_of_two(x),

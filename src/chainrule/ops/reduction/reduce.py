@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.core.op.batching import one_axis_or_all, shift_axes
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.reach import in_lines
 from chainrule.core.op.results import accumulated, boolean, first, int64, like_first, one_or_all, several
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.value import is_complex
@@ -72,6 +73,7 @@ def _sum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 sum = linear("sum(x, *, axis, keepdims)", _sum, shape=shapes.reduced,
     dtype=accumulated,
+    reach=in_lines,
     batch=shift_axes,
     node=lambda node: "Sum" if _is_full(node) else "Sum1",
     x=lambda g, x_shape, *, axis, keepdims: restored(g, x_shape, axis, keepdims),
@@ -86,6 +88,7 @@ def _mean(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 
 mean = linear("mean(x, *, axis, keepdims)", _mean, shape=shapes.reduced,
+    reach=in_lines,
     batch=shift_axes,
     lower=lambda x, *, axis, keepdims: sum(x, axis=axis, keepdims=keepdims) / count(x.shape, axis),
     node=lambda node: "Mean" if _is_full(node) else "Mean1",
@@ -99,6 +102,7 @@ def _nansum(x: Any, *, axis: tuple, keepdims: bool) -> Any:
 
 nansum = op("nansum(x, *, axis, keepdims)", _nansum,
     dtype=accumulated,
+    reach=in_lines,
     batch=shift_axes,
     kinds="bif", shape=shapes.reduced,
     lower=lambda x, *, axis, keepdims: sum(where(x == x, x, 0), axis=axis, keepdims=keepdims),
@@ -138,6 +142,7 @@ def _is_normal(x: Any) -> bool:
 
 prod = op("prod(x, *, axis, keepdims)", _prod, node=lambda node: "Prod" if node.params["axis"] is None else "Prod1",
     shape=one_or_all, dtype=accumulated,
+    reach=in_lines,
     batch=one_axis_or_all,
     jvp=lambda x_dot, x, out, *, axis, keepdims: sum(
         x_dot * _others(x, out, axis, keepdims), axis=_one_or_all(x.shape, axis), keepdims=keepdims),
@@ -178,7 +183,7 @@ def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
 
 
 def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: str, samples: list) -> Callable:
-    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", node=node, doc=doc, batch=shift_axes,
+    return op(f"{name}(x, *, axis, keepdims)", kernel, kinds="bif", node=node, doc=doc, reach=in_lines, batch=shift_axes,
         shape=shapes.reduced, dtype=like_first,
         jvp=lambda x_dot, x, out, *, axis, keepdims: shared(
             x_dot, ties(x, out, axis=axis, keepdims=keepdims, nan=nan), axis, keepdims),
@@ -244,6 +249,7 @@ def _extrema_pulled(g: list, x: Any, out: tuple, *, axis: tuple, keepdims: bool)
 aminmax = op("aminmax(x, *, axis, keepdims)", lambda x, *, axis, keepdims: tuple(
         ufunc.reduce(x, axis=axis, keepdims=keepdims) for ufunc in (np.minimum, np.maximum)), kinds="bif",
     shape=several(shapes.reduced, 2), dtype=like_first,
+    reach=in_lines,
     batch=shift_axes,
     lower=lambda x, **over: (amin(x, **over), amax(x, **over)),
     jvp=lambda x_dot, x, out, *, axis, keepdims: tuple(
@@ -339,6 +345,7 @@ def _weights(x: Any, out: Any, axis: tuple, keepdims: bool) -> Any:
 logsumexp = op("logsumexp(x, *, axis, keepdims)", _logsumexp, shape=shapes.reduced,
     dtype=like_first,
     lower=_logsumexp_of_ops,
+    reach=in_lines,
     batch=shift_axes,
     jvp=lambda x_dot, x, out, *, axis, keepdims: sum(x_dot * _weights(x, out, axis, keepdims), axis=axis, keepdims=keepdims),
     x=lambda g, x, out, *, axis, keepdims: axes_back(g, x.shape, axis, keepdims) * conj(_weights(x, out, axis, keepdims)),

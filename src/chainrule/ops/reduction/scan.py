@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.op.batching import along_axis, shift_axes
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order, narrowed
+from chainrule.core.op.reach import in_lines, taken
 from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
@@ -62,6 +63,7 @@ def _shift(x: Any, *, axis: int, by: int) -> Any:
 
 shift = linear("shift(x, *, axis, by)", _shift,
     shape=first,
+    reach=taken,
     batch=along_axis,
     x=lambda g, *, axis, by: shift(g, axis=axis, by=-by),
     doc="Move the elements one step along an axis, forwards (`by` 1) or backwards (-1); zeros come in.",
@@ -95,6 +97,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
 
 cumsum = linear("cumsum(x, *, axis, reverse)", _cumsum,
     shape=first, dtype=accumulated,
+    reach=in_lines,
     batch=along_axis,
     x=lambda g, *, axis, reverse: cumsum(g, axis=axis, reverse=not reverse),
     samples=lambda: SCANS)  # fmt: skip
@@ -116,6 +119,7 @@ def _undifference(x: Any, *, axis: int) -> Any:
 
 difference = linear("difference(x, *, axis)", _difference, node="Sub",
     shape=lambda x, *, axis: (*x[:axis], x[axis] - 1, *x[axis + 1 :]),
+    reach=in_lines,
     batch=shift_axes,
     x=lambda g, *, axis: undifference(g, axis=axis),
     doc="Subtract neighbours along an axis: ``x[i+1] - x[i]``. The axis must not be empty.",
@@ -123,6 +127,7 @@ difference = linear("difference(x, *, axis)", _difference, node="Sub",
 
 undifference = linear("undifference(x, *, axis)", _undifference, node="Sub",
     shape=lambda x, *, axis: (*x[:axis], x[axis] + 1, *x[axis + 1 :]),
+    reach=in_lines,
     batch=shift_axes,
     x=lambda g, *, axis: difference(g, axis=axis),
     doc="The transpose of `difference`: ``x[i-1] - x[i]``, with zeros beyond the ends.",
@@ -172,6 +177,7 @@ def pulled_back(g: Any, a: Any, axis: int, reverse: bool) -> Any:
 
 recurrence = op("recurrence(a, b, *, axis, reverse)", _recurrence,
     shape=second, dtype=lambda a, b: b,
+    reach=in_lines,
     batch=along_axis,
     jvp=_recurrence_jvp,
     a=lambda g, a, out, *, axis, reverse: (
@@ -195,6 +201,7 @@ def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
 
 cumprod = op("cumprod(x, *, axis, reverse)", _cumprod,
     shape=first, dtype=accumulated,
+    reach=in_lines,
     batch=along_axis,
     jvp=lambda x_dot, x, out, *, axis, reverse: (
         recurrence(x, x_dot * previous(out, axis, reverse), axis=axis, reverse=reverse)),
@@ -264,7 +271,7 @@ def _running(ufunc: np.ufunc) -> Any:
 
 
 def _declare_running(name: str, ufunc: np.ufunc) -> Any:
-    return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", batch=along_axis,
+    return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", reach=in_lines, batch=along_axis,
         shape=lambda x: [x, x], dtype=with_index, reads=(1,),
         jvp=lambda x_dot, out, *, axis: (gather(x_dot, out[1], axis=axis) if x_dot.ndim else x_dot, None),
         x=lambda g, out, x_shape, *, axis: put_along(g[0], out[1], axis, x_shape[axis], False) if x_shape else g[0],
@@ -320,6 +327,7 @@ def _logcumsumexp_pull(g: Any, x: Any, out: Any, *, axis: int) -> Any:
 
 logcumsumexp = op("logcumsumexp(x, *, axis)", _logcumsumexp,
     shape=first, dtype=like_first,
+    reach=in_lines,
     batch=along_axis,
     jvp=_logcumsumexp_jvp,
     x=_logcumsumexp_pull,

@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.core.op.batching import per_example, shift_axes
 from chainrule.core.op.declaration import op
 from chainrule.core.op.raw import narrowed
+from chainrule.core.op.reach import in_lines
 from chainrule.core.op.results import joined, real_of, scalar, several
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import unbroadcast
@@ -79,6 +80,7 @@ def _halved(g: Any, out: Any) -> Any:
 var = op("var(x, *, axis, correction, keepdims)", _var, shape=shapes.reduced,
     dtype=real_of,
     lower=_var_of_ops,
+    reach=in_lines,
     batch=shift_axes,
     jvp=lambda x_dot, x, *, axis, correction, keepdims: _inner(x_dot, _deviations(x, axis, correction), axis, keepdims),
     x=lambda g, x, *, axis, correction, keepdims: axes_back(g, x.shape, axis, keepdims) * _deviations(x, axis, correction),
@@ -93,6 +95,7 @@ def _std(x: Any, *, axis: tuple, correction: float, keepdims: bool) -> Any:
 std = op("std(x, *, axis, correction, keepdims)", _std,
     dtype=real_of,
     lower=_std_of_ops,
+    reach=in_lines,
     batch=shift_axes,
     shape=shapes.reduced,
     jvp=lambda x_dot, x, out, *, axis, correction, keepdims: _halved(
@@ -126,7 +129,7 @@ def _declare_pair(name: str, root: bool) -> Callable:
             total = broadcast_to(term, shape=tuple(x.shape)) if total is None else total + term
         return total
 
-    return op(f"{name}(x, *, axis, correction, keepdims)", _pair(root), jvp=jvp, x=pull, batch=shift_axes,
+    return op(f"{name}(x, *, axis, correction, keepdims)", _pair(root), jvp=jvp, x=pull, reach=in_lines, batch=shift_axes,
         shape=several(shapes.reduced, 2), dtype=lambda x: [real_of(x), x],
         lower=lambda x, *, axis, correction, keepdims: (
             (_std_of_ops if root else _var_of_ops)(x, axis=axis, correction=correction, keepdims=keepdims),
@@ -203,6 +206,7 @@ def _norm_pull(g: Any, x: Any, out: Any, *, order: float, axis: tuple, keepdims:
 vector_norm = op("vector_norm(x, *, order, axis, keepdims)", _vector_norm, shape=shapes.reduced, node="LinalgVectorNorm",
     dtype=real_of,
     lower=_norm_of_ops,
+    reach=in_lines,
     batch=shift_axes,
     jvp=_norm_jvp,
     x=_norm_pull,

@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, reshaped, same, shift_axes
 from chainrule.core.op.declaration import elementwise, linear, op
 from chainrule.core.op.raw import empty_like, in_c_order
+from chainrule.core.op.reach import by_broadcasting, in_order, nowhere, placed, taken, taken_with
 from chainrule.core.op.results import first, given, into_shape, like_first
 from chainrule.core.op.samples import Sample
 from chainrule.core.types.shape import broadcast_axes
@@ -29,6 +30,7 @@ def _cast(x: Any, *, dtype: np.dtype, source: np.dtype) -> Any:
 
 to = linear("to(x, *, dtype, source)", _cast, real_linear=True, node="ToCopy",
     shape=first, dtype=lambda x, *, dtype: dtype,
+    reach=in_order,
     batch=same,
     x=lambda g, *, dtype, source: to(g, dtype=source, source=dtype),
     samples=lambda: [
@@ -78,6 +80,7 @@ def _repeat_examples(b: Batch, x: Any, *, counts: tuple) -> Any:
 
 clone = linear("clone(x)", lambda x: np.array(x, order="C" if 0 in x.strides else "K"),
     shape=first,
+    reach=in_order,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
@@ -90,6 +93,7 @@ alias = linear("alias(x)", lambda x: x[...], view=True, selects="all",
 
 contiguous = linear("contiguous(x)", lambda x: np.array(x, order="C"), node="Clone",
     shape=first,
+    reach=in_order,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4)), Sample(()), Sample((0, 2))])  # fmt: skip
@@ -103,6 +107,7 @@ def _copy(x: Any, y: Any, *, form: str) -> ndarray:
 
 copy = linear("copy(x, y, *, form)", _copy,
     shape=first, dtype=lambda x, y: np.dtype(y),
+    reach={"x": nowhere, "y": by_broadcasting},
     batch=_copy_examples,
     node=lambda node: node.params["form"],
     x=lambda g: where(False, g, 0),
@@ -111,6 +116,7 @@ copy = linear("copy(x, y, *, form)", _copy,
 
 named = linear("named(x, *, form)", lambda x, *, form: x, shares=True, node=lambda node: node.params["form"],
     shape=first,
+    reach=in_order,
     batch=same,
     x=lambda g: g,
     samples=lambda: [Sample((3, 4), form="Named")])  # fmt: skip
@@ -150,6 +156,7 @@ def _broadcast(x: Any, *, shape: tuple) -> Any:
 
 broadcast_to = linear("broadcast_to(x, *, shape)", _broadcast, node="Expand", view=True,
     shape=given,
+    reach=by_broadcasting,
     batch=_broadcast_examples,
     x=lambda g, x_shape, *, shape: sum_to(g, shape=x_shape),
     samples=lambda: [
@@ -168,6 +175,7 @@ def _sum_to(g: Any, *, shape: tuple) -> Any:
 
 sum_to = linear("sum_to(x, *, shape)", _sum_to, node="Sum1",
     shape=given,
+    reach=placed,
     batch=_sum_examples,
     x=lambda g, x_shape, *, shape: broadcast_to(g, shape=x_shape),
     samples=lambda: [
@@ -183,6 +191,7 @@ def _reshape(x: Any, *, shape: tuple) -> Any:
 
 reshape = linear("reshape(x, *, shape)", _reshape, node="UnsafeView", shares=True,
     shape=into_shape,
+    reach=in_order,
     batch=shift_axes,
     x=lambda g, x_shape, *, shape: reshape(g, shape=x_shape),
     samples=lambda: [Sample((3, 4), shape=(2, 6)), Sample((), shape=(1, 1)), Sample((2, 0), shape=(0, 5))])  # fmt: skip
@@ -267,12 +276,14 @@ def _flip(x: ndarray, *, axis: tuple) -> ndarray:
 
 flip = linear("flip(x, *, axis)", _flip,
     shape=first,
+    reach=taken,
     batch=shift_axes,
     x=lambda g, *, axis: flip(g, axis=axis),
     samples=lambda: [Sample((3, 4), axis=(0,)), Sample((2, 3, 4), axis=(0, 2)), Sample((0, 2), axis=(0,))])  # fmt: skip
 
 roll = linear("roll(x, *, shifts, axis)", lambda x, *, shifts, axis: in_c_order(np.roll(x, shifts, axis or None)),
     shape=first,
+    reach=taken,
     batch=_roll_examples,
     x=lambda g, *, shifts, axis: roll(g, shifts=tuple([-s for s in shifts]), axis=axis),
     samples=lambda: [
@@ -291,6 +302,7 @@ def _turned(x: tuple, *, k: int, axis: tuple) -> tuple:
 
 rot90 = linear("rot90(x, *, k, axis)", _rot90, node="Rot900",
     shape=_turned,
+    reach=taken,
     batch=shift_axes,
     x=lambda g, *, k, axis: rot90(g, k=-k, axis=axis),
     samples=lambda: [Sample((3, 4), k=1, axis=(0, 1)), Sample((2, 3, 4), k=3, axis=(2, 0)), Sample((3, 4), k=2, axis=(0, 1))],
@@ -302,12 +314,14 @@ _MATRICES = [(3, 4), (2, 4, 3), (0, 3)]
 
 tril = linear("tril(x, *, k)", lambda x, *, k: in_c_order(np.tril(x, k)),
     shape=first,
+    reach=taken,
     batch=same,
     x=lambda g, *, k: tril(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
 
 triu = linear("triu(x, *, k)", lambda x, *, k: in_c_order(np.triu(x, k)),
     shape=first,
+    reach=taken,
     batch=same,
     x=lambda g, *, k: triu(g, k=k),
     samples=lambda: [Sample(shape, k=k) for shape in _MATRICES for k in (0, -1, 2)])  # fmt: skip
@@ -336,6 +350,7 @@ def _sum_repeats(g: Any, x_shape: tuple, counts: tuple) -> Any:
 
 repeat = linear("repeat(x, *, counts)", _repeat,
     shape=_repeated,
+    reach=taken,
     batch=_repeat_examples,
     x=lambda g, x_shape, *, counts: _sum_repeats(g, x_shape, counts),
     samples=lambda: [
@@ -358,6 +373,7 @@ def _padded(x: tuple, *, widths: tuple) -> tuple:
 
 constant_pad = op("constant_pad(x, *, widths, value)", _pad, node="ConstantPadNd",
     shape=_padded, dtype=like_first,
+    reach=taken_with(value=0),
     batch=shift_axes,
     jvp=lambda x_dot, *, widths, value: constant_pad(x_dot, widths=widths, value=0),
     x=lambda g, *, widths, value: constant_pad(g, widths=tuple([(-a, -b) for a, b in widths]), value=0),

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.core.op.batching import shift_axes
 from chainrule.core.op.declaration import linear
+from chainrule.core.op.reach import in_lines
 from chainrule.core.op.results import first, like_first, real_of
 from chainrule.core.op.samples import Sample
 from chainrule.core.types.shape import Shape
@@ -109,6 +110,7 @@ def _varied(**options: Any) -> list[Sample]:
 
 fft_c2c = linear("fft_c2c(x, *, axis, norm, forward)", _c2c, real_linear=True, kinds="c", node="FftC2C",
     shape=first, dtype=like_first,
+    reach=in_lines,
     batch=shift_axes,
     x=lambda g, *, axis, norm, forward: fft_c2c(g, axis=axis, norm=norm, forward=not forward),
     doc="Sum ``x[j] exp(∓2πi jk/n)`` along axes; `norm` divides by nothing, by the root of the number of points, or by it.",
@@ -117,6 +119,7 @@ fft_c2c = linear("fft_c2c(x, *, axis, norm, forward)", _c2c, real_linear=True, k
 fft_r2c = linear("fft_r2c(x, *, axis, norm, half)", _r2c, real_linear=True, kinds="f", node="FftR2C",
     shape=lambda x, *, axis, half: _with_size(x, axis[-1], x[axis[-1]] // 2 + 1) if half else x,
     dtype=_complex_of,
+    reach=in_lines,
     batch=shift_axes,
     x=lambda g, x_shape, *, axis, norm, half: _from_spectrum(g, x_shape, axis, norm, half),
     doc="The forward transform of real values; if `half`, without the frequencies of the last axis that symmetry gives.",
@@ -124,6 +127,7 @@ fft_r2c = linear("fft_r2c(x, *, axis, norm, half)", _r2c, real_linear=True, kind
 
 fft_c2r = linear("fft_c2r(x, *, axis, norm, n)", _c2r, real_linear=True, kinds="c", node="FftC2R",
     shape=lambda x, *, axis, n: _with_size(x, axis[-1], n), dtype=real_of,
+    reach=in_lines,
     batch=shift_axes,
     x=lambda g, *, axis, norm, n: _reweighted(fft_r2c(g, axis=axis, norm=norm, half=True), axis[-1], n, 2),
     doc="The inverse transform of half a spectrum, whose last axis is to have `n` points. The imaginary parts of frequencies 0"
