@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
     from chainrule.autograd.function import Function, NestedIOFunction
 
+    explain: Any  # stands above, in chainrule.explanation
+
 __all__ = [
     "Function",
     "NestedIOFunction",
@@ -31,6 +33,7 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "enforce_grad_layout_policy",
+    "explain",
     "forward_ad",
     "function",
     "functional",
@@ -49,8 +52,8 @@ __all__ = [
 
 _LAZY = frozenset(("anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"))
 _LAZY_NAMES = {
-    "Function": "function", "NestedIOFunction": "function", "detect_anomaly": "anomaly_mode",
-    "set_detect_anomaly": "anomaly_mode",
+    "Function": "autograd.function", "NestedIOFunction": "autograd.function", "detect_anomaly": "autograd.anomaly_mode",
+    "explain": "explanation", "set_detect_anomaly": "autograd.anomaly_mode",
 }  # fmt: skip
 
 
@@ -58,7 +61,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY or name in _LAZY_NAMES:
         import importlib
 
-        module = importlib.import_module(f"chainrule.autograd.{_LAZY_NAMES.get(name, name)}")
+        module = importlib.import_module(f"chainrule.{_LAZY_NAMES.get(name, f'autograd.{name}')}")
         return module if name in _LAZY else getattr(module, name)
     from chainrule.core.missing import missing
 

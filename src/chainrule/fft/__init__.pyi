@@ -15,6 +15,7 @@ from chainrule.core.types.device import device as device
 from chainrule.core.types.dtype import dtype as dtype
 from chainrule.core.types.layout import layout as layout
 from chainrule.core.types.shape import Size as Size
+from chainrule.explanation.entry import Explanation, Explanations
 from chainrule.functions.pointwise.rounding import Frexp
 
 _Number: TypeAlias = _complex | np.generic

@@ -85,6 +85,7 @@ ABOVE: dict[str, str] = {
     ),
     "autograd.anomaly_mode": "set_anomaly_enabled",
     "compiler": "compile",
+    "explanation": "explain",
     "func": "vmap",
     "func.branch": "cond",
     "nn.functional": "bilinear celu_ cosine_similarity pairwise_distance pdist rms_norm selu_ threshold_",

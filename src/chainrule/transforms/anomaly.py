@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
+from chainrule.core.graph.nodes import Node
 from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import Op
 from chainrule.core.record.notes import EVALUATING, Place, note_of
 from chainrule.core.tensor.value import bottom
+from chainrule.transforms.trail import Trail
 
 
 class Detector:
@@ -43,38 +44,25 @@ class Detector:
 
 
 class Watch:
-    """Looks at one backward pass.
+    """Looks at one backward pass, and leaves a trail of it."""
 
-    Attributes
-    ----------
-    came : dict
-        Node id → the cotangent that came to it.
-    senders : dict
-        Node id → the (node, cotangent) pairs that sent it.
-    """
-
-    __slots__ = ("came", "detector", "senders")
+    __slots__ = ("detector", "trail")
 
     def __init__(self, detector: Detector):
-        self.detector = detector
-        self.came: dict[int, Any] = {}
-        self.senders: dict[int, list] = {}
+        self.detector, self.trail = detector, Trail()
 
     def pulled(self, node: Node, g: Any, pull: Callable[[], Any]) -> Any:
         """Return what a node pulls; warn of where it was made if that fails or is not finite."""
         try:
             gs = pull()
             if self.detector.explain:
-                self.came[node.id] = g
+                self.trail.arrive(node, g)
             self._check(node, g, [gs] if node.plan.single else list(gs))
         except Exception as error:
             warn_of(node, error)
             raise
         if self.detector.explain:
-            for edge, gi in zip(node.edges, (gs,) if node.plan.single else gs, strict=True):
-                if gi is not None and edge is not None and edge._kind != LEAF_EDGE:
-                    target = edge.node if edge._kind == PORT else edge
-                    self.senders.setdefault(target.id, []).append((node, gi))
+            self.trail.note(node, g, gs)
         return gs
 
     def _check(self, node: Node, g: Any, gs: list) -> None:
@@ -86,7 +74,7 @@ class Watch:
                     from chainrule.transforms.explanation import explained
 
                     try:
-                        error.add_note(explained(self, node, g, gs, i, kind))
+                        error.add_note(explained(self.trail, node, gs[i], i, kind))
                     except Exception as failure:  # the error itself matters more than its explanation
                         error.add_note(f"(no explanation: {failure!r})")
                 raise error

@@ -24,17 +24,24 @@ _PACKAGE = f"{os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}{os.se
 EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
 
 
-def user_frames() -> list[tuple[CodeType, int]]:
-    """Return the (code, line number) pairs of the frames outside of this package, outermost first."""
-    found = []
+def user_frames() -> tuple[list[tuple[CodeType, int]], list[str]]:
+    """Return the (code, line number) pairs of the frames outside of this package, outermost first; and what the last called.
+
+    That is the names of the functions of this package that led from the user's innermost line to here, outermost first.
+    """
+    found: list = []
+    called = []
     frame: Any = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if not code.co_filename.startswith(_PACKAGE):
             found.append((code, frame.f_lineno))
+        elif not found:
+            called.append(code.co_name)
         frame = frame.f_back
     found.reverse()
-    return found
+    called.reverse()
+    return found, called
 
 
 class Place:
@@ -44,12 +51,14 @@ class Place:
     ----------
     frames : list of (code, int)
         The user's code objects and line numbers, outermost first.
+    called : list of str
+        The functions of this package that were called from there, outermost first.
     """
 
-    __slots__ = ("frames",)
+    __slots__ = ("called", "frames")
 
     def __init__(self) -> None:
-        self.frames = user_frames()
+        self.frames, self.called = user_frames()
 
     @property
     def file(self) -> str:

@@ -1,0 +1,252 @@
+"""`explain`: why an entry of a gradient is NaN, infinite, zero or None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.graph.nodes import LEAF
+from chainrule.core.record.placed import whole
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import bottom
+from chainrule.explanation.absence import absent, no_pass, not_a_leaf
+from chainrule.explanation.caller import Caller, edges_below, leaf_of, loss_for
+from chainrule.explanation.passes import Run, tensors_of, trailed
+from chainrule.transforms.evidence import first, is_kind, mark
+from chainrule.transforms.finding import FINE, INF, NAN, NONE, ZERO, Explanation
+from chainrule.transforms.nonfinite import not_finite
+from chainrule.transforms.trail import Trail, key_of
+from chainrule.transforms.vanishing import vanished
+
+_FORMS = (
+    "explain() takes a gradient (explain(x.grad)), a loss and tensors (explain(loss, x)), or a function and its inputs "
+    "(explain(f, x))"
+)
+_RERUN = (
+    "Take the pass under autograd.graph.noting(values=True), call backward(retain_graph=True), or give the function, "
+    "explain(f, inputs), to have it run once more."
+)
+
+
+class Explanations(list):
+    """The explanations of several gradients. `str` tells those with something to explain."""
+
+    def __str__(self) -> str:
+        told = [e for e in self if e.kind != FINE] or list(self)
+        return "\n\n".join([str(e) for e in told])
+
+
+def explain(
+    what: Any,
+    inputs: Any = None,
+    *,
+    element: Sequence[int] | int | None = None,
+    gradient: Any = None,
+) -> Explanation | Explanations:
+    """Say why entries of a gradient are NaN, infinite, zero or None.
+
+    The answer names the op, the program's line, the element, the arithmetic (such as ``0.0 * inf``) or the call that cut the
+    tensor off (`detach`, ``no_grad``, a comparison, ``item()``, …), and the usual remedy.
+
+    Parameters
+    ----------
+    what : Tensor, None or callable
+        One of three:
+
+        - a gradient, ``explain(x.grad)``, None too: the graph is the latest among the caller's variables that leads to `x`;
+        - a loss, ``explain(loss, x)``: its graph is followed, by a pass of its own which leaves every `.grad` alone;
+        - a function, ``explain(f, x)``: it is run once more, ``f(x)`` or ``f()``, with all its calls looked at. That tells
+          lines and cuts which a graph alone does not. It may return the loss, or call ``backward()`` itself.
+    inputs : Tensor, sequence or mapping of Tensor, optional
+        Whose gradients are asked about. By default all leaves that the graph leads to, or that the function returns beside the
+        loss.
+    element : int or tuple of int, optional
+        The entry to explain. By default the first that is NaN, else infinite, else zero.
+    gradient : Tensor, optional
+        The cotangent of a loss that is no scalar; ones by default.
+
+    Returns
+    -------
+    Explanation, or list of them where `inputs` is not one tensor
+        Its ``str`` is readable; its fields are for programs.
+
+    Raises
+    ------
+    TypeError
+        If `what` is None and was not written as ``something.grad``, or is none of the three.
+
+    Notes
+    -----
+    The lines are known of ops that ran under :class:`chainrule.autograd.graph.noting`, in anomaly mode, or in the run of a
+    function given. What a backward pass has freed is lost, unless it was noted with its values.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = cr.tensor([4.0, 0.0], requires_grad=True)
+    >>> def f(x):
+    ...     root = x.sqrt()
+    ...     return cr.where(x > 0, root, 0.0).sum()
+    >>> found = cr.explain(f, x)
+    >>> found.kind, found.cause, found.element, found.arithmetic
+    ('nan', 'masked', (1,), '0.0 * inf = nan')
+    >>> found.forward.text, found.backward.text
+    ('root = x.sqrt()', 'return cr.where(x > 0, root, 0.0).sum()')
+    """
+    caller = Caller()
+    place = None if element is None else (element,) if isinstance(element, int) else tuple(element)
+    if what is None or (inputs is None and isinstance(what, Tensor) and _is_gradient(what, caller)):
+        return _of_gradient(what, caller, place)
+    if not isinstance(what, (Tensor, list, tuple)):
+        if not callable(what):
+            raise TypeError(f"{_FORMS}, not {type(what).__name__}")
+        names = _names(caller, inputs)
+        run = Run(what, inputs, names)
+        names = [n or caller.name_of(t) for n, t in zip(run.names, run.inputs, strict=True)]
+        found = _explained(run.losses, run.inputs, names, gradient, place, run)
+    else:
+        losses = tensors_of(what)
+        asked = tensors_of(inputs) or _leaves(losses)
+        names = _names(caller, inputs) if inputs is not None else [caller.name_of(t) for t in asked]
+        names = [n or caller.name_of(t) for n, t in zip(names, asked, strict=True)]
+        found = _explained(losses, asked, names, gradient, place, None)
+    return found[0] if isinstance(inputs, Tensor) else found
+
+
+def _is_gradient(what: Tensor, caller: Caller) -> bool:
+    """Tell whether a tensor was given as a gradient, and not as a loss."""
+    return caller.owner("grad") is not None or what._node is None or leaf_of(what) is not None
+
+
+def _names(caller: Caller, inputs: Any) -> list[str]:
+    if isinstance(inputs, Tensor):
+        return [caller.name(1, "inputs")]
+    if isinstance(inputs, Mapping):
+        return [str(k) for k, t in inputs.items() if isinstance(t, Tensor)]
+    return caller.names(1, "inputs", len(tensors_of(inputs)))
+
+
+def _leaves(losses: list[Tensor]) -> list[Tensor]:
+    found: dict[int, Tensor] = {}
+    for loss in losses:
+        for edge in edges_below(loss if loss._node is LEAF else loss._node):
+            if isinstance(edge, Tensor):
+                found[id(edge)] = edge
+    return list(found.values())
+
+
+def _of_gradient(g: Tensor | None, caller: Caller, place: tuple | None) -> Explanation:
+    """Explain what was written as ``x.grad``."""
+    x = caller.owner("grad")
+    if not isinstance(x, Tensor):
+        x = None if g is None else leaf_of(g)
+    if x is None:
+        if g is None:
+            raise TypeError(
+                f"{_FORMS}; None says nothing of which tensor's gradient it is: write explain(loss, x) or explain(f, x)"
+            )
+        return Explanation(_worst(np.asarray(bottom(g)))[0], "unknown", text="it is the .grad of no tensor that is alive",
+                           missing=f"{_FORMS}.")  # fmt: skip
+    name = caller.name_of(x) or (caller.name(0)[: -len(".grad")] if caller.name(0).endswith(".grad") else "")
+    loss = loss_for(x, caller) if x.requires_grad else None
+    if g is None:
+        if not x.requires_grad:
+            return absent(x, [], None, None).about(name=name)
+        if not x.is_leaf:
+            return not_a_leaf(x).about(name=name)
+        if loss is not None:
+            return no_pass().about(name=name)
+        return Explanation(NONE, "unused", name=name, text="no variable of the caller's has a history that leads to it: it is "
+                           "not used, it was cut off, or the loss is gone", missing=_RERUN)  # fmt: skip
+    kind, at, count = _worst(np.asarray(bottom(g)), place)
+    if kind == FINE:
+        return Explanation(FINE, "", name=name, size=g.numel(), text="all its entries are finite and none is 0")
+    unknown = Explanation(kind, "unknown", element=at, count=count, size=g.numel(), name=name, missing=_RERUN)
+    if loss is None:
+        return unknown.about(text="no variable of the caller's has a history that leads to it: the graph is gone")
+    found = _explained([loss], [x], [name], None, at, None)[0]
+    if found.kind not in (kind, NONE) and found.cause != "unknown":
+        return unknown.about(text=f"the gradient of the latest loss is {found.kind} there: an earlier pass left this in .grad")
+    return found.about(count=count)
+
+
+def _worst(g: np.ndarray, place: tuple | None = None) -> tuple[str, tuple | None, int]:
+    """Return the kind of entry to explain, the first of its kind, and how many there are."""
+    for kind in (NAN, INF, ZERO):
+        bad = is_kind(g, kind)
+        if bad[place] if place is not None else bad.any():
+            return kind, first(bad) if place is None else place, int(bad.sum())
+    return FINE, place, 0
+
+
+def _explained(
+    losses: list[Tensor], inputs: list[Tensor], names: list[str], seed: Any, place: tuple | None, run: Run | None
+) -> Explanations:
+    trail: Trail | None = None
+    leaves: dict = {}
+    failure = ""
+    if losses and all(loss.requires_grad for loss in losses):
+        try:
+            trail, leaves = trailed(losses, _seeds(losses, seed))
+        except RuntimeError as error:
+            failure = str(error).split("\n", 1)[0]
+    found = Explanations()
+    for t, name in zip(inputs, names, strict=True):
+        try:
+            each = _failed(t, failure) if failure else _one(t, losses, trail, leaves, place, run)
+        except Exception as error:  # whatever an op unknown to this code brings: say what is known
+            each = _lost(t, trail, error)
+        found.append(each.about(name=name, trail=trail))
+    return found
+
+
+def _failed(t: Tensor, failure: str) -> Explanation:
+    cause = "freed" if "second time" in failure else "overwritten" if "inplace" in failure else "unknown"
+    return Explanation(NONE if t.grad is None else _worst(np.asarray(bottom(t.grad)))[0], cause, missing=_RERUN,
+                       text=f"the backward pass cannot be run: {failure}")  # fmt: skip
+
+
+def _lost(t: Tensor, trail: Trail | None, error: Exception) -> Explanation:
+    """Return what is known of a gradient whose trail could not be followed."""
+    sent = [] if trail is None or t._node is None else trail.sent.get(key_of(t if t._node is LEAF else t._node), [])
+    kind, at, count = _worst(sum(s.g for s in sent[1:]) + sent[0].g) if sent else (NONE, None, 0)
+    return Explanation(kind, "unknown", element=at, count=count, text=f"the trail of the pass could not be followed: {error!r}",
+                       missing=_RERUN)  # fmt: skip
+
+
+def _seeds(losses: list[Tensor], seed: Any) -> list:
+    if seed is not None:
+        return [seed] if isinstance(seed, Tensor) else list(seed)
+    return [wrap(np.ones(tuple(t.shape), t.dtype.numpy)) for t in losses]
+
+
+def _one(
+    t: Tensor, losses: list[Tensor], trail: Trail | None, leaves: dict, place: tuple | None, run: Run | None
+) -> Explanation:
+    """Explain the gradient of one tensor."""
+    if trail is None or not t.requires_grad:
+        return absent(t, losses, trail, run)
+    key = key_of(t if t._node is LEAF else t._node)
+    sent = trail.sent.get(key)
+    if not sent:
+        return absent(t, losses, trail, run)
+    total = np.asarray(sum(s.g for s in sent[1:]) + sent[0].g if len(sent) > 1 else sent[0].g)
+    g = np.asarray(bottom(whole(leaves[id(t)][1]))) if id(t) in leaves else total
+    kind, at, count = _worst(g, place)
+    size = g.size
+    if kind == FINE or at is None:
+        if not t.is_leaf and not t.retains_grad:
+            return not_a_leaf(t)
+        return Explanation(
+            FINE, "", element=at, size=size, text="all its entries are finite and none is 0" if at is None else ""
+        )
+    made_by = None if run is None else run.calls.made_by
+    if not is_kind(total, kind)[at]:
+        found = Explanation(kind, "hook", text="a hook on the tensor made it so")
+    elif kind == ZERO:
+        found = vanished(trail, key, mark(g.shape, at))
+    else:
+        found = not_finite(trail, key, at, kind, made_by)
+    return found.about(element=at, count=count, size=size)

@@ -1,0 +1,255 @@
+"""What is known of one recorded op after the fact: its operands and results, its slopes, which elements reach which.
+
+Notes with values (``core.record.notes``) tell most; without them, what the node saved for its rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.core.call.silence import hush, unhush
+from chainrule.core.graph.nodes import Node
+from chainrule.core.op.declaration import ELEMENTWISE, Op
+from chainrule.core.op.reach import Call, links_of
+from chainrule.core.record.inspection import input_name
+from chainrule.core.record.notes import OVERWRITTEN, note_of
+from chainrule.core.record.unpacking import values_of
+from chainrule.core.tensor.value import bottom
+
+Place = tuple[int, ...]
+
+
+class Evidence:
+    """What is known of one node.
+
+    Attributes
+    ----------
+    node : Node
+    op : Op or None
+        None for a custom function's.
+    note : Note or None
+    operands, results : list
+        Arrays, numbers; None for what is not known.
+    """
+
+    def __init__(self, node: Node):
+        self.node: Any = node
+        self.op: Op | None = getattr(node.plan, "op", None)
+        self.note: Any = note_of(node)
+        self.params: dict = getattr(node, "params", {})
+        self.operands, self.results = self._values()
+
+    @classmethod
+    def of_call(cls, op: Op, operands: list, results: list, params: dict, place: Any) -> Evidence:
+        """Return what is known of a call that left no node."""
+        self = cls.__new__(cls)
+        self.node, self.op, self.note, self.params = None, op, place, params
+        self.operands, self.results = operands, results
+        return self
+
+    def _values(self) -> tuple[list, list]:
+        width = getattr(self.node, "width", 1) or 1
+        if self.note is not None and self.note.has_values:
+            operands = [None if v is OVERWRITTEN else v for v in self.note.operands()]
+            results = [None if v is OVERWRITTEN else v for v in self.note.results()]
+            return operands, results
+        nothing = [None] * len(self.node.edges), [None] * width
+        if self.op is None or not self.node.plan.keeps:
+            return nothing
+        try:
+            inputs, out = values_of(self.node)
+        except RuntimeError:  # freed, or written to
+            return nothing
+        outs = list(out) if out.__class__ is tuple else [out]
+        return [None if x is None else bottom(x) for x in inputs] or nothing[0], [
+            None if o is None else bottom(o) for o in outs
+        ]
+
+    @property
+    def name(self) -> str:
+        """The op's name, or the custom function's."""
+        return self.node.rules.name if self.op is None else self.op.name  # type: ignore[attr-defined]
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether an element of the result depends on one of each operand alone."""
+        return self.op is not None and self.op.kind == ELEMENTWISE
+
+    def operand_name(self, k: int) -> str:
+        """Return PyTorch's name of an operand."""
+        return f"argument {k}" if self.op is None else input_name(self.op, k)
+
+    def position(self, k: int) -> int:
+        """Return which operand an edge is for."""
+        positions = getattr(self.node, "positions", None)
+        return k if positions is None else positions[k]
+
+    def slopes(self, k: int, g: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return an elementwise op's cotangents, before they are summed to the operand's shape, and its derivative.
+
+        None where a value that the rule needs is not known.
+        """
+        op = self.op
+        if op is None or op.kind != ELEMENTWISE:
+            return None
+        rule: Any = op.rules[0 if op.variadic else k]
+        needed = [self.operands[i] for kind, i in rule.sources if kind == "in" and i < len(self.operands)]
+        if any(v is None for v in needed) or (rule.uses("out") and self.results[0] is None):
+            return None
+        token = hush()
+        try:
+            found = [
+                np.asarray(rule((c,), self.operands, None, self.results[0], None, self.params, True))
+                for c in (g, np.ones_like(g))
+            ]
+            whole, slope = [np.broadcast_to(x, np.broadcast_shapes(x.shape, g.shape)) for x in found]
+        except Exception:  # a rule that raw values do not suffice for: then nothing is known
+            return None
+        finally:
+            unhush(token)
+        return whole, slope
+
+    def reached(self, k: int, marked: np.ndarray, came: list) -> list[np.ndarray]:
+        """Return for each result which of its elements depend on a marked one of the operand of an edge.
+
+        All of them where the op's operands are not known well enough to tell.
+        """
+        shapes = [np.shape(r if c is None else c) for c, r in zip(came, self._outs(came), strict=True)]
+        try:
+            links = self._links(self.position(k), marked, came)
+            found = [
+                np.zeros(shape, bool) if link is None else link.forward(marked.ravel(), prod(shape)).reshape(shape)
+                for link, shape in zip(links, shapes, strict=True)
+            ]
+        except (ValueError, IndexError):  # examples of a batch come between, or an operand is not known
+            found = [spread(marked, shape) if self.is_elementwise else np.ones(shape, bool) for shape in shapes]
+        return found
+
+    def _outs(self, came: list) -> list:
+        return self.results if len(self.results) == len(came) else [None] * len(came)
+
+    def _links(self, k: int, marked: np.ndarray, came: list) -> list:
+        """Return the links from an operand to each result."""
+        args = list(self.operands)
+        if self.op is None or (args[k] is None and len(args) > 1 and not self.is_elementwise):
+            raise ValueError("not enough is known")
+        args[k] = np.zeros(marked.shape) if args[k] is None else args[k]
+        outs = [r if c is None else c for c, r in zip(came, self._outs(came), strict=True)]
+        links = links_of(Call(self.op, args, self.params, outs, lambda i, _: None if args[i] is None else np.asarray(args[i])))
+        return [each[k] for each in links]
+
+    def overflows(self, place: Place, shape: tuple) -> bool:
+        """Tell whether an elementwise op's result is infinite for the size of its operands: for smaller ones it is not."""
+        given = [self._one(x, place, shape) for x in self.operands]
+        small = [np.copysign(np.abs(x) ** 0.1, x) if x is not None and x.dtype.kind == "f" else x for x in given]
+        return self._computed(small)
+
+    def _one(self, x: Any, place: Place, shape: tuple) -> Any:
+        """Return an operand's element at a place of the result, in float64."""
+        if x is None:
+            return None
+        value = np.broadcast_to(np.asarray(x), shape)[place]
+        return value.astype(np.float64) if value.dtype.kind in "fiu" else value
+
+    def _computed(self, operands: list) -> bool:
+        """Tell whether the kernel gives something finite."""
+        if self.op is None or None in [None if x is None else 0 for x in operands]:
+            return False
+        token = hush()
+        try:
+            return bool(np.isfinite(self.op.backend.kernel(*operands, **self.params)))
+        except Exception:  # a kernel that does not take single numbers
+            return False
+        finally:
+            unhush(token)
+
+    def slope_is_finite(self, k: int, place: Place, shape: tuple) -> bool:
+        """Tell whether an elementwise op's derivative, infinite in its dtype, is finite in float64."""
+        rule: Any = self.op.rules[0 if self.op.variadic else k]  # type: ignore[union-attr]
+        given = [self._one(x, place, shape) for x in self.operands]
+        if any(given[i] is None for kind, i in rule.sources if kind == "in" and i < len(given)):
+            return False
+        token = hush()
+        try:
+            out = self.op.backend.kernel(*given, **self.params) if rule.uses("out") else None  # type: ignore[union-attr]
+            return bool(np.isfinite(rule((np.float64(1.0),), given, None, out, None, self.params, True)))
+        except Exception:  # a rule or kernel that does not take single numbers
+            return False
+        finally:
+            unhush(token)
+
+    def at(self, place: Place, shape: tuple) -> str:
+        """Return in words what an elementwise op's operands are at a place of its result."""
+        found = [
+            f"{self.operand_name(k)} = {number(np.broadcast_to(np.asarray(x), shape), place)}"
+            for k, x in enumerate(self.operands)
+            if x is not None and np.ndim(x) <= len(shape)
+        ]
+        if not found and self.results[0] is not None:
+            return f"the result {number(np.broadcast_to(np.asarray(self.results[0]), shape), place)}"
+        return ", ".join(found)
+
+    def ranges(self) -> str:
+        """Return in words between what the operands lie."""
+        found = []
+        for k, x in numeric(self.operands):
+            if x.size == 1:
+                found.append(f"{self.operand_name(k)} = {number(x.reshape(()))}")
+            elif x.size and x.dtype.kind != "c":
+                found.append(f"{self.operand_name(k)} between {number(np.min(x))} and {number(np.max(x))}")
+        return ", ".join(found)
+
+
+def spread(marked: np.ndarray, shape: tuple) -> np.ndarray:
+    """Return the marks of an operand over the result that it was broadcast to; all, where examples of a batch come between."""
+    try:
+        return np.broadcast_to(marked, shape)
+    except ValueError:
+        return np.ones(shape, bool)
+
+
+def numeric(values: list) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the numbers and arrays among values, as arrays with their places."""
+    for k, x in enumerate(values):
+        if x is None or isinstance(x, str):
+            continue
+        a = np.asarray(x)
+        if a.dtype.kind in "fciuV":
+            yield k, a
+
+
+def number(array: Any, place: Place = ()) -> str:
+    """Return one element as it is shown."""
+    return str(np.asarray(array)[place].item())
+
+
+def nan_or_inf(array: Any) -> np.ndarray:
+    """Return which elements are not finite."""
+    a = np.asarray(array)
+    return ~np.isfinite(a) if a.dtype.kind in "fcV" else np.zeros(a.shape, bool)
+
+
+def is_kind(array: Any, kind: str) -> np.ndarray:
+    """Return which elements are of a kind: "nan", "inf" or "zero"."""
+    a = np.asarray(array)
+    if kind == "zero":
+        return a == 0
+    if a.dtype.kind not in "fcV":
+        return np.zeros(a.shape, bool)
+    return np.isnan(a) if kind == "nan" else np.isinf(a)
+
+
+def first(marked: np.ndarray) -> Place:
+    """Return the first place that is marked."""
+    return tuple(int(i) for i in np.argwhere(marked)[0])
+
+
+def mark(shape: tuple, place: Place) -> np.ndarray:
+    """Return an array of False but for one place."""
+    found = np.zeros(shape, bool)
+    found[place] = True
+    return found

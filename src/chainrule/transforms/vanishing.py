@@ -1,0 +1,156 @@
+"""Why an entry of a gradient is zero: the trail is followed from it towards the loss, to the op that made a zero of none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from chainrule.core.op.declaration import BILINEAR, GENERAL
+from chainrule.core.record.placed import pulled_whole
+from chainrule.transforms.evidence import Evidence, first, number, numeric
+from chainrule.transforms.finding import ZERO, Explanation
+from chainrule.transforms.hook_calls import name_of
+from chainrule.transforms.trail import Key, Sent, Trail, array_of
+
+_BRANCHES = 4  # ways that are followed beside the first
+
+# What a zero derivative means, by op; others are told apart by their values.
+_MEANS = {
+    "dead relu": "relu gate prelu",
+    "clamp": "clamp clamp_min clamp_max hardtanh hardswish nan_to_num",
+    "saturated": "sigmoid sigmoid_pull tanh tanh_pull erf erfc softmax softmax_pull log_softmax log_softmax_pull logaddexp elu "
+    "logsumexp huber atan asinh igamma igammac",
+    "rounding": "floor ceil round round_decimals trunc sign sgn heaviside floor_divide div_rounded",
+    "not selected": "maximum minimum fmax fmin max_along min_along median_along nanmedian_along mode kthvalue sort topk cummax "
+    "cummin getitem index index_select gather take split split_with_sizes unbind diagonal amax amin "
+    "max_of_all min_of_all median_of_all nanmedian_of_all aminmax scatter_extreme",
+    "masked": "where masked masked_select masked_place masked_put unmasked nansum",
+    "zero factor": "mul div addcmul addcdiv lerp xlogy prod cumprod fmod remainder",
+    "underflow": "exp exp2 expm1",
+    "overwritten": "copy_slices copy overwrite place index_put index_copy index_fill put scatter masked_scatter",
+}
+MEANS = {name: cause for cause, names in _MEANS.items() for name in names.split()}
+
+
+_DRAWN = {"bernoulli", "poisson", "normal", "multinomial", "binomial", "dropout", "alpha_dropout", "feature_dropout"}
+# Linear ops that leave elements out by what they are told to read; others sum or move all of them.
+_WRITES = ("copy_slices", "copy", "overwrite", "place", "index_put", "index_copy", "index_fill", "put", "scatter", "masked_put",
+           "masked_scatter", "diagonal_scatter", "as_strided_scatter")  # fmt: skip
+
+
+def vanished(trail: Trail, key: Key, marked: np.ndarray) -> Explanation:
+    """Return why the cotangent of a value is zero at the marked elements, taken together.
+
+    Where several ways lead to the loss, the cause is that of the one along which a gradient came closest; the others are in
+    `also`. A way that ends at an op which another one goes through, by another operand, is no cause: that other was chosen.
+    """
+    forks: list[tuple[Sent, np.ndarray]] = []
+    ways = [_follow(trail, key, trail.sent.get(key, []), marked, forks)]
+    ways += [_follow(trail, key, [sent], m, []) for sent, m in forks[:_BRANCHES]]
+    gone_through = [id for _, passed in ways for id in passed]
+    causes = [found for found, _ in ways if _number(found) not in gone_through] or [found for found, _ in ways]
+    causes.sort(key=_number)
+    found, told = causes[0], {(causes[0].cause, causes[0].line)}
+    for other in causes[1:]:
+        if (other.cause, other.line) not in told:
+            told.add((other.cause, other.line))
+            found.also.append(other)
+    return found
+
+
+def _number(found: Explanation) -> int:
+    return 0 if found.node is None else found.node.id
+
+
+def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks: list) -> tuple[Explanation, list[int]]:
+    """Follow one way; return why it ends and the numbers of the nodes that it went through."""
+    passed: list[int] = []
+    while sent:
+        if any(np.any(s.g[marked]) for s in sent):
+            return _sum(sent, marked), passed
+        forks += [(s, marked) for s in sent[1:]]
+        node, k, _ = sent[0]
+        ev, came = Evidence(node), trail.came[node.id]
+        reached = ev.reached(k, marked, came)
+        live = [None if c is None else r & (c != 0) for c, r in zip(came, reached, strict=True)]
+        going = [j for j, c in enumerate(came) if c is not None and reached[j].any()]
+        if not going or any(x is not None and x.any() for x in live):
+            return _made(ev, k, came, live), passed
+        passed.append(node.id)
+        key, marked = (node.id, going[0]), reached[going[0]]
+        sent = trail.sent.get(key, [])
+    return Explanation(ZERO, "zero seed", text="the backward pass was started with 0 there"), passed
+
+
+def _sum(sent: list[Sent], marked: np.ndarray) -> Explanation:
+    ev = Evidence(sent[0].node)
+    place = first(marked & np.any([s.g != 0 for s in sent], axis=0))
+    parts = " + ".join([number(s.g, place) for s in sent])
+    return Explanation(ZERO, "cancelled", ev.name, ev.note, arithmetic=f"{parts} = 0", node=ev.node,
+                       text=f"the contributions along {len(sent)} ways add up to 0: {parts}")  # fmt: skip
+
+
+def _made(ev: Evidence, k: int, came: list, live: list) -> Explanation:
+    """Return why an op sends zeros to the operand of an edge, though what came to it is not zero, or is not reached."""
+    j = next((j for j, x in enumerate(live) if x is not None and x.any()), None)
+    about = {"op": ev.name, "forward": ev.note, "node": ev.node}
+    if ev.op is None:
+        text = f"the backward of {ev.name} returned 0 for a gradient that is not"
+        return Explanation(ZERO, "custom rule", text=text, **about)
+    drawn = _DRAWN.intersection([] if ev.note is None else ev.note.called)
+    name = ev.operand_name(ev.position(k))
+    if j is None:
+        cause = "overwritten" if ev.name in _WRITES else MEANS.get(ev.name, "not selected")
+        cause = cause if cause in ("overwritten", "rounding", "masked") else "not selected"
+        if drawn:
+            cause = "random"
+        does = {"overwritten": "writes over it", "rounding": "has derivative 0 everywhere"}.get(cause, "leaves it out")
+        return Explanation(ZERO, cause, text=f"{ev.name} {does}: no element of its result depends on it", **about)
+    place = first(live[j])
+    g = number(came[j], place)
+    if (hook := hooks_work(ev, k, came, lambda own: bool(own.any()))) is not None:
+        return Explanation(ZERO, "hook", text=f"a hook, {hook}, made 0 of the gradient {g}", **about)
+    slopes = ev.slopes(k, came[j])
+    if slopes is not None:
+        d, at = slopes[1][place], ev.at(place, came[j].shape)
+        if d != 0:
+            return Explanation(ZERO, "underflow", arithmetic=f"{g} * {d} = 0.0", **about,
+                               text=f"the gradient that came is {g} and the derivative of {ev.name} at {at} is {d}: their "
+                               f"product is too small for {came[j].dtype}")  # fmt: skip
+        cause = "random" if drawn else MEANS.get(ev.name, "stationary")
+        return Explanation(ZERO, cause, arithmetic=f"{g} * 0.0 = 0.0", **about,
+                           text=f"the derivative of {ev.name} at {at} is 0: of the gradient {g} nothing is left")  # fmt: skip
+    cause = MEANS.get(ev.name, "")
+    others = [x for i, x in numeric(ev.operands) if i != k]
+    if not cause and ev.op.kind == BILINEAR and others:
+        cause = "zero factor" if not others[0].any() else "cancelled"
+    if not cause:
+        cause = "stationary" if ev.op.kind == GENERAL else "underflow" if ev.name == "to" else "cancelled"
+    where = f"; {ev.ranges()}" if ev.ranges() else ""
+    return Explanation(ZERO, cause, arithmetic=f"{g} -> 0.0", **about,
+                       text=f"{ev.name} sends 0 to '{name}' for the gradient {g} that came{where}")  # fmt: skip
+
+
+def is_mask(zero: Explanation) -> bool:
+    """Tell whether a zero is that of elements that are left out: by a choice, or by a constant factor of zeros and ones."""
+    if zero.cause in ("masked", "not selected", "overwritten", "zero seed"):
+        return True
+    if zero.cause != "zero factor" or zero.node is None:
+        return False
+    constants = zip(Evidence(zero.node).operands, zero.node.edges, strict=False)
+    return any(np.ndim(x) and np.isin(x, (0, 1)).all() for x, edge in constants if edge is None and x is not None)
+
+
+def hooks_work(ev: Evidence, k: int, came: list, test: Callable[[np.ndarray], bool]) -> str | None:
+    """Return a hook's name if the op's own rule makes of what came something for which a test holds, and not what was sent."""
+    hooks = ev.node.hooks
+    if hooks is None or not (hooks.before or hooks.after or hooks.outputs):
+        return None
+    found = [*hooks.before.values(), *hooks.after.values(), *[h for each in hooks.outputs.values() for h in each.values()]]
+    try:
+        gs = pulled_whole(ev.node.plan, ev.node, came[0] if len(came) == 1 else list(came), 0)
+        g = gs if ev.node.plan.single else gs[k]
+    except Exception:  # what it saved is gone: the hook is the best guess
+        return name_of(found[0])
+    return name_of(found[0]) if g is not None and test(array_of(g)) else None
