@@ -101,32 +101,39 @@ class Stack:
 
 def entry_of_columns(along: Any, out: Tensor, x: Tensor) -> Tensor:
     """Return the Jacobian of one result in one input from its columns, whose axis is the first."""
-    if not x.is_complex():
-        return _last(along, out, x)
-    along_x, along_y = along
-    if out.is_complex():
-        _check_holomorphic(along_x, along_y)
-        return _last(along_x, out, x)
-    return _last(along_x + 1j * along_y, out, x)
-
-
-def _last(columns: Tensor, out: Tensor, x: Tensor) -> Tensor:
+    columns = of_columns(along, out, x)
     if out.ndim:
         columns = TABLE["permute"].call(columns, order=(*range(1, out.ndim + 1), 0))
     return columns if x.ndim == 1 else TABLE["reshape"].call(columns, shape=(*out.shape, *x.shape))
 
 
+def of_columns(along: Any, out: Tensor, x: Tensor) -> Tensor:
+    """Return derivatives of one result in one input from its tangents, along 1 and along i for a complex input."""
+    if not x.is_complex():
+        return along
+    along_x, along_y = along
+    if out.is_complex():
+        _check_holomorphic(along_x, along_y)
+        return along_x
+    return along_x + 1j * along_y
+
+
 def entry_of_rows(gs: Any, out: Tensor, x: Tensor) -> Tensor:
     """Return the Jacobian of one result in one input from its rows, the cotangents pulled back."""
-    if out.is_complex():
-        of_real, of_imag = gs  # u_x + i u_y and v_x + i v_y where the result is u + i v and the input x + i y
-        if x.is_complex():
-            along_x, along_y = of_real.real + 1j * of_imag.real, of_real.imag + 1j * of_imag.imag
-            _check_holomorphic(along_x, along_y)
-            gs = along_x
-        else:
-            gs = of_real + 1j * of_imag
-    return gs if out.ndim == 1 else TABLE["reshape"].call(gs, shape=(*out.shape, *x.shape))
+    rows = of_rows(gs, out, x)
+    return rows if out.ndim == 1 else TABLE["reshape"].call(rows, shape=(*out.shape, *x.shape))
+
+
+def of_rows(gs: Any, out: Tensor, x: Tensor) -> Tensor:
+    """Return derivatives of one result in one input from the pulled cotangents, 1 and i for a complex result."""
+    if not out.is_complex():
+        return gs
+    of_real, of_imag = gs  # u_x + i u_y and v_x + i v_y where the result is u + i v and the input x + i y
+    if not x.is_complex():
+        return of_real + 1j * of_imag
+    along_x, along_y = of_real.real + 1j * of_imag.real, of_real.imag + 1j * of_imag.imag
+    _check_holomorphic(along_x, along_y)
+    return along_x
 
 
 def bottom(value: Any) -> Any:

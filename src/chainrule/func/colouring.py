@@ -20,7 +20,7 @@ import numpy as np
 from chainrule.func.greedy import apart, fewest, graph_orders, line_orders, without_cycles, without_paths
 from chainrule.func.pattern import Lines, Pattern, lines_of
 
-__all__ = ["Colouring", "acyclic", "bidirectional", "by_columns", "by_rows", "star"]
+__all__ = ["Colouring", "acyclic", "bidirectional", "by_columns", "by_rows", "candidates", "star", "turned"]
 
 ROUNDS = 32  # of substitution: each is a pass over arrays, and in a long chain of differences digits are lost
 
@@ -109,21 +109,27 @@ def bidirectional(pattern: Pattern, row_cost: float = 1.0, column_cost: float = 
 
     A line may stay without a colour where every entry of it is read off lines that cross it; those then differ in colour. Of
     lines that cross and have colours, no path of four has two colours only. Rows fuller than a bound get colours beside all
-    columns, or columns beside all rows; several bounds are tried, none among them: then it is :func:`by_columns` or
+    columns, or columns beside all rows; several bounds are tried. Where that costs more, it is :func:`by_columns` or
     :func:`by_rows`.
     """
-    best: Colouring | None = None
-    least = np.inf
+    found = candidates(pattern, row_cost, column_cost)
+    return min(found, key=lambda c: c.forward * column_cost + c.reverse * row_cost)
+
+
+def candidates(pattern: Pattern, row_cost: float, column_cost: float) -> list[Colouring]:
+    """Return the colours of columns, those of rows, and where both together cost less, those."""
+    found = [by_columns(pattern), by_rows(pattern)]
+    least = min(found[0].forward * column_cost, found[1].reverse * row_cost)
     for side, costs in ((pattern, (column_cost, row_cost)), (pattern.transposed, (row_cost, column_cost))):
         degrees = np.bincount(side.rows, minlength=side.shape[0])
-        for bound in _bounds(degrees):
-            if bound * costs[0] >= least:
+        for bound in _bounds(degrees)[1:]:
+            if bound * costs[0] + costs[1] >= least:
                 continue
-            found = _with_full_rows(side, degrees > bound, costs)
-            cost = found.forward * costs[0] + found.reverse * costs[1]
+            both = _with_full_rows(side, degrees > bound, costs)
+            cost = both.forward * costs[0] + both.reverse * costs[1]
             if cost < least:
-                best, least = found if side is pattern else _turned(found, pattern), cost
-    return best if best is not None else by_columns(pattern)
+                found[2:], least = [both if side is pattern else _transposed(both, pattern)], cost
+    return found
 
 
 def _bounds(degrees: np.ndarray) -> list[int]:
@@ -138,8 +144,6 @@ def _bounds(degrees: np.ndarray) -> list[int]:
 def _with_full_rows(pattern: Pattern, full: np.ndarray, costs: tuple[float, float]) -> Colouring:
     """Colour all columns and the rows that are full; then leave out the colours from which no entry has to be read."""
     height, width = pattern.shape
-    if not full.any():
-        return by_columns(pattern)
     of_rows, of_columns = pattern.in_rows(), pattern.in_columns()
     neighbours = [[height + j for j in line] for line in of_rows] + of_columns
     filled = np.unique(pattern.columns)
@@ -167,7 +171,7 @@ def _with_full_rows(pattern: Pattern, full: np.ndarray, costs: tuple[float, floa
     return Colouring("bidirectional", of_column, of_row, forward, int(kept[n:].sum()), places)
 
 
-def _turned(found: Colouring, pattern: Pattern) -> Colouring:
+def _transposed(found: Colouring, pattern: Pattern) -> Colouring:
     """Return a colouring of the transposed pattern as one of the pattern."""
     height, width = pattern.shape
     order = np.lexsort((pattern.rows, pattern.columns))
@@ -175,8 +179,7 @@ def _turned(found: Colouring, pattern: Pattern) -> Colouring:
     places[order] = found.places
     sums, own = found.forward * width, found.reverse * height  # of what were columns, and now are rows
     places = np.where(places < sums, places + own, places - sums)
-    kind = {"columns": "rows", "rows": "columns"}.get(found.kind, found.kind)
-    return Colouring(kind, found.rows, found.columns, found.reverse, found.forward, places)
+    return Colouring(found.kind, found.rows, found.columns, found.reverse, found.forward, places)
 
 
 def _alone(lines: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -233,6 +236,11 @@ def _graph(pattern: Pattern) -> tuple[Lines, list[int]]:
     """Return the neighbours of each vertex of a symmetric pattern, without itself, and the vertices that have an entry."""
     off = pattern.rows != pattern.columns
     return lines_of(pattern.rows[off], pattern.columns[off], pattern.shape[0]), np.unique(pattern.rows).tolist()
+
+
+def turned(found: Colouring) -> Colouring:
+    """Return a colouring of a symmetric matrix's columns as one of its rows, which are the same."""
+    return Colouring(found.kind, found.rows, found.columns, 0, found.forward, found.places)
 
 
 def acyclic(pattern: Pattern) -> Colouring | None:

@@ -13,9 +13,10 @@ from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, write_back
 from chainrule.func.basis import Directions
 from chainrule.func.jacobian_plan import chunk_for
-from chainrule.func.jacobians import Jacobian, mapped
+from chainrule.func.jacobians import Jacobian
 from chainrule.func.pullbacks import Record, grad, vjp
 from chainrule.func.pushforwards import Push, jvp, or_zeros
+from chainrule.func.sweeps import mapped
 
 __all__ = ["hessian", "hvp", "laplacian"]
 
@@ -27,6 +28,8 @@ def hessian(
     argnames: Argnames = None,
     chunk_size: int | None = None,
     memory: int | None = None,
+    sparse: bool = False,
+    sparsity: Any = None,
 ) -> Jacobian:
     """Return a function that computes the Hessian of `func`: forward mode over the gradient.
 
@@ -40,6 +43,9 @@ def hessian(
         As for :func:`jacobian`.
     chunk_size, memory : int, optional
         How many columns one run carries, or what they may take.
+    sparse, sparsity
+        As for :func:`jacobian`. The Hessian of a real scalar function is symmetric, so that a triangle is enough of a pattern,
+        and takes fewer sums than a Jacobian. One that a custom rule makes unsymmetric has to be taken without `sparsity`.
 
     Returns
     -------
@@ -58,7 +64,8 @@ def hessian(
     expect_function(func, "hessian")
     inner = Jacobian(func, argnums, argnames)
     return Jacobian(
-        inner, argnums, argnames, prefer="forward", chunk_size=chunk_size, memory=memory, randomness="error", name="hessian"
+        inner, argnums, argnames, prefer="forward", chunk_size=chunk_size, memory=memory, randomness="error", name="hessian",
+        sparse=sparse, sparsity=sparsity,
     )  # fmt: skip
 
 

@@ -18,13 +18,68 @@ LIVE = 5  # values of the widest size that a sweep holds at once: what comes in,
 
 
 @dataclass(frozen=True)
+class SparsePlan:
+    """How a sparse Jacobian was compressed.
+
+    Attributes
+    ----------
+    kind : {"columns", "rows", "bidirectional", "star", "acyclic"}
+        What was coloured: see :mod:`chainrule.func.colouring`.
+    entries : int
+        How many entries can be other than zero.
+    forward, reverse : int
+        How many colours are carried forward, and pulled back.
+    detection : float or None
+        Seconds that the search for the pattern took; None where it was given.
+    colouring : float
+        Seconds that the colours took.
+    forward_sweep, reverse_sweep : float or None
+        Seconds that one sweep of each kind took, the run of the function with it; None where that was not asked.
+    rejected : tuple of str
+        The other ways, and what they would have cost.
+    """
+
+    kind: str
+    entries: int
+    forward: int
+    reverse: int
+    detection: float | None
+    colouring: float
+    forward_sweep: float | None
+    reverse_sweep: float | None
+    rejected: tuple[str, ...]
+
+    @property
+    def colours(self) -> int:
+        """How many directions are carried in all."""
+        return self.forward + self.reverse
+
+    def __str__(self) -> str:
+        times = [
+            f"{name} {1e3 * seconds:.3g} ms"
+            for name, seconds in (
+                ("detection", self.detection),
+                ("colouring", self.colouring),
+                ("a forward sweep", self.forward_sweep),
+                ("a reverse sweep", self.reverse_sweep),
+            )
+            if seconds is not None
+        ]
+        lines = [
+            f"{self.entries} entries in {self.colours} colours ({self.kind}): {self.forward} forward, {self.reverse} reverse",
+            ", ".join(times),
+        ]
+        return "\n".join([*lines, *[f"rejected: {other}" for other in self.rejected]])
+
+
+@dataclass(frozen=True)
 class JacobianPlan:
     """How a Jacobian was taken.
 
     Attributes
     ----------
-    mode : {"forward", "reverse"}
-        Which mode gave it: columns by forward mode, rows by reverse mode.
+    mode : {"forward", "reverse", "both"}
+        Which mode gave it: columns by forward mode, rows by reverse mode; both where that is cheaper for a sparse one.
     inputs, outputs : int
         Real numbers going in and coming out; a complex number counts as two.
     chunk : int
@@ -33,6 +88,8 @@ class JacobianPlan:
         Why this mode.
     inner : JacobianPlan or None
         Where the function was itself a Jacobian, as in a Hessian, how that was taken.
+    sparse : SparsePlan or None
+        Where sums of columns or rows were carried, which are fewer: how the pattern was coloured, and what was rejected.
     """
 
     mode: str
@@ -41,12 +98,20 @@ class JacobianPlan:
     chunk: int
     reason: str
     inner: JacobianPlan | None = None
+    sparse: SparsePlan | None = None
 
     @property
     def sweeps(self) -> int:
         """How many sweeps it took."""
+        if self.sparse is not None:
+            return -(-self.sparse.forward // self.chunk) + -(-self.sparse.reverse // self.chunk)
         directions = self.inputs if self.mode == "forward" else self.outputs
         return -(-directions // self.chunk)
+
+    def __str__(self) -> str:
+        head = f"{self.outputs} x {self.inputs} in {self.mode} mode, {self.sweeps} sweeps: {self.reason}"
+        parts = [head, *([str(self.sparse)] if self.sparse else []), *([f"of: {self.inner}"] if self.inner else [])]
+        return "\n".join(parts)
 
 
 def chosen(run: Record, inputs: int, outputs: int) -> tuple[str, str]:

@@ -6,21 +6,17 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from chainrule.autograd.forward_ad import lowered, raised
-from chainrule.core.generator import default_generator
-from chainrule.core.op.declaration import TABLE
-from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import check_differentiable
-from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
 from chainrule.func.arrays import arrays_of, tensors_of
-from chainrule.func.basis import Directions, Stack, entry_of_columns, entry_of_rows
-from chainrule.func.jacobian_plan import MODES, JacobianPlan, chosen, chunk_for
-from chainrule.func.mapping import vmap
+from chainrule.func.basis import Directions, entry_of_columns, entry_of_rows
+from chainrule.func.compressed import Function, check_width, compression_of, is_traced, sparse_of
+from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for
+from chainrule.func.pattern import Pattern
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors
-from chainrule.func.pushforwards import Push, or_zeros
-from chainrule.transforms.batch import Batched
-from chainrule.transforms.forward import zeros_like
+from chainrule.func.sweeps import pulled, pushed
 
 __all__ = ["jacfwd", "jacobian", "jacrev"]
 
@@ -41,6 +37,8 @@ class Jacobian:
         randomness: str = "same",
         name: str = "jacobian",
         prefer: str | None = None,
+        sparse: bool = False,
+        sparsity: Any = None,
     ):
         check_places(argnums, argnames)
         if mode is not None and mode not in MODES:
@@ -51,7 +49,9 @@ class Jacobian:
         update_wrapper(self, func, updated=())
         self._func, self._argnums, self._argnames, self._has_aux = func, argnums, argnames, has_aux
         self._mode, self._chunk_size, self._memory, self._randomness = mode, chunk_size, memory, randomness
-        self._name, self._prefer = name, prefer
+        self._name, self._prefer, self._sparse = name, prefer, sparse
+        self._given = None if sparsity is None else Pattern.of(sparsity)
+        self._compressions: dict = {}  # by the dtypes of the inputs, of which few are thinkable
         self._one = is_one(argnums, argnames)
         self.plan: JacobianPlan | None = None
 
@@ -66,6 +66,30 @@ class Jacobian:
             if not isinstance(t, Tensor):
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
             check_differentiable(t.dtype)
+        if self._given is not None:
+            entries, out_spec, aux, self.plan = self._compressed(self._given, call, primals, spec, flat)
+        else:
+            entries, out_spec, aux, self.plan = self._whole(call, primals, spec, flat)
+        in_spec = spec.children_specs[0] if self._one else spec
+        tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
+        write_back(call)
+        found = (tree, aux if self._name == "jacobian" else only_tensors(aux)) if self._has_aux else tree
+        return arrays_of(found) if arrays else found
+
+    def _compressed(self, pattern: Pattern, call: Callable, primals: tuple, spec: TreeSpec, flat: list) -> tuple:
+        """Take a sparse Jacobian by sums of its columns and rows."""
+        f = Function(call, primals, spec, flat, self._has_aux, self._randomness, self._chunk_size, self._memory)
+        check_width(pattern, flat, self._name)
+        key = (is_traced(), *[t.dtype for t in flat])
+        way = self._compressions.get(key)
+        if way is None:
+            symmetric = self._name == "hessian"
+            way = self._compressions[key] = compression_of(pattern, f, self._mode, self._prefer, symmetric)
+        entries, outs, out_spec, aux, chunk = way.take(f, self._sparse)
+        return entries, out_spec, aux, self._plan(way.mode, flat, outs, chunk, way.reason, way.told)
+
+    def _whole(self, call: Callable, primals: tuple, spec: TreeSpec, flat: list) -> tuple:
+        """Take a Jacobian by all of its columns or rows."""
         mode, reason, ins, run = self._mode or self._prefer, "as asked", Directions(flat), None
         if mode is None and ins.total == 1:
             mode, reason = "forward", "one input"
@@ -82,12 +106,15 @@ class Jacobian:
                     raise
                 mode, reason = "reverse", f"forward mode cannot: {error}"
         entries, outs, out_spec, aux, chunk = found or self._by_rows(run or self._record(call, primals), flat)
-        self.plan = JacobianPlan(mode, ins.total, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None))
-        in_spec = spec.children_specs[0] if self._one else spec
-        tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
-        write_back(call)
-        found = (tree, aux if self._name == "jacobian" else only_tensors(aux)) if self._has_aux else tree
-        return arrays_of(found) if arrays else found
+        if self._sparse:
+            entries = [
+                [sparse_of(e, out, x) for e, x in zip(row, flat, strict=True)] for row, out in zip(entries, outs, strict=True)
+            ]
+        return entries, out_spec, aux, self._plan(mode, flat, outs, chunk, reason)
+
+    def _plan(self, mode: str, flat: list, outs: list, chunk: int, reason: str, told: SparsePlan | None = None) -> JacobianPlan:
+        inputs, outputs = Directions(flat).total, Directions(outs).total
+        return JacobianPlan(mode, inputs, outputs, chunk, reason, getattr(self._func, "plan", None), told)
 
     def _record(self, call: Callable, primals: tuple) -> Record:
         run = Record(call, primals, self._has_aux)
@@ -96,69 +123,19 @@ class Jacobian:
 
     def _by_rows(self, run: Record, flat: list) -> tuple:
         directions = Directions(run.outs)
-        total = directions.total
-        chunk = chunk_for(total, self._chunk_size, self._memory, run)
-        stacks = [Stack(total) for _ in flat]
-
-        def pull(*gs: Tensor) -> list:
-            given = iter(gs)
-            return run.pull([None if g is None else lowered(next(given)) for g in block])
-
-        for start in range(0, total, chunk):
-            stop = min(start + chunk, total)
-            block = directions.block(start, stop)
-            for stack, g in zip(stacks, mapped(pull, [g for g in block if g is not None], "error"), strict=True):
-                stack.add(start, stop, g)
-        pulled = [
-            directions.split(s.rows() if total else wrap(zeros_like(x)[None][:0])) for s, x in zip(stacks, flat, strict=True)
-        ]
-        entries = [[entry_of_rows(gs[i], out, x) for gs, x in zip(pulled, flat, strict=True)] for i, out in enumerate(run.outs)]
+        chunk = chunk_for(directions.total, self._chunk_size, self._memory, run)
+        rows = [directions.split(stacked) for stacked in pulled(run, directions, chunk)]
+        entries = [[entry_of_rows(gs[i], out, x) for gs, x in zip(rows, flat, strict=True)] for i, out in enumerate(run.outs)]
         return entries, run.outs, run.out_spec, run.aux, chunk
 
     def _by_columns(self, call: Callable, spec: TreeSpec, flat: list, directions: Directions, run: Record | None) -> tuple:
-        total = directions.total
-        chunk = chunk_for(total, self._chunk_size, self._memory, run)
-        stacks: list[Stack] = []
-        push, level = None, 0
-        state = default_generator.get_state() if total > chunk and self._randomness == "same" else None
-
-        def along(*tangents: Tensor) -> list:
-            nonlocal push, level
-            level, given = tangents[0]._level, iter(tangents)
-            push = Push(call, spec, flat, [None if t is None else next(given) for t in block], self._has_aux)
-            return or_zeros(push.values, push.dots)
-
-        for start in range(0, total, chunk):
-            if state is not None and start:
-                default_generator.set_state(state)  # one function is differentiated: its random numbers stay the same
-            stop = min(start + chunk, total)
-            block = directions.block(start, stop)
-            dots = mapped(along, [t for t in block if t is not None], self._randomness)
-            stacks = stacks or [Stack(total) for _ in dots]
-            for stack, dot in zip(stacks, dots, strict=True):
-                stack.add(start, stop, dot)
-        if push is None:  # no input has an element
-            push = Push(call, spec, flat, [None] * len(flat), self._has_aux)
-        outs = [_example(v, level) for v in push.values]
-        empty = [wrap(zeros_like(out)[None][:0]) for out in outs] if not total else []
-        pushed = [directions.split(rows) for rows in ([s.rows() for s in stacks] or empty)]
-        entries = [[entry_of_columns(of[k], out, x) for k, x in enumerate(flat)] for of, out in zip(pushed, outs, strict=True)]
-        return entries, outs, push.out_spec, tree_map(lambda a: _example(a, level), push.aux), chunk
-
-
-def mapped(f: Callable, stacked: list, randomness: str) -> list:
-    """Return what `f` gives for each direction of a block, stacked; one alone needs no batch."""
-    if len(stacked[0]) > 1:
-        return vmap(f, randomness=randomness)(*stacked)
-    take, put = TABLE["getitem"].call, TABLE["reshape"].call
-    return [put(t, shape=(1, *t.shape)) for t in f(*[take(t, index=(0,)) for t in stacked])]
-
-
-def _example(value: Any, level: int) -> Any:
-    """Return one of the examples of a value that differs between directions, as random ones may; others as they are."""
-    if value.__class__ is Batched and value._level == level:
-        return TABLE["getitem"].call(raised(value._data), index=(0,))
-    return value
+        chunk = chunk_for(directions.total, self._chunk_size, self._memory, run)
+        found = pushed(call, spec, flat, directions, chunk, self._randomness, self._has_aux)
+        columns = [directions.split(stacked) for stacked in found.stacked]
+        entries = [
+            [entry_of_columns(of[k], out, x) for k, x in enumerate(flat)] for of, out in zip(columns, found.outs, strict=True)
+        ]
+        return entries, found.outs, found.out_spec, found.aux, chunk
 
 
 def jacobian(
@@ -171,6 +148,8 @@ def jacobian(
     chunk_size: int | None = None,
     memory: int | None = None,
     randomness: str = "same",
+    sparse: bool = False,
+    sparsity: Any = None,
 ) -> Jacobian:
     """Return a function that computes the Jacobian of `func` in the mode that is cheaper for the call's sizes.
 
@@ -198,6 +177,13 @@ def jacobian(
     randomness : {"same", "different", "error"}
         What random functions in `func` do where columns are carried through it together: the same for all, as for rows;
         other numbers for each; or raise.
+    sparse : bool
+        Give SciPy's ``csr_array`` in the place of each entry: of two axes, a row for each element of the output and a column
+        for each of the input, flat. Entries of half precision are then float32.
+    sparsity : array or SciPy sparse array, optional
+        Where the Jacobian can be other than zero: a row for each element of all outputs, a column for each element of all
+        inputs, in the order of the trees' leaves. It is believed. Columns, rows or both are then carried in sums that keep
+        the entries apart, as few as the pattern allows and as what a sweep costs suggests, which is measured once.
 
     Returns
     -------
@@ -213,7 +199,10 @@ def jacobian(
     Raises
     ------
     RuntimeError
-        If there is no such argument, a result is not a tensor, or a function from complex to complex is not holomorphic.
+        If there is no such argument, a result is not a tensor, or a function from complex to complex is not holomorphic; if
+        `sparse` is asked where the entries are to be differentiated again, or mapped.
+    ValueError
+        If `sparsity` is no matrix of the right shape.
 
     Examples
     --------
@@ -225,10 +214,18 @@ def jacobian(
             [0., 0., 6.]])
     >>> J.plan.mode, J.plan.reason
     ('reverse', 'no more outputs (3) than inputs (3)')
+    >>> J = cr.func.jacobian(lambda x: x[1:] * x[:-1], sparsity=[[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]])
+    >>> J(cr.tensor([1.0, 2.0, 3.0, 4.0]))
+    tensor([[2., 1., 0., 0.],
+            [0., 3., 2., 0.],
+            [0., 0., 4., 3.]])
+    >>> J.plan.sparse.colours
+    2
     """
     expect_function(func, "jacobian")
     return Jacobian(
-        func, argnums, argnames, has_aux, mode=mode, chunk_size=chunk_size, memory=memory, randomness=randomness
+        func, argnums, argnames, has_aux, mode=mode, chunk_size=chunk_size, memory=memory, randomness=randomness,
+        sparse=sparse, sparsity=sparsity,
     )  # fmt: skip
 
 

@@ -26,12 +26,20 @@ class Pattern:
 
     @classmethod
     def of(cls, matrix: Any) -> Pattern:
-        """Return the pattern of a SciPy sparse array or of a dense array; a stored zero of a sparse one is a place too."""
+        """Return the pattern of a SciPy sparse array or of a dense one; a stored zero of a sparse array is a place too.
+
+        Raises
+        ------
+        ValueError
+            If it has not two axes.
+        """
         if hasattr(matrix, "tocoo"):
             matrix = matrix.tocoo()
             rows, columns = matrix.coords if hasattr(matrix, "coords") else (matrix.row, matrix.col)
         else:
             matrix = np.asarray(matrix)
+            if matrix.ndim != 2:
+                raise ValueError(f"sparsity is a matrix, dense or SciPy's sparse one, but this has {matrix.ndim} axes")
             rows, columns = np.nonzero(matrix)
         height, width = matrix.shape
         places = np.unique(np.asarray(rows, np.int64) * max(width, 1) + columns)
