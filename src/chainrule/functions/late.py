@@ -105,6 +105,7 @@ ABOVE: dict[str, str] = {
         "_check_tensor_all _check_type _check_value _check_with get_device_module sym_float sym_int sym_ite sym_max sym_min "
         "sym_not sym_sqrt sym_sum"
     ),
+    "visualization": "visualize",
     "settings": (
         "are_deterministic_algorithms_enabled get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
         "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled set_default_device set_default_tensor_type "

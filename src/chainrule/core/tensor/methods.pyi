@@ -3,6 +3,8 @@
 from builtins import bool as _bool, complex as _complex, float as _float, int as _int, object as _object
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias, overload
 
 import numpy as np
