@@ -17,7 +17,10 @@ from chainrule.transforms.finding import NONE, Explanation
 from chainrule.transforms.trail import Trail, key_of
 
 _CASTS = frozenset(("long", "int", "short", "byte", "char", "bool", "to", "type", "type_as", "half"))
-_NEW = frozenset(("tensor", "as_tensor", "new_tensor", "from_numpy", "asarray", "scalar_tensor", "Parameter", "array"))
+_NEW = frozenset((
+    "tensor", "as_tensor", "new_tensor", "from_numpy", "asarray", "scalar_tensor", "Parameter", "array", "deepcopy",
+    "__deepcopy__",
+))  # fmt: skip
 _READS = dict.fromkeys(("numpy", "__array__", "__array_ufunc__", "__array_function__", "__dlpack__"), "numpy")
 _BY_HISTORY = frozenset(("detach", "detach_", "data"))
 _RERUN = "Give the function instead of the loss, explain(f, inputs), to have it run once more and each call looked at."
@@ -78,6 +81,12 @@ def _of_cut(cut: Cut) -> Explanation:
     name = cut.name.strip("_") if cut.name.startswith("__") else cut.name
     tensors = [v for v in cut.results if isinstance(v, Tensor)]
     exact = [t for t in tensors if t.dtype.category < 2]
+    if cut.custom:
+        text = (
+            f"the result of the custom function {cut.name} has no history for this argument: it was marked by "
+            "mark_non_differentiable(), or no gradient of it was wanted"
+        )
+        return Explanation(NONE, "custom rule", cut.name, cut.place, text=text)
     if cut.name in _BY_HISTORY:
         cause, text = "detach", f"{'.data' if name == 'data' else name + '()'} gives its values without their history"
     elif cut.name in _NEW or (cut.name == "requires_grad_" and tensors and tensors[0].requires_grad):

@@ -18,7 +18,7 @@ from chainrule.transforms.evidence import first, is_kind, mark
 from chainrule.transforms.finding import FINE, INF, NAN, NONE, ZERO, Explanation
 from chainrule.transforms.nonfinite import not_finite
 from chainrule.transforms.trail import Trail, key_of
-from chainrule.transforms.vanishing import vanished
+from chainrule.transforms.vanishing import of_hook, vanished
 
 _FORMS = (
     "explain() takes a gradient (explain(x.grad)), a loss and tensors (explain(loss, x)), or a function and its inputs "
@@ -244,7 +244,7 @@ def _one(
         )
     made_by = None if run is None else run.calls.made_by
     if not is_kind(total, kind)[at]:
-        found = Explanation(kind, "hook", text="a hook on the tensor made it so")
+        found = of_hook(kind, next(iter(t._meta.hooks.values())))
     elif kind == ZERO:
         found = vanished(trail, key, mark(g.shape, at))
     else:

@@ -6,6 +6,7 @@ through `detach`, ``no_grad``, comparisons, casts, ``item()`` and NumPy as well,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,9 +20,11 @@ from chainrule.core.record.notes import Place
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import bottom
 from chainrule.overrides import TorchFunctionMode
+from chainrule.transforms.custom import call
 from chainrule.transforms.evidence import Evidence
 from chainrule.transforms.trail import Key, key_of
 
+_CUSTOM = call.__code__.co_filename
 _LOOKS = frozenset((
     "size", "dim", "numel", "stride", "__len__", "is_contiguous", "__repr__", "__format__", "__str__", "is_floating_point",
     "is_complex", "retain_grad", "register_hook", "backward", "data_ptr", "storage_offset", "element_size", "__hash__",
@@ -36,7 +39,7 @@ class Cut(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the public function.
+        Of the public function; of a custom function, inside of which it was called.
     place : Place
     sources : frozenset of Key
         Whose gradients end here.
@@ -44,6 +47,8 @@ class Cut(NamedTuple):
         Whether the grad mode was on.
     results : list
         What it gave.
+    custom : bool
+        Whether it was called by the forward of a custom function.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Cut(NamedTuple):
     sources: frozenset
     recorded: bool
     results: list
+    custom: bool = False
 
 
 class Flow(TorchFunctionMode):
@@ -121,7 +127,7 @@ class Flow(TorchFunctionMode):
         lost = leads - after
         shared = of - leads - after if not lost else frozenset()
         if results and (lost or (shared and not cuts)):
-            self.cuts.append(Cut(name, place, lost or shared, bool(modes().record), results))
+            self.cuts.append(_cut(name, place, lost or shared, results))
             cuts |= {len(self.cuts) - 1}
         for v in results:
             _, passed = self.lineage(v)
@@ -155,7 +161,7 @@ class Flow(TorchFunctionMode):
             if held is not None:  # a new leaf in the memory of another
                 cuts = held[2]
                 if not cuts:
-                    self.cuts.append(Cut("Parameter", Place(), held[1], bool(modes().record), [value]))
+                    self.cuts.append(_cut("Parameter", Place(), held[1], [value]))
                     cuts = frozenset((len(self.cuts) - 1,))
                 self._lineage[id(value)] = (value, self._lineage[id(value)][1] | held[1], cuts)
             return self._lineage[id(value)][1:]
@@ -202,6 +208,29 @@ class Flow(TorchFunctionMode):
             self._leads[top.id] = found
             stack.pop()
         return own | self._leads[node.id]
+
+
+def _cut(name: str, place: Place, sources: frozenset, results: list) -> Cut:
+    """Return a cut; one inside of a custom function's forward as the call of that function."""
+    recorded = bool(modes().record)
+    if not recorded and (rules := custom_rules()) is not None:
+        frames = place.frames
+        outer = next((i for i in range(len(frames) - 1, 0, -1) if frames[i][0].co_name == "forward"), None)
+        if outer is not None:
+            place.frames = frames[:outer]
+        return Cut(rules.name, place, sources, recorded, results, True)
+    return Cut(name, place, sources, recorded, results)
+
+
+def custom_rules() -> Any:
+    """Return the rules of the custom function whose forward is running; None if none's is."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        rules = frame.f_locals.get("rules") if frame.f_code.co_filename == _CUSTOM else None
+        if rules is not None:
+            return rules
+        frame = frame.f_back
+    return None
 
 
 def _name(func: Any) -> str | None:

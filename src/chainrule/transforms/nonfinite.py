@@ -15,7 +15,7 @@ from chainrule.transforms.evidence import Evidence, first, is_kind, mark, nan_or
 from chainrule.transforms.finding import INF, NAN, Explanation
 from chainrule.transforms.origin import line, operand_origin, pole, value_origin
 from chainrule.transforms.trail import Key, Sent, Trail
-from chainrule.transforms.vanishing import hooks_work, is_mask, vanished
+from chainrule.transforms.vanishing import hooks_work, is_mask, of_hook, vanished
 
 
 def not_finite(trail: Trail, key: Key, place: tuple, kind: str, made_by: Any = None) -> Explanation:
@@ -70,7 +70,7 @@ def made_here(trail: Trail, ev: Evidence, sent: Sent, place: tuple, kind: str, m
     k, came = sent.edge, trail.came[ev.node.id]
     about = {"op": ev.name, "forward": ev.note, "node": ev.node}
     if (hook := hooks_work(ev, k, came, lambda g: not is_kind(g, kind).any())) is not None:
-        return Explanation(kind, "hook", text=f"a hook, {hook}, returned {kind}", **about)
+        return of_hook(kind, hook, ev)
     if ev.op is None:
         return Explanation(kind, "custom rule", text=f"the backward of {ev.name} returned {kind}", **about)
     reached = ev.reached(k, mark(sent.g.shape, place), came)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chainrule.core.op.declaration import BILINEAR, GENERAL
+from chainrule.core.op.declaration import BILINEAR, LINEAR
+from chainrule.core.record.notes import Place
 from chainrule.core.record.placed import pulled_whole
-from chainrule.transforms.evidence import Evidence, first, number, numeric
+from chainrule.transforms.evidence import Evidence, first, number
 from chainrule.transforms.finding import ZERO, Explanation
 from chainrule.transforms.hook_calls import name_of
 from chainrule.transforms.trail import Key, Sent, Trail, array_of
@@ -17,6 +18,20 @@ _BRANCHES = 4  # ways that are followed beside the first
 
 # What a zero derivative means, by op; others are told apart by their values.
 _MEANS = {
+    "dead relu": "relu gate prelu",
+    "clamp": "clamp clamp_min clamp_max hardtanh hardswish nan_to_num",
+    "saturated": "sigmoid sigmoid_pull tanh tanh_pull erf erfc softmax softmax_pull log_softmax log_softmax_pull logaddexp elu "
+    "logsumexp ndtr silu gelu",
+    "rounding": "floor ceil round round_decimals trunc sign sgn heaviside floor_divide div_rounded",
+    "not selected": "maximum minimum fmax fmin max_along min_along median_along nanmedian_along mode kthvalue sort topk cummax "
+    "cummin amax amin max_of_all min_of_all median_of_all nanmedian_of_all aminmax scatter_extreme max_pool "
+    "fractional_max_pool",
+    "masked": "where masked masked_select masked_place masked_put unmasked nansum tril triu",
+    "zero factor": "mul div addcmul addcdiv lerp xlogy prod cumprod fmod remainder mm mv bmm matmul dot vdot outer addmm addmv "
+    "addr baddbmm addbmm cross",
+    "underflow": "exp exp2 expm1 to",
+}
+MEANS = {
     "dead relu": "relu gate prelu",
     "clamp": "clamp clamp_min clamp_max hardtanh hardswish nan_to_num",
     "saturated": "sigmoid sigmoid_pull tanh tanh_pull erf erfc softmax softmax_pull log_softmax log_softmax_pull logaddexp elu "
@@ -76,7 +91,7 @@ def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks:
         live = [None if c is None else r & (c != 0) for c, r in zip(came, reached, strict=True)]
         going = [j for j, c in enumerate(came) if c is not None and reached[j].any()]
         if not going or any(x is not None and x.any() for x in live):
-            return _made(ev, k, came, live), passed
+            return _made(ev, k, marked, came, live), passed
         passed.append(node.id)
         key, marked = (node.id, going[0]), reached[going[0]]
         sent = trail.sent.get(key, [])
@@ -91,7 +106,7 @@ def _sum(sent: list[Sent], marked: np.ndarray) -> Explanation:
                        text=f"the contributions along {len(sent)} ways add up to 0: {parts}")  # fmt: skip
 
 
-def _made(ev: Evidence, k: int, came: list, live: list) -> Explanation:
+def _made(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) -> Explanation:
     """Return why an op sends zeros to the operand of an edge, though what came to it is not zero, or is not reached."""
     j = next((j for j, x in enumerate(live) if x is not None and x.any()), None)
     about = {"op": ev.name, "forward": ev.note, "node": ev.node}
@@ -101,7 +116,8 @@ def _made(ev: Evidence, k: int, came: list, live: list) -> Explanation:
     drawn = _DRAWN.intersection([] if ev.note is None else ev.note.called)
     name = ev.operand_name(ev.position(k))
     if j is None:
-        cause = "overwritten" if ev.name in _WRITES else MEANS.get(ev.name, "not selected")
+        writes = ev.name in _WRITES or (ev.note is not None and "assign" in ev.note.called)
+        cause = "overwritten" if writes else MEANS.get(ev.name, "not selected")
         cause = cause if cause in ("overwritten", "rounding", "masked") else "not selected"
         if drawn:
             cause = "random"
@@ -110,26 +126,62 @@ def _made(ev: Evidence, k: int, came: list, live: list) -> Explanation:
     place = first(live[j])
     g = number(came[j], place)
     if (hook := hooks_work(ev, k, came, lambda own: bool(own.any()))) is not None:
-        return Explanation(ZERO, "hook", text=f"a hook, {hook}, made 0 of the gradient {g}", **about)
+        return of_hook(ZERO, hook, ev)
     slopes = ev.slopes(k, came[j])
-    if slopes is not None:
-        d, at = slopes[1][place], ev.at(place, came[j].shape)
-        if d != 0:
-            return Explanation(ZERO, "underflow", arithmetic=f"{g} * {d} = 0.0", **about,
-                               text=f"the gradient that came is {g} and the derivative of {ev.name} at {at} is {d}: their "
-                               f"product is too small for {came[j].dtype}")  # fmt: skip
-        cause = "random" if drawn else MEANS.get(ev.name, "stationary")
-        return Explanation(ZERO, cause, arithmetic=f"{g} * 0.0 = 0.0", **about,
-                           text=f"the derivative of {ev.name} at {at} is 0: of the gradient {g} nothing is left")  # fmt: skip
-    cause = MEANS.get(ev.name, "")
-    others = [x for i, x in numeric(ev.operands) if i != k]
-    if not cause and ev.op.kind == BILINEAR and others:
-        cause = "zero factor" if not others[0].any() else "cancelled"
-    if not cause:
-        cause = "stationary" if ev.op.kind == GENERAL else "underflow" if ev.name == "to" else "cancelled"
-    where = f"; {ev.ranges()}" if ev.ranges() else ""
-    return Explanation(ZERO, cause, arithmetic=f"{g} -> 0.0", **about,
-                       text=f"{ev.name} sends 0 to '{name}' for the gradient {g} that came{where}")  # fmt: skip
+    if slopes is None:
+        cause = _of_whole(ev, k, marked, came, live)
+        text = f"{ev.name} sends 0 to '{name}' for the gradient {g} that came{_ranges(ev)}"
+        return Explanation(ZERO, cause, arithmetic=f"{g} -> 0.0", text=text, **about)
+    d, at = slopes[1][place], ev.at(place, came[j].shape)
+    if d != 0:
+        text = f"the gradient that came is {g} and the derivative of {ev.name} at {at} is {d}: their product is too small"
+        return Explanation(ZERO, "underflow", arithmetic=f"{g} * {d} = 0.0", text=f"{text} for {came[j].dtype}", **about)
+    cause = "random" if drawn else MEANS.get(ev.name) or ("saturated" if ev.is_flat(k, place, came[j].shape) else "stationary")
+    text = f"the derivative of {ev.name} at {at} is 0: of the gradient {g} nothing is left"
+    return Explanation(ZERO, cause, arithmetic=f"{g} * 0.0 = 0.0", text=text, **about)
+
+
+def _ranges(ev: Evidence) -> str:
+    found = ev.ranges()
+    return f"; {found}" if found else ""
+
+
+def _of_whole(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) -> str:
+    """Return why an op that is not elementwise sends a zero: of itself, or because the gradient is one that it takes to 0."""
+    if ev.name in ("softmax", "log_softmax") and _is_decided(ev, live):
+        return "saturated"
+    if _another_comes_through(ev, k, marked, came):
+        return "underflow" if ev.name == "to" else "cancelled"
+    if ev.name in _WRITES or ev.name in MEANS:
+        return MEANS.get(ev.name, "overwritten")
+    operand = ev.operands[ev.position(k)] if ev.position(k) < len(ev.operands) else None
+    chosen = operand is not None and all(
+        result is not None and x is not None and np.isin(np.asarray(result)[x], operand).all()
+        for result, x in zip(ev.results, live, strict=False)
+    )
+    return "not selected" if chosen else "stationary"
+
+
+def _is_decided(ev: Evidence, live: list) -> bool:
+    """Tell whether a softmax's probabilities are all 0 or 1, as far as its dtype tells."""
+    out = ev.results[0]
+    if out is None:
+        return False
+    p = np.asarray(out)[live[0]]
+    p = np.exp(p) if ev.name == "log_softmax" else p
+    return bool(np.all(np.minimum(np.abs(p), np.abs(1 - p)) <= 4 * np.finfo(p.dtype).eps))
+
+
+def _another_comes_through(ev: Evidence, k: int, marked: np.ndarray, came: list) -> bool:
+    """Tell whether the op's derivative sends on some other gradient in the place of those that came."""
+    drawn = np.random.default_rng(0)
+    others = [None if c is None else drawn.uniform(0.5, 1.5, c.shape).astype(c.dtype) for c in came]
+    try:
+        gs = pulled_whole(ev.node.plan, ev.node, others[0] if len(others) == 1 else others, 0)
+    except RuntimeError:  # what it saved is gone
+        return ev.op is not None and ev.op.kind in (LINEAR, BILINEAR)
+    g = gs if ev.node.plan.single else gs[k]
+    return g is not None and bool(np.any(array_of(g)[marked]))
 
 
 def is_mask(zero: Explanation) -> bool:
@@ -142,8 +194,8 @@ def is_mask(zero: Explanation) -> bool:
     return any(np.ndim(x) and np.isin(x, (0, 1)).all() for x, edge in constants if edge is None and x is not None)
 
 
-def hooks_work(ev: Evidence, k: int, came: list, test: Callable[[np.ndarray], bool]) -> str | None:
-    """Return a hook's name if the op's own rule makes of what came something for which a test holds, and not what was sent."""
+def hooks_work(ev: Evidence, k: int, came: list, test: Callable[[np.ndarray], bool]) -> Callable | None:
+    """Return a hook if the op's own rule makes of what came something for which a test holds, and not what was sent."""
     hooks = ev.node.hooks
     if hooks is None or not (hooks.before or hooks.after or hooks.outputs):
         return None
@@ -152,5 +204,12 @@ def hooks_work(ev: Evidence, k: int, came: list, test: Callable[[np.ndarray], bo
         gs = pulled_whole(ev.node.plan, ev.node, came[0] if len(came) == 1 else list(came), 0)
         g = gs if ev.node.plan.single else gs[k]
     except Exception:  # what it saved is gone: the hook is the best guess
-        return name_of(found[0])
-    return name_of(found[0]) if g is not None and test(array_of(g)) else None
+        return found[0]
+    return found[0] if g is not None and test(array_of(g)) else None
+
+
+def of_hook(kind: str, hook: Callable, ev: Evidence | None = None) -> Explanation:
+    """Return that a hook made a gradient so."""
+    on = "the tensor" if ev is None else f"the result of {ev.name}"
+    return Explanation(kind, "hook", name_of(hook), Place.of(hook), node=None if ev is None else ev.node,
+                       text=f"a hook on {on}, {name_of(hook)}, returned {kind}")  # fmt: skip

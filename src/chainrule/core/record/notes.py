@@ -10,16 +10,19 @@ import linecache
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import CodeType
 from typing import Any
+
+import numpy as np
 
 from chainrule.core.graph.nodes import Node, Version, engine_node
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import bottom, lies_in_memory, version_of
 
+_PYTHON, _NUMPY = [os.path.dirname(file) + os.sep for file in (os.__file__, np.__file__)]
 _PACKAGE = f"{os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}{os.sep}"
 EVALUATING: ContextVar[Node | None] = ContextVar("chainrule.evaluating", default=None)  # the node that is pulling
 
@@ -60,20 +63,39 @@ class Place:
     def __init__(self) -> None:
         self.frames, self.called = user_frames()
 
+    @classmethod
+    def of(cls, f: Callable) -> Place:
+        """Return the place where a function is defined."""
+        place = cls.__new__(cls)
+        code = getattr(f, "__code__", None)
+        place.frames, place.called = [] if code is None else [(code, code.co_firstlineno)], []
+        return place
+
+    def _innermost(self) -> tuple[CodeType, int] | None:
+        """Return the innermost frame, if it can be of one that is not of Python's own modules or NumPy's."""
+        for code, line in reversed(self.frames):
+            file = code.co_filename
+            if not (file.startswith(_NUMPY) or (file.startswith(_PYTHON) and "site-packages" not in file)):
+                return code, line
+        return self.frames[-1] if self.frames else None
+
     @property
     def file(self) -> str:
         """The innermost frame's file; "" where no frame is the user's."""
-        return self.frames[-1][0].co_filename if self.frames else ""
+        frame = self._innermost()
+        return "" if frame is None else frame[0].co_filename
 
     @property
     def line(self) -> int:
         """The innermost frame's line number; 0 where no frame is the user's."""
-        return self.frames[-1][1] if self.frames else 0
+        frame = self._innermost()
+        return 0 if frame is None else frame[1]
 
     @property
     def function(self) -> str:
         """The name of the function of that frame."""
-        return self.frames[-1][0].co_name if self.frames else ""
+        frame = self._innermost()
+        return "" if frame is None else frame[0].co_name
 
     @property
     def text(self) -> str:
