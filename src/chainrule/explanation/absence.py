@@ -123,8 +123,11 @@ def _by_memory(target: Tensor, losses: list[Tensor]) -> Explanation:
                         f"its values came to {ev.name} as the constant '{ev.operand_name(k)}', by detach(), .data or no_grad()"
                     )
                     return Explanation(NONE, "detach", ev.name, ev.note, text=text, node=ev.node, missing=_RERUN)
-    return Explanation(NONE, "unused", text="no way leads from the loss to it in the graph: it is not used, or only by way of "
-                       "detach(), no_grad(), an integer or a number", missing=_RERUN)  # fmt: skip
+    text = (
+        "no way leads from the loss to it in the graph: it is not used, or only by way of detach(), no_grad(), an integer, a "
+        "comparison or a number"
+    )
+    return Explanation(NONE, "not in the graph", text=text, missing=_RERUN)
 
 
 def not_a_leaf(target: Tensor) -> Explanation:

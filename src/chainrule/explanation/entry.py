@@ -13,7 +13,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
 from chainrule.explanation.absence import absent, no_pass, not_a_leaf
 from chainrule.explanation.caller import Caller, edges_below, leaf_of, loss_for
-from chainrule.explanation.passes import Run, tensors_of, trailed
+from chainrule.explanation.passes import Run, refilled, tensors_of, trailed
 from chainrule.transforms.evidence import first, is_kind, mark
 from chainrule.transforms.finding import FINE, INF, NAN, NONE, ZERO, Explanation
 from chainrule.transforms.nonfinite import not_finite
@@ -158,8 +158,8 @@ def _of_gradient(g: Tensor | None, caller: Caller, place: tuple | None) -> Expla
             return not_a_leaf(x).about(name=name)
         if loss is not None:
             return no_pass().about(name=name)
-        return Explanation(NONE, "unused", name=name, text="no variable of the caller's has a history that leads to it: it is "
-                           "not used, it was cut off, or the loss is gone", missing=_RERUN)  # fmt: skip
+        text = "no variable of the caller's has a history that leads to it: it is not used, it was cut off, or the loss is gone"
+        return Explanation(NONE, "not in the graph", name=name, text=text, missing=_RERUN)
     kind, at, count = _worst(np.asarray(bottom(g)), place)
     if kind == FINE:
         return Explanation(FINE, "", name=name, size=g.numel(), text="all its entries are finite and none is 0")
@@ -184,21 +184,24 @@ def _worst(g: np.ndarray, place: tuple | None = None) -> tuple[str, tuple | None
 def _explained(
     losses: list[Tensor], inputs: list[Tensor], names: list[str], seed: Any, place: tuple | None, run: Run | None
 ) -> Explanations:
-    trail: Trail | None = None
-    leaves: dict = {}
-    failure = ""
-    if losses and all(loss.requires_grad for loss in losses):
-        try:
-            trail, leaves = trailed(losses, _seeds(losses, seed))
-        except RuntimeError as error:
-            failure = str(error).split("\n", 1)[0]
-    found = Explanations()
-    for t, name in zip(inputs, names, strict=True):
-        try:
-            each = _failed(t, failure) if failure else _one(t, losses, trail, leaves, place, run)
-        except Exception as error:  # whatever an op unknown to this code brings: say what is known
-            each = _lost(t, trail, error)
-        found.append(each.about(name=name, trail=trail))
+    with refilled(losses):
+        trail: Trail | None = None
+        leaves: dict = {}
+        failure = ""
+        if losses and all(loss.requires_grad for loss in losses):
+            try:
+                trail, leaves = trailed(losses, _seeds(losses, seed))
+            except RuntimeError as error:
+                failure = str(error).split("\n", 1)[0]
+        if trail is not None and run is not None:
+            trail.made_by = run.calls.made_by
+        found = Explanations()
+        for t, name in zip(inputs, names, strict=True):
+            try:
+                each = _failed(t, failure) if failure else _one(t, losses, trail, leaves, place, run)
+            except Exception as error:  # whatever an op unknown to this code brings: say what is known
+                each = _lost(t, trail, error)
+            found.append(each.about(name=name, trail=trail))
     return found
 
 
@@ -242,11 +245,10 @@ def _one(
         return Explanation(
             FINE, "", element=at, size=size, text="all its entries are finite and none is 0" if at is None else ""
         )
-    made_by = None if run is None else run.calls.made_by
     if not is_kind(total, kind)[at]:
         found = of_hook(kind, next(iter(t._meta.hooks.values())))
     elif kind == ZERO:
         found = vanished(trail, key, mark(g.shape, at))
     else:
-        found = not_finite(trail, key, at, kind, made_by)
+        found = not_finite(trail, key, at, kind)
     return found.about(element=at, count=count, size=size)

@@ -43,18 +43,17 @@ class Tracker:
 def trailed(roots: list[Tensor], seeds: list) -> tuple[Trail, dict]:
     """Return the trail of a pass from some roots, and what came to the leaves: id → [leaf, cotangent, …].
 
-    Nothing is accumulated and nothing freed. What an earlier pass freed is taken from the notes where they have it.
+    Nothing is accumulated and nothing freed.
     """
     tracker = Tracker()
     pairs = cotangents_of(roots, seeds, False)
     before = modes()
-    with _refilled([edge for edge, _ in pairs]):
-        switch(anomaly=tracker)
-        entered = modes()
-        try:
-            leaves = run_pass(pairs, roots[0]._level, False, True, None, False)
-        finally:
-            back(entered, before, "anomaly")
+    switch(anomaly=tracker)
+    entered = modes()
+    try:
+        leaves = run_pass(pairs, roots[0]._level, False, True, None, False)
+    finally:
+        back(entered, before, "anomaly")
     for edge, g in pairs:
         if edge._kind == LEAF_EDGE:
             tracker.trail.seeds[(0, id(edge))] = g
@@ -62,11 +61,11 @@ def trailed(roots: list[Tensor], seeds: list) -> tuple[Trail, dict]:
 
 
 @contextmanager
-def _refilled(edges: list) -> Iterator[None]:
-    """Give nodes whose saved values were freed those that were noted, for the time of a pass."""
+def refilled(roots: list[Tensor]) -> Iterator[None]:
+    """Give nodes whose saved values were freed those that were noted, until the block ends."""
     filled = []
-    for start in edges:
-        for edge in edges_below(start):
+    for root in roots:
+        for edge in edges_below(root if root._node is LEAF else root._node):
             node = edge.node if edge._kind == PORT else edge
             if (
                 edge._kind != LEAF_EDGE

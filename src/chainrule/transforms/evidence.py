@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.call.silence import hush, unhush
-from chainrule.core.graph.nodes import Node
+from chainrule.core.graph.nodes import LEAF_EDGE, PORT, Node
 from chainrule.core.op.declaration import ELEMENTWISE, Op
 from chainrule.core.op.reach import Call, links_of
 from chainrule.core.record.inspection import input_name
 from chainrule.core.record.notes import OVERWRITTEN, note_of
 from chainrule.core.record.unpacking import values_of
 from chainrule.core.tensor.value import bottom
+from chainrule.transforms.trail import Trail, key_of
 
 Place = tuple[int, ...]
+_DEPTH = 30  # ops that are computed once more, one behind the other, to know an operand
 
 
 class Evidence:
@@ -36,8 +38,9 @@ class Evidence:
         Arrays, numbers; None for what is not known.
     """
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node, trail: Trail | None = None):
         self.node: Any = node
+        self.trail = trail
         self.op: Op | None = getattr(node.plan, "op", None)
         self.note: Any = note_of(node)
         self.params: dict = getattr(node, "params", {})
@@ -47,7 +50,7 @@ class Evidence:
     def of_call(cls, op: Op, operands: list, results: list, params: dict, place: Any) -> Evidence:
         """Return what is known of a call that left no node."""
         self = cls.__new__(cls)
-        self.node, self.op, self.note, self.params = None, op, place, params
+        self.node, self.trail, self.op, self.note, self.params = None, None, op, place, params
         self.operands, self.results = operands, results
         return self
 
@@ -68,6 +71,34 @@ class Evidence:
         return [None if x is None else bottom(x) for x in inputs] or nothing[0], [
             None if o is None else bottom(o) for o in outs
         ]
+
+    def filled(self) -> Evidence:
+        """Find the operands and results that were not kept, as far as they can be computed once more, and return this."""
+        if self.node is not None and self.trail is not None and self.op is not None:
+            self._fill(self.trail, _DEPTH)
+        return self
+
+    def _fill(self, trail: Trail, depth: int) -> None:
+        edges, op = self.node.edges, self.op
+        for k, x in enumerate(self.operands):
+            if x is None and k < len(edges) and edges[k] is not None:
+                self.operands[k] = value_at(edges[k], trail, depth)
+        unknown = [k for k, x in enumerate(self.operands) if x is None and not self._is_absent(k)]
+        if self.results[0] is not None or unknown or op is None or not op.pure:
+            return
+        token = hush()
+        try:
+            outs = op.backend.kernel(*self.operands, **self.params)
+            self.results = list(outs) if outs.__class__ in (tuple, list) else [outs]
+        except Exception:  # an operand is wanted as something else
+            return
+        finally:
+            unhush(token)
+
+    def _is_absent(self, k: int) -> bool:
+        """Tell whether the call had no such operand."""
+        saves = self.node.plan.saves
+        return (self.note is not None and self.note.has_values) or (k < len(saves) and bool(saves[k]))
 
     @property
     def name(self) -> str:
@@ -135,8 +166,11 @@ class Evidence:
     def _links(self, k: int, marked: np.ndarray, came: list) -> list:
         """Return the links from an operand to each result."""
         args = list(self.operands)
-        if self.op is None or (args[k] is None and len(args) > 1 and not self.is_elementwise):
-            raise ValueError("not enough is known")
+        if self.op is None:
+            raise ValueError("what a custom function reads is not known")
+        for i, shape in enumerate([] if self.trail is None or self.node is None else self.trail.gave.get(self.node.id, [])):
+            if i < len(args) and args[i] is None and shape is not None:
+                args[i] = np.zeros(shape)
         args[k] = np.zeros(marked.shape) if args[k] is None else args[k]
         outs = [r if c is None else c for c, r in zip(came, self._outs(came), strict=True)]
         links = links_of(Call(self.op, args, self.params, outs, lambda i, _: None if args[i] is None else np.asarray(args[i])))
@@ -166,6 +200,11 @@ class Evidence:
             return False
         finally:
             unhush(token)
+
+    def is_finite_for_others(self, place: Place, shape: tuple) -> bool:
+        """Tell whether an elementwise op with operands that are not known would give something finite if they were finite."""
+        given = [np.float64(0.7) if x is None else self._one(x, place, shape) for x in self.operands]
+        return None in [x if x is None else 0 for x in self.operands] and self._computed(given)
 
     def slope_is_finite(self, k: int, place: Place, shape: tuple) -> bool:
         """Tell whether an elementwise op's derivative, infinite in its dtype, is finite in float64."""
@@ -221,6 +260,21 @@ class Evidence:
             elif x.size and x.dtype.kind != "c":
                 found.append(f"{self.operand_name(k)} between {number(np.min(x))} and {number(np.max(x))}")
         return ", ".join(found)
+
+
+def value_at(edge: Any, trail: Trail, depth: int = _DEPTH) -> Any:
+    """Return the value at an edge: a leaf's, what a node kept, or what its op gives of its operands; None if unknown."""
+    if edge._kind == LEAF_EDGE:
+        return bottom(edge)
+    key = key_of(edge)
+    if key not in trail.values:
+        trail.values[key] = None
+        ev = Evidence(edge.node if edge._kind == PORT else edge, trail)
+        if depth and ev.op is not None:
+            ev._fill(trail, depth - 1)
+        if key[1] < len(ev.results):
+            trail.values[key] = ev.results[key[1]]
+    return trail.values[key]
 
 
 def spread(marked: np.ndarray, shape: tuple) -> np.ndarray:

@@ -19,7 +19,7 @@ def explained(trail: Trail, node: Node, g: Any, i: int, kind: str) -> str:
     gi = array_of(g)
     bad = is_kind(gi, kind)
     place = first(bad)
-    ev = Evidence(node)
+    ev = Evidence(node, trail)
     name = f"input {i}" if ev.op is None else f"input {i} ('{ev.operand_name(i)}')"
     lines = [f"{kind} in {int(bad.sum())} of {gi.size} elements of the gradient of {name}{_first(place)}"]
     came = [c for c in trail.came[node.id] if c is not None and is_kind(c, kind).any()]

@@ -52,6 +52,7 @@ REMEDIES = {
     "item": "compute with tensors: a Python number has no history",
     "copied": "use the tensor itself, chainrule.stack() or chainrule.cat(): a tensor made of values is a new leaf",
     "unused": "nothing that the loss was computed from uses it: look at what is passed to what",
+    "not in the graph": "give the function, explain(f, inputs), to have it run once more and each call looked at",
     "frozen": "set requires_grad=True (or requires_grad_()) before it is used",
     "no history": "make the loss of tensors that require grad",
     "not a leaf": "call retain_grad() on it before the backward pass, or ask for it by autograd.grad(loss, tensor)",

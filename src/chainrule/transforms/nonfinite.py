@@ -18,7 +18,7 @@ from chainrule.transforms.trail import Key, Sent, Trail
 from chainrule.transforms.vanishing import hooks_work, is_mask, of_hook, vanished
 
 
-def not_finite(trail: Trail, key: Key, place: tuple, kind: str, made_by: Any = None) -> Explanation:
+def not_finite(trail: Trail, key: Key, place: tuple, kind: str) -> Explanation:
     """Return why the cotangent of a value is of a kind ("nan" or "inf") at a place."""
     while True:
         sent = trail.sent.get(key, [])
@@ -27,10 +27,10 @@ def not_finite(trail: Trail, key: Key, place: tuple, kind: str, made_by: Any = N
             if not sent:
                 return Explanation(kind, "zero seed", text=f"the backward pass was started with {kind} there")
             return _sum(trail, key, sent, place, kind)
-        ev, came = Evidence(bad.node), trail.came[bad.node.id]
+        ev, came = Evidence(bad.node, trail), trail.came[bad.node.id]
         above = _above(ev, bad.edge, bad.g.shape, place, came, kind)
         if above is None:
-            return made_here(trail, ev, bad, place, kind, made_by)
+            return made_here(trail, ev, bad, place, kind)
         key, place = above
 
 
@@ -51,7 +51,7 @@ def _sum(trail: Trail, key: Key, sent: list[Sent], place: tuple, kind: str) -> E
         found = not_finite(Only(trail, key, infinite[0]), key, place, INF)
         return found.about(kind=kind, cause="indeterminate", arithmetic=f"{parts} = {kind}",
                            text=f"contributions along {len(sent)} ways are added: {parts} = {kind}; {found.text}")  # fmt: skip
-    ev = Evidence(sent[0].node)
+    ev = Evidence(sent[0].node, trail)
     return Explanation(kind, "gradient overflow", ev.name, ev.note, arithmetic=f"{parts} = {kind}", node=ev.node,
                        text=f"finite contributions along {len(sent)} ways add up to {kind}")  # fmt: skip
 
@@ -62,10 +62,12 @@ class Only(Trail):
     __slots__ = ()
 
     def __init__(self, trail: Trail, key: Key, sent: Sent):
-        self.came, self.kept, self.seeds, self.sent = trail.came, trail.kept, trail.seeds, {**trail.sent, key: [sent]}
+        for name in Trail.__slots__:
+            setattr(self, name, getattr(trail, name))
+        self.sent = {**trail.sent, key: [sent]}
 
 
-def made_here(trail: Trail, ev: Evidence, sent: Sent, place: tuple, kind: str, made_by: Any = None) -> Explanation:
+def made_here(trail: Trail, ev: Evidence, sent: Sent, place: tuple, kind: str) -> Explanation:
     """Return why a node made a cotangent of a kind, at a place of an operand's, of ones that were not."""
     k, came = sent.edge, trail.came[ev.node.id]
     about = {"op": ev.name, "forward": ev.note, "node": ev.node}
@@ -77,8 +79,8 @@ def made_here(trail: Trail, ev: Evidence, sent: Sent, place: tuple, kind: str, m
     if ev.is_elementwise and came[0] is not None:
         slopes = ev.slopes(k, came[0])
         if slopes is not None:
-            return _elementwise(trail, ev, k, came[0], slopes, reached[0], kind, about, made_by)
-    return _general(trail, ev, k, came, reached, kind, about, made_by)
+            return _elementwise(trail, ev, k, came[0], slopes, reached[0], kind, about)
+    return _general(trail, ev, k, came, reached, kind, about)
 
 
 def _elementwise(
@@ -90,7 +92,6 @@ def _elementwise(
     reached: np.ndarray,
     kind: str,
     about: dict,
-    made_by: Any,
 ) -> Explanation:
     whole, slope = slopes
     shape = whole.shape
@@ -107,12 +108,12 @@ def _elementwise(
         f"the gradient that came is {number(came, at)} and the derivative of {ev.name} at {ev.at(at, shape)} is "
         f"{number(slope, at)}: {product}"
     )
-    origin = operand_origin(ev, at, shape, made_by)
+    origin = operand_origin(trail, ev, at, shape)
     if not np.isfinite(g):
-        found_above = not_finite(trail, (ev.node.id, 0), at, INF if np.isinf(g) else NAN, made_by)
+        found_above = not_finite(trail, (ev.node.id, 0), at, INF if np.isinf(g) else NAN)
         return _met(found_above, ev, product, kind)
     if g == 0:
-        return _zero_met(trail, ev, (ev.node.id, 0), mark(shape, at), origin, text, product, kind, about, made_by)
+        return _zero_met(trail, ev, (ev.node.id, 0), mark(shape, at), origin, text, product, kind, about)
     if origin is not None:
         return origin.about(kind=kind, text=f"{origin.text}; in the derivative of {ev.name}{line(ev)}: {product}",
                             arithmetic=origin.arithmetic or product)  # fmt: skip
@@ -145,14 +146,14 @@ def _met(found: Explanation, ev: Evidence, product: str, kind: str) -> Explanati
 
 def _zero_met(
     trail: Trail, ev: Evidence, key: Key, marked: np.ndarray, origin: Explanation | None, text: str, product: str, kind: str,
-    about: dict, made_by: Any,
+    about: dict,
 ) -> Explanation:  # fmt: skip
     """Return why a zero met a derivative that is not finite: a mask's, or one that the values have of themselves."""
     zero = vanished(trail, key, marked)
     said = f"{text}. {_who_sent(zero)}"
     if origin is not None and origin.cause == "bad data":
         return origin.about(kind=kind, arithmetic=product, backward=zero.forward, text=f"{origin.text}. {said}")
-    if not is_mask(zero) and (lost := _lost(zero, made_by)) is not None:
+    if not is_mask(zero) and (lost := _lost(trail, zero)) is not None:
         return lost.about(kind=kind, backward=ev.note, text=f"{lost.text}; {said}")
     if origin is not None:
         about = {"op": origin.op, "forward": origin.forward, "node": origin.node or ev.node}
@@ -161,13 +162,13 @@ def _zero_met(
     return Explanation(kind, cause, arithmetic=product, backward=zero.forward, text=said, **about)
 
 
-def _lost(zero: Explanation, made_by: Any) -> Explanation | None:
+def _lost(trail: Trail, zero: Explanation) -> Explanation | None:
     """Return where the value itself became NaN, by the same zero: it then masks nothing."""
     if zero.node is None:
         return None
-    ev = Evidence(zero.node)
+    ev = Evidence(zero.node, trail).filled()
     bad = is_kind(ev.results[0], NAN) if ev.results and ev.results[0] is not None else np.zeros(0, bool)
-    return value_origin(ev, first(bad), NAN, made_by) if bad.any() else None
+    return value_origin(trail, ev, first(bad), NAN) if bad.any() else None
 
 
 def _who_sent(zero: Explanation) -> str:
@@ -179,28 +180,26 @@ def _who_sent(zero: Explanation) -> str:
     return f"That 0 was sent by {zero.node.name()}{at}, {does}; times an infinite derivative it is nan all the same"
 
 
-def _general(
-    trail: Trail, ev: Evidence, k: int, came: list, reached: list, kind: str, about: dict, made_by: Any
-) -> Explanation:
+def _general(trail: Trail, ev: Evidence, k: int, came: list, reached: list, kind: str, about: dict) -> Explanation:
     """Return why an op that is not elementwise made a cotangent of a kind."""
     here = [(j, r) for j, r in enumerate(reached) if came[j] is not None and r.any()]
     if kind == NAN:
         for j, r in here:
             infinite = r & is_kind(came[j], INF)
             if infinite.any():
-                found = not_finite(trail, (ev.node.id, j), first(infinite), INF, made_by)
+                found = not_finite(trail, (ev.node.id, j), first(infinite), INF)
                 return _met(found, ev, "inf * 0.0 = nan, or inf - inf = nan", kind)
     where = ev.ranges()
-    origin = operand_origin(ev, None, (), made_by)
+    origin = operand_origin(trail, ev, None, ())
     own = [(o, is_kind(r, NAN)) for o, r in enumerate(ev.results) if r is not None]
     if origin is None or origin.arithmetic == "-inf":  # scores that a mask set to -inf are meant to be
         lost = next((first(bad) for o, bad in own if o == 0 and bad.any()), None)
         if lost is not None:
-            return value_origin(ev, lost, NAN, made_by).about(kind=kind)
+            return value_origin(trail, ev, lost, NAN).about(kind=kind)
     if here and kind == NAN and all(not np.any(came[j][r]) for j, r in here):
         j, r = here[0]
         text = f"the gradient that came is 0 and the derivative of {ev.name} ({where}) is not finite"
-        return _zero_met(trail, ev, (ev.node.id, j), r, origin, text, "0.0 * inf = nan", kind, about, made_by)
+        return _zero_met(trail, ev, (ev.node.id, j), r, origin, text, "0.0 * inf = nan", kind, about)
     if origin is not None:
         return origin.about(kind=kind, text=f"{origin.text}; {ev.name}{line(ev)} has it in its derivative")
     missing = "" if where else "Its operands are not known: take the pass under autograd.graph.noting(values=True)."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,34 +9,35 @@ import numpy as np
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT
 from chainrule.transforms.evidence import Evidence, first, is_kind, number, numeric
 from chainrule.transforms.finding import INF, NAN, Explanation, shown
+from chainrule.transforms.trail import Trail
 
-MadeBy = Callable[[Any], Evidence | None] | None  # what made an array that has no history, where that was seen
 _DIVISIONS = ("div", "reciprocal", "floor_divide", "div_rounded", "addcdiv", "rsqrt")
 
 
-def operand_origin(ev: Evidence, at: tuple | None, shape: tuple, made_by: MadeBy) -> Explanation | None:
+def operand_origin(trail: Trail, ev: Evidence, at: tuple | None, shape: tuple) -> Explanation | None:
     """Return which op made an operand of another that is not finite; None if all are, as far as is known.
 
     `at` is the place of the result whose operands are asked about; None asks about all of them.
     """
+    ev.filled()
     for kind in (NAN, INF):
         step = _earlier(ev, at, shape, kind)
         if step is not None:
-            return _origin(ev, *step, kind, made_by)
+            return _origin(trail, ev, *step, kind)
     return None
 
 
-def value_origin(ev: Evidence, place: tuple, kind: str, made_by: MadeBy) -> Explanation:
+def value_origin(trail: Trail, ev: Evidence, place: tuple, kind: str) -> Explanation:
     """Return why an op's first result is of a kind at a place."""
-    value = ev.results[0]
+    value = ev.filled().results[0]
     step = _earlier(ev, place, np.shape(value), kind)
-    return _birth(ev, place, value, kind, made_by) if step is None else _origin(ev, *step, kind, made_by)
+    return _birth(trail, ev, place, value, kind) if step is None else _origin(trail, ev, *step, kind)
 
 
-def _origin(taker: Evidence, k: int, value: Any, place: tuple, kind: str, made_by: MadeBy) -> Explanation:
+def _origin(trail: Trail, taker: Evidence, k: int, value: Any, place: tuple, kind: str) -> Explanation:
     """Follow an operand of an op to what made it so."""
     while True:
-        ev = _maker(taker, k, value, made_by)
+        ev = _maker(trail, taker, k, value)
         if ev is None:
             what = "a leaf" if _producer(taker, k) is not None else "a constant"
             at = f" at {list(place)}" if place else ""
@@ -46,15 +46,15 @@ def _origin(taker: Evidence, k: int, value: Any, place: tuple, kind: str, made_b
                                f"{number(value, place)}{at} before anything is computed")  # fmt: skip
         step = _earlier(ev, place, np.shape(value), kind)
         if step is None:
-            return _birth(ev, place, value, kind, made_by)
+            return _birth(trail, ev, place, value, kind)
         taker, (k, value, place) = ev, step
 
 
-def _maker(taker: Evidence, k: int, value: Any, made_by: MadeBy) -> Evidence | None:
+def _maker(trail: Trail, taker: Evidence, k: int, value: Any) -> Evidence | None:
     edge = _producer(taker, k)
     if edge is None:
-        return None if made_by is None else made_by(value)
-    return None if edge._kind == LEAF_EDGE else Evidence(edge.node if edge._kind == PORT else edge)
+        return None if trail.made_by is None else trail.made_by(value)
+    return None if edge._kind == LEAF_EDGE else Evidence(edge.node if edge._kind == PORT else edge, trail).filled()
 
 
 def _producer(taker: Evidence, k: int) -> Any:
@@ -87,7 +87,7 @@ def _of_place(x: np.ndarray, at: tuple, shape: tuple) -> np.ndarray:
     return (np.arange(x.size) == numbers[at]).reshape(x.shape)
 
 
-def _birth(ev: Evidence, place: tuple, value: Any, kind: str, made_by: MadeBy) -> Explanation:
+def _birth(trail: Trail, ev: Evidence, place: tuple, value: Any, kind: str) -> Explanation:
     """Return why an op gave a value of a kind for operands that were not."""
     shape = np.shape(value)
     at = ev.at(place, shape) if ev.is_elementwise else ev.ranges()
@@ -97,10 +97,13 @@ def _birth(ev: Evidence, place: tuple, value: Any, kind: str, made_by: MadeBy) -
     else:
         step = _earlier(ev, place, shape, INF)
         if step is not None:  # inf - inf, 0 * inf: it is the infinity's cause, unless that was meant to be
-            found = _origin(ev, *step, INF, made_by)
+            found = _origin(trail, ev, *step, INF)
             meant = found.cause == "bad data" and found.arithmetic == "-inf"
             if found.cause in ("overflow", "division by zero", "bad data") and not meant:
                 return found.about(kind=kind, text=f"{found.text}; {ev.name}{line(ev)} made nan of it")
+        if step is None and ev.is_elementwise and ev.is_finite_for_others(place, shape):
+            text = f"{ev.name} gave {result} at {at}: an operand that is not known was so before"
+            return Explanation(kind, "bad data", ev.name, ev.note, node=ev.node, arithmetic=result, text=text)
         outside = step is None and ev.is_elementwise and not _divides_by_zero(ev, place, shape)
         cause = "outside the domain" if outside else "indeterminate"
     return Explanation(kind, cause, ev.name, ev.note, node=ev.node, arithmetic=f"{ev.name}({at}) = {result}",

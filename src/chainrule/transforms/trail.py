@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,23 +31,33 @@ class Trail:
         Node number → the cotangent of each of its results; None for a result that got none.
     sent : dict
         Key of a value → what was sent to it.
+    gave : dict
+        Node number → the shape of what it sent along each edge; None for an edge along which it sent nothing.
     seeds : dict
         Key → what the pass was started with, of roots that are leaves.
     kept : dict
         Key → the (node, edge number) pairs that could have sent to it and sent None.
+    values : dict
+        Key → the value there, of those that were computed once more to be looked at (``transforms.evidence``).
+    made_by : callable or None
+        Returns what is known of the call that made an array which has no history; None where calls were not looked at.
     """
 
-    __slots__ = ("came", "kept", "seeds", "sent")
+    __slots__ = ("came", "gave", "kept", "made_by", "seeds", "sent", "values")
 
     def __init__(self) -> None:
         self.came: dict[int, list] = {}
+        self.gave: dict[int, list] = {}
         self.seeds: dict[Key, Any] = {}
+        self.values: dict[Key, Any] = {}
+        self.made_by: Callable[[Any], Any] | None = None
         self.sent: dict[Key, list[Sent]] = {}
         self.kept: dict[Key, list[tuple[Node, int]]] = {}
 
     def note(self, node: Node, g: Any, gs: Any) -> None:
         """Note what came to a node, and what it sends on."""
         self.arrive(node, g)
+        self.gave[node.id] = [None if x is None else tuple(x.shape) for x in ((gs,) if node.plan.single else gs)]
         for i, (edge, gi) in enumerate(zip(node.edges, (gs,) if node.plan.single else gs, strict=True)):
             if edge is None:
                 continue

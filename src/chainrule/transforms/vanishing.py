@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.core.op.declaration import BILINEAR, LINEAR
 from chainrule.core.record.notes import Place
 from chainrule.core.record.placed import pulled_whole
-from chainrule.transforms.evidence import Evidence, first, number
+from chainrule.transforms.evidence import Evidence, first, number, numeric
 from chainrule.transforms.finding import ZERO, Explanation
 from chainrule.transforms.hook_calls import name_of
 from chainrule.transforms.trail import Key, Sent, Trail, array_of
@@ -83,10 +83,10 @@ def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks:
     passed: list[int] = []
     while sent:
         if any(np.any(s.g[marked]) for s in sent):
-            return _sum(sent, marked), passed
+            return _sum(trail, sent, marked), passed
         forks += [(s, marked) for s in sent[1:]]
         node, k, _ = sent[0]
-        ev, came = Evidence(node), trail.came[node.id]
+        ev, came = Evidence(node, trail), trail.came[node.id]
         reached = ev.reached(k, marked, came)
         live = [None if c is None else r & (c != 0) for c, r in zip(came, reached, strict=True)]
         going = [j for j, c in enumerate(came) if c is not None and reached[j].any()]
@@ -98,8 +98,8 @@ def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks:
     return Explanation(ZERO, "zero seed", text="the backward pass was started with 0 there"), passed
 
 
-def _sum(sent: list[Sent], marked: np.ndarray) -> Explanation:
-    ev = Evidence(sent[0].node)
+def _sum(trail: Trail, sent: list[Sent], marked: np.ndarray) -> Explanation:
+    ev = Evidence(sent[0].node, trail)
     place = first(marked & np.any([s.g != 0 for s in sent], axis=0))
     parts = " + ".join([number(s.g, place) for s in sent])
     return Explanation(ZERO, "cancelled", ev.name, ev.note, arithmetic=f"{parts} = 0", node=ev.node,
@@ -159,7 +159,8 @@ def _of_whole(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) 
         result is not None and x is not None and np.isin(np.asarray(result)[x], operand).all()
         for result, x in zip(ev.results, live, strict=False)
     )
-    return "not selected" if chosen else "stationary"
+    others = [x for i, x in numeric(ev.filled().operands) if i != ev.position(k) and x.dtype.kind == "f"]
+    return "not selected" if chosen else "zero factor" if any(not np.all(x) for x in others) else "stationary"
 
 
 def _is_decided(ev: Evidence, live: list) -> bool:
