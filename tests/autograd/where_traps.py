@@ -107,7 +107,7 @@ def filled(m: Any, x: Any) -> Any:
     return m.log(x).masked_fill(x <= 0, -5.0).sum()
 
 
-@_trap([0, 0.2, 3], [1, 2, 3], *_elementwise(lambda v: 1 / v, lambda v: -1 / v**2, lambda v: np.log(v) > -1))
+@_trap([0, 0.2, 3], [1, 2, 3], *_elementwise(lambda v: 1 / v, lambda v: -1 / v**2, lambda v: v > np.exp(-1)))
 def floored(m: Any, x: Any) -> Any:
     """A logarithm with a floor below it."""
     return m.maximum(m.log(x), m.full_like(x, -1.0)).sum()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chainrule.autograd import anomaly_mode, forward_ad, function, functional, graph, profiler
     from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
     from chainrule.autograd.function import Function, NestedIOFunction
+    from chainrule.autograd.safe import is_safe_derivatives_enabled, safe_derivatives
 
     explain: Any  # stands above, in chainrule.explanation
 
@@ -43,8 +44,10 @@ __all__ = [
     "graph",
     "inference_mode",
     "is_multithreading_enabled",
+    "is_safe_derivatives_enabled",
     "no_grad",
     "profiler",
+    "safe_derivatives",
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",
@@ -53,7 +56,8 @@ __all__ = [
 _LAZY = frozenset(("anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"))
 _LAZY_NAMES = {
     "Function": "autograd.function", "NestedIOFunction": "autograd.function", "detect_anomaly": "autograd.anomaly_mode",
-    "explain": "explanation", "set_detect_anomaly": "autograd.anomaly_mode",
+    "explain": "explanation", "is_safe_derivatives_enabled": "autograd.safe", "safe_derivatives": "autograd.safe",
+    "set_detect_anomaly": "autograd.anomaly_mode",
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from chainrule.core.tensor.value import carried, meta_of, on_memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import demote
 from chainrule.transforms.forward import Dual, dual
+from chainrule.transforms.partial import partial, seeded, value_of
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
@@ -117,7 +118,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     if tangent.stride() != tensor.stride() and tensor.numel():
         tangent = TABLE["copy"].call(tensor, tangent, form="CopyBackwards!")
     primal = tensor if tensor._node is None else tensor.view_as(tensor)
-    made = dual(level, primal, tangent)  # tensors, for whoever saves their memory is to notice writes to it
+    made = dual(
+        level, primal, partial(tangent, seeded(tangent)) if modes().safe else tangent
+    )  # tensors, for whoever saves their memory is to notice writes to it
     meta_of(made).given, meta_of(made).of = (primal, tangent), tensor
     return made
 
@@ -165,7 +168,7 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         return UnpackedDualTensor(tensor, None)
     meta = meta_of(tensor)
     if not meta.given:
-        primal, tangent = carried(tensor), tensor._tangent
+        primal, tangent = carried(tensor), value_of(tensor._tangent)
         if tangent is not None and not isinstance(tangent, Tensor):
             tangent = on_memory_of(tensor, tangent) if tangent.__class__ is np.ndarray else wrap(tangent)
         if tensor._view is not None:

@@ -394,6 +394,7 @@ def _stands_aside(mode: Mode) -> bool:
         or mode.watchers
         or mode.watched
         or mode.asked
+        or mode.safe
         or mode.inference
         or mode.draws is not None
         or mode.on_write is not None

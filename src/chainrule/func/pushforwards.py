@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.autograd.forward_ad import check_tangent, kept, lowered, raised
 from chainrule.core.call.dispatch import cast
 from chainrule.core.graph.nodes import Inner
-from chainrule.core.mode.grad_mode import scope
+from chainrule.core.mode.grad_mode import modes, scope
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
@@ -21,6 +21,7 @@ from chainrule.func.arguments import expect_function
 from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
+from chainrule.transforms.partial import partial, seeded, value_of
 
 _R = TypeVar("_R")
 
@@ -62,7 +63,7 @@ class Push:
         self.written = []
         for p, t, m, (value, dot) in zip(primals, tangents, moving, before, strict=True):
             if m is not p and (m._data is not value or m._tangent is not dot):
-                self.written += [(p, raised(m._data)), (t, 0 if m._tangent is None else raised(m._tangent))]
+                self.written += [(p, raised(m._data)), (t, 0 if m._tangent is None else raised(value_of(m._tangent)))]
         self.aux = None
         if has_aux:
             result, aux = pair_of(result, _NAME)
@@ -80,8 +81,9 @@ class Push:
 
     def _split(self, out: Any) -> tuple[Any, Tensor | None]:
         if out.__class__ is Dual and out._level == self.level:
-            value, dot = carried(out), None if out._tangent is None else raised(out._tangent)
-            if out._ver is not None and dot is not None and not isinstance(out._tangent, Tensor):
+            value, given = carried(out), value_of(out._tangent)
+            dot = None if given is None else raised(given)
+            if out._ver is not None and dot is not None and dot is not given:
                 dot._ver = out._ver  # for nodes of captured tensors, which may have saved it
             # bfloat16 widens where a rule meets a Python number
             return value, dot if dot is None else cast(dot, value.dtype)
@@ -90,7 +92,8 @@ class Push:
 
 def _moving(level: int, primal: Tensor, tangent: Tensor) -> Dual:
     """Return the dual of an input, whose version counter knows of writes to the primal's memory."""
-    made = dual(level, payload := lowered(primal), kept(tangent))
+    dot = kept(tangent)
+    made = dual(level, payload := lowered(primal), partial(dot, seeded(dot)) if modes().safe else dot)
     if payload.__class__ is np.ndarray:
         made._ver = Inner(version_of(primal))
     return made

@@ -29,6 +29,7 @@ from chainrule.transforms.custom.context import lowered, mapped
 from chainrule.transforms.custom.tangents import check_memory, checked_tangents, with_zeros
 from chainrule.transforms.gradient import as_tensor, checked_cotangent, one_of, pulled_back
 from chainrule.transforms.hook_calls import PRIMALS, TANGENTS, accumulated, pass_of_duals
+from chainrule.transforms.partial import value_of
 from chainrule.transforms.paths import edge_of
 
 ndarray = np.ndarray
@@ -37,8 +38,8 @@ ndarray = np.ndarray
 class Dual(Level):
     """A primal and its tangent at one forward level.
 
-    `_data` is the primal, `_tangent` the tangent or None for zero; both are values of lower levels. What reverse mode
-    knows of a dual is what it knows of its primal.
+    `_data` is the primal, `_tangent` the tangent or None for zero; both are values of lower levels, but that the tangent may be
+    a `Partial` of one. What reverse mode knows of a dual is what it knows of its primal.
     """
 
     __slots__ = ()
@@ -94,7 +95,7 @@ class Dual(Level):
             return _openly(rules, args, level)
         lower = tuple([carried(a) if isinstance(a, Tensor) and a._level == level else a for a in args])
         tangents = [
-            a._tangent if isinstance(a, Tensor) and a._level == level else None
+            value_of(a._tangent) if isinstance(a, Tensor) and a._level == level else None
             for a in args
         ]  # fmt: skip
         inner = run_rules(rules, lower, max(above, ABOVE))
@@ -140,11 +141,12 @@ class Dual(Level):
             if not isinstance(value, Tensor) or not value.requires_grad:
                 raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
             g = checked_cotangent(one_of(root) if g is None else g, root, 0)
-            g_value, g_dot = (g._data, g._tangent) if g._level == level else (g, None)  # type: ignore[attr-defined]
+            g_value, g_dot = (g._data, value_of(g._tangent)) if g._level == level else (g, None)  # type: ignore[attr-defined]
             values.append(value)
             g_values.append(as_tensor(g_value))
-            if at_level and isinstance(root._tangent, Tensor) and root._tangent.requires_grad:
-                dots.append(root._tangent)
+            dot = value_of(root._tangent) if at_level else None
+            if isinstance(dot, Tensor) and dot.requires_grad:
+                dots.append(dot)
                 g_dots.append(as_tensor(g_value))
             if g_dot is not None:
                 dots.append(value)
@@ -186,12 +188,13 @@ class Dual(Level):
 
     def _rebuilt(self, f: Callable) -> Tensor:
         """Return the dual of what `f` makes of primal and tangent."""
-        return dual(self._level, f(self._data), None if self._tangent is None else f(self._tangent))
+        return dual(self._level, f(self._data), None if self._tangent is None else f(value_of(self._tangent)))
 
 
 def _in_memory(args: tuple, parts: list) -> list:
     """Return primals or tangents with tensors in the place of arrays, which have the version counters of their duals."""
-    return [on_memory_of(a, p) if p.__class__ is ndarray and p is not a else p for a, p in zip(args, parts, strict=True)]
+    found = [on_memory_of(a, p) if p.__class__ is ndarray and p is not a else p for a, p in zip(args, parts, strict=True)]
+    return [wrap(p) if isinstance(p, np.generic) else p for p in found]  # a function would take it for a Python number
 
 
 def _lower(value: Any) -> Any:
@@ -300,7 +303,7 @@ def dual_under(level: int, primal: Tensor, tangent: Tensor | None) -> Tensor:
 def _split(value: Tensor | None, level: int) -> tuple[Any, Any]:
     """Return primal and tangent of a value at a level."""
     if isinstance(value, Dual) and value._level == level:
-        return as_tensor(value._data), None if value._tangent is None else as_tensor(value._tangent)
+        return as_tensor(value._data), None if value._tangent is None else as_tensor(value_of(value._tangent))
     return value, None
 
 

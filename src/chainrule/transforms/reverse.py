@@ -60,7 +60,7 @@ def run_pass(
                 return _run(roots, level, True, retain_graph, paths, adds)
         if not level and _is_above(roots):
             return _run_above(roots, level, retain_graph, paths, adds)
-        if LEAF_HOOKS or (m := modes()).watched or m.watchers:
+        if LEAF_HOOKS or (m := modes()).watched or m.watchers or m.safe:
             return _run(roots, level, False, retain_graph, paths, adds)
         leaves = _sweep(roots, level, False, retain_graph, paths)
         if adds and (paths is None or paths.accumulates):
@@ -127,7 +127,7 @@ def _run_above(roots: Roots, level: int, retain_graph: bool, paths: Paths | None
 def _run(roots: Roots, level: int, create_graph: bool, retain_graph: bool, paths: Paths | None, adds: bool) -> Leaves:
     accumulates = adds and (paths is None or paths.accumulates)
     watch = None
-    if LEAF_HOOKS or modes().watched or modes().watchers:
+    if LEAF_HOOKS or (m := modes()).watched or m.watchers or m.safe:
         run = Pass(level, create_graph, ~level if create_graph else _view(roots, level))
         watch = transforms.watched.Watched(roots, run, paths, accumulates)
     leaves = _sweep(roots, level, create_graph, retain_graph, paths, watch)

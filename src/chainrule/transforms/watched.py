@@ -13,6 +13,7 @@ from chainrule.core.record.notes import EVALUATING
 from chainrule.core.record.placed import pulled_whole, whole
 from chainrule.core.record.tensor_hooks import has_hooks
 from chainrule.transforms.hook_calls import Pass, contributions, into_leaf, pull_with_hooks
+from chainrule.transforms.presence import Presence
 
 
 class Watched:
@@ -23,10 +24,13 @@ class Watched:
         detector = modes().anomaly
         self.watch: Any = None if detector is None else detector.watch()
         self.awaited = contributions([edge for edge, _ in roots], paths)
+        self.presence = Presence(roots, run) if modes().safe else None
 
     def pulled(self, plan: Any, node: Node, g: Any) -> tuple[Any, Any]:
         """Return what a node pulls, and its cotangent: an empty list if others hold it, so that the pass owns none of it."""
         g = whole(g)
+        if self.presence is not None:
+            plan = self.presence.plan(plan)
         if self.watch is None:
             gs = self._pulled(self.watchers, plan, node, g)
         else:

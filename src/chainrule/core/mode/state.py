@@ -51,6 +51,8 @@ class Mode:
         The level of the innermost reverse-mode transform that is running: leaves made inside belong to it.
     notes : object or None
         What is to be noted of the nodes that are recorded (`core.record.notes.Noting`).
+    safe : bool
+        Derivatives leave absent what a `where`, a mask or an index drops (`transforms.partial`).
     asked : bool
         Whether a mode with ``__torch_function__`` is on, whom public functions ask on their slow side (`core.call.asking`).
     scope : int
@@ -75,8 +77,8 @@ class Mode:
 
     __slots__ = (
         "anomaly", "asked", "clear", "compiling", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta",
-        "multithreading", "no_saving", "notes", "noting", "on_write", "open", "plain", "record", "recorder", "saving", "scope",
-        "scopes", "tracer", "watched", "watchers",
+        "multithreading", "no_saving", "notes", "noting", "on_write", "open", "plain", "record", "recorder", "safe", "saving",
+        "scope", "scopes", "tracer", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -99,13 +101,14 @@ class Mode:
         recorder: int = 0,
         asked: bool = False,
         notes: Any = None,
+        safe: bool = False,
     ):
         self.grad, self.inference, self.floor, self.scopes = grad, inference, floor, scopes
         self.scope = scope = scopes[-1] if scopes else 0
         self.open, self.saving, self.no_saving, self.anomaly = open, saving, no_saving, anomaly
         self.watchers, self.tracer, self.draws, self.on_write = watchers, tracer, draws, on_write
         self.multithreading, self.layout, self.mapped, self.recorder = multithreading, layout, mapped, recorder
-        self.asked, self.notes = asked, notes
+        self.asked, self.notes, self.safe = asked, notes, safe
         self.noting = anomaly if notes is None else notes
         self.watched = watched = saving is not None or self.noting is not None
         self.record = record = grad and not inference
@@ -132,7 +135,7 @@ class Mode:
 
 _FLAGS = (
     "grad", "inference", "floor", "scopes", "open", "saving", "no_saving", "anomaly", "watchers", "tracer", "draws",
-    "multithreading", "layout", "on_write", "mapped", "recorder", "asked", "notes",
+    "multithreading", "layout", "on_write", "mapped", "recorder", "asked", "notes", "safe",
 )  # fmt: skip
 _flags = attrgetter(*_FLAGS)
 
@@ -252,7 +255,7 @@ class recording:  # noqa: N801 - a context manager like the others
         self._entered = Mode(
             True, False, floor, (*m.scopes, level), m.open, m.saving, m.no_saving, m.anomaly, m.watchers, m.tracer, m.draws,
             m.multithreading, m.layout, m.on_write, m.mapped, level if self._reverse else m.recorder, m.asked,
-            m.notes,
+            m.notes, m.safe,
         )  # fmt: skip
         self._token = set_modes(self._entered)
 

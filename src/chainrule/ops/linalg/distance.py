@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,7 @@ def _euclidean(x: ndarray, y: ndarray) -> ndarray:
 
 def _over(g: Any, out: Any) -> Any:
     """Return g / out, and 0 where a distance is 0."""
-    apart = out != 0
-    return where(apart, g / where(apart, out, 1), 0)
+    return g / where(out == 0, inf, out)
 
 
 def _rows(x: Any, y: Any) -> Any:

@@ -428,7 +428,7 @@ def _xlogy(x: Any, y: Any) -> Any:
 xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(-3, 3), POSITIVE],
     public=True, inplace=True,
     lower=lambda x, y: s.select(s.isnan(y), y, s.select(x == 0, x * 0, x * s.log(y))),
-    x=lambda g, x, y: where((x == 0) & (y <= 0), 0, g * log(y)),
+    x=lambda g, x, y: g * where((x == 0) & (y <= 0), 0, log(y)),
     y=lambda g, x, y: g * (x / y),
     doc=binary("Return ``input * log(other)``, 0 where `input` is 0.",
                "cr.xlogy(cr.tensor([0.0, 2.0]), cr.tensor([0.0, 1.0]))", "tensor([0., 0.])",
@@ -437,7 +437,7 @@ xlogy = elementwise("xlogy(x, y)", _xlogy, dtype="float", kinds="bif", domain=[(
 copysign = elementwise("copysign(x, y)", np.copysign, dtype="float", kinds="bif",
     reach={"x": by_broadcasting, "y": nowhere},
     public=True, inplace=True,
-    x=lambda g, x, out: where(x == 0, 0, g * (out / x)),
+    x=lambda g, x, out: g * where(x == 0, 0, out / x),
     y=lambda g: nothing(g),
     doc=binary("Return `input` with the sign of `other`.", "cr.copysign(cr.tensor([1.0, 2.0]), -1)", "tensor([-1., -2.])",
                note="The derivative is 0 where `input` is 0."))  # fmt: skip

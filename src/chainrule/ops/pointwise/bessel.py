@@ -145,7 +145,7 @@ def _side(x: Any) -> Any:
 
 i0e = elementwise("i0e(x)", in_scipy("i0e"), dtype="float", kinds="bif", node="SpecialI0E",
     public="special", lower=OPAQUE,
-    x=lambda g, x: where(x == 0, 0, g * i0e_derivative(x, n=1)),
+    x=lambda g, x: g * where(x == 0, 0, i0e_derivative(x, n=1)),
     doc=unary("Return ``exp(-|input|) I₀(input)`` of each element.", "cr.special.i0e(cr.tensor([0.0, 100.0]))",
         "tensor([1.0000, 0.0399])", "bif", notes="It has a kink at 0, where 0 is taken for the derivative."))  # fmt: skip
 

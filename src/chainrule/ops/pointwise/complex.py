@@ -139,8 +139,7 @@ def _through_sgn(t: Any, x: Any, out: Any) -> Any:
     if not is_complex(x):
         return flat(t)
     size = abs(x)
-    zero = size == 0
-    return where(zero, 0, (t - out * real(t * conj(out))) / where(zero, 1, size))
+    return (t - out * real(t * conj(out))) / where(size == 0, math.inf, size)
 
 
 def _lower_sign(x: Any) -> Any:

@@ -195,7 +195,7 @@ xlog1py = elementwise("xlog1py(x, y)", _xlog1py, dtype="float", kinds="bif", dom
     node="SpecialXlog1Py",
     public="special",
     lower=OPAQUE,
-    x=lambda g, x, y: where((x == 0) & (y <= -1), 0, g * log1p(y)),
+    x=lambda g, x, y: g * where((x == 0) & (y <= -1), 0, log1p(y)),
     y=lambda g, x, y: g * (x / (y + 1)),
     doc=binary("Return ``input * log1p(other)``, 0 where `input` is 0.",
                "cr.special.xlog1py(cr.tensor([0.0, 2.0]), cr.tensor([-1.0, 1.0]))", "tensor([0.0000, 1.3863])"))  # fmt: skip

@@ -177,9 +177,17 @@ ties = op("ties(x, out, *, axis, keepdims, nan)", _ties, nondiff=True, kinds="f"
     keepdims=False, nan=True)])  # fmt: skip
 
 
+def taken(t: Any, weights: Any) -> Any:
+    """Return (co)tangents times the weights of an extremum's candidates; none, and not 0 times something, where it is 0.
+
+    Of arrays the product alone will do.
+    """
+    return t * weights if t.__class__ is np.ndarray else where(weights == 0, 0, t * weights)
+
+
 def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
     """Return the tangent of an extremum: the weighted sum of its candidates'."""
-    return sum(t * weights, axis=axis, keepdims=keepdims)
+    return sum(taken(t, weights), axis=axis, keepdims=keepdims)
 
 
 def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: str, samples: list) -> Callable:
@@ -188,7 +196,7 @@ def _declare_extremum(name: str, kernel: Callable, node: str, nan: bool, doc: st
         jvp=lambda x_dot, x, out, *, axis, keepdims: shared(
             x_dot, ties(x, out, axis=axis, keepdims=keepdims, nan=nan), axis, keepdims),
         x=lambda g, x, out, *, axis, keepdims: (
-            axes_back(g, x.shape, axis, keepdims) * ties(x, out, axis=axis, keepdims=keepdims, nan=nan)),
+            taken(axes_back(g, x.shape, axis, keepdims), ties(x, out, axis=axis, keepdims=keepdims, nan=nan))),
         samples=lambda: samples)  # fmt: skip
 
 
@@ -241,7 +249,7 @@ def _extrema_pulled(g: list, x: Any, out: tuple, *, axis: tuple, keepdims: bool)
     total = None
     for gi, o in zip(g, out, strict=True):
         if gi is not None:
-            term = axes_back(gi, x.shape, axis, keepdims) * ties(x, o, axis=axis, keepdims=keepdims, nan=False)
+            term = taken(axes_back(gi, x.shape, axis, keepdims), ties(x, o, axis=axis, keepdims=keepdims, nan=False))
             total = term if total is None else total + term
     return total
 

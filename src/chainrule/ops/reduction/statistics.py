@@ -73,8 +73,7 @@ def _inner(x_dot: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
 
 def _halved(g: Any, out: Any) -> Any:
     """Return the cotangent of a variance for that of its root: ``g / (2 out)``, and 0 for a deviation of 0."""
-    flat = out == 0
-    return where(flat, 0, g / (2 * where(flat, 1, out)))
+    return g / where(out == 0, inf, 2 * out)
 
 
 var = op("var(x, *, axis, correction, keepdims)", _var, shape=shapes.reduced,
