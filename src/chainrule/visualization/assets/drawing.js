@@ -128,7 +128,7 @@ const drawing = (() => {
     const layout = new dagre.graphlib.Graph({ compound: true });
     layout.setGraph({
       rankdir: sideways ? "LR" : "TB", nodesep: many ? 14 : 22, ranksep: sideways ? 44 : 34, edgesep: 10, marginx: 16, marginy: 16,
-      ranker: many ? "longest-path" : "network-simplex",
+      ranker: "network-simplex",
     });
     layout.setDefaultEdgeLabel(() => ({}));
     const boxes = new Map();

@@ -3,7 +3,8 @@
 (() => {
   const { isLeaf, isBlock, idOf, titleOf, number, share, shapeText, counted } = drawing;
   const graph = drawing.prepare(JSON.parse(document.getElementById("data").textContent));
-  const AT_FIRST = 60, MOST = 700; // nodes that are shown when the page opens, and at all: a layout of more takes seconds
+  const AT_FIRST = 60; // nodes that are shown when the page opens
+  const MOST = 400, AROUND = 4; // what a level is opened to, counting an open block as so many nodes: a layout takes a second then
   const byId = (id) => document.getElementById(id);
   const svg = byId("graph"), sceneGroup = byId("scene"), panel = byId("panel"), found = byId("found"), search = byId("search");
   const things = new Map([...graph.nodes, ...graph.blocks].map((thing) => [idOf(thing), thing]));
@@ -152,8 +153,8 @@
   /** The folded blocks that are seen, unless opening them would show too much. */
   function nextLevel() {
     const folded = [...scene.boxes.values()].map((box) => box.thing).filter(isBlock);
-    const more = folded.reduce((sum, block) => sum + block.members.length - 1, 0);
-    return scene.boxes.size + more > MOST ? [] : folded;
+    const more = folded.reduce((sum, block) => sum + block.members.length - 1 + AROUND, 0);
+    return scene.boxes.size + AROUND * scene.groups.length + more > MOST ? [] : folded;
   }
 
   function unfold() {
