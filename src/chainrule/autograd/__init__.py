@@ -20,6 +20,7 @@ from chainrule.autograd.variable import Variable
 if TYPE_CHECKING:
     from chainrule.autograd import anomaly_mode, forward_ad, function, functional, graph, profiler
     from chainrule.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
+    from chainrule.autograd.error_bounds import rounding
     from chainrule.autograd.function import Function, NestedIOFunction
     from chainrule.autograd.safe import is_safe_derivatives_enabled, safe_derivatives
 
@@ -47,6 +48,7 @@ __all__ = [
     "is_safe_derivatives_enabled",
     "no_grad",
     "profiler",
+    "rounding",
     "safe_derivatives",
     "set_detect_anomaly",
     "set_grad_enabled",
@@ -57,7 +59,7 @@ _LAZY = frozenset(("anomaly_mode", "forward_ad", "function", "functional", "grap
 _LAZY_NAMES = {
     "Function": "autograd.function", "NestedIOFunction": "autograd.function", "detect_anomaly": "autograd.anomaly_mode",
     "explain": "explanation", "is_safe_derivatives_enabled": "autograd.safe", "safe_derivatives": "autograd.safe",
-    "set_detect_anomaly": "autograd.anomaly_mode",
+    "rounding": "autograd.error_bounds", "set_detect_anomaly": "autograd.anomaly_mode",
 }  # fmt: skip
 
 

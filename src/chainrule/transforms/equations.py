@@ -6,7 +6,7 @@ same rules as the function it stands for. How a graph comes about is ``transform
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -135,18 +135,24 @@ class Graph:
         inputs, generators = self._checked(args, kwargs)
         return tree_unflatten(self.run(inputs, values, generators), self._out_spec)
 
-    def run(self, inputs: Sequence[Any], values: Sequence[Any], generators: dict[Generator, Generator]) -> list:
-        """Return the outputs, flat, for the input tensors, flat, values for the constants, and generators for those traced."""
+    def run(
+        self,
+        inputs: Sequence[Any],
+        values: Sequence[Any],
+        generators: dict[Generator, Generator],
+        step: Callable[[Equation, tuple], Any] | None = None,
+    ) -> list:
+        """Return the outputs, flat, for the input tensors, flat, values for the constants, and generators for those traced.
+
+        `step` gives the results of an equation for the values of its operands; the op's, recorded as in the trace, by default.
+        """
+        step = step or evaluated
         env: dict[Any, Any] = dict(zip(self.inputs, inputs, strict=True))
         env.update(generators)
         env.update(zip(self.constants, values, strict=True))
         for equation, dropped in zip(self.equations, self._dropped, strict=True):
             operands = tuple([env.get(o, o) if o.__class__ in _NAMED else o for o in equation.operands])
-            if equation.recorded or not modes().record:
-                out = equation.evaluate(operands)
-            else:
-                with no_grad():
-                    out = equation.evaluate(operands)
+            out = step(equation, operands)
             outs = out if equation.several else (out,)
             if equation.op.kind is not ELEMENTWISE:
                 _check_shapes(equation, outs)
@@ -202,6 +208,14 @@ class Graph:
         from chainrule.transforms.equation_text import graph_text
 
         return graph_text(self)
+
+
+def evaluated(equation: Equation, operands: tuple) -> Any:
+    """Return an equation's result, which reverse mode sees if it did in the trace."""
+    if equation.recorded or not modes().record:
+        return equation.evaluate(operands)
+    with no_grad():
+        return equation.evaluate(operands)
 
 
 _NAMED = (Variable, Generator)  # operands that stand for a value of each run

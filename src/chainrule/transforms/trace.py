@@ -125,10 +125,12 @@ class Tracer:
         The trace inside which this one runs, or a recorder; it takes what happens one level down.
     recorder : object or None
         What records under level 0 below it.
+    watch : callable or None
+        Is called with each equation as it is recorded.
     """
 
-    def __init__(self, level: int, branches: bool, absent: bool = False):
-        self.level, self.absent = level, absent
+    def __init__(self, level: int, branches: bool, absent: bool = False, watch: Callable[[Equation], None] | None = None):
+        self.level, self.absent, self.watch = level, absent, watch
         self.kind = Readable if branches else Traced
         self.outer: Any = modes().tracer
         self.recorder: Any = modes().compiling
@@ -175,7 +177,7 @@ class Tracer:
         several = out.__class__ is tuple or out.__class__ is list
         made = [self.traced(o, _variable_of(o)) for o in (out if several else (out,))]
         results = tuple([t._tangent for t in made])  # type: ignore[attr-defined]
-        self.equations.append(Equation(op, tuple(operands), params, results, several, mode.record))
+        self._append(Equation(op, tuple(operands), params, results, several, mode.record))
         if op.view:
             for i, t in enumerate(made):
                 link_view(t, args[0], op, params, i if several else None)
@@ -204,13 +206,18 @@ class Tracer:
         made = [self.traced(lowered(t), Variable(tuple(t.shape), t.dtype)) for t in values]
         results = tuple([t._tangent for t in made])
         op: Any = CallOp(rules)
-        self.equations.append(CallEquation(op, tuple(operands), {"above": above}, results, True, mode.record))
+        self._append(CallEquation(op, tuple(operands), {"above": above}, results, True, mode.record))
         upper = iter(made)
         outs = tuple([next(upper) if isinstance(o, Tensor) else o for o in inner.outs])
         known = {id(b): a for b, a in zip((*lower, *inner.raw), (*args, *outs), strict=True) if isinstance(b, Tensor)}
         known |= {id(t): next(upper) for t in kept}
         requests = inner.requests and {k: mapped(lambda t: known.get(id(t), t), v) for k, v in inner.requests.items()}
         return Outcome(outs, inner.single, outs, (None,) * len(outs), requests)
+
+    def _append(self, equation: Equation) -> None:
+        self.equations.append(equation)
+        if self.watch is not None:
+            self.watch(equation)
 
     def _below(self, mode: Mode) -> Mode:
         """Return a record of modes for what happens one level down."""
@@ -351,7 +358,14 @@ def _tracer_of(level: int) -> Tracer:
     return tracer
 
 
-def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: bool = False) -> Graph:
+def graph_of(
+    f: Callable,
+    args: tuple,
+    kwargs: dict | None = None,
+    *,
+    branches: bool = False,
+    watch: Callable[[Equation], None] | None = None,
+) -> Graph:
     """Return the graph of a call of `f`.
 
     Parameters
@@ -362,11 +376,13 @@ def graph_of(f: Callable, args: tuple, kwargs: dict | None = None, *, branches: 
         anything that has a shape and a dtype, no values are looked at.
     branches : bool
         Let `f` read traced values, as Python branches do. The graph then holds for the outcomes of this call alone.
+    watch : callable, optional
+        Is called with each equation as it is recorded, while the code runs that it comes from.
     """
     level = fresh_level()
     leaves, in_spec = flatten_call(args, kwargs or {})
     shaped = [ShapeDtype.of(leaf) for leaf in leaves]
-    tracer = Tracer(level, branches, any([found is not None for found in shaped]))
+    tracer = Tracer(level, branches, any([found is not None for found in shaped]), watch)
     arguments, values = [], []
     for leaf, found in zip(leaves, shaped, strict=True):
         if found is not None:
