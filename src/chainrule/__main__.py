@@ -1,4 +1,4 @@
-"""The command line: ``chainrule demo``, ``info``, ``cache``, and ``run`` for programs written for PyTorch."""
+"""The command line: ``chainrule demo``, ``info``, ``cache``; ``run`` and ``graph`` for programs written for PyTorch, or not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import chainrule
 
@@ -46,14 +47,25 @@ def parser() -> argparse.ArgumentParser:
         "installed.",
         usage="chainrule run [-h] (SCRIPT | -m MODULE) [ARGS ...]",
     )
-    run.add_argument("-m", dest="module", action="store_true", help="run a module, as python -m does")
-    run.add_argument("program", metavar="SCRIPT", help="the program's file, or its module's name with -m")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
+    graph = commands.add_parser(
+        "graph",
+        help="run a program up to a backward pass, and write a page that shows its graph",
+        description="Run a program, written for chainrule or for PyTorch, up to a backward pass, and write a page for the "
+        "browser that shows the graph of this pass, with values, gradients and lines; the program ends there. Of a program "
+        "without a pass it is the graph of the results in its variables at the end.",
+        usage="chainrule graph [-h] [-o FILE] [--pass N] (SCRIPT | -m MODULE) [ARGS ...]",
+    )
+    graph.add_argument("-o", dest="file", default="graph.html", help="the page, or a picture if it ends with .svg (graph.html)")
+    graph.add_argument("--pass", dest="number", type=_count, default=1, metavar="N", help="which backward pass (default: 1)")
+    for command in (run, graph):
+        command.add_argument("-m", dest="module", action="store_true", help="run a module, as python -m does")
+        command.add_argument("program", metavar="SCRIPT", help="the program's file, or its module's name with -m")
+        command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="the program's own arguments")
     return made
 
 
-def _run(program: str, arguments: list[str], is_module: bool) -> None:
-    """Run a program as Python would, with chainrule in torch's place."""
+def _run(program: str, arguments: list[str], is_module: bool) -> dict[str, Any]:
+    """Run a program as Python would, with chainrule in torch's place; return its variables."""
     import runpy
 
     from chainrule.torch.alias import as_torch, read
@@ -62,11 +74,39 @@ def _run(program: str, arguments: list[str], is_module: bool) -> None:
     sys.argv[:] = [program, *arguments]
     if is_module:
         sys.path.insert(0, "")
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
-    else:
-        sys.path.insert(0, os.path.dirname(os.path.abspath(program)))
-        read(program)
-        runpy.run_path(program, run_name="__main__")
+        return runpy.run_module(program, run_name="__main__", alter_sys=True)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(program)))
+    read(program)
+    return runpy.run_path(program, run_name="__main__")
+
+
+def _graph(program: str, arguments: list[str], is_module: bool, file: str, number: int) -> int:
+    """Run a program up to a backward pass and write the page of its graph; return the exit status."""
+    from pathlib import Path
+
+    from chainrule.visualization.page import check_name
+    from chainrule.visualization.program import Passes, Shown
+
+    try:
+        check_name(file)
+    except ValueError as error:
+        print(f"chainrule graph: {error}", file=sys.stderr)
+        return 2
+    passes = Passes(Path(file).absolute(), number)
+    try:
+        with passes:
+            variables = _run(program, arguments, is_module)
+    except Shown:
+        print(f"chainrule graph: {file}")
+        return 0
+    if passes.count:
+        print(f"chainrule graph: the program took {passes.count} backward pass(es), and ended", file=sys.stderr)
+        return 1
+    if not passes.at_the_end(variables):
+        print("chainrule graph: the program took no backward pass and has left no result that requires grad", file=sys.stderr)
+        return 1
+    print(f"chainrule graph: {file}")
+    return 0
 
 
 def _count(text: str) -> int:
@@ -101,10 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             print(f'The demo needs {error.name}. In a clone of the repository: pip install ".[demo]"', file=sys.stderr)
             return 1
-    if arguments.command == "run":
+    if arguments.command in ("run", "graph"):
         if not arguments.module and not os.path.exists(arguments.program):
-            print(f"chainrule run: there is no file {arguments.program!r}", file=sys.stderr)
+            print(f"chainrule {arguments.command}: there is no file {arguments.program!r}", file=sys.stderr)
             return 2
+        if arguments.command == "graph":
+            return _graph(arguments.program, arguments.arguments, arguments.module, arguments.file, arguments.number)
         _run(arguments.program, arguments.arguments, arguments.module)
         return 0
     parser().print_help()

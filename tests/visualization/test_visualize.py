@@ -213,3 +213,20 @@ def test_a_picture_without_its_package_says_what_to_install(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'pip install "chainrule[svg]"' in done.stderr
+
+
+def test_what_explains_a_gradient_stands_at_its_leaf_and_at_the_cause(tmp_path):
+    x = cr.tensor([4.0, 0.0], requires_grad=True)
+    w = cr.tensor([-1.0, -2.0], requires_grad=True)
+
+    def loss():
+        root = x.sqrt()
+        return cr.where(x > 0, root, 0.0).sum() + cr.relu(w).sum()
+
+    shown = written(loss, tmp_path)
+    leaves = {node["results"][0]["names"][0]: node for node in shown["nodes"] if node["kind"] == "leaf"}
+    assert leaves["x"]["text"].startswith("the gradient of x is nan in 1 of 2 elements")
+    assert "root = x.sqrt()" in leaves["x"]["text"]
+    assert "masked" in node_of(shown, "sqrt")["text"]
+    assert "dead relu" in node_of(shown, "relu")["text"]
+    assert all("text" not in node for node in written(lambda: (x + w).sum(), tmp_path)["nodes"])

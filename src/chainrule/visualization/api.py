@@ -13,6 +13,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.gradient import settled
 from chainrule.visualization import page
 from chainrule.visualization.description import described
+from chainrule.visualization.explained import take_explanations
 from chainrule.visualization.gradients import take_gradients
 from chainrule.visualization.names import Names, place_of
 from chainrule.visualization.recorded import read
@@ -34,7 +35,8 @@ def visualize(
     The page is one file, which asks for nothing else and works in any browser: the graph laid out, zoomable, searchable and
     reachable by the keyboard. Modules, repetitions and long runs of nodes are folded into blocks that open on a click. A click
     on a node shows its op, the line that ran it, shape, dtype, what it keeps in memory, and what its value and its gradient
-    hold: extremes, norm, the shares of zeros and NaN. Nodes with a NaN, an infinity or a gradient of zeros are marked.
+    hold: extremes, norm, the shares of zeros and NaN. Nodes with a NaN, an infinity or a gradient of zeros are marked,
+    and what :func:`chainrule.explain` says of such gradients stands at the leaf and at the op that is the cause.
 
     Parameters
     ----------
@@ -48,8 +50,8 @@ def visualize(
         A module, whose parameters have names, or names of tensors and modules. By default the variables that the caller
         sees, the modules among them, and what the function captured.
     gradients : bool
-        Take the gradient of every node by one pass that keeps the graph and adds to no `.grad`, as
-        ``autograd.grad(..., retain_graph=True)``; hooks are called.
+        Take the gradient of every node by a pass that keeps the graph and adds to no `.grad`, as
+        ``autograd.grad(..., retain_graph=True)``, and others to explain what is strange in it; hooks are called.
     grad_outputs : Tensor, None or a sequence of them, optional
         The cotangent of each output; None means 1 for a real scalar.
     title : str, optional
@@ -82,9 +84,7 @@ def visualize(
     ...     "PowBackward0" in file.read_text()
     True
     """
-    file = Path(path)
-    if file.suffix not in (".html", ".htm", ".svg"):
-        raise ValueError(f"the file's name must end with .html or .svg: {str(path)!r}")
+    file = page.check_name(path)
     caller = sys._getframe(1)
     function = None
     if callable(outputs) and not isinstance(outputs, Tensor):
@@ -110,10 +110,9 @@ def write(
 ) -> Path:
     """Write the file that shows the graph of tensors which require gradients."""
     items = read(roots)
-    why = "they were not asked for"
-    if gradients:
-        why = take_gradients(items, roots, grad_outputs)
-    shown = described(items, names, title, why)
+    why = take_gradients(items, roots, grad_outputs) if gradients else "they were not asked for"
+    texts = {} if why else take_explanations(items, roots, grad_outputs, names)
+    shown = described(items, names, title, why, texts)
     file.write_text(page.svg(shown) if file.suffix == ".svg" else page.html(shown), encoding="utf-8")
     return file
 

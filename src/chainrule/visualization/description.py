@@ -54,7 +54,7 @@ class Frames:
 
 
 def described(
-    items: Sequence[Item], names: Names, title: str, why_no_gradients: str, texts: Mapping[int, str] | None = None
+    items: Sequence[Item], names: Names, title: str, why_no_gradients: str, texts: Mapping[int, str]
 ) -> dict[str, Any]:
     """Return all that the page shows.
 
@@ -68,7 +68,7 @@ def described(
         The page's.
     why_no_gradients : str
         Why there are none; empty if there are.
-    texts : mapping, optional
+    texts : mapping
         Of a node's index: what explains it.
 
     Returns
@@ -79,7 +79,7 @@ def described(
     """
     frames = Frames(items)
     memory = Memory(items)
-    nodes = [_node(item, names, frames, memory, (texts or {}).get(item.index, "")) for item in items]
+    nodes = [_node(item, names, frames, memory, texts.get(item.index, "")) for item in items]
     return {
         "title": title,
         "nodes": nodes,

@@ -6,12 +6,22 @@ import json
 import re
 from functools import lru_cache
 from importlib.resources import files
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 SHOWN = 60  # blocks are opened at first as long as no more nodes than these are seen
 _COLOUR = re.compile(r"(--[\w-]+): light-dark\(((?:[^(),]|\([^()]*\))+), ((?:[^(),]|\([^()]*\))+)\);")
 
 _BROWSERS = "globalThis.structuredClone = (x) => JSON.parse(JSON.stringify(x));"  # what dagre uses and bare V8 has not
+
+
+def check_name(path: str | PathLike[str]) -> Path:
+    """Return the path of a file that can be written; raise ValueError for one whose ending says that it cannot."""
+    file = Path(path)
+    if file.suffix not in (".html", ".htm", ".svg"):
+        raise ValueError(f"the file's name must end with .html or .svg: {str(path)!r}")
+    return file
 
 
 @lru_cache
