@@ -13,6 +13,7 @@ import chainrule as cr
 from chainrule.core.tensor.tensor import wrap
 from chainrule.testing import cases
 from chainrule.testing.derive import at_of, payload, wrapped
+from chainrule.transforms.partial import _PUTS, _TAKES
 
 
 def pulled(f, x, gs):
@@ -76,3 +77,21 @@ def test_finite_second_derivatives_are_the_same(case):
     with cr.autograd.safe_derivatives():
         _, safe = pushed(lambda *x: tuple(pulled(f, x, gs)), x, ts)
     _same(plain, safe, "second")
+
+
+@by_name("case", [c for c in cases(kinds="f", differentiable=True) if c.op.name in (*_TAKES, *_PUTS)], fast=2)
+def test_sums_of_what_is_present_cannot_cancel(case):
+    for result, slopes in enumerate(_slopes(case)):
+        assert not ((slopes > 0).any(0) & (slopes < 0).any(0)).any(), f"result {result} adds terms of both signs"
+
+
+def _slopes(case):
+    """Return, for each result, its derivatives: a row for each element that moves, a column for each of the result."""
+    f, at = case.function(case.moving), wrapped(at_of(case, case.moving))
+    rows = []
+    for i, x in enumerate(at):
+        for e in np.eye(x.numel()):
+            ts = [np.zeros(tuple(a.shape)) for a in at]
+            ts[i] = e.reshape(tuple(x.shape))
+            rows.append([payload(d).ravel() for d in pushed(f, at, ts)[1]])
+    return [np.array(columns) for columns in zip(*rows, strict=True)]

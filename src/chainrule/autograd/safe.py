@@ -35,7 +35,7 @@ class safe_derivatives(Decorator):  # noqa: N801 - a context manager like the ot
     - what is made of absent elements alone.
 
     The rest is as PyTorch has it, ties and kinks too. Functions with rules of their own (`autograd.Function`) see plain zeros,
-    and all that they return is present; so is what a linear op with coefficients of both signs makes, as `fft` or `diff`.
+    and all that they return is present; so is what ops give of which it is not known which elements reach which.
     `func.jet` is as it is without the mode. Compiled functions run uncompiled in it; what a compiled call recorded outside
     is pulled back as it is without the mode. See docs/safe-derivatives.md.
 

@@ -13,6 +13,9 @@ a node pulls (``transforms.presence``). The mode that has them made is ``autogra
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from math import prod
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,8 @@ from chainrule.core.call.dispatch import run
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import BILINEAR, ELEMENTWISE, LINEAR, TABLE, Op
 from chainrule.core.op.lowering import Expansion
-from chainrule.core.op.raw import shape_of
+from chainrule.core.op.raw import names_in, shape_of
+from chainrule.core.op.reach import Call, links_of
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.absent import Absent
@@ -67,6 +71,8 @@ class Partial(Level):
             return _scaled(op, values, masks, on, params)
         if op.lowering.__class__ is Expansion and op.kind not in (LINEAR, BILINEAR):
             return op.lowering.f(*args, **params)
+        if op.kind in (LINEAR, BILINEAR):
+            return _reached(op, values, masks, on, params)
         return run(op, values, params)  # nothing is known of its zeros
 
     def _lift(self, value: Tensor) -> Tensor:
@@ -90,6 +96,24 @@ def partial(value: Any, mask: Any) -> Any:
 def parted(value: Any) -> tuple[Any, Any]:
     """Return the values of a (co)tangent and the mask of those present."""
     return (value._data, value._tangent) if value.__class__ is Partial else (value, None)
+
+
+@lru_cache(1 << 12)
+def may_drop(rule: Callable) -> bool:
+    """Tell whether the text of a rule, or of a function that it names, names an op that may drop part of a cotangent."""
+    space, seen = rule.__globals__, {rule}  # type: ignore[attr-defined]
+    stack = [(space, name) for name in names_in(rule.__code__)]  # type: ignore[attr-defined]
+    while stack:
+        space, name = stack.pop()
+        value = space.get(name)
+        op = getattr(value, "op", None)
+        if isinstance(op, Op):
+            if op.name in _DROPS or (op.lowering.__class__ is Expansion and op.kind not in (LINEAR, BILINEAR)):
+                return True
+        elif value.__class__ is FunctionType and value not in seen:
+            seen.add(value)
+            stack += [(value.__globals__, other) for other in names_in(value.__code__)]
+    return False
 
 
 def value_of(t: Any) -> Any:
@@ -259,13 +283,57 @@ def _multiplied(op: Op, values: tuple, masks: tuple, on: tuple, params: dict) ->
     pair[i], pair[1 - i] = _numbers(values[i], mask), np.ones(shape_of(other), np.float32)
     met = run(op, tuple(pair), params)
     if not _is_finite(other):
-        needed = op.rules[1 - i]  # type: ignore[index]
+        needed: Any = op.rules[1 - i]
         ones = np.ones(shape_of(met), np.float32)
         shapes = [shape_of(v) for v in values]
         other = without_absent(other, _call("ne", needed((ones,), pair, shapes, met, None, params), 0))
     pair[i], pair[1 - i] = values[i], other
     mask = _call("ne", met, 0)
     return partial(without_absent(run(op, tuple(pair), params), mask), mask)
+
+
+def _reached(op: Op, values: tuple, masks: tuple, on: tuple, params: dict) -> Any:
+    """Run any other linear or bilinear op: an element is present if a present one can reach it, as far as arrays tell."""
+    out = run(op, values, params)
+    several = out.__class__ is tuple or out.__class__ is list
+    outs = out if several else (out,)
+    rules = op.rules * len(values) if op.variadic else op.rules
+    known = {i: _array(mask) for i, (mask, here) in enumerate(zip(masks, on, strict=True)) if here}
+    bears = [
+        i for i, rule in enumerate(rules) if rule is not None and not on[i] and op.kind == LINEAR and not _is_zero(values[i])
+    ]
+    if bears or not any([m is not None for m in known.values()]) or any([m is NotImplemented for m in known.values()]):
+        return out
+    links = links_of(Call(op, [_shown(v) for v in values], params, [_shown(o) for o in outs]))
+    made = []
+    for o, each in zip(outs, links, strict=True):
+        mask, size = np.zeros(prod(shape_of(o)), bool), prod(shape_of(o))
+        for i, marked in known.items():
+            if (link := each[i]) is not None:
+                mask |= link.forward(np.ones(prod(shape_of(values[i])), bool) if marked is None else marked.ravel(), size)
+        mask = mask.reshape(shape_of(o))
+        made.append(partial(without_absent(o, mask), mask))
+    return tuple(made) if several else made[0]
+
+
+def _array(mask: Any) -> Any:
+    """Return a mask as an array; None where all is present, NotImplemented where it is none: of a batch, or of a trace."""
+    if mask is None:
+        return None
+    if modes().tracer is not None:
+        return NotImplemented
+    while isinstance(mask, Tensor):
+        if mask._read is not None:
+            return NotImplemented
+        mask = mask._data
+    return np.asarray(mask)
+
+
+def _shown(value: Any) -> Any:
+    """Return an operand as a call's reach looks at it."""
+    while isinstance(value, Tensor) and value._read is None:
+        value = value._data
+    return value
 
 
 def _is_finite(value: Any) -> bool:
@@ -279,9 +347,11 @@ def _is_finite(value: Any) -> bool:
     return bool(np.isfinite(value).all())
 
 
+_PLACED = ("copy_slices", "retake", "assemble")
+_DROPS = frozenset((*_PUTS, *_PLACED, "where", "gate", "constant_pad"))
 _HOW: dict[str, Callable] = {
     **dict.fromkeys(("mul", "neg", "conj", "conj_physical"), _scaled),
     "div": _divided, "add": _added, "sub": _added, "where": _chosen, "gate": _gated, "constant_pad": _padded,
-    "copy": _copied, **dict.fromkeys(("copy_slices", "retake", "assemble"), _in_place),
+    "copy": _copied, **dict.fromkeys(_PLACED, _in_place),
     **dict.fromkeys(_ALIKE, _alike), **dict.fromkeys((*_TAKES, *_PUTS), _summed), **dict.fromkeys(_PRODUCTS, _multiplied),
 }  # fmt: skip

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 
-def _names(code: CodeType) -> set[str]:
+def names_in(code: CodeType) -> set[str]:
+    """Return the names that a function's text, and those of the functions in it, read."""
     names = set(code.co_names)
     for const in code.co_consts:
         if isinstance(const, CodeType):
-            names |= _names(const)
+            names |= names_in(const)
     return names
 
 
@@ -31,7 +32,7 @@ def raw_copy(f: Callable, _inside: tuple = ()) -> Callable:
         return f
     bound: dict[str, Any] = {"__builtins__": space["__builtins__"]}
     changed = False
-    for name in _names(f.__code__):
+    for name in names_in(f.__code__):
         if name not in space:
             continue
         value = space[name]
