@@ -13,6 +13,8 @@ from benchmarks.explained import explained
 from benchmarks.libraries import PEERS
 from benchmarks.memory import memory
 from benchmarks.scaling import scaling
+from benchmarks.sparse import PEERS as SPARSE_PEERS
+from benchmarks.sparse import sparse
 from benchmarks.timing import FULL, QUICK
 from benchmarks.transforms import transforms
 
@@ -21,16 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "what", nargs="?", default="compare",
-        choices=("compare", "compiled", "costs", "explained", "memory", "transforms", "scaling"),
+        choices=("compare", "compiled", "costs", "explained", "memory", "sparse", "transforms", "scaling"),
         help="compare: chainrule beside its peers (default); compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
         "costs: programs from the fields and large kernels beside PyTorch; "
         "explained: what anomaly modes say of planted NaN, infinite, zero and missing gradients; "
-        "memory: what second-order programs hold at once, beside PyTorch; transforms: func beside torch.func and JAX; "
+        "memory: what second-order programs hold at once, beside PyTorch; "
+        "sparse: Jacobians and Hessians of sparse families beside JAX with asdex and CasADi; "
+        "transforms: func beside torch.func and JAX; "
         "scaling: the cost of chainrule's own gradients and graphs",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short rounds: a smoke test, not a measurement")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases, or parts of scaling, named like one of these")
-    parser.add_argument("--peers", help=f"comma-separated (default: {','.join(PEERS)}; of compiled {','.join(LIBRARIES)})")
+    parser.add_argument(
+        "--peers",
+        help=f"comma-separated (default: {','.join(PEERS)}; of compiled {','.join(LIBRARIES)}; "
+        f"of sparse {','.join(SPARSE_PEERS)})",
+    )
     parser.add_argument(
         "--limit", type=float, default=300, help="of compiled: seconds that a first call may take (default: %(default)s)"
     )
@@ -40,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.what == "scaling":
         scaling(given.only, effort, given.markdown)
         return
-    known = LIBRARIES if given.what == "compiled" else PEERS
+    known = {"compiled": LIBRARIES, "sparse": SPARSE_PEERS}.get(given.what, PEERS)
     peers = known if given.peers is None else tuple(filter(None, given.peers.split(",")))
     if unknown := set(peers) - set(known):
         parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
@@ -54,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if given.what == "memory":
         memory(given.only, peers, given.markdown)
+        return
+    if given.what == "sparse":
+        sparse(given.only, peers, effort, given.markdown, small=given.quick)
         return
     if given.what == "explained":
         explained(given.only, peers, given.markdown)

@@ -1,19 +1,22 @@
-"""What is said of the forty planted gradients: by PyTorch's anomaly mode, which knows NaN alone.
+"""What is said of the forty planted gradients: by `explain`, and by anomaly modes, which know NaN alone.
 
 The programs, their causes and lines are those of `tests/autograd/planted_gradients.py`. A report is right about the
-line if the user's innermost line in it is the one marked as the cause; PyTorch names no cause, but the backward function.
+line if the user's innermost line in it is the one marked as the cause, or if there is none to name and it is named a word.
+An anomaly mode names no cause, but the backward function.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from tests.autograd import planted_gradients
 from tests.autograd.planted_gradients import FAULTS, PLANTED, Planted
 
+import chainrule as cr
 from benchmarks.libraries import load
 from benchmarks.table import environment, table
 
@@ -46,6 +49,24 @@ def anomaly_mode(lib: Any, planted: Planted) -> Report:
     return Report()
 
 
+def by_explain(planted: Planted) -> Report:
+    """Return the cause and the line that `explain` gives for the whole program."""
+
+    def whole() -> tuple:
+        f, inputs = planted.made()
+        return f(*inputs), inputs[planted.asked]
+
+    (found,) = cr.explain(whole)
+    return Report(found.cause, found.line)
+
+
+def is_right(planted: Planted, report: Report) -> bool:
+    """Return whether a report names the line, or where there is none, the cause."""
+    if planted.line() is None:
+        return report.name == planted.cause
+    return report.line == planted.line()
+
+
 def explained(only: Iterable[str] | None, peers: tuple[str, ...], markdown: bool) -> None:
     """Print a row for each planted program named like one of the given texts, and how many lines are right."""
     chosen = [p for p in PLANTED if not only or any(text.lower() in p.name for text in only)]
@@ -53,18 +74,15 @@ def explained(only: Iterable[str] | None, peers: tuple[str, ...], markdown: bool
         raise SystemExit(f"the planted programs are {', '.join(p.name for p in PLANTED)}")
     libraries, _ = load(tuple(peer for peer in peers if peer == "torch"))
     print(environment(libraries))
-    rows, right = [], {(fault, library.name): 0 for fault in FAULTS for library in libraries}
+    ways: dict[str, Callable[[Planted], Report]] = {"explain": by_explain}
+    ways.update({f"anomaly mode of {library.name}": partial(anomaly_mode, library.lib) for library in libraries})
+    rows, right = [], dict.fromkeys(((fault, way) for fault in FAULTS for way in ways), 0)
     for planted in chosen:
-        reports = {library.name: anomaly_mode(library.lib, planted) for library in libraries}
+        reports = {way: report(planted) for way, report in ways.items()}
         rows.append([planted.name, planted.fault, planted.cause, str(planted.line() or ""), *map(str, reports.values())])
-        for name, report in reports.items():
-            right[planted.fault, name] += report.line is not None and report.line == planted.line()
-    names = [f"anomaly mode of {library.name}" for library in libraries]
-    print(f"\n{table(['program', 'gradient', 'cause', 'line', *names], rows, markdown)}")
+        for way, report in reports.items():
+            right[planted.fault, way] += is_right(planted, report)
+    print(f"\n{table(['program', 'gradient', 'cause', 'line', *ways], rows, markdown)}")
     of_fault = {fault: sum(p.fault == fault for p in chosen) for fault in FAULTS}
-    counts = [
-        [fault, str(of_fault[fault]), *(str(right[fault, library.name]) for library in libraries)]
-        for fault in FAULTS
-        if of_fault[fault]
-    ]
-    print(f"\nlines named right\n\n{table(['gradient', 'programs', *names], counts, markdown)}")
+    counts = [[f, str(of_fault[f]), *(str(right[f, way]) for way in ways)] for f in FAULTS if of_fault[f]]
+    print(f"\nlines named right\n\n{table(['gradient', 'programs', *ways], counts, markdown)}")

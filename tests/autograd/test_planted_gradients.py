@@ -1,4 +1,4 @@
-"""The planted programs have the faults that they say, under chainrule and under PyTorch alike."""
+"""The planted programs have the faults that they say, under chainrule and PyTorch alike, and `explain` says why: all forty."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
+import chainrule as cr
+from chainrule.autograd.graph import noting
 
 from .planted_gradients import CAUSES, FAULTS, PLANTED
 
@@ -52,3 +55,72 @@ def test_other_inputs_are_sound_where_none_is_asked(planted):
         f, inputs = planted.made()
         f(*inputs).backward()
         assert any(x.grad is not None for x in inputs)
+
+
+# -- what explain says of them -----------------------------------------------------------------------------------------
+
+
+def of_function(planted, **options):
+    f, inputs = planted.made()
+    return cr.explain(lambda: f(*inputs), inputs[planted.asked], **options)
+
+
+def assert_right(planted, found, *, line=True):
+    assert (found.kind, found.cause, found.element) == (planted.fault, planted.cause, planted.at), str(found)
+    if planted.line() is not None and line:
+        assert (found.forward.file, found.line) == (planted.program.__code__.co_filename, planted.line()), str(found)
+    if planted.line("mask") is not None:
+        assert found.backward.line == planted.line("mask"), str(found)
+    assert found.remedy
+    assert found.cause in str(found)
+
+
+@by_name(PLANTED)
+def test_explain_names_cause_line_and_element_of_a_function(planted):
+    found = of_function(planted)
+    assert_right(planted, found, line=planted.cause != "not a leaf")  # the function is given what was made before
+
+
+@by_name(PLANTED)
+def test_explain_names_cause_line_and_element_of_a_whole_program(planted):
+    def whole():
+        f, inputs = planted.made()
+        return f(*inputs), inputs[planted.asked]
+
+    (found,) = cr.explain(whole)
+    assert_right(planted, found)
+
+
+KNOWN_LATER = [p for p in PLANTED if p.fault != "none" and p.cause != "custom rule"]  # whose saved tensors are freed
+
+
+@by_name(KNOWN_LATER)
+def test_explain_names_them_after_a_backward_pass_that_was_noted(planted):
+    with noting(values=True):
+        f, inputs = planted.made()
+        loss = f(*inputs)
+        loss.backward()
+    x = inputs[planted.asked]
+    assert_right(planted, cr.explain(x.grad))  # which looks for the loss among these variables
+
+
+@by_name(PLANTED)
+def test_a_graph_alone_tells_all_but_lines_and_cuts(planted):
+    f, inputs = planted.made()
+    found = cr.explain(f(*inputs), inputs[planted.asked])
+    cut = planted.fault == "none" and planted.cause != "not a leaf"
+    assert (found.kind, found.element) == (planted.fault, planted.at)
+    assert found.cause == ("not in the graph" if cut else planted.cause)
+    assert found.forward is None
+
+
+def test_sound_elements_are_not_called_faulty():
+    asked = 0
+    for planted in PLANTED:
+        grad = planted.gradient()
+        sound = [] if grad is None else np.argwhere(np.isfinite(grad) & (grad != 0)).tolist()
+        for at in sound:
+            found = of_function(planted, element=at)
+            assert (found.kind, found.cause) == ("fine", ""), (planted.name, at, str(found))
+            asked += 1
+    assert asked > 40

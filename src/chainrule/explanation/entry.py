@@ -214,9 +214,15 @@ def _failed(t: Tensor, failure: str) -> Explanation:
 def _lost(t: Tensor, trail: Trail | None, error: Exception) -> Explanation:
     """Return what is known of a gradient whose trail could not be followed."""
     sent = [] if trail is None or t._node is None else trail.sent.get(key_of(t if t._node is LEAF else t._node), [])
-    kind, at, count = _worst(sum(s.g for s in sent[1:]) + sent[0].g) if sent else (NONE, None, 0)
+    kind, at, count = _worst(_total(sent)) if sent else (NONE, None, 0)
     return Explanation(kind, "unknown", element=at, count=count, text=f"the trail of the pass could not be followed: {error!r}",
                        missing=_RERUN)  # fmt: skip
+
+
+def _total(sent: list) -> np.ndarray:
+    """Return the sum of what was sent; infinities of both signs, one of the faults looked for, are no cause for a warning."""
+    with np.errstate(all="ignore"):
+        return np.asarray(sum((s.g for s in sent[1:]), start=sent[0].g))
 
 
 def _seeds(losses: list[Tensor], seed: Any) -> list:
@@ -235,7 +241,7 @@ def _one(
     sent = trail.sent.get(key)
     if not sent:
         return absent(t, losses, trail, run)
-    total = np.asarray(sum(s.g for s in sent[1:]) + sent[0].g if len(sent) > 1 else sent[0].g)
+    total = _total(sent)
     g = np.asarray(bottom(whole(leaves[id(t)][1]))) if id(t) in leaves else total
     kind, at, count = _worst(g, place)
     size = g.size

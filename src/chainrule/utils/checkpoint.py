@@ -1,7 +1,7 @@
 """Checkpoints: values that a backward pass needs are computed again instead of being kept, memory for time.
 
 ``checkpoint(f, x)`` is ``f(x)`` with the same gradients, under every transform. How a call runs again is ``_frame``'s,
-which results may be kept all the same is ``_selective``'s.
+which results may be kept all the same is ``_selective``'s; what is to be kept for a number of bytes is found by ``_within``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from chainrule.utils._selective import (
     SelectiveCheckpointContext,
     create_selective_checkpoint_contexts,
 )
+from chainrule.utils._within import within
 
 __all__ = [
     "SAC_IGNORED_OPS",
@@ -44,6 +45,7 @@ __all__ = [
     "set_checkpoint_debug_enabled",
     "set_checkpoint_early_stop",
     "set_device_states",
+    "within",
 ]
 
 _debug: ContextVar[bool | None] = ContextVar("chainrule.checkpoint.debug", default=None)

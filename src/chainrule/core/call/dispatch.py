@@ -80,14 +80,21 @@ def view_of_stored(op: Op, x: Tensor, params: dict) -> Any:
 def compute(op: Op, payloads: list, params: dict, args: tuple) -> Any:
     """Run an op's kernel on the raw payloads of `args`, silently; explain its errors."""
     watchers = modes().watchers
-    return watched(watchers, op, payloads, params, args) if watchers else _compute(op, payloads, params, args)
+    return seen(watchers, op, payloads, params, args) if watchers else _compute(op, payloads, params, args)
 
 
-def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple) -> Any:
+def seen(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple, kernel: Callable | None = None) -> Any:
+    """Run an op's kernel, or another for it, where watchers see it and whose payloads it gets."""
+    for watcher in watchers:
+        watcher.given(op, args)
+    return watched(watchers, op, payloads, params, args, kernel)
+
+
+def watched(watchers: tuple, op: Op, payloads: list, params: dict, args: tuple, kernel: Callable | None = None) -> Any:
     """Run an op's kernel inside the watchers, each of which may do without it."""
     if not watchers:
-        return _compute(op, payloads, params, args)
-    return watchers[-1].around(op, payloads, params, lambda: watched(watchers[:-1], op, payloads, params, args))
+        return _compute(op, payloads, params, args, kernel)
+    return watchers[-1].around(op, payloads, params, lambda: watched(watchers[:-1], op, payloads, params, args, kernel))
 
 
 def _compute(op: Op, payloads: list, params: dict, args: tuple, kernel: Callable | None = None) -> Any:

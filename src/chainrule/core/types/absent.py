@@ -24,7 +24,7 @@ class Absent:
         Whose strides that asks for: they are found before it is called, so that a long chain needs no deep calls.
     """
 
-    __slots__ = ("_like", "_strides", "dtype", "shape")
+    __slots__ = ("__weakref__", "_like", "_strides", "dtype", "shape")
 
     def __init__(
         self,

@@ -241,6 +241,8 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
                 fresh = fresh.copy()
             np.copyto(array, fresh)
     version_of(target).bump()
+    for watcher in modes().watchers:
+        watcher.written(target, value)
     if (
         modes().record
         and not modes().floor

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.call.dispatch import seen
 from chainrule.core.call.threads import get_num_threads, in_threads
 from chainrule.core.generator import Generator, default_generator
 from chainrule.core.mode.grad_mode import Mapped, modes
@@ -120,10 +121,28 @@ def drawn(draw: Draw, shape: tuple, dtype: np.dtype, generator: Generator | None
         params = {"draw": draw, "shape": (*[call.size for call in own], *shape), "dtype": dtype}
         return _lifted(m.tracer.process(random.op, (generator,), params), own)
     if not calls:
-        array = np.asarray(draw(generator.rng, shape))
+        array = np.asarray(_numbers(draw, shape, dtype, generator))
         return wrap(array if array.ndim else array[()])
     own = _with_own(calls)
-    return _lifted(draw(generator.rng, (*[call.size for call in own], *shape)), own)
+    return _lifted(_numbers(draw, (*[call.size for call in own], *shape), dtype, generator), own)
+
+
+def _numbers(draw: Draw, shape: tuple, dtype: np.dtype, generator: Generator) -> Any:
+    """Return the numbers of one draw, which those who watch see as the op that it is."""
+    watchers = tuple([w for w in modes().watchers if w.sees_draws])
+    if not watchers:
+        return draw(generator.rng, shape)
+    params = {"draw": draw, "shape": shape, "dtype": dtype}
+    return seen(watchers, random.op, [generator], params, (), lambda generator, **_: draw(generator.rng, shape))
+
+
+def _numbers_with(x: np.ndarray, draw: Draw, shape: tuple, dtype: np.dtype, generator: Generator) -> Any:
+    """Return the numbers of one draw with an array of parameters, as :func:`_numbers` does."""
+    watchers = tuple([w for w in modes().watchers if w.sees_draws])
+    if not watchers:
+        return draw(generator.rng, x)
+    params = {"draw": draw, "shape": shape, "dtype": dtype}
+    return seen(watchers, random_of.op, [x, generator], params, (), lambda x, generator, **_: draw(generator.rng, x))
 
 
 def _with_own(calls: tuple[Mapped, ...]) -> list[Mapped]:
@@ -162,7 +181,7 @@ def drawn_with(x: Tensor, draw: Draw, shape: tuple, dtype: np.dtype, generator: 
     if m.tracer is not None:  # as for `drawn`
         calls = tuple([call for call in calls if call.level > m.tracer.level])
     elif not calls:
-        return wrap(draw(generator.rng, np.asarray(innermost(x))))
+        return wrap(_numbers_with(np.asarray(innermost(x)), draw, shape, dtype, generator))
     own = _with_own(calls)
     if any([call.randomness == "same" and is_batched_at(x, call.level) for call in calls]):
         raise RuntimeError(
@@ -177,7 +196,7 @@ def drawn_with(x: Tensor, draw: Draw, shape: tuple, dtype: np.dtype, generator: 
             x = x._data
         params = {"draw": draw, "shape": (*[call.size for call in own], *shape), "dtype": dtype}
         return _lifted(m.tracer.process(random_of.op, (x if isinstance(x, Tensor) else wrap(x), generator), params), own)
-    return _lifted(draw(generator.rng, np.asarray(innermost(x, "check"))), own)
+    return _lifted(_numbers_with(np.asarray(innermost(x, "check")), draw, shape, dtype, generator), own)
 
 
 # -- the ops -----------------------------------------------------------------------------------------------------------
