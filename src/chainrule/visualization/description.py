@@ -182,7 +182,8 @@ def _inputs(item: Item) -> list[dict[str, Any]]:
     for i, given in enumerate(item.inputs):
         name = f"input {i}" if item.op is None else input_name(item.op, i)
         if given is not None:
-            found.append({"name": name, "from": given[0].index, "output": given[1]})
+            about = {"name": name, "from": given[0].index, "output": given[1]}
+            found.append(about | ({"sent": item.sent[i]} if i < len(item.sent) and item.sent[i] else {}))
         elif i < len(item.operands) and item.operands[i] is not None:
             array = np.asarray(item.operands[i])
             about = {"shape": list(array.shape), "dtype": str(array.dtype), "value": statistics(array)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.graph.nodes import LEAF, engine_node
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.explanation import explain
@@ -28,7 +30,8 @@ def take_explanations(items: Sequence[Item], roots: Sequence[Tensor], grad_outpu
     given = grad_outputs[0] if isinstance(grad_outputs, (list, tuple)) else grad_outputs
     for item in asked:
         try:
-            found = explain(roots[0], item.source, gradient=given)
+            with np.errstate(all="ignore"):
+                found = explain(roots[0], item.source, gradient=given)
         except Exception as error:  # the graph is worth showing without it
             texts[item.index] = f"no explanation: {type(error).__name__}: {error}"
             continue

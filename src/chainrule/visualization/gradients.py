@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.graph.nodes import LEAF, Node
 from chainrule.core.mode.grad_mode import back, modes, switch
 from chainrule.core.tensor.tensor import Tensor
@@ -33,12 +35,23 @@ class Onlooker:
             for i, gi in enumerate(g if g.__class__ is list else [g]):
                 if gi is not None:
                     _note(item.result(i), gi)
-        return pull()
+        gs = pull()
+        if item is not None:
+            item.sent = [_hallmark(gi) for gi in ((gs,) if node.plan.single else gs)]
+        return gs
 
 
 def _note(result: Result, g: Any) -> None:
     result.gradient = statistics(bottom(g))
     result.is_like(g)
+
+
+def _hallmark(g: Any) -> str:
+    """Return "nan" of a cotangent with such values, "zero" of one of zeros, and nothing of others."""
+    array = bottom(g)
+    if not isinstance(array, (np.ndarray, np.generic)) or not array.size or array.dtype.kind not in "fc":
+        return ""
+    return "nan" if np.isnan(array).any() else "" if np.any(array) else "zero"
 
 
 def take_gradients(items: Sequence[Item], roots: Sequence[Tensor], grad_outputs: Any) -> str:

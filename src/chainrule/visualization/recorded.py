@@ -76,13 +76,15 @@ class Item:
         What the op was given, as far as it is known: an array or None for each input.
     note : Note or None
         Where a node was made, if that was noted.
+    sent : list of str
+        What is noteworthy of the gradient that went to each input: "nan", "zero", or nothing; empty where there was no pass.
     freed : bool
         Whether a pass has freed it.
     is_root : bool
         Whether it was asked for.
     """
 
-    __slots__ = ("freed", "index", "inputs", "is_root", "note", "operands", "results", "saved", "source")
+    __slots__ = ("freed", "index", "inputs", "is_root", "note", "operands", "results", "saved", "sent", "source")
 
     def __init__(self, source: Any):
         self.index, self.source = 0, source
@@ -90,6 +92,7 @@ class Item:
         self.inputs: list[tuple[Item, int] | None] = []
         self.saved: list[Saved] = []
         self.operands: list[Any] = []
+        self.sent: list[str] = []
         self.note: Note | None = None
         self.freed = self.is_root = False
 

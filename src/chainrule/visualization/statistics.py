@@ -39,7 +39,7 @@ def statistics(array: Any) -> dict[str, Any] | None:
                 real = wide[~np.isnan(wide)] if nan else wide
                 found["min"], found["max"] = _number(real.min()), _number(real.max())
     if a.size <= SHOWN:
-        found["text"] = np.array2string(a, precision=6, separator=", ", threshold=SHOWN, floatmode="maxprec")
+        found["text"] = _text(a.tolist())
     return found
 
 
@@ -53,6 +53,12 @@ def _scaled_norm(wide: np.ndarray) -> float:
     size = np.abs(wide)
     largest = size.max()
     return largest * np.sqrt(np.sum((size / largest) ** 2)) if np.isfinite(largest) else largest
+
+
+def _text(values: Any) -> str:
+    if isinstance(values, list):
+        return f"[{', '.join([_text(value) for value in values])}]"
+    return str(values) if isinstance(values, (bool, int)) else f"{values:.6g}"
 
 
 def _number(x: Any) -> float | str:

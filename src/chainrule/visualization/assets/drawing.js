@@ -104,10 +104,9 @@ const drawing = (() => {
       if (from === to) return;
       const key = `${from}>${to}`;
       const edge = edges.get(key) || { from, to, count: 0, nan: false, zero: true };
-      const result = graph.nodes[given.from].results[given.output] || {};
       edge.count += 1;
-      edge.nan = edge.nan || !!(result.gradient && result.gradient.nan > 0);
-      edge.zero = edge.zero && !!(result.gradient && result.gradient.size && result.gradient.zeros === 1);
+      edge.nan = edge.nan || given.sent === "nan";
+      edge.zero = edge.zero && given.sent === "zero";
       edges.set(key, edge);
     }));
     const far = farther(graph, shown, edges);
@@ -275,7 +274,7 @@ const drawing = (() => {
     return marks.map((mark) => {
       const wide = 10 + 5.9 * mark.text.length;
       right -= wide;
-      const text = `<g class="mark ${mark.kind}" transform="translate(${right.toFixed(1)},${-height / 2 - MARK / 2})">` +
+      const text = `<g class="mark ${mark.kind}" transform="translate(${right.toFixed(1)},${-height / 2 - MARK + 4})">` +
         `<rect width="${wide.toFixed(1)}" height="${MARK}" rx="${MARK / 2}"/><text x="${(wide / 2).toFixed(1)}" y="11">${escaped(mark.text)}</text></g>`;
       right -= 2;
       return text;

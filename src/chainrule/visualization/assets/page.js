@@ -69,7 +69,7 @@
   }
 
   /** Show all of the drawing if it can be read then; else its beginning, or what is chosen. */
-  function fit() {
+  function fit(gliding = true) {
     const { width, height } = svg.getBoundingClientRect();
     const whole = Math.min(width / scene.width, height / scene.height);
     view.scale = Math.min(Math.max(whole, 0.7), 1.25);
@@ -77,7 +77,7 @@
     view.y = (height - scene.height * view.scale) / 2 - scene.top * view.scale;
     if (scene.height * view.scale > height) view.y = 8 - scene.top * view.scale;
     if (scene.width * view.scale > width && sideways) view.x = 8 - scene.left * view.scale;
-    move(true);
+    move(gliding);
   }
 
   function zoom(factor, x, y) {
@@ -477,7 +477,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.target === search || event.ctrlKey || event.metaKey || event.altKey) return;
     const does = {
-      "/": () => search.focus(), "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, o: unfold, c: fold, t: turn,
+      "/": () => search.focus(), "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: () => fit(), o: unfold, c: fold, t: turn,
       Escape: () => { choose(null); svg.focus(); },
     }[event.key];
     if (does) { event.preventDefault(); does(); return; }
@@ -497,7 +497,7 @@
 
   byId("in").addEventListener("click", () => zoom(1.25));
   byId("out").addEventListener("click", () => zoom(0.8));
-  byId("fit").addEventListener("click", fit);
+  byId("fit").addEventListener("click", () => fit());
   byId("unfold").addEventListener("click", unfold);
   byId("fold").addEventListener("click", fold);
   byId("turn").addEventListener("click", turn);
@@ -523,7 +523,8 @@
 
   legend();
   draw();
-  fit();
+  fit(false);
   fillPanel();
+  performance.mark("drawn");
   document.documentElement.dataset.ready = "yes";
 })();
