@@ -13,14 +13,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests.autograd import planted_gradients
 from tests.autograd.planted_gradients import FAULTS, PLANTED, Planted
 
 import chainrule as cr
 from benchmarks.libraries import load
 from benchmarks.table import environment, table
-
-FILE = planted_gradients.__file__
 
 
 class Report(NamedTuple):
@@ -44,7 +41,8 @@ def anomaly_mode(lib: Any, planted: Planted) -> Report:
             named = re.search(r"Function '(\w+)' returned nan", str(error))
             if named is None:
                 raise
-            lines = re.findall(rf'File "{re.escape(FILE)}", line (\d+)', "\n".join(str(w.message) for w in caught))
+            file, text = re.escape(planted.program.__code__.co_filename), "\n".join(str(w.message) for w in caught)
+            lines = re.findall(rf'File "{file}", line (\d+)', text)
             return Report(named[1], int(lines[-1]) if lines else None)
     return Report()
 
