@@ -5,6 +5,8 @@ The line that is to be named ends in ``# here``.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 import chainrule as cr
@@ -379,3 +381,170 @@ def drawn():
     x, w = leaf(0.4, 0.6), leaf(3.0, 4.0)
     coin = cr.bernoulli(x)  # here
     return F.mse_loss(w, coin), x
+
+
+# -- further ones, by mechanism --------------------------------------------------------------------------------------------
+
+
+@program("nan", "masked", (0,))
+def mask_by_a_factor():
+    x = leaf(0.0, 1.0)
+    root = x.sqrt()  # here
+    return (root * cr.tensor([0.0, 1.0])).sum(), x
+
+
+@program("nan", "indeterminate", (0,))
+def standardised_constant():
+    x = leaf(1.0, 1.0)
+    z = (x - x.mean()) / x.std()  # here
+    return (z**2).sum(), x
+
+
+@program("inf", "gradient overflow", (0,))
+def quotient_by_a_small_number():
+    x = cr.tensor([1e-25, 0.1], requires_grad=True)
+    inverse = 1 / x  # here
+    return inverse.sum(), x
+
+
+@program("inf", "infinite derivative", (0,))
+def logarithm_at_its_pole():
+    x = leaf(-1.0, 1.0)
+    return x.log1p().sum(), x  # here
+
+
+@program("zero", "saturated", (0,))
+def cross_entropy_of_a_sure_net():
+    x = leaf(2000.0, 0.0, 0.0)
+    return F.cross_entropy(x[None], cr.tensor([0])), x  # here
+
+
+@program("zero", "cancelled", (0,))
+def normalised_and_summed():
+    x = leaf(0.0, 0.0)
+    return x.softmax(0).sum(), x  # here
+
+
+@program("zero", "not selected", (0, 0, 0, 0))
+def pooled():
+    x = cr.arange(16.0).reshape(1, 1, 4, 4).requires_grad_()
+    return F.max_pool2d(x, 2).sum(), x  # here
+
+
+@program("zero", "not selected", (1, 0))
+def word_that_does_not_occur():
+    words = nn.Embedding(4, 2)
+    return words(cr.tensor([0, 2])).sum(), words.weight  # here
+
+
+@program("zero", "random")
+def dropped_out():
+    x = leaf(1.0, 2.0)
+    kept = F.dropout(x, p=0.9999999)  # here
+    return kept.sum(), x
+
+
+@program("zero", "overwritten", (0,))
+def filled_in_place():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    y.masked_fill_(cr.tensor([True, False]), 0.0)  # here
+    return y.sum(), x
+
+
+@program("zero", "saturated", (0,))
+def flat_tail_of_an_activation():
+    x = leaf(-2000.0, 2.0)
+    return F.silu(x).sum(), x  # here
+
+
+@program("zero", "hook")
+def hook_that_blocks():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.register_hook(lambda g: g * 0)  # here
+    return y.sum(), x
+
+
+@program("zero", "underflow", (0,))
+def half_precision():
+    x = cr.tensor([1.0, 2.0], dtype=cr.float16, requires_grad=True)
+    small = x * 1e-6  # here
+    return small.sum() * 1e-4, x
+
+
+@program("zero", "clamp", (0,))
+def branch_that_is_not_taken_is_no_cause():
+    x = leaf(3.0, 1.0)
+    kept = x.clamp(0.8, 1.2)  # here
+    return cr.minimum(x * 2, kept * 2).sum(), x
+
+
+@program("none", "copied")
+def deep_copy():
+    x = leaf(1.0, 2.0)
+    mine = copy.deepcopy(x)  # here
+    return (mine**2).sum(), x
+
+
+class Marked(cr.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x * 2
+        ctx.mark_non_differentiable(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+@program("none", "custom rule")
+def marked_as_constant():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = Marked.apply(x)  # here
+    return (w * y).sum(), x
+
+
+@program("none", "no_grad")
+def under_a_decorator():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+
+    @cr.no_grad()
+    def encode(x):
+        return x.exp()  # here
+
+    return (w * encode(x)).sum(), x
+
+
+@program("none", "item")
+def through_a_list():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    largest = max(x.tolist())  # here
+    return (w / largest).sum(), x
+
+
+@program("none", "copied")
+def parameter_put_in_its_place():
+    net = nn.Linear(2, 1)
+    old = net.weight
+    net.weight = nn.Parameter(old.clone())  # here
+    return net(cr.ones(1, 2)).sum(), old
+
+
+@program("zero", "masked", (1,))
+def branch_inside_a_function_is_no_cause():
+    x = leaf(1.0, 2.0)
+    y = F.softplus(x)
+    kept = y.masked_fill(cr.tensor([False, True]), 0.0)  # here
+    return kept.sum(), x
+
+
+@program("none", "no_grad")
+def cut_that_leads_elsewhere_is_no_cause():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    shown = (x > 1).sum()
+    assert shown.ndim == 0
+    with cr.no_grad():
+        y = x * 2  # here
+    return (w * y).sum(), x

@@ -54,6 +54,17 @@ def test_a_loss_is_explained_by_what_its_nodes_saved():
     assert x.grad is None
 
 
+def test_values_that_no_node_kept_are_computed_once_more():
+    x = cr.tensor([0.5, 120.0], requires_grad=True)
+    assert cr.explain(((x * 1).exp() - 3 * x).mean(), x).cause == "overflow"
+    gap = cr.tensor([1.0, float("nan")])
+    losses = (x - gap) ** 2
+    found = cr.explain(cr.where(gap.isnan(), 0.0, losses).sum(), x)
+    assert (found.cause, found.op) == ("bad data", "sub")
+    y = x * -1 + 2
+    assert "log gave nan at self = -118.0" in str(cr.explain((y.log() * y.log().sqrt()).sum(), x))
+
+
 def test_a_loss_can_still_be_differentiated_afterwards():
     x = leaf(4.0, 1.0)
     loss = x.sqrt().sum()
@@ -228,6 +239,16 @@ def test_a_long_chain_is_followed_without_recursion():
         return y.relu().sum()
 
     assert cr.explain(f, leaf(-1.0)).cause == "dead relu"
+
+
+def test_a_pass_that_fails_for_a_write_in_place_names_the_op_that_needs_the_value():
+    def f(x):
+        y = x.exp()
+        y.add_(1)
+        return y.sum()
+
+    found = cr.explain(f, leaf(1.0, 2.0))
+    assert (found.cause, found.op, found.forward.text) == ("overwritten", "exp", "y = x.exp()")
 
 
 class Strange(cr.autograd.Function):

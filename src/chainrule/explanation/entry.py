@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF
+from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT
 from chainrule.core.record.placed import whole
+from chainrule.core.record.unpacking import values_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
 from chainrule.explanation.absence import absent, no_pass, not_a_leaf
 from chainrule.explanation.caller import Caller, edges_below, leaf_of, loss_for
 from chainrule.explanation.passes import Run, refilled, tensors_of, trailed
-from chainrule.transforms.evidence import first, is_kind, mark
+from chainrule.transforms.evidence import Evidence, first, is_kind, mark
 from chainrule.transforms.finding import FINE, INF, NAN, NONE, ZERO, Explanation
 from chainrule.transforms.nonfinite import not_finite
 from chainrule.transforms.trail import Trail, key_of
@@ -198,17 +199,40 @@ def _explained(
         found = Explanations()
         for t, name in zip(inputs, names, strict=True):
             try:
-                each = _failed(t, failure) if failure else _one(t, losses, trail, leaves, place, run)
+                each = _failed(t, losses, failure) if failure else _one(t, losses, trail, leaves, place, run)
             except Exception as error:  # whatever an op unknown to this code brings: say what is known
                 each = _lost(t, trail, error)
             found.append(each.about(name=name, trail=trail))
     return found
 
 
-def _failed(t: Tensor, failure: str) -> Explanation:
-    cause = "freed" if "second time" in failure else "overwritten" if "inplace" in failure else "unknown"
-    return Explanation(NONE if t.grad is None else _worst(np.asarray(bottom(t.grad)))[0], cause, missing=_RERUN,
-                       text=f"the backward pass cannot be run: {failure}")  # fmt: skip
+def _failed(t: Tensor, losses: list[Tensor], failure: str) -> Explanation:
+    """Return why there is no pass to follow: its error, and the op that raises it."""
+    kind = NONE if t.grad is None else _worst(np.asarray(bottom(t.grad)))[0]
+    if "second time" in failure:
+        return Explanation(kind, "freed", missing=_RERUN, text="an earlier backward pass freed what the graph had saved")
+    found = Explanation(kind, "unknown", text=f"the backward pass fails: {failure}")
+    if "inplace" not in failure:
+        return found
+    ev = next((Evidence(node) for loss in losses for node in _nodes(loss) if _is_overwritten(node)), None)
+    if ev is None:
+        return found.about(cause="overwritten")
+    text = f"a value that the derivative of {ev.name} needs was written to in place: {failure}"
+    return found.about(cause="overwritten", op=ev.name, forward=ev.note, node=ev.node, text=text)
+
+
+def _nodes(loss: Tensor) -> Iterator[Any]:
+    for edge in edges_below(loss if loss._node is LEAF else loss._node):
+        if edge._kind != LEAF_EDGE:
+            yield edge.node if edge._kind == PORT else edge
+
+
+def _is_overwritten(node: Any) -> bool:
+    try:
+        values_of(node) if node.plan.op is not None else None
+    except RuntimeError:
+        return True
+    return False
 
 
 def _lost(t: Tensor, trail: Trail | None, error: Exception) -> Explanation:

@@ -35,12 +35,17 @@ def not_finite(trail: Trail, key: Key, place: tuple, kind: str) -> Explanation:
 
 
 def _above(ev: Evidence, k: int, shape: tuple, place: tuple, came: list, kind: str) -> tuple[Key, tuple] | None:
-    """Return the value and place that a cotangent of a kind came from through a node; None if none came that it depends on."""
-    for j, r in enumerate(ev.reached(k, mark(shape, place), came)):
-        if came[j] is not None:
-            found = r & is_kind(came[j], kind)
-            if found.any():
-                return (ev.node.id, j), first(found)
+    """Return the value and place that a cotangent of a kind came from through a node; None if none came.
+
+    One that came to an element which the operand does not reach is second best: 0 * nan is nan.
+    """
+    reached = ev.reached(k, mark(shape, place), came)
+    for everywhere in (False, True):
+        for j, r in enumerate(reached):
+            if came[j] is not None:
+                found = is_kind(came[j], kind) if everywhere else r & is_kind(came[j], kind)
+                if found.any():
+                    return (ev.node.id, j), first(found)
     return None
 
 
