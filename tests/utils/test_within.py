@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import tracemalloc
 
 import numpy as np
@@ -361,3 +362,59 @@ def test_the_plan_says_what_was_kept(values_alone):
     assert 0 < f.plan.held <= f.plan.peak <= 20 * SIZE
     assert str(f.plan.recomputed) in str(f.plan)
     assert f.plan.marks > 0
+
+
+# -- ahead of the call -------------------------------------------------------------------------------------------------
+
+
+def least(program, budget, ahead):
+    """Return the budget that an error asks for, 0 if there is none, and how many steps had run."""
+    f = within(budget, ahead=ahead)(program)
+    try:
+        f(cr.tensor(X, requires_grad=True), cr.tensor(W, requires_grad=True))
+    except RuntimeError as error:
+        return int(re.search(r"need (\d+) bytes", str(error))[1]), f.plan
+    return 0, f.plan
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+def test_a_budget_that_is_too_small_is_refused_before_anything_is_computed(program):
+    needed, plan = least(program, 50_000, ahead=True)
+    assert needed > 50_000
+    if plan is not None:
+        assert program in (unknown_length, through_numpy, writes, buffer, derivatives_inside)  # which cannot run without values
+        return
+    assert least(program, needed, ahead=False)[0] == 0
+    assert least(program, int(0.9 * needed), ahead=False)[0] > 0
+
+
+def test_running_ahead_draws_nothing_and_leaves_no_mark():
+    seen = []
+
+    def program(x, w):
+        seen.append(x.shape)
+        return draws(x, w)
+
+    f = within(10**6)(program)
+    cr.manual_seed(0)
+    before = cr.get_rng_state()
+    with pytest.raises(RuntimeError, match="at least"):
+        within(1000)(program)(x.clone().requires_grad_(), w)
+    assert_same(cr.get_rng_state(), before)
+    seen.clear()
+    for _ in range(3):
+        f(x.clone().requires_grad_(), w)
+    assert len(seen) == 4  # once for arguments of these shapes, and in each call
+
+
+def test_running_ahead_writes_to_nothing():
+    norm = cr.nn.BatchNorm1d(16, dtype=cr.float64)
+
+    def program(x, w):
+        norm.num_batches_tracked.fill_(7)
+        return norm(x @ w).sum()
+
+    with pytest.raises(RuntimeError, match="after"):
+        within(1000)(program)(x.clone().requires_grad_(), w)
+    plain = program(x.clone().requires_grad_(), w)
+    assert_same(within(10**6)(program)(x.clone().requires_grad_(), w), plain)

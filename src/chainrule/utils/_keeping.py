@@ -31,6 +31,14 @@ _SHARE = 1 / 8  # of the room, for the stretch that has no marks yet
 _RECENT = 8  # steps after which a value that is not saved is taken to be used no more
 
 
+def over_budget(budget: int, least: int, where: str) -> RuntimeError:
+    """Return the error for a budget that cannot be met."""
+    return RuntimeError(
+        f"checkpoint.within({budget}): {where}the call and its backward pass need {least} bytes at least, for values that "
+        "cannot be computed from fewer, the graph's records, gradients and what a node's pull takes. Give a larger budget."
+    )
+
+
 class Plan:
     """What a call under a budget kept for its backward pass, and what that computed again so far.
 
@@ -166,12 +174,15 @@ class Keeper(Tape):
             while self.bytes_held > wanted and len(self.marks) > 1:
                 self._thin()
         if self.bytes_held > self.limit():
-            least = int(self.budget - self.limit() + self.bytes_held)
-            raise RuntimeError(
-                f"checkpoint.within({self.budget}): after {now} steps the backward pass needs {least} bytes at least: "
-                f"{self.bytes_held} for values that cannot be computed from fewer, the rest for the graph's records, gradients "
-                "and what a node's pull takes. Give a larger budget."
-            )
+            self.over()
+
+    def over(self) -> None:
+        """Refuse to go on: what is held cannot be made less."""
+        raise over_budget(self.budget, self.needed(), f"after {len(self.steps)} steps ")
+
+    def needed(self) -> int:
+        """Return the budget that would have done so far."""
+        return ceil((self.budget * 31 / 32 - self.limit() + self.bytes_held) * 32 / 31)
 
     def _in_open(self) -> int:
         return sum([size_of(held.array) for v, held in self.held.items() if v >= self.open])

@@ -276,7 +276,7 @@ class Tape(Watcher):
     def written(self, target: Tensor, value: Tensor) -> None:
         """Have the memory of a tensor that was written to as a whole stand for what was written."""
         into, source = target._data, value._data
-        if target._view is None and not target._bit and not value._bit and into.__class__ is np.ndarray and into is not source:
+        if target._view is None and not target._bit and not value._bit and into.__class__ in ARRAYS and into is not source:
             v = self.variable(source, value)
             if v not in self.constants:
                 self._know(into, v, version_of(target))
@@ -334,34 +334,34 @@ class Tape(Watcher):
             return
         version = version_of(value) if isinstance(value, Tensor) and value._data is payload and _is_array(payload) else None
         self.held[v] = Held(payload, version, 0 if version is None else version.count)
-        owner = owner_of(payload)
         self.bytes_held += ENTRY
-        if owner is None:
-            self.bytes_held += size_of(payload)
-            return
-        entry = self._owners.get(id(owner))
+        key, size = self._memory(v, payload)
+        entry = self._owners.get(key)
         if entry is None:
-            size = 0 if self.root(v) in self.constants else size_of(owner)
-            self._owners[id(owner)] = [1, size]
+            self._owners[key] = [1, size]
             self.bytes_held += size
         else:
             entry[0] += 1
+
+    def _memory(self, v: int, payload: Any) -> tuple[int, int]:
+        """Return what stands for the memory in which a variable lies, and its bytes; none if it is a constant's."""
+        root = self.root(v)
+        owner = owner_of(payload)
+        size = 0 if root in self.constants else size_of(payload if owner is None else owner)
+        return ~root if owner is None else id(owner), size
 
     def release(self, v: int) -> None:
         """Hold it no more."""
         held = self.held.pop(v, None)
         if held is None:
             return
-        owner = owner_of(held.array)
         self.bytes_held -= ENTRY
-        if owner is None:
-            self.bytes_held -= size_of(held.array)
-            return
-        entry = self._owners[id(owner)]
+        key, _ = self._memory(v, held.array)
+        entry = self._owners[key]
         entry[0] -= 1
         if not entry[0]:
             self.bytes_held -= entry[1]
-            del self._owners[id(owner)]
+            del self._owners[key]
 
     def value(self, v: int) -> Any:
         """Return the array of a variable if it is there, else None."""

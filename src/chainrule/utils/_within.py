@@ -11,10 +11,11 @@ from typing import Any
 
 from chainrule.autograd.saved_tensors import saved_tensors_hooks
 from chainrule.core.mode.grad_mode import back, modes, switch
+from chainrule.utils._ahead import Forecast
 from chainrule.utils._keeping import Keeper
 
 
-def within(budget: int) -> Callable[[Callable], Callable]:
+def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]:
     """Return a decorator of functions that bounds the memory of their backward pass: what it does not hold is computed again.
 
     Parameters
@@ -22,6 +23,10 @@ def within(budget: int) -> Callable[[Callable], Callable]:
     budget : int
         Bytes for a call and its backward pass: values kept or computed again, the graph's records (some 800 bytes for each op),
         the gradients of what the function uses, and what is in flight while a node pulls. The arguments are the caller's.
+    ahead : bool
+        Run the function once without values before the first call with arguments of new shapes, so that a budget that is too
+        small is refused before anything is computed. A function that reads values, or writes to what it did not make, is
+        refused where it exceeds the budget instead.
 
     Returns
     -------
@@ -69,11 +74,15 @@ def within(budget: int) -> Callable[[Callable], Callable]:
         raise ValueError(f"checkpoint.within(): budget must be above 0, but got {budget}")
 
     def decorate(function: Callable) -> Callable:
+        forecast = Forecast(function, budget) if ahead else None
+
         @functools.wraps(function)
         def bounded(*args: Any, **kwargs: Any) -> Any:
             m = modes()
             if not m.record or m.tracer is not None:
                 return function(*args, **kwargs)
+            if forecast is not None:
+                forecast.check(args, kwargs)
             keeper = Keeper(budget)
             bounded.plan = keeper.plan  # type: ignore[attr-defined]
             with keeper, saved_tensors_hooks(keeper.pack, keeper.unpack):

@@ -24,6 +24,7 @@ from chainrule.core.op.samples import Fixed, Sample
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost, is_batched_at
 from chainrule.core.types import dtype as dtypes
+from chainrule.core.types.absent import Absent
 from chainrule.ops.shaping.shape import detach
 
 Draw = Callable[["np.random.Generator", Any], Any]
@@ -121,7 +122,10 @@ def drawn(draw: Draw, shape: tuple, dtype: np.dtype, generator: Generator | None
         params = {"draw": draw, "shape": (*[call.size for call in own], *shape), "dtype": dtype}
         return _lifted(m.tracer.process(random.op, (generator,), params), own)
     if not calls:
-        array = np.asarray(_numbers(draw, shape, dtype, generator))
+        array = _numbers(draw, shape, dtype, generator)
+        if array.__class__ is Absent:
+            return wrap(array)
+        array = np.asarray(array)
         return wrap(array if array.ndim else array[()])
     own = _with_own(calls)
     return _lifted(_numbers(draw, (*[call.size for call in own], *shape), dtype, generator), own)
