@@ -41,6 +41,14 @@ def test_no_block_shows_many_and_none_is_lost(steps):
         assert _depth(root) <= depth
 
 
+@pytest.mark.parametrize("steps", [10, 40, 400])
+def test_where_nothing_repeats_runs_are_folded(steps):
+    items = read([looped(steps)])
+    root = folded(items, [()] * len(items), lambda item: str(item.index), {})
+    assert sorted(item.index for item in root.items()) == list(range(len(items)))
+    assert max(len(block.members) for block in blocks_in(root)) <= MOST + 1
+
+
 def _depth(block):
     return 1 + max([_depth(member) for member in block.members if isinstance(member, Block)], default=0)
 

@@ -98,6 +98,7 @@ def test_a_pass_that_fails_leaves_the_graph_and_its_reason(tmp_path):
     shown = written(loss, tmp_path)
     assert "modified by an inplace operation" in shown["summary"]["noGradients"]
     assert [saved["why"] for saved in node_of(shown, "mul")["saved"]] == ["overwritten since"] * 2
+    assert [saved["why"] for saved in node_of(shown, "exp")["saved"]] == ["overwritten since"]
     with noting(), cr.autograd.graph.saved_tensors_hooks(lambda t: 1, lambda t: 1 / 0):
         loss = (x * x).sum()
     shown = written(loss, tmp_path)
@@ -151,6 +152,37 @@ def test_custom_functions_several_results_and_leaves_are_shown(tmp_path):
     alone = written(x, tmp_path)
     assert alone["summary"]["ops"] == 0
     assert alone["summary"]["leaves"] == 1
+
+
+@pytest.mark.parametrize("program", ["vmap", "grad", "create_graph", "dual", "checkpoint", "compiled", "bfloat16", "written"])
+def test_graphs_of_all_kinds_are_shown(program, tmp_path):
+    if program == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    x = cr.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+
+    def written_in_place():
+        h = x.clone()
+        h[0] = h[1] * 2
+        return h.sin_().sum()
+
+    with cr.autograd.forward_ad.dual_level():
+        f = {
+            "vmap": lambda: cr.func.vmap(lambda row: (row * row).sum())(x).sum(),
+            "grad": lambda: cr.func.grad(lambda y: (y**3).sum())(x).sum(),
+            "create_graph": lambda: cr.autograd.grad((x**3).sum(), x, create_graph=True)[0].sum(),
+            "dual": lambda: (cr.autograd.forward_ad.make_dual(x, cr.ones(2, 2)) ** 2).sum(),
+            "checkpoint": lambda: cr.utils.checkpoint.checkpoint(lambda y: (y.sin() * y).sum(), x, use_reentrant=False),
+            "compiled": lambda: cr.compile(lambda y: (y.sin() * y).sum())(x),
+            "bfloat16": lambda: (x.to(cr.bfloat16) * 2).float().sum(),
+            "written": written_in_place,
+        }[program]
+        shown = written(f, tmp_path)
+        result = f()
+        result = cr.autograd.forward_ad.unpack_dual(result).primal
+    assert shown["summary"]["noGradients"] == ""
+    (leaf,) = [node for node in shown["nodes"] if node["kind"] == "leaf"]
+    (gradient,) = cr.autograd.grad(result, x)
+    assert leaf["results"][0]["gradient"]["norm"] == pytest.approx(gradient.norm().item(), rel=1e-5)
 
 
 def test_numbers_that_json_cannot_hold_and_other_dtypes_are_told(tmp_path):

@@ -121,13 +121,21 @@ def _roots(outputs: Any) -> list[Tensor]:
     given = [outputs] if isinstance(outputs, Tensor) else outputs
     if not isinstance(given, (list, tuple)) or not given or not all(isinstance(t, Tensor) for t in given):
         raise TypeError(f"visualize() takes a tensor, tensors, or a function that returns them, not {type(outputs).__name__}")
-    roots = [settled(t) for t in given]
+    roots = [_recorded(t) for t in given]
     for root in roots:
         if not root.requires_grad:
             raise RuntimeError(
                 "element 0 of tensors does not require grad and does not have a grad_fn: there is no graph of it"
             )
     return roots
+
+
+def _recorded(t: Tensor) -> Tensor:
+    """Return the value of a tensor that a graph leads to: below transforms that have ended, and below tangents."""
+    t = settled(t)
+    while t._node is None and isinstance(t._data, Tensor):
+        t = t._data
+    return t
 
 
 def _title(roots: Sequence[Tensor], names: Names, function: Callable | None) -> str:

@@ -31,7 +31,7 @@ def take_explanations(items: Sequence[Item], roots: Sequence[Tensor], grad_outpu
     for item in asked:
         try:
             with np.errstate(all="ignore"):
-                found = explain(roots[0], item.source, gradient=given)
+                found: Any = explain(roots[0], item.source, gradient=given)
         except Exception as error:  # the graph is worth showing without it
             texts[item.index] = f"no explanation: {type(error).__name__}: {error}"
             continue

@@ -142,8 +142,8 @@ def read(roots: Sequence[Tensor]) -> list[Item]:
     for item in ordered:
         _look_at(item)
     for root in roots:
-        edge: Any = root if root._node is LEAF else root._node
-        source, i = (edge.node, edge.index) if edge._kind == PORT else (edge, 0)
+        end: Any = root if root._node is LEAF else root._node
+        source, i = (end.node, end.index) if end._kind == PORT else (end, 0)
         item = items[id(source)]
         item.is_root = True
         result = item.result(i)
