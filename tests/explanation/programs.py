@@ -548,3 +548,22 @@ def cut_that_leads_elsewhere_is_no_cause():
     with cr.no_grad():
         y = x * 2  # here
     return (w * y).sum(), x
+
+
+@program("zero", "stationary", (0,))
+def angle_of_nothing():
+    v = leaf(0.0, 0.0)
+    return cr.atan2(v[1], v[0]) * 2, v  # here
+
+
+@program("zero", "underflow", (0,))
+def product_of_small_numbers():
+    w = cr.tensor([1e-20, 1e-20, 1e-20, 1e-10], requires_grad=True)
+    return w.prod(), w  # here
+
+
+@program("zero", "masked", (0,))
+def times_a_mask():
+    w = leaf(1.0, 2.0)
+    mask = cr.tensor([False, True])
+    return (w.exp() * mask).sum(), w  # here

@@ -97,13 +97,31 @@ def test_a_gradient_is_explained_where_the_graph_was_kept():
 
 def test_a_gradient_of_a_freed_graph_says_what_is_missing():
     x = leaf(4.0, 0.0)
-    loss = x.sqrt().sum()
+    loss = (x.sqrt() * cr.tensor([1.0, 2.0], dtype=cr.float64)).sum()
     loss.backward()
     found = cr.explain(x.grad)
-    assert found.cause == "freed"
+    assert (found.kind, found.cause, found.element, found.count, found.size) == ("inf", "freed", (1,), 1, 2)
     assert "retain_graph=True" in found.missing
+    assert cr.explain(loss, x).cause == "freed"
     del loss
     assert cr.explain(x.grad).cause == "unknown"
+
+
+def test_what_leaves_alone_tell_is_computed_once_more_where_the_graph_was_freed():
+    x = leaf(4.0, 0.0)
+    loss = x.sqrt().sum()
+    loss.backward()
+    assert cr.explain(x.grad).cause == "infinite derivative"
+    with cr.no_grad():
+        x += 1.0
+    assert cr.explain(x.grad).cause == "freed"  # it was computed of other values
+
+
+def test_a_sound_gradient_of_a_freed_graph_is_fine():
+    x = leaf(4.0, 1.0)
+    loss = (x.sqrt() * cr.tensor([1.0, 2.0], dtype=cr.float64)).sum()
+    loss.backward()
+    assert cr.explain(loss, x).kind == "fine"
 
 
 def test_a_gradient_that_is_none_is_read_from_the_expression():

@@ -155,6 +155,13 @@ def edges_below(start: Any) -> Iterator[Any]:
                 stack += [e for e in node.edges if e is not None]
 
 
+def nodes_below(root: Tensor) -> Iterator[Node]:
+    """Yield the nodes that a tensor's history has; one of several results perhaps more than once."""
+    for edge in edges_below(root if root._node is LEAF else root._node):
+        if edge._kind != LEAF_EDGE:
+            yield edge.node if edge._kind == PORT else edge
+
+
 def loss_for(target: Tensor, caller: Caller) -> Tensor | None:
     """Return the latest scalar among the caller's variables whose history leads to a tensor."""
     found = None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT
+from chainrule.core.graph.nodes import LEAF
 from chainrule.core.record.placed import whole
 from chainrule.core.record.unpacking import values_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
 from chainrule.explanation.absence import absent, no_pass, not_a_leaf
-from chainrule.explanation.caller import Caller, edges_below, leaf_of, loss_for
+from chainrule.explanation.caller import Caller, edges_below, leaf_of, loss_for, nodes_below
 from chainrule.explanation.passes import Run, refilled, tensors_of, trailed
 from chainrule.transforms.evidence import Evidence, first, is_kind, mark
 from chainrule.transforms.finding import FINE, INF, NAN, NONE, ZERO, Explanation
@@ -207,24 +207,21 @@ def _explained(
 
 
 def _failed(t: Tensor, losses: list[Tensor], failure: str) -> Explanation:
-    """Return why there is no pass to follow: its error, and the op that raises it."""
-    kind = NONE if t.grad is None else _worst(np.asarray(bottom(t.grad)))[0]
+    """Return why there is no pass to follow: its error, and the op that raises it; of `.grad`, where there is one, its kind."""
+    kind, at, count = (NONE, None, 0) if t.grad is None else _worst(np.asarray(bottom(t.grad)))
+    if t.grad is not None and kind == FINE:
+        return Explanation(FINE, "", size=t.numel(), text="all entries of its .grad are finite and none is 0")
+    found = Explanation(kind, "unknown", element=at, count=count, size=0 if t.grad is None else t.numel())
     if "second time" in failure:
-        return Explanation(kind, "freed", missing=_RERUN, text="an earlier backward pass freed what the graph had saved")
-    found = Explanation(kind, "unknown", text=f"the backward pass fails: {failure}")
+        return found.about(cause="freed", missing=_RERUN, text="an earlier backward pass freed what the graph had saved")
+    found = found.about(text=f"the backward pass fails: {failure}")
     if "inplace" not in failure:
         return found
-    ev = next((Evidence(node) for loss in losses for node in _nodes(loss) if _is_overwritten(node)), None)
+    ev = next((Evidence(node) for loss in losses for node in nodes_below(loss) if _is_overwritten(node)), None)
     if ev is None:
         return found.about(cause="overwritten")
     text = f"a value that the derivative of {ev.name} needs was written to in place: {failure}"
     return found.about(cause="overwritten", op=ev.name, forward=ev.note, node=ev.node, text=text)
-
-
-def _nodes(loss: Tensor) -> Iterator[Any]:
-    for edge in edges_below(loss if loss._node is LEAF else loss._node):
-        if edge._kind != LEAF_EDGE:
-            yield edge.node if edge._kind == PORT else edge
 
 
 def _is_overwritten(node: Any) -> bool:

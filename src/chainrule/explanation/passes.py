@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from chainrule.autograd.graph import noting
-from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NOTHING, PORT, Node
+from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NOTHING, Node
 from chainrule.core.mode.grad_mode import back, enable_grad, modes, switch
-from chainrule.core.record.notes import OVERWRITTEN, note_of
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import tree_flatten
-from chainrule.explanation.caller import edges_below
+from chainrule.explanation.caller import nodes_below
 from chainrule.explanation.flow import Calls, Flow
 from chainrule.random import get_rng_state, set_rng_state
+from chainrule.transforms.evidence import Evidence
 from chainrule.transforms.gradient import cotangents_of
 from chainrule.transforms.reverse import run_pass
 from chainrule.transforms.trail import Trail
@@ -62,19 +62,11 @@ def trailed(roots: list[Tensor], seeds: list) -> tuple[Trail, dict]:
 
 @contextmanager
 def refilled(roots: list[Tensor]) -> Iterator[None]:
-    """Give nodes whose saved values were freed those that were noted, until the block ends."""
-    filled = []
-    for root in roots:
-        for edge in edges_below(root if root._node is LEAF else root._node):
-            node = edge.node if edge._kind == PORT else edge
-            if (
-                edge._kind != LEAF_EDGE
-                and node.plan.keeps
-                and node.plan.op is not None
-                and node.saved is None
-                and _refill(node)
-            ):
-                filled.append(node)
+    """Give nodes whose saved values were freed those that were noted or can be computed once more, until the block ends."""
+    filled, trail = [], Trail()
+    for node in {node.id: node for root in roots for node in nodes_below(root)}.values():
+        if node.plan.keeps and node.plan.op is not None and node.saved is None and _refill(node, trail):
+            filled.append(node)
     try:
         yield
     finally:
@@ -82,23 +74,28 @@ def refilled(roots: list[Tensor]) -> Iterator[None]:
             node.free()
 
 
-def _refill(node: Node) -> bool:
-    note, plan = note_of(node), node.plan
-    if note is None or not note.has_values:
+def _refill(node: Node, trail: Trail) -> bool:
+    """Give a node back what it saved, as it was noted or, where leaves alone tell it, computed once more."""
+    plan, ev = node.plan, Evidence(node, trail).filled()
+    saves = plan.saves * len(ev.operands) if plan.op.variadic else plan.saves
+    noted = ev.note is not None and ev.note.has_values
+    if any(x is None and keep and not (noted and y is None) for x, y, keep in zip(ev.operands, _noted(ev), saves, strict=True)):
         return False
-    operands, results = note.operands(), note.results()
-    saves = plan.saves * len(operands) if plan.op.variadic else plan.saves
-    if any(v is OVERWRITTEN and keep for v, keep in zip(operands, saves, strict=True)):
+    if plan.saves_out and any(r is None for r in ev.results):
         return False
-    if plan.saves_out and OVERWRITTEN in [r for r in results if r is OVERWRITTEN]:
-        return False
-    node.kept = [NOTHING if not keep else v for v, keep in zip(operands, saves, strict=True)]
+    node.kept = [NOTHING if not keep else x for x, keep in zip(ev.operands, saves, strict=True)]
     if plan.saves_out:
         reads = plan.op.reads
-        several = len(results) > 1 or reads is not None
-        node.out = tuple([r if reads is None or i in reads else None for i, r in enumerate(results)]) if several else results[0]
+        several = len(ev.results) > 1 or reads is not None
+        kept = tuple([r if reads is None or i in reads else None for i, r in enumerate(ev.results)])
+        node.out = kept if several else kept[0]
         node.version = None
     return True
+
+
+def _noted(ev: Evidence) -> list:
+    """Return the operands as they were noted; None also for those that the call did not have."""
+    return ev.note.operands() if ev.note is not None and ev.note.has_values else [None] * len(ev.operands)
 
 
 class Run:

@@ -81,7 +81,7 @@ class Evidence:
     def _fill(self, trail: Trail, depth: int) -> None:
         edges, op = self.node.edges, self.op
         for k, x in enumerate(self.operands):
-            if x is None and k < len(edges) and edges[k] is not None:
+            if x is None and k < len(edges) and edges[k] is not None and not _is_written(edges[k], self.node.id):
                 self.operands[k] = value_at(edges[k], trail, depth)
         unknown = [k for k, x in enumerate(self.operands) if x is None and not self._is_absent(k)]
         if self.results[0] is not None or unknown or op is None or not op.pure:
@@ -97,8 +97,10 @@ class Evidence:
 
     def _is_absent(self, k: int) -> bool:
         """Tell whether the call had no such operand."""
+        if self.note is not None and self.note.has_values:
+            return True
         saves = self.node.plan.saves
-        return (self.note is not None and self.note.has_values) or (k < len(saves) and bool(saves[k]))
+        return k < len(saves) and bool(saves[k]) and self.node.saved is not None  # what was freed is not known
 
     @property
     def name(self) -> str:
@@ -230,7 +232,7 @@ class Evidence:
         token = hush()
         try:
             for scale, step in ((0.99, -1e-3), (1.01, 1e-3)):
-                moved = [x * scale + step if i == k else x for i, x in enumerate(given)]
+                moved = [x if x is None or x.dtype.kind != "f" else x * scale + step for x in given]
                 out = self.op.backend.kernel(*moved, **self.params) if rule.uses("out") else None  # type: ignore[union-attr]
                 if abs(rule((np.float64(1.0),), moved, None, out, None, self.params, True)) > 1e-12:
                     return False
@@ -275,6 +277,11 @@ def value_at(edge: Any, trail: Trail, depth: int = _DEPTH) -> Any:
         if key[1] < len(ev.results):
             trail.values[key] = ev.results[key[1]]
     return trail.values[key]
+
+
+def _is_written(edge: Any, node_id: int) -> bool:
+    """Tell whether a leaf was written to since a node was made, by a step of an optimizer for one."""
+    return edge._kind == LEAF_EDGE and edge._ver is not None and edge._ver.stamp > node_id
 
 
 def spread(marked: np.ndarray, shape: tuple) -> np.ndarray:

@@ -58,14 +58,16 @@ def vanished(trail: Trail, key: Key, marked: np.ndarray) -> Explanation:
     """Return why the cotangent of a value is zero at the marked elements, taken together.
 
     Where several ways lead to the loss, the cause is that of the one along which a gradient came closest; the others are in
-    `also`. A way that ends at an op which another one goes through, by another operand, is no cause: that other was chosen.
+    `also`. A way that ends at an op which another one goes through, by another operand, is no cause: that other was chosen; and
+    one that ends where the elements are left out comes after those along which a gradient could have come.
     """
     forks: list[tuple[Sent, np.ndarray]] = []
     ways = [_follow(trail, key, trail.sent.get(key, []), marked, forks)]
     ways += [_follow(trail, key, [sent], m, []) for sent, m in forks[:_BRANCHES]]
-    gone_through = [id for _, passed in ways for id in passed]
-    causes = [found for found, _ in ways if _number(found) not in gone_through] or [found for found, _ in ways]
-    causes.sort(key=_number)
+    gone_through = [id for _, passed, _ in ways for id in passed]
+    ways = [way for way in ways if _number(way[0]) not in gone_through] or ways
+    ways.sort(key=lambda way: (way[2], _number(way[0])))
+    causes = [found for found, _, _ in ways]
     found, told = causes[0], {(causes[0].cause, causes[0].line)}
     for other in causes[1:]:
         if (other.cause, other.line) not in told:
@@ -78,12 +80,12 @@ def _number(found: Explanation) -> int:
     return 0 if found.node is None else found.node.id
 
 
-def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks: list) -> tuple[Explanation, list[int]]:
-    """Follow one way; return why it ends and the numbers of the nodes that it went through."""
+def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks: list) -> tuple[Explanation, list[int], bool]:
+    """Follow one way; return why it ends, the numbers of the nodes that it went through, and whether elements are left out."""
     passed: list[int] = []
     while sent:
         if any(np.any(s.g[marked]) for s in sent):
-            return _sum(trail, sent, marked), passed
+            return _sum(trail, sent, marked), passed, False
         forks += [(s, marked) for s in sent[1:]]
         node, k, _ = sent[0]
         ev, came = Evidence(node, trail), trail.came[node.id]
@@ -91,11 +93,11 @@ def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks:
         live = [None if c is None else r & (c != 0) for c, r in zip(came, reached, strict=True)]
         going = [j for j, c in enumerate(came) if c is not None and reached[j].any()]
         if not going or any(x is not None and x.any() for x in live):
-            return _made(ev, k, marked, came, live), passed
+            return _made(ev, k, marked, came, live), passed, not going
         passed.append(node.id)
         key, marked = (node.id, going[0]), reached[going[0]]
         sent = trail.sent.get(key, [])
-    return Explanation(ZERO, "zero seed", text="the backward pass was started with 0 there"), passed
+    return Explanation(ZERO, "zero seed", text="the backward pass was started with 0 there"), passed, False
 
 
 def _sum(trail: Trail, sent: list[Sent], marked: np.ndarray) -> Explanation:
@@ -136,7 +138,11 @@ def _made(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) -> E
     if d != 0:
         text = f"the gradient that came is {g} and the derivative of {ev.name} at {at} is {d}: their product is too small"
         return Explanation(ZERO, "underflow", arithmetic=f"{g} * {d} = 0.0", text=f"{text} for {came[j].dtype}", **about)
-    cause = "random" if drawn else MEANS.get(ev.name) or ("saturated" if ev.is_flat(k, place, came[j].shape) else "stationary")
+    if drawn:
+        return Explanation(ZERO, "random", arithmetic=f"{g} * 0.0 = 0.0", text=f"{', '.join(drawn)} has derivative 0", **about)
+    cause = MEANS.get(ev.name) or ("saturated" if ev.is_flat(k, place, came[j].shape) else "stationary")
+    if cause == "zero factor" and _is_constant_mask(ev):
+        cause = "masked"
     text = f"the derivative of {ev.name} at {at} is 0: of the gradient {g} nothing is left"
     return Explanation(ZERO, cause, arithmetic=f"{g} * 0.0 = 0.0", text=text, **about)
 
@@ -152,6 +158,8 @@ def _of_whole(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) 
         return "saturated"
     if _another_comes_through(ev, k, marked, came):
         return "underflow" if ev.name == "to" else "cancelled"
+    if ev.name in ("prod", "cumprod") and all(np.all(x) for _, x in numeric(ev.operands)):
+        return "underflow"
     if ev.name in _WRITES or ev.name in MEANS:
         return MEANS.get(ev.name, "overwritten")
     operand = ev.operands[ev.position(k)] if ev.position(k) < len(ev.operands) else None
@@ -189,10 +197,13 @@ def is_mask(zero: Explanation) -> bool:
     """Tell whether a zero is that of elements that are left out: by a choice, or by a constant factor of zeros and ones."""
     if zero.cause in ("masked", "not selected", "overwritten", "zero seed"):
         return True
-    if zero.cause != "zero factor" or zero.node is None:
-        return False
-    constants = zip(Evidence(zero.node).operands, zero.node.edges, strict=False)
-    return any(np.ndim(x) and np.isin(x, (0, 1)).all() for x, edge in constants if edge is None and x is not None)
+    return zero.cause == "zero factor" and zero.node is not None and _is_constant_mask(Evidence(zero.node))
+
+
+def _is_constant_mask(ev: Evidence) -> bool:
+    """Tell whether an operand is an array of zeros and ones, of both, that has no history."""
+    constants = [x for x, edge in zip(ev.operands, ev.node.edges, strict=False) if edge is None and np.ndim(x)]
+    return any(np.isin(x, (0, 1)).all() and np.any(x) for x in constants)
 
 
 def hooks_work(ev: Evidence, k: int, came: list, test: Callable[[np.ndarray], bool]) -> Callable | None:
