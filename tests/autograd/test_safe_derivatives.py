@@ -57,7 +57,11 @@ SECOND = {
 }
 
 
-@pytest.mark.parametrize("way", FIRST)
+def _ways(ways, slow):
+    return [pytest.param(way, marks=pytest.mark.slow) if way in slow else way for way in ways]
+
+
+@pytest.mark.parametrize("way", _ways(FIRST, ("jacrev", "jacfwd", "dual")))
 @ALL
 def test_first_derivatives_are_the_true_ones(trap, way):
     with safe_derivatives():
@@ -65,7 +69,7 @@ def test_first_derivatives_are_the_true_ones(trap, way):
     np.testing.assert_allclose(found.numpy().reshape(trap.at.shape), trap.gradient(trap.at), **EXACT)
 
 
-@pytest.mark.parametrize("way", SECOND)
+@pytest.mark.parametrize("way", _ways(SECOND, ("create_graph", "hessian")))
 @ALL
 def test_second_derivatives_are_the_true_ones(trap, way):
     want = trap.hessian(trap.at)
@@ -87,6 +91,7 @@ def test_examples_of_a_batch_have_the_true_ones(trap):
     np.testing.assert_allclose(second.numpy().reshape(2, points[0].size, -1), [trap.hessian(p) for p in points], **EXACT)
 
 
+@pytest.mark.slow
 @ALL
 def test_off_the_traps_are_pytorchs(trap):
     torch = pytest.importorskip("torch")
@@ -137,6 +142,15 @@ def test_a_seed_of_zeros_that_is_differentiated_is_present():
         moved = jvp(lambda s: vjp(cr.sqrt, x.detach())[1](s)[0], (cr.zeros(2, dtype=cr.float64),), (v,))[1]
     np.testing.assert_allclose(forth.numpy(), [1.5, 1.25])
     np.testing.assert_allclose(moved.numpy(), [1.5, 1.25])
+
+
+def test_a_write_to_a_dual_s_tangent_makes_it_present():
+    x, t = cr.tensor([1.0, 4.0]), cr.zeros(2)
+    with safe_derivatives(), forward_ad.dual_level():
+        d = forward_ad.make_dual(x, t)
+        t[1] = 1
+        moved = forward_ad.unpack_dual(cr.sqrt(d)).tangent
+    assert moved.tolist() == [0, 0.25]
 
 
 def test_a_constant_seed_s_zeros_are_absent():

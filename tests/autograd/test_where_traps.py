@@ -22,6 +22,7 @@ def test_values_are_finite_and_pytorchs(trap):
     assert ours == pytest.approx(theirs, rel=1e-14)
 
 
+@pytest.mark.slow
 @ALL
 def test_closed_forms_are_pytorchs_derivatives_where_there_is_no_trap(trap):
     x = torch.tensor(trap.free)
@@ -42,6 +43,7 @@ def test_closed_forms_are_differences_where_there_is_no_trap(trap):
     np.testing.assert_allclose(trap.hessian(trap.free), curves, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @ALL
 def test_each_traps_a_derivative_of_pytorchs(trap):
     x = torch.tensor(trap.at)

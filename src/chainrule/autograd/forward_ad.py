@@ -25,7 +25,7 @@ from chainrule.core.tensor.value import carried, meta_of, on_memory_of
 from chainrule.core.types import dtype as dtypes
 from chainrule.core.write.inplace import demote
 from chainrule.transforms.forward import Dual, dual
-from chainrule.transforms.partial import partial, seeded, value_of
+from chainrule.transforms.partial import seed, value_of
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
@@ -119,7 +119,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         tangent = TABLE["copy"].call(tensor, tangent, form="CopyBackwards!")
     primal = tensor if tensor._node is None else tensor.view_as(tensor)
     made = dual(
-        level, primal, partial(tangent, seeded(tangent)) if modes().safe else tangent
+        level, primal, seed(tangent) if modes().safe else tangent
     )  # tensors, for whoever saves their memory is to notice writes to it
     meta_of(made).given, meta_of(made).of = (primal, tangent), tensor
     return made

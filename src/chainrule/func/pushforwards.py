@@ -21,7 +21,7 @@ from chainrule.func.arguments import expect_function
 from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.pullbacks import Record, check_outputs, only_tensors, pair_of
 from chainrule.transforms.forward import Dual, dual, zeros_like
-from chainrule.transforms.partial import partial, seeded, value_of
+from chainrule.transforms.partial import seed, value_of
 
 _R = TypeVar("_R")
 
@@ -93,7 +93,7 @@ class Push:
 def _moving(level: int, primal: Tensor, tangent: Tensor) -> Dual:
     """Return the dual of an input, whose version counter knows of writes to the primal's memory."""
     dot = kept(tangent)
-    made = dual(level, payload := lowered(primal), partial(dot, seeded(dot)) if modes().safe else dot)
+    made = dual(level, payload := lowered(primal), seed(dot) if modes().safe else dot)
     if payload.__class__ is np.ndarray:
         made._ver = Inner(version_of(primal))
     return made

@@ -28,6 +28,7 @@ from chainrule.core.op.raw import names_in, shape_of
 from chainrule.core.op.reach import Call, links_of
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import version_of
 from chainrule.core.types.absent import Absent
 
 ndarray = np.ndarray
@@ -63,7 +64,7 @@ class Partial(Level):
     def _process(self, op: Op, args: tuple, params: dict) -> Any:
         on = tuple([a.__class__ is Partial for a in args])
         values = tuple([a._data if here else a for a, here in zip(args, on, strict=True)])
-        masks = tuple([a._tangent if here else None for a, here in zip(args, on, strict=True)])
+        masks = tuple([_mask_of(a) if here else None for a, here in zip(args, on, strict=True)])
         how = _HOW.get(op.name)
         if how is not None:
             return how(op, values, masks, on, params)
@@ -84,13 +85,28 @@ class Partial(Level):
         return partial(f(self._data), self._tangent)
 
 
-def partial(value: Any, mask: Any) -> Any:
+def partial(value: Any, mask: Any) -> Partial:
     """Return a (co)tangent whose elements are present where a mask says so; a mask of None says that all are."""
     if mask.__class__ is ndarray and mask.all():
         mask = None
-    t = wrap(value, Partial)
-    t._lv, t._tangent = LEVEL, mask  # type: ignore[attr-defined]
+    t: Any = wrap(value, Partial)
+    t._lv, t._tangent = LEVEL, mask
     return t
+
+
+def seed(tangent: Any) -> Partial:
+    """Return what carries the tangent that an input is given; a tensor's mask follows writes to it."""
+    t: Any = partial(tangent, seeded(tangent))
+    if isinstance(tangent, Tensor):
+        t._ver = version_of(tangent)
+        t._born = t._ver.count
+    return t
+
+
+def _mask_of(t: Any) -> Any:
+    if t._ver is not None and t._ver.count > t._born:  # a seed that was written to
+        t._tangent, t._born = seeded(t._data), t._ver.count
+    return t._tangent
 
 
 def parted(value: Any) -> tuple[Any, Any]:
@@ -128,9 +144,7 @@ def seeded(g: Any) -> Any:
     """
     inside = g
     while isinstance(inside, Tensor):
-        if inside._node is not None or inside.__class__.__name__ not in ("Tensor", "GradTracking", "Batched", "Dual"):
-            return None
-        if inside.__class__.__name__ == "Dual" and inside._tangent is not None:
+        if inside._node is not None or getattr(inside, "_tangent", None) is not None:
             return None
         inside = inside._data
     if inside.__class__ is Absent or modes().tracer is not None:
