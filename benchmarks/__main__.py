@@ -12,6 +12,7 @@ from benchmarks.costs import costs
 from benchmarks.explained import explained
 from benchmarks.libraries import PEERS
 from benchmarks.memory import memory
+from benchmarks.safe import safe
 from benchmarks.scaling import scaling
 from benchmarks.sparse import PEERS as SPARSE_PEERS
 from benchmarks.sparse import sparse
@@ -23,11 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "what", nargs="?", default="compare",
-        choices=("compare", "compiled", "costs", "explained", "memory", "sparse", "transforms", "scaling"),
+        choices=("compare", "compiled", "costs", "explained", "memory", "safe", "sparse", "transforms", "scaling"),
         help="compare: chainrule beside its peers (default); compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
         "costs: programs from the fields and large kernels beside PyTorch; "
         "explained: what anomaly modes say of planted NaN, infinite, zero and missing gradients; "
         "memory: what second-order programs hold at once, beside PyTorch; "
+        "safe: who gets programs with where right, and what the mode that does costs; "
         "sparse: Jacobians and Hessians of sparse families beside JAX with asdex and CasADi; "
         "transforms: func beside torch.func and JAX; "
         "scaling: the cost of chainrule's own gradients and graphs",
@@ -68,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if given.what == "explained":
         explained(given.only, peers, given.markdown)
+        return
+    if given.what == "safe":
+        safe(given.only, peers, effort, given.markdown)
         return
     if given.what == "costs":
         costs(given.only, peers, effort, given.markdown)

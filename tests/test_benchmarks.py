@@ -84,6 +84,19 @@ def test_explained_prints_a_row_per_planted_program(capsys):
         main(["explained", "--only", "nonsense"])
 
 
+@pytest.mark.slow
+def test_safe_counts_the_traps_that_each_library_gets_right(capsys):
+    pytest.importorskip("torch")
+    main(["safe", "--quick", "--peers", "torch", "--only", "root", "padded"])
+    printed = capsys.readouterr().out
+    (ours,) = [line for line in printed.splitlines() if line.startswith("chainrule, safe")]
+    (theirs,) = [line for line in printed.splitlines() if line.startswith("torch") and line[-1] in "012" and "==" not in line]
+    assert ours.split()[-4:] == ["2", "2", "2", "2"]
+    assert theirs.split()[-4:] == ["1", "1", "1", "0"]
+    with pytest.raises(SystemExit, match="the traps are root"):
+        main(["safe", "--only", "nonsense"])
+
+
 def test_memory_is_no_more_than_a_fifth_above_pytorch(capsys):
     pytest.importorskip("torch")
     main(["memory", "--peers", "torch", "--markdown"])
