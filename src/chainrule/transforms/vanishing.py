@@ -62,12 +62,14 @@ def vanished(trail: Trail, key: Key, marked: np.ndarray) -> Explanation:
     one that ends where the elements are left out comes after those along which a gradient could have come.
     """
     forks: list[tuple[Sent, np.ndarray]] = []
-    ways = [_follow(trail, key, trail.sent.get(key, []), marked, forks)]
-    ways += [_follow(trail, key, [sent], m, []) for sent, m in forks[:_BRANCHES]]
-    gone_through = [id for _, passed, _ in ways for id in passed]
-    ways = [way for way in ways if _number(way[0]) not in gone_through] or ways
-    ways.sort(key=lambda way: (way[2], _number(way[0])))
-    causes = [found for found, _, _ in ways]
+    passed: set[tuple[int, int]] = set()
+    ways = [_follow(trail, key, trail.sent.get(key, []), marked, forks, passed)]
+    ways += [_follow(trail, key, [sent], m, [], passed) for sent, m in forks[:_BRANCHES]]
+    gone_through = {id for id, _ in passed}
+    told_apart = [way for way in ways if way is not None]
+    ends = [way for way in told_apart if _number(way[0]) not in gone_through] or told_apart
+    ends.sort(key=lambda way: (way[1], _number(way[0])))
+    causes = [found for found, _ in ends]
     found, told = causes[0], {(causes[0].cause, causes[0].line)}
     for other in causes[1:]:
         if (other.cause, other.line) not in told:
@@ -80,24 +82,30 @@ def _number(found: Explanation) -> int:
     return 0 if found.node is None else found.node.id
 
 
-def _follow(trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks: list) -> tuple[Explanation, list[int], bool]:
-    """Follow one way; return why it ends, the numbers of the nodes that it went through, and whether elements are left out."""
-    passed: list[int] = []
+def _follow(
+    trail: Trail, key: Key, sent: list[Sent], marked: np.ndarray, forks: list, passed: set
+) -> tuple[Explanation, bool] | None:
+    """Follow one way; return why it ends, and whether elements are left out there; None if it joins another on its way.
+
+    `passed` are the nodes that ways went through before, each with the operand by which: this one's are added.
+    """
     while sent:
         if any(np.any(s.g[marked]) for s in sent):
-            return _sum(trail, sent, marked), passed, False
+            return _sum(trail, sent, marked), False
         forks += [(s, marked) for s in sent[1:]]
         node, k, _ = sent[0]
+        if (node.id, k) in passed:
+            return None
         ev, came = Evidence(node, trail), trail.came[node.id]
         reached = ev.reached(k, marked, came)
         live = [None if c is None else r & (c != 0) for c, r in zip(came, reached, strict=True)]
         going = [j for j, c in enumerate(came) if c is not None and reached[j].any()]
         if not going or any(x is not None and x.any() for x in live):
-            return _made(ev, k, marked, came, live), passed, not going
-        passed.append(node.id)
+            return _made(ev, k, marked, came, live), not going
+        passed.add((node.id, k))
         key, marked = (node.id, going[0]), reached[going[0]]
         sent = trail.sent.get(key, [])
-    return Explanation(ZERO, "zero seed", text="the backward pass was started with 0 there"), passed, False
+    return Explanation(ZERO, "zero seed", text="the backward pass was started with 0 there"), False
 
 
 def _sum(trail: Trail, sent: list[Sent], marked: np.ndarray) -> Explanation:
