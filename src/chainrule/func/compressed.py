@@ -17,7 +17,7 @@ from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.tree import TreeSpec
-from chainrule.func.basis import of_columns, of_rows
+from chainrule.func.basis import bottom, of_columns, of_rows
 from chainrule.func.colouring import Colouring, acyclic, by_columns, by_rows, candidates, star, turned
 from chainrule.func.jacobian_plan import SparsePlan, chunk_for
 from chainrule.func.pattern import Pattern
@@ -39,6 +39,10 @@ class Function(NamedTuple):
     chunk_size: int | None
     memory: int | None
 
+    def first(self, *primals: Any) -> Any:
+        """Run it for what is differentiated, without aux."""
+        return self.call(*primals)[0] if self.has_aux else self.call(*primals)
+
     def record(self) -> Record:
         """Run it, recorded."""
         run = Record(self.call, self.primals, self.has_aux)
@@ -47,25 +51,28 @@ class Function(NamedTuple):
 
 
 class Sums:
-    """Directions that are sums of unit vectors: of all elements of one colour; for complex numbers i times that as well."""
+    """Directions that are sums of unit vectors: of all elements of one colour; for complex numbers i times that as well.
 
-    __slots__ = ("colours", "count", "parts", "tensors")
+    With `probes`, real numbers for each tensor's elements, there is one direction more, last: along them.
+    """
 
-    def __init__(self, tensors: list, colours: np.ndarray, count: int):
-        self.tensors, self.count = tensors, count
+    __slots__ = ("colours", "count", "parts", "probes", "tensors")
+
+    def __init__(self, tensors: list, colours: np.ndarray, count: int, probes: list | None = None):
+        self.tensors, self.count, self.probes = tensors, count, probes
         self.colours = np.split(colours, np.cumsum([t.numel() for t in tensors])[:-1])
         self.parts = 2 if any([t.is_complex() for t in tensors]) else 1
 
     @property
     def total(self) -> int:
         """How many there are."""
-        return self.parts * self.count
+        return self.parts * self.count + (self.probes is not None)
 
     def block(self, start: int, stop: int) -> list[Tensor | None]:
         """Return, for each tensor, its part in the sums from `start` to `stop`, stacked; None where it is in none at all."""
         found: list[Tensor | None] = []
-        for t, colours in zip(self.tensors, self.colours, strict=True):
-            if colours.max(initial=-1) < 0:
+        for k, (t, colours) in enumerate(zip(self.tensors, self.colours, strict=True)):
+            if colours.max(initial=-1) < 0 and (self.probes is None or not t.numel()):
                 found.append(None)
                 continue
             values = np.zeros((stop - start, t.numel()), t.dtype.numpy)
@@ -73,6 +80,8 @@ class Sums:
                 rows = colours + (part * self.count - start)
                 own = np.flatnonzero((colours >= 0) & (rows >= 0) & (rows < stop - start))
                 values[rows[own], own] = unit
+            if self.probes is not None and stop == self.total:
+                values[-1] = self.probes[k]
             found.append(wrap(values.reshape(stop - start, *t.shape)))
         return found
 
@@ -123,31 +132,53 @@ class Compression:
         colours = self.colouring
         return f"{colours.colours} sums of {_LINES[colours.kind]} hold its {self.pattern.size} entries, at the least cost"
 
-    def take(self, f: Function, sparse: bool) -> tuple:
-        """Return the blocks of the Jacobian, dense or as SciPy's arrays, with results, structure, aux and chunk."""
+    def take(self, f: Function, sparse: bool, check: bool = False) -> tuple | None:
+        """Return the blocks of the Jacobian, dense or as SciPy's arrays, with results, structure, aux and chunk.
+
+        With `check`, one random direction more is carried; None if that does not give what the entries say, or the results are
+        of other sizes than the pattern's.
+        """
         colours = self.colouring
         state = default_generator.get_state() if colours.forward and colours.reverse else None
         run = f.record() if colours.reverse or (f.memory is not None and f.chunk_size is None) else None
-        chunk = chunk_for(2 * max(colours.forward, colours.reverse), f.chunk_size, f.memory, run)  # 2: complex numbers' 1 and i
-        columns = rows = None
+        columns = rows = probes = None
+        chunk = 1
         if run is not None and colours.reverse:
             outs, out_spec, aux = run.outs, run.out_spec, run.aux
+            if check and not self._fits(outs):
+                return None
             check_height(self.pattern, outs)
-            rows = pulled(run, Sums(outs, colours.rows, colours.reverse), chunk)
+            probes = _probes(outs) if check and not colours.forward else None
+            sums = Sums(outs, colours.rows, colours.reverse, probes)
+            rows = pulled(run, sums, chunk := chunk_for(sums.total, f.chunk_size, f.memory, run))
         if rows is None or colours.forward:
             if state is not None:
                 default_generator.set_state(state)  # one function is differentiated: its random numbers stay the same
-            sums = Sums(f.flat, colours.columns, colours.forward)
+            probes = _probes(f.flat) if check else None
+            sums = Sums(f.flat, colours.columns, colours.forward, probes)
+            chunk = chunk_for(sums.total, f.chunk_size, f.memory, run)
             columns, outs, out_spec, aux = pushed(f.call, f.spec, f.flat, sums, chunk, f.randomness, f.has_aux)
+            if check and not self._fits(outs):
+                return None
             check_height(self.pattern, outs)
+        blocks = self._blocks_for(outs, f.flat)
+        values = [
+            [self._values(block, columns, rows, out, x) for block, x in zip(of_out, f.flat, strict=True)]
+            for of_out, out in zip(blocks, outs, strict=True)
+        ]
+        if probes is not None and not agrees(probes, columns, rows, blocks, values):
+            return None
         entries = [
             [
-                self._entry(block, columns, rows, out, x, sparse)
-                for block, x in zip(of_out, f.flat, strict=True)
+                in_sparse(v, block) if sparse else in_dense(v, block, (*out.shape, *x.shape))
+                for v, block, x in zip(of_out, row, f.flat, strict=True)
             ]
-            for of_out, out in zip(self._blocks_for(outs, f.flat), outs, strict=True)
-        ]  # fmt: skip
+            for of_out, row, out in zip(values, blocks, outs, strict=True)
+        ]
         return entries, outs, out_spec, aux, chunk
+
+    def _fits(self, outs: list) -> bool:
+        return self.pattern.shape[0] == sum(t.numel() for t in outs)
 
     def _blocks_for(self, outs: list, ins: list) -> list[list[Block]]:
         """Return the blocks for results and inputs of such sizes; the last ones are kept."""
@@ -158,15 +189,13 @@ class Compression:
             self._blocks = (key, blocks)
         return blocks
 
-    def _entry(self, block: Block, columns: Any, rows: Any, out: Tensor, x: Tensor, sparse: bool) -> Any:
+    def _values(self, block: Block, columns: Any, rows: Any, out: Tensor, x: Tensor) -> Tensor:
+        """Return the entries of a block, in the order of its pattern."""
         if self.colouring.rounds:
-            values = _substituted(columns[0], self.colouring)
-        else:
-            parts = [self._read(read, columns, rows, out, x) for read in block.reads]
-            values = parts[0] if len(parts) == 1 else TABLE["cat"].call(*parts, axis=0)
-            if block.order is not None:
-                values = _at(values, block.order)
-        return in_sparse(values, block) if sparse else in_dense(values, block, (*out.shape, *x.shape))
+            return _substituted(columns[0], self.colouring)
+        parts = [self._read(read, columns, rows, out, x) for read in block.reads]
+        values = parts[0] if len(parts) == 1 else TABLE["cat"].call(*parts, axis=0)
+        return values if block.order is None else _at(values, block.order)
 
     def _read(self, read: Read, columns: Any, rows: Any, out: Tensor, x: Tensor) -> Tensor:
         stack, count = (columns, self.colouring.forward) if read.forward else (rows, self.colouring.reverse)
@@ -206,6 +235,7 @@ def check_width(pattern: Pattern, ins: list, name: str) -> None:
 
 
 def _blocks(pattern: Pattern, colours: Colouring, heights: tuple, widths: tuple) -> list[list[Block]]:
+    """Return where each entry of each block stands in the sums of one result's, or one input's, elements."""
     rows_at, columns_at = np.cumsum([0, *heights]), np.cumsum([0, *widths])
     height, width = pattern.shape
     forward = colours.places < colours.forward * height
@@ -213,28 +243,27 @@ def _blocks(pattern: Pattern, colours: Colouring, heights: tuple, widths: tuple)
     across = np.where(forward, height, width)
     colour, element = places // np.maximum(across, 1), places % np.maximum(across, 1)
     stack = np.where(forward, np.searchsorted(rows_at, element, "right") - 1, np.searchsorted(columns_at, element, "right") - 1)
+    row_block = np.searchsorted(rows_at, pattern.rows, "right") - 1
+    column_block = np.searchsorted(columns_at, pattern.columns, "right") - 1
+    by_block = row_block * len(widths) + column_block
+    order = np.argsort(by_block, kind="stable")
+    ends = np.cumsum(np.bincount(by_block, minlength=len(heights) * len(widths)))
     found: list[list[Block]] = []
     for k, m in enumerate(heights):
-        row: list[Block] = []
-        found.append(row)
+        found.append([])
         for j, n in enumerate(widths):
-            own = np.flatnonzero(
-                (pattern.rows >= rows_at[k])
-                & (pattern.rows < rows_at[k + 1])
-                & (pattern.columns >= columns_at[j])
-                & (pattern.columns < columns_at[j + 1])
-            )
+            b = k * len(widths) + j
+            own = order[ends[b - 1] if b else 0 : ends[b]]
             reads, parts = [], []
-            for way in (True, False):
-                starts, sizes = (rows_at, heights) if way else (columns_at, widths)
+            for way, starts, sizes in ((True, rows_at, heights), (False, columns_at, widths)):
                 for s in np.unique(stack[own][forward[own] == way]).tolist():
                     part = np.flatnonzero((forward[own] == way) & (stack[own] == s))
                     parts.append(part)
                     reads.append(Read(way, s, colour[own[part]] * sizes[s] + element[own[part]] - starts[s]))
             if not reads:
                 reads.append(Read(*((True, k) if colours.forward or not colours.reverse else (False, j)), own))
-            order = None if len(parts) < 2 else np.argsort(np.concatenate(parts))
-            row.append(Block(pattern.rows[own] - rows_at[k], pattern.columns[own] - columns_at[j], reads, order, (m, n)))
+            back = None if len(parts) < 2 else np.argsort(np.concatenate(parts))
+            found[k].append(Block(pattern.rows[own] - rows_at[k], pattern.columns[own] - columns_at[j], reads, back, (m, n)))
     return found
 
 
@@ -297,6 +326,43 @@ def _numbers(values: Tensor) -> np.ndarray:
 
 def _is_plain(values: Tensor) -> bool:
     return values.__class__ is Tensor and values._node is None and isinstance(values._data, (np.ndarray, np.generic))
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------
+
+
+def _probes(tensors: list) -> list | None:
+    """Return random numbers for each tensor's elements, none near 0; None if there are none."""
+    draw = np.random.default_rng(tensors[0].numel())
+    return [draw.uniform(0.5, 1.5, t.numel()) for t in tensors] if any([t.numel() for t in tensors]) else None
+
+
+def agrees(probes: list, columns: Any, rows: Any, blocks: list, values: list) -> bool:
+    """Tell whether what the last direction gave is the product of the entries and the probes.
+
+    A cotangent that is real gives, of a complex result, its real part's derivatives: of a complex input, the conjugates.
+    """
+    forward = columns is not None
+    if not forward:
+        blocks, values = list(zip(*blocks, strict=True)), list(zip(*values, strict=True))
+    for k, stack in enumerate(columns if forward else rows):
+        along = zip(blocks[k], values[k], strict=True)
+        given = bottom(stack)[-1].reshape(-1)
+        expected, scale = np.zeros(given.shape, np.complex128), np.zeros(given.shape)
+        for (block, v), probe in zip(along, probes, strict=True):
+            entries = bottom(v)
+            kept, summed = (block.rows, block.columns) if forward else (block.columns, block.rows)
+            entries = entries.conj() if not forward and given.dtype.kind == "c" else entries
+            terms = entries * probe[summed]
+            for part, unit in ((terms.real, 1), (terms.imag, 1j)):
+                expected += unit * np.bincount(kept, part, given.size)
+            scale += np.bincount(kept, abs(terms), given.size)
+        error = abs(given - (expected if given.dtype.kind == "c" else expected.real))
+        tolerance = 0.1 if given.dtype.itemsize < 4 or given.dtype.kind not in "fc" else np.finfo(given.dtype).eps ** 0.5
+        with np.errstate(invalid="ignore"):
+            if (error > tolerance * scale).any():
+                return False
+    return True
 
 
 # -- choosing ----------------------------------------------------------------------------------------------------------
@@ -365,19 +431,21 @@ def _measured(f: Function, mode: str | None, prefer: str | None) -> tuple[float,
     obstacle = ""
     if mode != "reverse":
         try:
-            start = perf_counter()
-            outs = pushed(f.call, f.spec, f.flat, _one_sum(f.flat), 2, f.randomness, f.has_aux).outs
-            forward = perf_counter() - start
+            for _ in range(2):  # the first run may load what others find loaded
+                start = perf_counter()
+                outs = pushed(f.call, f.spec, f.flat, _one_sum(f.flat), 2, f.randomness, f.has_aux).outs
+                forward = min(forward, perf_counter() - start)
         except NotImplementedError as error:  # of a custom Function without jvp
             if mode is not None:
                 raise
             obstacle = f"forward mode cannot: {error}"
     if mode == "reverse" or (mode is None and (prefer != "forward" or obstacle)):
         default_generator.set_state(state)
-        start = perf_counter()
-        run = f.record()
-        pulled(run, _one_sum(run.outs), 2)
-        outs, reverse = run.outs, perf_counter() - start
+        for _ in range(2):
+            start = perf_counter()
+            run = f.record()
+            pulled(run, _one_sum(run.outs), 2)
+            outs, reverse = run.outs, min(reverse, perf_counter() - start)
     default_generator.set_state(state)
     return forward, reverse, outs, obstacle
 

@@ -31,7 +31,7 @@ def hessian(
     sparse: bool = False,
     sparsity: Any = None,
 ) -> Jacobian:
-    """Return a function that computes the Hessian of `func`: forward mode over the gradient.
+    """Return a function that computes the Hessian of `func`: forward mode over the gradient, of which zeros take no time.
 
     The first derivative is taken by :func:`jacobian` as its sizes ask: of a scalar it is the gradient, in one reverse sweep;
     of a function with more outputs than inputs, in forward mode. Its derivative is taken by columns, in forward mode unless
@@ -44,15 +44,16 @@ def hessian(
     chunk_size, memory : int, optional
         How many columns one run carries, or what they may take.
     sparse, sparsity
-        As for :func:`jacobian`. The Hessian of a real scalar function is symmetric, so that a triangle is enough of a pattern,
-        and takes fewer sums than a Jacobian. One that a custom rule makes unsymmetric has to be taken without `sparsity`.
+        As for :func:`jacobian`. The Hessian of a real scalar function is symmetric, so that it takes fewer sums than a
+        Jacobian (star and acyclic colouring), and a triangle is enough of a pattern. One that a custom rule makes unsymmetric
+        is noticed where the pattern is found, but not with `sparsity`.
 
     Returns
     -------
     Jacobian
         Returns, for an output of shape (a, …) and inputs of shapes (b, …) and (c, …), entries of shape (a, …, b, …, c, …), in
         the output's structure, in which stands the input's, in which stands the input's again. Its `plan` has the first
-        derivative's as `inner`.
+        derivative's as `inner`; `prepare` is that of :func:`jacobian`.
 
     Examples
     --------
@@ -60,12 +61,16 @@ def hessian(
     >>> cr.func.hessian(lambda x: x[0] ** 2 * x[1])(cr.tensor([3.0, 5.0]))
     tensor([[10.,  6.],
             [ 6.,  0.]])
+    >>> H = cr.func.hessian(lambda x: (x[1:] * x[:-1] ** 2).sum(), sparse=True)
+    >>> H(cr.ones(1000)), H.plan.sparse.colours
+    (<Compressed Sparse Row sparse array of dtype 'float32'
+        with 2997 stored elements and shape (1000, 1000)>, 3)
     """
     expect_function(func, "hessian")
     inner = Jacobian(func, argnums, argnames)
     return Jacobian(
         inner, argnums, argnames, prefer="forward", chunk_size=chunk_size, memory=memory, randomness="error", name="hessian",
-        sparse=sparse, sparsity=sparsity,
+        sparse=sparse, sparsity=sparsity, finds=True,
     )  # fmt: skip
 
 

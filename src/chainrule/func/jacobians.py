@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import update_wrapper
+from time import perf_counter
 from typing import Any
 
+from chainrule.core.generator import default_generator
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import check_differentiable
-from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
+from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
 from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.basis import Directions, entry_of_columns, entry_of_rows
-from chainrule.func.compressed import Function, check_width, compression_of, is_traced, sparse_of
+from chainrule.func.compressed import Compression, Function, check_width, compression_of, is_traced, sparse_of
+from chainrule.func.found import FEWEST, FULL, Memories, Memory, is_plain, pays, untouched
 from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for
 from chainrule.func.pattern import Pattern
-from chainrule.func.pullbacks import Record, check_outputs, only_tensors
+from chainrule.func.pullbacks import Record, only_tensors
 from chainrule.func.sweeps import pulled, pushed
 
 __all__ = ["jacfwd", "jacobian", "jacrev"]
@@ -39,6 +43,7 @@ class Jacobian:
         prefer: str | None = None,
         sparse: bool = False,
         sparsity: Any = None,
+        finds: bool = False,
     ):
         check_places(argnums, argnames)
         if mode is not None and mode not in MODES:
@@ -52,6 +57,7 @@ class Jacobian:
         self._name, self._prefer, self._sparse = name, prefer, sparse
         self._given = None if sparsity is None else Pattern.of(sparsity)
         self._compressions: dict = {}  # by the dtypes of the inputs, of which few are thinkable
+        self._finds, self._prepared, self._memories = finds and randomness != "different", False, Memories()
         self._one = is_one(argnums, argnames)
         self.plan: JacobianPlan | None = None
 
@@ -66,76 +72,157 @@ class Jacobian:
             if not isinstance(t, Tensor):
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(t)}")
             check_differentiable(t.dtype)
-        if self._given is not None:
-            entries, out_spec, aux, self.plan = self._compressed(self._given, call, primals, spec, flat)
-        else:
-            entries, out_spec, aux, self.plan = self._whole(call, primals, spec, flat)
+        f = Function(call, primals, spec, flat, self._has_aux, self._randomness, self._chunk_size, self._memory)
+        entries, out_spec, aux, self.plan = self._derivative(f)
         in_spec = spec.children_specs[0] if self._one else spec
         tree = tree_unflatten([tree_unflatten(row, in_spec) for row in entries], out_spec)
         write_back(call)
         found = (tree, aux if self._name == "jacobian" else only_tensors(aux)) if self._has_aux else tree
         return arrays_of(found) if arrays else found
 
-    def _compressed(self, pattern: Pattern, call: Callable, primals: tuple, spec: TreeSpec, flat: list) -> tuple:
-        """Take a sparse Jacobian by sums of its columns and rows."""
-        f = Function(call, primals, spec, flat, self._has_aux, self._randomness, self._chunk_size, self._memory)
-        check_width(pattern, flat, self._name)
-        key = (is_traced(), *[t.dtype for t in flat])
+    def _derivative(self, f: Function) -> tuple:
+        """Take the Jacobian in one of the ways: of a given pattern, of one that is known or found, or whole."""
+        if self._given is not None:
+            given = self._of_given(f, self._given)
+            return self._told(given, f, given.take(f, self._sparse))
+        asked = self._sparse or self._prepared
+        if not self._finds or not (asked or sum([t.numel() for t in f.flat]) >= FEWEST) or not is_plain(f.flat):
+            return self._whole(f, None)
+        memory = self._memories.of(f.flat)
+        way = memory.way(f)
+        if way is None and asked and not memory.obstacle:
+            way = self._search(f, memory)
+        return self._checked(f, memory, way) or self._whole(f, memory)
+
+    def _checked(self, f: Function, memory: Memory, way: Compression | None) -> tuple | None:
+        """Take a sparse Jacobian whose pattern was found; None where there is none that says what the function does."""
+        for symmetric in (self._name == "hessian", False):
+            if way is None:
+                return None
+            start = perf_counter()
+            found = way.take(f, self._sparse, check=True)
+            if found is not None:
+                if not (self._sparse or self._prepared):
+                    memory.weigh(perf_counter() - start)
+                return self._told(way, f, found)
+            memory.forget(way)
+            way = self._search(f, memory, symmetric)
+        memory.obstacle = "the pattern that was found does not hold"
+        return None
+
+    def _search(self, f: Function, memory: Memory, symmetric: bool = True) -> Compression | None:
+        symmetric = symmetric and self._name == "hessian"
+        full = 1.0 if self._sparse or self._prepared else FULL
+        with untouched(f):
+            return memory.search(f, self._mode, self._prefer, symmetric, self._prepared, full)
+
+    def _of_given(self, f: Function, pattern: Pattern) -> Compression:
+        """Return the compression of a given pattern, of which there is one for each choice of dtypes."""
+        check_width(pattern, f.flat, self._name)
+        key = (is_traced(), *[t.dtype for t in f.flat])
         way = self._compressions.get(key)
         if way is None:
-            symmetric = self._name == "hessian"
-            way = self._compressions[key] = compression_of(pattern, f, self._mode, self._prefer, symmetric)
-        entries, outs, out_spec, aux, chunk = way.take(f, self._sparse)
-        return entries, out_spec, aux, self._plan(way.mode, flat, outs, chunk, way.reason, way.told)
+            way = compression_of(pattern, f, self._mode, self._prefer, self._name == "hessian", self._prepared)
+            self._compressions[key] = way
+        return way
 
-    def _whole(self, call: Callable, primals: tuple, spec: TreeSpec, flat: list) -> tuple:
-        """Take a Jacobian by all of its columns or rows."""
-        mode, reason, ins, run = self._mode or self._prefer, "as asked", Directions(flat), None
+    def _told(self, way: Compression, f: Function, found: Any) -> tuple:
+        entries, outs, out_spec, aux, chunk = found
+        return entries, out_spec, aux, self._plan(way.mode, Directions(f.flat).total, outs, chunk, way.reason, way.told)
+
+    def _whole(self, f: Function, memory: Memory | None) -> tuple:
+        """Take a Jacobian by all of its columns or rows; or, where it pays to look for its pattern first, by sums of them."""
+        start, state = 0.0, None
+        if memory is not None:
+            start, state = perf_counter(), default_generator.get_state()
+        mode, reason, ins, run = self._mode or self._prefer, "as asked", Directions(f.flat), None
         if mode is None and ins.total == 1:
             mode, reason = "forward", "one input"
-        if mode != "forward" or (self._memory is not None and self._chunk_size is None):
-            run = self._record(call, primals)
+        if mode != "forward" or (f.memory is not None and f.chunk_size is None):
+            run = f.record()
             if mode is None:
                 mode, reason = chosen(run, ins.total, Directions(run.outs).total)
         found = None
-        if mode == "forward":
-            try:
-                found = self._by_columns(call, spec, flat, ins, run)
-            except NotImplementedError as error:  # of a custom Function without jvp
-                if self._mode is not None:
-                    raise
-                mode, reason = "reverse", f"forward mode cannot: {error}"
-        entries, outs, out_spec, aux, chunk = found or self._by_rows(run or self._record(call, primals), flat)
+        try:
+            if memory is not None and state is not None and not memory.obstacle and self._pays(f, memory, mode, run):
+                way = self._search(f, memory)
+                if way is not None:
+                    drawn = default_generator.get_state()
+                    default_generator.set_state(state)
+                    found = self._checked(f, memory, way)
+                    if found is not None:
+                        return found
+                    default_generator.set_state(drawn)
+            if mode == "forward":
+                found = self._by_columns(f, ins, run)
+        except NotImplementedError as error:  # of a custom Function without jvp
+            if self._mode is not None:
+                raise
+            mode, reason = "reverse", f"forward mode cannot: {error}"
+        entries, outs, out_spec, aux, chunk = found or self._by_rows(run or f.record(), f)
         if self._sparse:
-            entries = [
-                [sparse_of(e, out, x) for e, x in zip(row, flat, strict=True)] for row, out in zip(entries, outs, strict=True)
-            ]
-        return entries, out_spec, aux, self._plan(mode, flat, outs, chunk, reason)
+            by_out = zip(entries, outs, strict=True)
+            entries = [[sparse_of(entry, out, x) for entry, x in zip(row, f.flat, strict=True)] for row, out in by_out]
+        if memory is not None:
+            memory.pay(perf_counter() - start)
+            reason = f"{reason}; dense, as {memory.obstacle}" if memory.obstacle else reason
+        return entries, out_spec, aux, self._plan(mode, ins.total, outs, chunk, reason)
 
-    def _plan(self, mode: str, flat: list, outs: list, chunk: int, reason: str, told: SparsePlan | None = None) -> JacobianPlan:
-        inputs, outputs = Directions(flat).total, Directions(outs).total
-        return JacobianPlan(mode, inputs, outputs, chunk, reason, getattr(self._func, "plan", None), told)
+    def _pays(self, f: Function, memory: Memory, mode: str, run: Record | None) -> bool:
+        inputs = sum(t.numel() for t in f.flat)
+        outputs = inputs if run is None else sum(t.numel() for t in run.outs)
+        total = inputs if mode == "forward" else outputs
+        return min(inputs, outputs) >= FEWEST and pays(memory, f, mode, total, run)
 
-    def _record(self, call: Callable, primals: tuple) -> Record:
-        run = Record(call, primals, self._has_aux)
-        check_outputs(run.outs, "vjp(f, *primals)")
-        return run
+    def _plan(
+        self, mode: str, inputs: int, outs: list, chunk: int, reason: str, told: SparsePlan | None = None
+    ) -> JacobianPlan:
+        return JacobianPlan(mode, inputs, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None), told)
 
-    def _by_rows(self, run: Record, flat: list) -> tuple:
+    def _by_rows(self, run: Record, f: Function) -> tuple:
         directions = Directions(run.outs)
-        chunk = chunk_for(directions.total, self._chunk_size, self._memory, run)
+        chunk = chunk_for(directions.total, f.chunk_size, f.memory, run)
         rows = [directions.split(stacked) for stacked in pulled(run, directions, chunk)]
-        entries = [[entry_of_rows(gs[i], out, x) for gs, x in zip(rows, flat, strict=True)] for i, out in enumerate(run.outs)]
+        entries = [[entry_of_rows(gs[i], out, x) for gs, x in zip(rows, f.flat, strict=True)] for i, out in enumerate(run.outs)]
         return entries, run.outs, run.out_spec, run.aux, chunk
 
-    def _by_columns(self, call: Callable, spec: TreeSpec, flat: list, directions: Directions, run: Record | None) -> tuple:
-        chunk = chunk_for(directions.total, self._chunk_size, self._memory, run)
-        found = pushed(call, spec, flat, directions, chunk, self._randomness, self._has_aux)
+    def _by_columns(self, f: Function, directions: Directions, run: Record | None) -> tuple:
+        chunk = chunk_for(directions.total, f.chunk_size, f.memory, run)
+        found = pushed(f.call, f.spec, f.flat, directions, chunk, f.randomness, f.has_aux)
         columns = [directions.split(stacked) for stacked in found.stacked]
         entries = [
-            [entry_of_columns(of[k], out, x) for k, x in enumerate(flat)] for of, out in zip(columns, found.outs, strict=True)
+            [entry_of_columns(of[k], out, x) for k, x in enumerate(f.flat)] for of, out in zip(columns, found.outs, strict=True)
         ]
         return entries, found.outs, found.out_spec, found.aux, chunk
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Jacobian:
+        """Return this function for many calls like this one: its pattern is found and coloured beforehand, with more care.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for a call. What is found serves all later calls with inputs of the same shapes and dtypes. Where `func` takes
+            another branch on a value than it did here, or its Jacobian has entries outside of the pattern, the pattern is
+            found anew; so it is for inputs of other shapes.
+
+        Returns
+        -------
+        Jacobian
+            With a `plan` of its own, which says already what the calls will do.
+
+        Examples
+        --------
+        >>> import chainrule as cr
+        >>> J = cr.func.jacobian(lambda x: x[1:] * x[:-1]).prepare(cr.ones(50))
+        >>> J.plan.sparse.colours
+        2
+        >>> tuple(J(cr.arange(50.0)).shape)
+        (49, 50)
+        """
+        made = copy(self)
+        made._prepared, made._compressions, made._memories = True, {}, Memories()
+        made(*args, **kwargs)
+        return made
 
 
 def jacobian(
@@ -151,10 +238,17 @@ def jacobian(
     sparse: bool = False,
     sparsity: Any = None,
 ) -> Jacobian:
-    """Return a function that computes the Jacobian of `func` in the mode that is cheaper for the call's sizes.
+    """Return a function that computes the Jacobian of `func` in the way that is cheapest for the call's sizes and zeros.
 
     Forward mode gives a column a sweep, reverse mode a row. `func` runs once and is recorded, which tells the sizes; with
     more inputs than outputs the rows are pulled back along that record, else `func` runs again and carries the columns.
+
+    Columns that have no row in common need one sweep together, and so do rows (Curtis, Powell & Reid 1974; Gebremedhin, Manne
+    & Pothen 2005). Where a dense Jacobian of 64 inputs and outputs or more would take longer than that, or has in earlier
+    calls, `func` is traced to find which entries can be other than zero, the columns, rows or both are coloured, and sums of
+    those of one colour are carried. A pattern serves later calls, as long as what `func` read of its inputs is the same
+    (branches, indices) and a random direction beside the colours gives what the entries say. `func` runs a few times more
+    for that; where it cannot be traced, all of the Jacobian is taken.
 
     Parameters
     ----------
@@ -179,11 +273,11 @@ def jacobian(
         other numbers for each; or raise.
     sparse : bool
         Give SciPy's ``csr_array`` in the place of each entry: of two axes, a row for each element of the output and a column
-        for each of the input, flat. Entries of half precision are then float32.
+        for each of the input, flat. Entries of half precision are then float32. The pattern is looked for at any size.
     sparsity : array or SciPy sparse array, optional
         Where the Jacobian can be other than zero: a row for each element of all outputs, a column for each element of all
-        inputs, in the order of the trees' leaves. It is believed. Columns, rows or both are then carried in sums that keep
-        the entries apart, as few as the pattern allows and as what a sweep costs suggests, which is measured once.
+        inputs, in the order of the trees' leaves; more is allowed, and costs time. It is believed: entries outside of it are
+        not taken, and disturb others. With it, `func` may be inside any transform, and is not traced.
 
     Returns
     -------
@@ -191,7 +285,7 @@ def jacobian(
         Returns a tree of the output's structure, whose leaves are trees of the input's structure, a tuple if `argnums` is;
         an entry for an output of shape (a, …) and an input of shape (b, …) has the shape (a, …, b, …). With `has_aux`, a pair
         of that and aux. Its attribute `plan`, a :class:`~chainrule.func.jacobian_plan.JacobianPlan`, says how the last call was
-        done.
+        done, and why not in other ways; ``prepare(x)`` finds and colours the pattern for many calls like that at `x`.
 
         A complex entry is, for a complex input and output, that of a holomorphic function; for a real output the gradient
         ∂/∂x + i ∂/∂y, as `grad` gives it; for a real input the derivative of real and imaginary part.
@@ -221,11 +315,13 @@ def jacobian(
             [0., 0., 4., 3.]])
     >>> J.plan.sparse.colours
     2
+    >>> cr.func.jacobian(lambda x: x[1:] * x[:-1], sparse=True)(cr.ones(10000)).nnz
+    19998
     """
     expect_function(func, "jacobian")
     return Jacobian(
         func, argnums, argnames, has_aux, mode=mode, chunk_size=chunk_size, memory=memory, randomness=randomness,
-        sparse=sparse, sparsity=sparsity,
+        sparse=sparse, sparsity=sparsity, finds=True,
     )  # fmt: skip
 
 

@@ -56,6 +56,15 @@ class Pattern:
         order = np.lexsort((self.rows, self.columns))
         return Pattern(self.columns[order], self.rows[order], self.shape[::-1])
 
+    def is_symmetric(self) -> bool:
+        """Tell whether every place's mirror image is a place."""
+        mirror = self.transposed
+        return (
+            self.shape == mirror.shape
+            and np.array_equal(self.rows, mirror.rows)
+            and np.array_equal(self.columns, mirror.columns)
+        )
+
     def mirrored(self) -> Pattern:
         """Return the pattern with every place's mirror image: what the symmetric matrix has."""
         n = max(self.shape[0], 1)

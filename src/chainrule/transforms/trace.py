@@ -365,6 +365,7 @@ def graph_of(
     *,
     branches: bool = False,
     watch: Callable[[Equation], None] | None = None,
+    tracer_of: Callable[..., Tracer] = Tracer,
 ) -> Graph:
     """Return the graph of a call of `f`.
 
@@ -378,11 +379,13 @@ def graph_of(
         Let `f` read traced values, as Python branches do. The graph then holds for the outcomes of this call alone.
     watch : callable, optional
         Is called with each equation as it is recorded, while the code runs that it comes from.
+    tracer_of : callable
+        Makes the tracer; a subclass's notes more.
     """
     level = fresh_level()
     leaves, in_spec = flatten_call(args, kwargs or {})
     shaped = [ShapeDtype.of(leaf) for leaf in leaves]
-    tracer = Tracer(level, branches, any([found is not None for found in shaped]), watch)
+    tracer = tracer_of(level, branches, any([found is not None for found in shaped]), watch)
     arguments, values = [], []
     for leaf, found in zip(leaves, shaped, strict=True):
         if found is not None:
