@@ -211,6 +211,9 @@ def test_a_step_of_a_transformer_of_5000_nodes_is_painted_within_two_seconds_and
     page.keyboard.press("Enter")
     assert "Layer" in page.text_content("#panel")
     assert page.locator("#graph .node").count() < 200
+    page.fill("#search", "softmax")
+    page.keyboard.press("Enter")
+    assert page.text_content("#panel h2") == "softmax", "before the ops of the same line"
     page.click("#fold")
     assert page.locator("#graph .group").count() == 0
 

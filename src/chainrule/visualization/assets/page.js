@@ -158,7 +158,9 @@
   }
 
   function unfold() {
-    nextLevel().forEach((block) => open.add(block.id));
+    const level = nextLevel();
+    if (!level.length) return;
+    level.forEach((block) => open.add(block.id));
     draw(chosen);
     if (!chosen) fit();
   }
@@ -352,11 +354,13 @@
     const marks = node.marks.map((m) => (m.kind === "told" ? `why ${m.text}` : m.text));
     return [node.op, node.name || "", ...namesOf(node), ...shapes, `${line[0]}:${line[1]} ${line[2]} ${line[3]}`, node.kind, ...marks].join(" ").toLowerCase();
   });
+  const titles = graph.nodes.map((node) => [node.op, node.name || "", ...namesOf(node)].join(" ").toLowerCase());
   let hits = [], at = 0;
 
   function look() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    hits = words.length ? graph.nodes.filter((node) => words.every((word) => texts[node.index].includes(word))) : [];
+    const having = (among) => graph.nodes.filter((node) => words.every((word) => among[node.index].includes(word)));
+    hits = words.length ? [...new Set([...having(titles), ...having(texts)])] : []; // those that are called so before the others
     at = 0;
     found.replaceChildren(...hits.slice(0, 60).map((node, i) => {
       const line = lineOf(node);
