@@ -25,6 +25,7 @@ CAUSES = {
     "clamp": "beyond the bounds of clamp, clip or hardtanh",
     "not selected": "max, min, sort, pooling, top-k, index or gather took other elements",
     "zero factor": "another operand of a product is exactly 0",
+    "stationary": "the derivative is 0 at this very value",
     "underflow": "a number that is not 0 is too small for the dtype",
     "cancelled": "contributions that are not 0 add up to 0",
     "overwritten": "an in-place write put another value over the element",

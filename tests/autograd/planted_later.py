@@ -320,3 +320,35 @@ def grad_switched_off_by_a_flag():
         return (doubled * gain).sum()
 
     return loss, (x, gain)
+
+
+@planted(LATER, "zero", "stationary", at=(0,))
+def heading_at_rest():
+    speed = cr.zeros(2, requires_grad=True)
+
+    def heading(speed):
+        return 2 * cr.atan2(speed[1], speed[0])  # <- cause
+
+    return heading, speed
+
+
+@planted(LATER, "zero", "underflow", at=(0,))
+def product_of_small_likelihoods():
+    likelihoods = cr.tensor([1e-20, 1e-20, 1e-20, 1e-10], requires_grad=True)
+
+    def loss(likelihoods):
+        return likelihoods.prod()  # <- cause
+
+    return loss, likelihoods
+
+
+@planted(LATER, "zero", "masked", at=(1,))
+def product_with_a_mask():
+    weight = cr.tensor([0.4, 0.2, 0.9], requires_grad=True)
+    mask = cr.tensor([True, False, True])
+
+    def loss(weight):
+        kept = weight.exp() * mask  # <- cause
+        return kept.sum() / mask.sum()
+
+    return loss, weight
