@@ -93,6 +93,11 @@ def _unique(order: str) -> tuple[str, str, str]:
 
 
 OVERLOADS = {
+    "explain": (
+        "(what: Any, inputs: Tensor, *, element: Sequence[_int] | _int | None = ..., gradient: Any = ...) -> Explanation",
+        "(what: Any, inputs: Any = ..., *, element: Sequence[_int] | _int | None = ..., gradient: Any = ...) -> Explanation | "
+        "Explanations",
+    ),
     "atleast_1d": (
         "(input: _Like, /) -> Tensor",
         "(tensors: Sequence[_Like], /) -> tuple[Tensor, ...]",
