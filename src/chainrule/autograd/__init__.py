@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chainrule.autograd.function import Function, NestedIOFunction
     from chainrule.autograd.safe import is_safe_derivatives_enabled, safe_derivatives
 
+    estimate: Any  # stands above, in chainrule.func.estimation
     explain: Any  # stands above, in chainrule.explanation
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "enforce_grad_layout_policy",
+    "estimate",
     "explain",
     "forward_ad",
     "function",
@@ -58,6 +60,7 @@ __all__ = [
 _LAZY = frozenset(("anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"))
 _LAZY_NAMES = {
     "Function": "autograd.function", "NestedIOFunction": "autograd.function", "detect_anomaly": "autograd.anomaly_mode",
+    "estimate": "func.estimation",
     "explain": "explanation", "is_safe_derivatives_enabled": "autograd.safe", "safe_derivatives": "autograd.safe",
     "rounding": "autograd.error_bounds", "set_detect_anomaly": "autograd.anomaly_mode",
 }  # fmt: skip

@@ -29,7 +29,7 @@ from chainrule.transforms.blame import TraceError, at, frozen, no_pass
 from chainrule.transforms.custom.call import Outcome, Rules, run_rules
 from chainrule.transforms.custom.context import lowered, mapped, raised
 from chainrule.transforms.equations import Equation, Graph, Variable, flatten_call
-from chainrule.transforms.inference import INFERRING, ShapeDtype, absent
+from chainrule.transforms.inference import INFERRING, Inferring, ShapeDtype, absent
 
 
 class Traced(Level):
@@ -127,10 +127,19 @@ class Tracer:
         What records under level 0 below it.
     watch : callable or None
         Is called with each equation as it is recorded.
+    kernels : Inferring
+        What takes the place of kernels where there are no values.
     """
 
-    def __init__(self, level: int, branches: bool, absent: bool = False, watch: Callable[[Equation], None] | None = None):
-        self.level, self.absent, self.watch = level, absent, watch
+    def __init__(
+        self,
+        level: int,
+        branches: bool,
+        absent: bool = False,
+        watch: Callable[[Equation], None] | None = None,
+        kernels: Inferring = INFERRING,
+    ):
+        self.level, self.absent, self.watch, self.kernels = level, absent, watch, kernels
         self.kind = Readable if branches else Traced
         self.outer: Any = modes().tracer
         self.recorder: Any = modes().compiling
@@ -224,7 +233,7 @@ class Tracer:
         if self._lowered[0] is not mode:
             mapped = tuple([call for call in mode.mapped if call.level < self.level])
             if self.absent:  # nothing below runs, so that no transform there has anything to see
-                self._lowered = mode, mode.having(tracer=None, mapped=mapped, watchers=(INFERRING,))
+                self._lowered = mode, mode.having(tracer=None, mapped=mapped, watchers=(self.kernels,))
             else:
                 self._lowered = mode, mode.having(tracer=self.outer, mapped=mapped)
         return self._lowered[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,30 +17,17 @@ import numpy as np
 from chainrule.core.missing import tell_of_missing as _tell_of_missing
 from chainrule.core.mode.watch import Watcher
 from chainrule.nn.modules.module_hooks import register_module_forward_hook, register_module_forward_pre_hook
+from chainrule.transforms.operations import PRODUCTS
 
 __all__ = ["FlopCounterMode"]
 
 _tell_of_missing(__name__)
 
-Shape = tuple[int, ...]
-
-
-def _of_products(x: Shape, y: Shape) -> int:
-    return 2 * prod(np.broadcast_shapes(x[:-2], y[:-2])) * x[-2] * x[-1] * y[-1]
-
-
-_COUNTS: dict[str, tuple[str, Callable[..., int]]] = {
-    "linear_map": ("aten.addmm", lambda x, w, params: 2 * prod(x) * w[0]),
-    "mm": ("aten.mm", lambda x, y, params: _of_products(x, y)),
-    "addmm": ("aten.addmm", lambda _, x, y, params: _of_products(x, y)),
-    "bmm": ("aten.bmm", lambda x, y, params: _of_products(x, y)),
-    "matmul": ("aten.bmm", lambda x, y, params: _of_products(x, y)),
-    "baddbmm": ("aten.baddbmm", lambda _, x, y, params: _of_products(x, y)),
-    "conv": ("aten.convolution", lambda x, w, params: 2 * x[0] * prod(params["size"]) * prod(w)),
-    "conv_input": ("aten.convolution", lambda y, w, params: 2 * y[0] * prod(y[2:]) * prod(w)),
-    "lstm": ("aten.lstm", lambda gates, h, c, w, params: 2 * prod(gates) * w[1]),
-}
-"""PyTorch's name of each op that is counted, and its count from the shapes of what it is given."""
+_NAMES = {
+    "linear_map": "aten.addmm", "mm": "aten.mm", "addmm": "aten.addmm", "bmm": "aten.bmm", "matmul": "aten.bmm",
+    "baddbmm": "aten.baddbmm", "conv": "aten.convolution", "conv_input": "aten.convolution", "lstm": "aten.lstm",
+}  # fmt: skip
+"""PyTorch's name of each op that is counted."""
 
 
 class FlopCounterMode(Watcher):
@@ -124,16 +110,16 @@ class FlopCounterMode(Watcher):
 
     def around(self, op: Any, payloads: list, params: dict, proceed: Callable[[], Any]) -> Any:
         """Count a kernel's operations."""
-        if op.name in _COUNTS:
-            name, count = _COUNTS[op.name]
-            flops = int(count(*(np.shape(p) for p in payloads), params=params))
+        if op.name in _NAMES:
+            name = _NAMES[op.name]
+            flops = int(PRODUCTS[op.name](*(np.shape(p) for p in payloads), params=params))
             for module in set(self._within):
                 self.flop_counts[module][name] += flops
         return proceed()
 
     def pulled(self, node: Any, proceed: Callable[[], Any]) -> Any:
         """Refuse a node whose pull has products."""
-        if node.op.name in _COUNTS:
+        if node.op.name in _NAMES:
             raise NotImplementedError(
                 "FlopCounterMode counts forward passes: end its block before backward, which takes about twice as many"
             )

@@ -22,9 +22,14 @@ class Absent:
         Returns the steps in bytes along each axis, when they are first asked for; in C order without gaps if not given.
     like : sequence of Absent
         Whose strides that asks for: they are found before it is called, so that a long chain needs no deep calls.
+
+    Attributes
+    ----------
+    lease : object or None
+        What knows that its memory would be in use for as long as something refers to it, where somebody counts that.
     """
 
-    __slots__ = ("__weakref__", "_like", "_strides", "dtype", "shape")
+    __slots__ = ("__weakref__", "_like", "_strides", "dtype", "lease", "shape")
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class Absent:
         like: Sequence[Absent] = (),
     ):
         self.shape, self.dtype, self._strides, self._like = shape, dtype, strides, like
+        self.lease: Any = None
 
     @property
     def strides(self) -> tuple:
