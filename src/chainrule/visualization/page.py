@@ -61,7 +61,7 @@ def svg(description: dict[str, Any], shown: int = SHOWN, sideways: bool = False)
     context = MiniRacer()
     context.eval(_BROWSERS + _asset("dagre.min.js") + ";" + _asset("drawing.js") + ";0")
     arguments = [json.dumps(argument) for argument in (description, shown, sideways, picture_style())]
-    return context.eval(f"drawing.picture({', '.join(arguments)})")
+    return str(context.eval(f"drawing.picture({', '.join(arguments)})"))
 
 
 def picture_style() -> str:
