@@ -43,17 +43,6 @@ def test_a_given_pattern_gives_the_dense_derivative(family):
         assert taken.plan.sparse.entries == pattern.nnz
 
 
-@by_family
-def test_large_members_need_few_colours_and_agree_with_products(family):
-    x, pattern = cr.tensor(family.point(family.large)), family.pattern(family.large)
-    taken = family.derivative(family.function(), sparse=True, sparsity=pattern)
-    found = taken(x)
-    assert (found.shape, found.nnz) == ((family.large, family.large), pattern.nnz)
-    assert taken.plan.sparse.colours <= family.colours
-    v = np.random.default_rng(0).normal(size=family.large)
-    np.testing.assert_allclose(found @ v, product(family, x, cr.tensor(v)), rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize("n", [25, 49, 100])
 @by_family
 def test_colours_are_few_at_any_size_where_sweeps_cost_the_same(family, n):
@@ -69,3 +58,50 @@ def test_an_arrow_of_fifty_takes_three_sweeps():
     assert found.colours <= 3
     assert found.forward
     assert found.reverse
+
+
+# -- with no word about sparsity ---------------------------------------------------------------------------------------
+
+
+@by_family
+def test_the_pattern_is_found_to_the_entry(family):
+    x, pattern = cr.tensor(family.point(family.small)), family.pattern(family.small)
+    taken = family.derivative(family.function(), sparse=True)
+    found = taken(x)
+    np.testing.assert_allclose(found.toarray(), dense(family, x), rtol=1e-12, atol=1e-12)
+    assert (found.astype(bool) != pattern).nnz == 0
+    assert taken.plan.sparse.entries == pattern.nnz
+
+
+@by_family
+def test_large_members_are_compressed_and_agree_with_products(family):
+    x = cr.tensor(family.point(family.large))
+    taken = family.derivative(family.function(), sparse=True)
+    found, told = taken(x), taken.plan.sparse
+    assert (told.entries, found.nnz) == (family.pattern(family.large).nnz,) * 2
+    assert told.colours <= family.colours
+    v = np.random.default_rng(0).normal(size=family.large)
+    np.testing.assert_allclose(found @ v, product(family, x, cr.tensor(v)), rtol=1e-9, atol=1e-9)
+
+
+@by_family
+def test_a_prepared_derivative_is_right_elsewhere(family):
+    prepared = family.derivative(family.function(), sparse=True).prepare(cr.tensor(family.point(family.small)))
+    elsewhere = cr.tensor(family.point(family.small)[::-1].copy() * 1.3)
+    np.testing.assert_allclose(prepared(elsewhere).toarray(), dense(family, elsewhere), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [30, 100])
+def test_rosenbrock_of_python_scalars_has_the_same_pattern(n):
+    def valley(x):
+        total = 0.0
+        for i in range(n - 1):
+            total = total + 100 * (x[i + 1] - x[i] ** 2) ** 2 + (1 - x[i]) ** 2
+        return total
+
+    (family,) = [family for family in FAMILIES if family.name == "rosenbrock"]
+    x = cr.tensor(family.point(n))
+    taken = cr.func.hessian(valley, sparse=True)
+    np.testing.assert_allclose(taken(x).toarray(), dense(family, x), rtol=1e-9, atol=1e-9)
+    assert taken.plan.sparse.entries == family.pattern(n).nnz
+    assert taken.plan.sparse.colours <= 3
