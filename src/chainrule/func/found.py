@@ -138,6 +138,11 @@ def is_plain(flat: list) -> bool:
     return not (mode.scope or mode.open or is_traced()) and all([t.__class__ is Tensor and not t._level for t in flat])
 
 
+def may_pay(memory: Memory, f: Function) -> bool:
+    """Tell, in a microsecond, whether a search could pay."""
+    return not memory.obstacle and (memory.spent > 2 * SEARCH or sum([t.numel() for t in f.flat]) >= MANY)
+
+
 def pays(memory: Memory, f: Function, mode: str, total: int, run: Record | None) -> bool:
     """Tell whether the dense derivative has taken so long, or will, that a search for the pattern takes less.
 

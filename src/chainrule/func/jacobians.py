@@ -16,7 +16,7 @@ from chainrule.func.arguments import Argnames, Argnums, check_places, choose, ex
 from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.basis import Directions, entry_of_columns, entry_of_rows
 from chainrule.func.compressed import Compression, Function, check_width, compression_of, is_traced, sparse_of
-from chainrule.func.found import FEWEST, FULL, Memories, Memory, is_plain, pays, untouched
+from chainrule.func.found import FEWEST, FULL, Memories, Memory, is_plain, may_pay, pays, untouched
 from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for
 from chainrule.func.pattern import Pattern
 from chainrule.func.pullbacks import Record, only_tensors
@@ -132,9 +132,8 @@ class Jacobian:
 
     def _whole(self, f: Function, memory: Memory | None) -> tuple:
         """Take a Jacobian by all of its columns or rows; or, where it pays to look for its pattern first, by sums of them."""
-        start, state = 0.0, None
-        if memory is not None:
-            start, state = perf_counter(), default_generator.get_state()
+        start = perf_counter()
+        state = default_generator.get_state() if memory is not None and may_pay(memory, f) else None
         mode, reason, ins, run = self._mode or self._prefer, "as asked", Directions(f.flat), None
         if mode is None and ins.total == 1:
             mode, reason = "forward", "one input"
@@ -144,7 +143,7 @@ class Jacobian:
                 mode, reason = chosen(run, ins.total, Directions(run.outs).total)
         found = None
         try:
-            if memory is not None and state is not None and not memory.obstacle and self._pays(f, memory, mode, run):
+            if memory is not None and state is not None and self._pays(f, memory, mode, run):
                 way = self._search(f, memory)
                 if way is not None:
                     drawn = default_generator.get_state()
