@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from benchmarks.budgets import budgets
 from benchmarks.compare import compare
 from benchmarks.compiled import LIBRARIES, compiled
 from benchmarks.compiled import memory as memory_compiled
@@ -24,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "what", nargs="?", default="compare",
-        choices=("compare", "compiled", "costs", "explained", "memory", "safe", "sparse", "transforms", "scaling"),
-        help="compare: chainrule beside its peers (default); compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
+        choices=("compare", "budgets", "compiled", "costs", "explained", "memory", "safe", "sparse", "transforms", "scaling"),
+        help="compare: chainrule beside its peers (default); budgets: gradients in bounded memory; "
+        "compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
         "costs: programs from the fields and large kernels beside PyTorch; "
         "explained: what anomaly modes say of planted NaN, infinite, zero and missing gradients; "
         "memory: what second-order programs hold at once, beside PyTorch; "
@@ -49,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     effort = QUICK if given.quick else FULL
     if given.what == "scaling":
         scaling(given.only, effort, given.markdown)
+        return
+    if given.what == "budgets":
+        budgets(given.only, effort, given.markdown)
         return
     known = {"compiled": LIBRARIES, "sparse": SPARSE_PEERS}.get(given.what, PEERS)
     peers = known if given.peers is None else tuple(filter(None, given.peers.split(",")))

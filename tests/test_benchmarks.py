@@ -73,6 +73,15 @@ def test_costs_print_a_row_per_program(capsys):
         main(["costs", "--quick", "--peers", "", "--only", "nonsense"])
 
 
+def test_budgets_hold(capsys):
+    main(["budgets", "--quick", "--markdown", "--only", "recurrent"])
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| recurrent")]
+    assert len(rows) == 4
+    assert all(float(row[4]) <= float(row[3]) for row in rows if row[5].strip())
+    with pytest.raises(SystemExit, match="no program is named like that"):
+        main(["budgets", "--quick", "--only", "nonsense"])
+
+
 def test_explained_prints_a_row_per_planted_program(capsys):
     pytest.importorskip("torch")
     main(["explained", "--peers", "torch", "--only", "weir", "pairs", "teacher", "forgotten"])

@@ -343,6 +343,21 @@ def test_a_recurrent_chain_under_a_tenth_of_its_memory(program, small_heap):
     assert f.plan.recomputed / ops <= 1.5 * advances(STEPS, states)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [recurrent, while_small], ids=lambda f: f.__name__)
+def test_a_thousand_steps_under_a_tenth_of_their_memory(program, small_heap, monkeypatch):
+    monkeypatch.setitem(globals(), "STEPS", 1000)
+    monkeypatch.setitem(globals(), "STATE", (64, 128))
+    measured(within(10**9)(program))
+    wanted, whole = measured(program)
+    f = within(whole // 10)(program)
+    found, peak = measured(f)
+    assert_same(found, wanted)
+    assert peak <= whole // 10
+    states = whole // 10 // (8 * STATE[0] * STATE[1])
+    assert f.plan.recomputed * STEPS / f.plan.steps <= 1.5 * advances(STEPS, states)
+
+
 def test_a_budget_that_cannot_be_met_is_refused():
     with pytest.raises(RuntimeError, match=r"within\(20000\): .* bytes at least"):
         gradients(within(20_000)(chain))
