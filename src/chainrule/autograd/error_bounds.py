@@ -117,7 +117,7 @@ class Rounding:
         return float(np.max(self.bound.numpy(), initial=0.0))
 
 
-def rounding(loss: Callable | Tensor, inputs: Tensors, *, gradient: bool = True) -> Rounding:
+def rounding(loss: Callable, inputs: Tensors, *, gradient: bool = True) -> Rounding:
     """Bound the rounding errors of a value and of its gradient, and tell in which ops the digits are lost.
 
     Parameters
@@ -210,7 +210,8 @@ class _Pulling(Watcher):
 
 def _gradient_of(graph: Graph, given: tuple, places: dict) -> tuple[Graph, dict[Equation, _Origin]]:
     """Return the graph of the gradient of a graph's one output, and where its equations come from."""
-    pulling, origins = _Pulling(), {}
+    pulling = _Pulling()
+    origins: dict[Equation, _Origin] = {}
 
     def step(equation: Equation, operands: tuple) -> Any:
         place = places[equation][0]
