@@ -149,6 +149,11 @@ def test_what_is_held_is_counted_and_what_is_dropped_is_not():
             kept.append(kept[-1].exp())
         return kept[-1].sum()
 
+    def viewing(x):
+        row = x.exp()[:1]  # keeps the whole
+        return x.exp().sum() + row.sum()
+
+    assert estimate(viewing, x).value.peak == pytest.approx(2 * size, rel=0.01)
     assert estimate(dropping, x).value.peak == pytest.approx(2 * size, rel=0.01)
     assert estimate(holding, x).value.peak == pytest.approx(10 * size, rel=0.01)
     assert estimate(dropping, x).gradient.peak >= 11 * size  # each result is saved
