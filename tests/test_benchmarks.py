@@ -106,6 +106,15 @@ def test_safe_counts_the_traps_that_each_library_gets_right(capsys):
         main(["safe", "--only", "nonsense"])
 
 
+def test_sparse_prints_the_families_beside_the_dense_derivative(capsys):
+    main(["sparse", "--quick", "--peers", "", "--only", "arrow", "rosen"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("arrow", "rosenbrock"))]
+    assert [row[0] for row in rows] == ["arrow", "arrow", "rosenbrock", "rosenbrock"]
+    assert [row[2] for row in rows] == ["58"] * 4
+    with pytest.raises(SystemExit, match="the families are tridiagonal, arrow"):
+        main(["sparse", "--only", "nonsense"])
+
+
 def test_memory_is_no_more_than_a_fifth_above_pytorch(capsys):
     pytest.importorskip("torch")
     main(["memory", "--peers", "torch", "--markdown"])
