@@ -37,6 +37,12 @@ def chain(x, w):
     return (x * x).sum()
 
 
+def coefficients(x, w):
+    for i in range(24):
+        x = cr.tanh((x @ w) * (1.5 - 0.05 * i)).roll(i % 3, 0)
+    return (x * x).sum()
+
+
 def draws(x, w):
     for _ in range(16):
         x = F.dropout(cr.tanh(x @ w), 0.3) + 0.1 * cr.rand(16, 1, dtype=cr.float64) * x
@@ -130,7 +136,8 @@ def through_numpy(x, w):
 
 
 PROGRAMS = [
-    chain, draws, views, writes, buffer, reused, unknown_length, several_results, derivatives_inside, custom, through_numpy,
+    chain, coefficients, draws, views, writes, buffer,
+    reused, unknown_length, several_results, derivatives_inside, custom, through_numpy,
 ]  # fmt: skip
 
 
