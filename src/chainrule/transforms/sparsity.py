@@ -25,7 +25,7 @@ from chainrule.core.tensor.value import innermost
 from chainrule.core.types.tree import tree_flatten
 from chainrule.transforms.blame import TraceError
 from chainrule.transforms.equations import Equation, Graph, Variable
-from chainrule.transforms.trace import CallEquation, Readable, Tracer, graph_of
+from chainrule.transforms.trace import CallEquation, Readable, Tracer, graph_of, running
 
 MOST = 1 << 23
 """Entries of one value's table, past which all its elements are given one set, that of them together."""
@@ -97,10 +97,8 @@ def united(starts: np.ndarray, table: np.ndarray, labels: np.ndarray, rows: np.n
         return Sets(np.array([0, len(row)]), row, None if count == 1 else np.zeros(count, np.int64))
     from scipy.sparse import csr_array
 
-    order = labels if (labels[1:] >= labels[:-1]).all() else None
-    if order is None:
-        by_label = np.argsort(labels, kind="stable")
-        rows = rows[by_label]
+    if (labels[1:] < labels[:-1]).any():
+        rows = rows[np.argsort(labels, kind="stable")]
     heads = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(labels, minlength=count), out=heads[1:])
     left = csr_array((np.ones(len(rows), bool), rows, heads), (count, len(starts) - 1))
@@ -191,9 +189,7 @@ class _Noted(Readable):
 
 
 def _note(t: Any) -> None:
-    from chainrule.transforms.trace import _tracer_of
-
-    tracer: Any = _tracer_of(t._level)
+    tracer: Any = running(t._level)
     tracer.notes.read[t._tangent] = np.array(innermost(t._data))
 
 

@@ -50,7 +50,7 @@ class Traced(Level):
 
     def _lift(self, value: Tensor) -> Tensor:
         """Return a value of a lower level as a constant of this trace."""
-        return _tracer_of(self._level).lifted(value)
+        return running(self._level).lifted(value)
 
     def _read(self, use: str) -> TraceError | None:
         """Return the error for reading the value, which the graph would freeze; a check is made of the trace's run."""
@@ -358,7 +358,8 @@ def _variable_of(value: Any) -> Variable:
     return Variable(tuple(t.shape), t.dtype)
 
 
-def _tracer_of(level: int) -> Tracer:
+def running(level: int) -> Tracer:
+    """Return the tracer of a level; raise if its trace is over, or another thread's."""
     tracer = modes().tracer
     while tracer is not None and tracer.level != level:
         tracer = tracer.outer

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core.op.batching import along_axis, shift_axes
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order, narrowed
-from chainrule.core.op.reach import in_lines, taken
+from chainrule.core.op.reach import Call, Link, in_lines, places, taken
 from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
@@ -117,9 +117,19 @@ def _undifference(x: Any, *, axis: int) -> Any:
     return out
 
 
+def _neighbours(c: Call, i: int, o: int) -> Link:
+    """Return the link of a difference's elements to both that it subtracts; of `undifference`, its transpose."""
+    small, large = sorted([c.shapes[i], c.out_shape(o)])
+    axis = c.params["axis"]
+    ends = places(large)
+    both = [ends.take(np.arange(k, k + small[axis]), axis).ravel() for k in (0, 1)]
+    here, there = np.tile(places(small).ravel(), 2), np.concatenate(both)
+    return Link(pairs=(here, there) if small == c.out_shape(o) else (there, here))
+
+
 difference = linear("difference(x, *, axis)", _difference, node="Sub",
     shape=lambda x, *, axis: (*x[:axis], x[axis] - 1, *x[axis + 1 :]),
-    reach=in_lines,
+    reach=_neighbours,
     batch=shift_axes,
     x=lambda g, *, axis: undifference(g, axis=axis),
     doc="Subtract neighbours along an axis: ``x[i+1] - x[i]``. The axis must not be empty.",
@@ -127,7 +137,7 @@ difference = linear("difference(x, *, axis)", _difference, node="Sub",
 
 undifference = linear("undifference(x, *, axis)", _undifference, node="Sub",
     shape=lambda x, *, axis: (*x[:axis], x[axis] + 1, *x[axis + 1 :]),
-    reach=in_lines,
+    reach=_neighbours,
     batch=shift_axes,
     x=lambda g, *, axis: difference(g, axis=axis),
     doc="The transpose of `difference`: ``x[i-1] - x[i]``, with zeros beyond the ends.",
