@@ -77,7 +77,7 @@ def loose_inputs(op: Op, kinds: str = "f", seeds: int = 3) -> set[str]:
         truths = [moved(Case(op, case.index, case.sample, case.dtype, seed)) for seed in range(seeds)]
         for o, row in enumerate(linked(case)):
             for place, (i, link) in enumerate(zip(case.moving, row, strict=True)):
-                seen = [true[o][place] for true in truths]
-                if seen[0] is not None and (link & ~np.logical_or.reduce(seen)).any():
+                seen = [moves for true in truths if (moves := true[o][place]) is not None]
+                if seen and (link & ~np.logical_or.reduce(seen)).any():
                     found.add(op.inputs[0] if op.variadic else op.inputs[i])
     return found

@@ -234,7 +234,7 @@ def in_order(c: Call, i: int, o: int) -> Link:
     return SAME
 
 
-def taken(c: Call, i: int, o: int) -> Link:
+def taken(c: Call, i: int, o: int) -> Link | None:
     """Each element of the result is one of the input's, or none: the kernel tells, of numbered elements."""
     return taken_with()(c, i, o)
 
