@@ -197,6 +197,7 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     """Return the public names, those that are made at first use too."""
-    inner = {"annotations", "core", "demo", "functions", "info", "ops", "settings", "transforms", "visualization"}
+    inner = {"annotations", "core", "demo", "explanation", "functions", "info", "ops", "settings"}
+    inner |= {"transforms", "visualization"}
     shown = {name for name in globals() if name[0] != "_" or name[:2] == "__"}
     return sorted({*shown, *_LAZY, *(name for name in (*_ALIKE, *_LATE) if name[0] != "_"), "bfloat16"} - inner)

@@ -198,3 +198,25 @@ cr.zeros(1 << 19).exp()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("1.0\n", "")
+
+
+@pytest.mark.parametrize(
+    "shuffled", [lambda x: cr.channel_shuffle(x, 1), lambda x: cr.channel_shuffle(x, 4), lambda x: cr.pixel_shuffle(x, 1),
+                 lambda x: cr.pixel_unshuffle(x, 1)]
+)  # fmt: skip
+def test_what_is_shuffled_by_one_shares_no_memory(shuffled):
+    x = cr.ones(1, 4, 2, 2)
+    y = shuffled(x)
+    x *= 2
+    assert y.eq(1).all()
+    assert y._base is None
+
+
+def test_a_complex_power_of_real_elements_is_complex():
+    assert (cr.tensor([1.0, 2.0]) ** (1 + 2j)).tolist() == pytest.approx([1, 2 ** (1 + 2j)])
+    assert (cr.zeros(0) ** 1j).dtype is cr.complex64
+
+
+def test_negative_powers_of_no_integers_are_refused_too():
+    with pytest.raises(RuntimeError, match="Integers to negative integer powers are not allowed"):
+        cr.tensor([], dtype=cr.int64) ** -1

@@ -72,7 +72,7 @@ def test_dir_lists_every_public_name_also_the_lazy_ones(module):
     folder = Path(space.__file__).parent if Path(space.__file__).name == "__init__.py" else None
     if module == "chainrule":
         rooms = {p.name.removesuffix(".py") for p in folder.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-        inner = {"core", "ops", "functions", "transforms", "demo", "info", "settings"}
+        inner = {"core", "ops", "functions", "transforms", "demo", "explanation", "info", "settings", "visualization"}
         assert {name for name in rooms if not name.startswith("_")} - inner <= set(listed)
         assert not inner & set(listed)
     assert [name for name in listed if name != "bfloat16" and not hasattr(space, name)] == []

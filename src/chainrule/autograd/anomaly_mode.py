@@ -93,7 +93,7 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's public name
     ...         print(error)
     ...         print(error.__notes__[0].splitlines()[1])
     Function 'SqrtBackward0' returned nan values in its 0th output.
-    there the gradient that came is 0.0 and the derivative of sqrt at the result 0.0 is inf: 0.0 * inf = nan
+    masked: the gradient that came is 0.0 and the derivative of sqrt at the result 0.0 is inf: 0.0 * inf = nan. That 0 was ...
     """
 
     def __init__(

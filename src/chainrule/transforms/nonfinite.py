@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule.core.op.declaration import BILINEAR, LINEAR
 from chainrule.transforms.evidence import Evidence, first, is_kind, mark, nan_or_inf, number, spread
-from chainrule.transforms.finding import INF, NAN, Explanation
+from chainrule.transforms.finding import INF, NAN, Explanation, shown
 from chainrule.transforms.origin import line, operand_origin, pole, value_origin
 from chainrule.transforms.trail import Key, Sent, Trail
 from chainrule.transforms.vanishing import hooks_work, is_mask, of_hook, vanished
@@ -180,7 +180,7 @@ def _who_sent(zero: Explanation) -> str:
     """Return in words where a zero came from that met an infinite derivative."""
     if zero.node is None:
         return "That 0 is what the backward pass started from"
-    at = "" if zero.forward is None else f" ({zero.forward})"
+    at = "" if zero.forward is None else f" ({shown(zero.forward)})"
     does = "which leaves this element out" if is_mask(zero) else f"because of a {zero.cause}"
     return f"That 0 was sent by {zero.node.name()}{at}, {does}; times an infinite derivative it is nan all the same"
 

@@ -8,9 +8,14 @@ from chainrule.core.call.dispatch import as_tensor
 from chainrule.core.op.samples import Sample
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.functions.adapt import public
-from chainrule.ops.shaping.shape import permute, reshape
+from chainrule.ops.shaping.shape import contiguous, permute, reshape
 
 __all__ = ["channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
+
+
+def _joined(apart: Tensor, order: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
+    """Return a copy of the axes in an order, joined to a shape: never a view, which a reshape of axes in order would be."""
+    return reshape(contiguous(permute(apart, order=order)), shape=shape)
 
 
 def _factor(x: Tensor, value: int, name: str, argument: str) -> int:
@@ -61,7 +66,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(lead)
     apart = reshape(x, shape=(*lead, channels // r**2, r, r, height, width))
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return reshape(permute(apart, order=order), shape=(*lead, channels // r**2, height * r, width * r))
+    return _joined(apart, order, (*lead, channels // r**2, height * r, width * r))
 
 
 @public(method=False, kinds="ifc", samples=lambda: [
@@ -92,7 +97,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     apart = reshape(x, shape=(*lead, channels, height // r, r, width // r, r))
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return reshape(permute(apart, order=order), shape=(*lead, channels * r**2, height // r, width // r))
+    return _joined(apart, order, (*lead, channels * r**2, height // r, width // r))
 
 
 def _shuffled(input: Tensor, groups: int) -> Tensor:
@@ -105,7 +110,7 @@ def _shuffled(input: Tensor, groups: int) -> Tensor:
     if channels % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups.")
     apart = reshape(x, shape=(examples, groups, channels // groups, *space))
-    return reshape(permute(apart, order=(0, 2, 1, *range(3, apart.ndim))), shape=tuple(x.shape))
+    return _joined(apart, (0, 2, 1, *range(3, apart.ndim)), tuple(x.shape))
 
 
 @public(method=False, kinds="ifc", samples=lambda: [

@@ -137,12 +137,15 @@ def _pow(x: Any, y: Any) -> Any:
     if x.__class__ is np.ndarray and x.ndim and x.dtype in _REAL:  # what 0-d arrays give are scalars, which take no out=
         if y.__class__ in (float, int, bool):
             return _real_power(x, y, True)
-        if y.dtype is x.dtype and not y.ndim:  # of tensors PyTorch takes no roots: -inf to the power of 0.5 is inf
+        # of tensors PyTorch takes no roots: -inf to the power of 0.5 is inf
+        if y.__class__ is not complex and y.dtype is x.dtype and not y.ndim:
             return _real_power(x, float(y), False)
     if y.__class__ is float and (y == 0.5 or y == -0.5) and isinstance(x, (np.float32, np.float64)):
         return np.sqrt(x) if y > 0 else 1 / np.sqrt(x)
     try:
         out = operator.pow(x, y)
+        if y.__class__ is int and y < 0 and out.dtype.kind in "biu":  # of no element NumPy refuses nothing
+            raise ValueError("negative powers of integers")
         return with_poles(out, x, y) if out.dtype.kind == "c" else out
     except ValueError:  # NumPy refuses negative powers of integers; PyTorch truncates them, to 0 but for powers of 1 and -1
         if not isinstance(y, (np.ndarray, np.generic)):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.batching import one_axis_or_all, shift_axes
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import narrowed
@@ -178,11 +179,8 @@ ties = op("ties(x, out, *, axis, keepdims, nan)", _ties, nondiff=True, kinds="f"
 
 
 def taken(t: Any, weights: Any) -> Any:
-    """Return (co)tangents times the weights of an extremum's candidates; none, and not 0 times something, where it is 0.
-
-    Of arrays the product alone will do.
-    """
-    return t * weights if t.__class__ is np.ndarray else where(weights == 0, 0, t * weights)
+    """Return (co)tangents times the weights of an extremum's candidates; safe derivatives drop what has no weight."""
+    return where(weights == 0, 0, t * weights) if modes().safe else t * weights
 
 
 def shared(t: Any, weights: Any, axis: tuple, keepdims: bool) -> Any:
