@@ -142,6 +142,8 @@ def test_none_itself_says_how_to_ask():
     nothing = None
     with pytest.raises(TypeError, match=r"explain\(loss, x\).*explain\(f, x\)"):
         cr.explain(nothing)
+    with pytest.raises(TypeError, match="a collection of tensors as inputs, not int"):
+        cr.explain(cr.ones(1, requires_grad=True).sum(), 3)
     with pytest.raises(TypeError, match="not int"):
         cr.explain(3)
 

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from benchmarks.graph_page import Layer
 
 import chainrule as cr
 from chainrule import nn
@@ -151,25 +152,6 @@ def test_every_node_of_a_network_says_its_op_shape_and_line(show):
             (gradient,) = cr.autograd.grad(loss(), parameter)
             assert float(cells(page)["gradient norm"]) == pytest.approx(gradient.norm().item(), rel=1e-5)
     assert page.locator("#graph .group").count() == 2, "the Linear modules"
-
-
-class Layer(nn.Module):
-    """One layer of a transformer, as its users write them."""
-
-    def __init__(self, width, heads):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.q, self.k, self.v, self.out = [nn.Linear(width, width) for _ in range(4)]
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.heads = heads
-
-    def forward(self, x):
-        b, n, d = x.shape
-        h = self.norm1(x)
-        q, k, v = [f(h).reshape(b, n, self.heads, d // self.heads).transpose(1, 2) for f in (self.q, self.k, self.v)]
-        weights = (q @ k.transpose(-1, -2) / (d // self.heads) ** 0.5).softmax(-1)
-        x = x + self.out((weights @ v).transpose(1, 2).reshape(b, n, d))
-        return x + self.mlp(self.norm2(x))
 
 
 class Transformer(nn.Module):

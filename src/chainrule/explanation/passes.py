@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -143,6 +143,8 @@ def tensors_of(inputs: Any) -> list[Tensor]:
         return []
     if isinstance(inputs, Mapping):
         inputs = list(inputs.values())
+    if not isinstance(inputs, Iterable):
+        raise TypeError(f"explain() takes a tensor or a collection of tensors as inputs, not {type(inputs).__name__}")
     return [t for t in inputs if isinstance(t, Tensor)]
 
 
