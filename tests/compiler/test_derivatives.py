@@ -653,3 +653,26 @@ def test_forward_mode_of_a_function_that_gives_what_it_is_given():
     for _ in range(3):
         same(push(x), x * 2)
         same(cr.func.jvp(push, (x,), (x * 3,))[1], x * 6)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x[1:] - 2 * x[:-1]) * x[1:],
+        lambda x: cr.cat([(x * x).sum() - x[:1], x[1:] * x[1:] * x[0] + x[1:]]),  # one cotangent reaches a part twice
+        lambda x: x.reshape(40, 300).t()[1:] * x.reshape(40, 300).transpose(0, 1)[:-1] * x.unfold(0, 40, 30)[0],
+    ],
+    ids=["slices", "the same part twice", "transposed"],
+)
+def test_batches_of_cotangents_meet_in_parts_of_a_value(f):
+    """The cotangents of parts of much are kept apart until they are added up: for all of a batch at once."""
+    x = cr.tensor(np.random.default_rng(0).uniform(0.5, 1.5, 12_000))
+    gs = cr.tensor(np.random.default_rng(1).normal(size=(3, *f(x).shape)))
+
+    def rows(x):
+        return cr.func.vmap(cr.func.vjp(f, x)[1])(gs)[0]
+
+    compiled = cr.compile(rows, fullgraph=True)
+    for scale in (1.0, 1.1):
+        same(compiled(scale * x), rows(scale * x))
+    assert "assemble" in [e.op.name for e in compiled.graph.equations]  # it was replayed

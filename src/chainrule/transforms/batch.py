@@ -312,7 +312,7 @@ class _Gaps:
     """The step to a view by places in the memory of all examples, which no step of one example's gives."""
 
     name = "as_strided"
-    dtype = bit = None
+    dtype = bit = batch = None
     computes = False
 
     def call(self, x: Any, **params: Any) -> Any:

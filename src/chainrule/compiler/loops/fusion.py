@@ -168,12 +168,13 @@ class Fusion:
         blank = Variable(out.shape, out.dtype)
         self.values.numbers[blank] = out.dtype.numpy.type(0)
         made, total = [], None
-        for x, chain in zip(e.operands, e.params["chains"], strict=True):
+        last = len(e.operands) - 1
+        for k, (x, chain) in enumerate(zip(e.operands, e.params["chains"], strict=True)):
             term = Variable(out.shape, out.dtype) if chain else x
             if chain:
                 made.append(Equation(TABLE["copy_slices"], (blank, x), {"chain": chain}, (term,), False, False))
             if total is not None:
-                summed = out if x is e.operands[-1] else Variable(out.shape, out.dtype)
+                summed = out if k == last else Variable(out.shape, out.dtype)
                 made.append(Equation(TABLE["add"], (total, term), {}, (summed,), False, False))
                 term = summed
             total = term

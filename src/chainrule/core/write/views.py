@@ -16,7 +16,7 @@ from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NODE, PORT, Refused, Ver
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.mode.state import Mark
-from chainrule.core.op.batching import Batch, each, per_example
+from chainrule.core.op.batching import Batch, each, per_example, shift_axes, shifted
 from chainrule.core.op.declaration import TABLE, linear
 from chainrule.core.op.raw import empty_like
 from chainrule.core.op.reach import taken
@@ -112,14 +112,26 @@ def _retaken_name(node: Any) -> str:
     return how.node_name(node)[:-9] if how.name in ("view_as_real", "view_as_complex", "conj_view") else "AsStrided"
 
 
+def _steps_of_examples(b: Batch, chain: Chain) -> Chain:
+    """Return the steps that lead to a view of each example: the same ops, where other parameters are all that it takes."""
+    found: list = []
+    for how, params, index, shape in chain:
+        moves = how.batch is shift_axes
+        step = (how, shifted(params, b.size)) if moves else (EachView(b, how), params)
+        found.append((*step, index, (b.size, *shape)))
+    return tuple(found)
+
+
 class EachView:
     """A step of a view: taken of the examples of a value with a batch axis in front."""
 
     __slots__ = ("bit", "call", "computes", "dtype", "kernel", "name", "shape")
+    batch = None
 
     def __init__(self, b: Batch, how: Any):
         self.name, self.dtype, self.bit, self.computes = how.name, how.dtype, how.bit, how.computes
         cls = next(a for a, on in zip(b.given, b.on, strict=True) if on).__class__
+        size = b.size  # a step may stay in a graph, which the examples are not to
 
         def call(x: Any, **params: Any) -> Any:
             t = wrap(x, cls)
@@ -129,15 +141,14 @@ class EachView:
 
         def shape(given: list, params: dict) -> Any:
             one = how.shape([given[0][1:]], params)
-            return [(b.size, *s) for s in one] if one.__class__ is list else (b.size, *one)
+            return [(size, *s) for s in one] if one.__class__ is list else (size, *one)
 
         self.call = self.kernel = call
         self.shape = shape
 
 
 def _write_examples(b: Batch, base: Any, value: Any, *, chain: Chain) -> Any:
-    steps = tuple([(EachView(b, how), params, index, (b.size, *shape)) for how, params, index, shape in chain])
-    return copy_slices(*b.whole((base, value)), chain=steps)
+    return copy_slices(*b.whole((base, value)), chain=_steps_of_examples(b, chain))
 
 
 # Both over the reals: a view may show the real parts of a complex base.
@@ -155,10 +166,7 @@ retake: Callable = linear("retake(base, *, chain)", lambda base, *, chain: shown
 
 
 def _assemble_examples(b: Batch, *xs: Any, shape: tuple, chains: tuple) -> Any:
-    each_chain = tuple([
-        tuple([(EachView(b, how), params, index, (b.size, *before)) for how, params, index, before in chain])
-        for chain in chains
-    ])  # fmt: skip
+    each_chain = tuple([_steps_of_examples(b, chain) for chain in chains])
     return assemble(*b.whole(xs), shape=(b.size, *shape), chains=each_chain)
 
 
