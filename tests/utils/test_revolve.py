@@ -51,7 +51,7 @@ def test_thinning_a_chain_of_unknown_length_costs_little_more_than_knowing_it(sl
     for length in range(2, min(reach(slots, 3), 300) + 1):
         marks.append(length - 1)
         if len(marks) > slots:
-            del marks[left_out(marks, length, slots)]
+            del marks[left_out(marks, length, slots)[0]]
         assert len(marks) <= slots
         assert marks[0] == 0
         assert cost(marks, length, slots) <= (1 + 0.76 / slots) * advances(length, slots)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -363,6 +365,37 @@ def test_a_thousand_steps_under_a_tenth_of_their_memory(program, small_heap, mon
     assert peak <= whole // 10
     states = whole // 10 // (8 * STATE[0] * STATE[1])
     assert f.plan.recomputed * STEPS / f.plan.steps <= 1.5 * advances(STEPS, states)
+
+
+FIRST = """
+import sys, tracemalloc
+import chainrule as cr
+from chainrule.utils.checkpoint import within
+
+def chain(x, w):
+    for _ in range(300):
+        x = cr.tanh(x @ w)
+    return x.sum()
+
+x, w = cr.ones(64, 128), cr.ones(128, 128)
+
+def peak(f):
+    v = w.clone().requires_grad_()
+    tracemalloc.start()
+    f(x, v).backward()
+    return tracemalloc.get_traced_memory()[1], tracemalloc.stop()
+
+whole, _ = peak(chain)
+known = set(sys.modules)
+print(whole, peak(within(whole // 6)(chain))[0], len(set(sys.modules) - known))
+"""
+
+
+def test_the_first_call_of_a_process_keeps_to_its_budget_too():
+    told = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True).stdout
+    whole, peak, imported = map(int, told.split())
+    assert peak <= whole // 6
+    assert imported == 0
 
 
 def test_a_budget_that_cannot_be_met_is_refused():

@@ -90,6 +90,7 @@ class Forecast:
                     self.function(*args, **kwargs)
                 finally:
                     back(entered, before, "on_write")
+                    keeper.finish()
         except Exception:  # whatever it is: the call itself will tell
             return 0
         return keeper.least

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 from statistics import fmean
 from threading import RLock
@@ -20,14 +20,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.utils._holding import ENTRY, Holding
 from chainrule.utils._revolve import left_out, reversal, splits
-from chainrule.utils._tape import ENTRY, Constant, Step, Tape, size_of
+from chainrule.utils._tape import Constant, Step, size_of
 
 STEP, SAVE, NEW = 350, 390, 480  # bytes that the graph and the tape take for a step, a saved value, a step like no other
 PULL = 6  # of the largest values: what is in flight while a node pulls, or a step runs
 _WINDOWS = 128  # places for marks that are looked for in a stretch
 _LEAST = 4  # steps to look for marks among
-_SHARE = 1 / 8  # of the room, for the stretch that has no marks yet
+_SHARE = 1 / 4  # of the room, for the stretch that has no marks yet
+_FINER = 4  # marks that are set where there is one before
 _RECENT = 8  # steps after which a value that is not saved is taken to be used no more
 
 
@@ -85,7 +87,7 @@ class Slot:
         self.gone.append(self.k)  # at any time, in any thread: whoever holds values looks when it can
 
 
-class Keeper(Tape):
+class Keeper(Holding):
     """The tape of one call, which holds no more than a number of bytes for the backward pass.
 
     Parameters
@@ -104,8 +106,8 @@ class Keeper(Tape):
         self.marks: list[int] = []
         self.open = self.taped_from = 0  # where the stretch begins whose marks are not set; from where saved values are held
         self.largest = self.gradients = 0
-        self.units: list[tuple[float, float]] = []  # of stretches between marks: bytes that cross the mark, and that are saved
-        self.unit = 1
+        self.units: list[tuple[float, float]] = []  # of stretches between marks: bytes that cross one, and that a unit saves
+        self.unit = 1  # steps that the first marks were apart
         self.done = False
         self.lock = RLock()
 
@@ -117,39 +119,40 @@ class Keeper(Tape):
         k, at = len(self.saves), len(self.steps) - 1
         self.saves.append(v)
         self.saves_at.append(at)
-        self._noted(v)
+        if v >= len(self.first_save):
+            self._noted()
         if self.first_save[v] < 0:
             self.first_save[v] = k
-        self.last[v] = max(self.last[v], at)
+        if self.last[v] < at:
+            self.last[v] = at
         self.asked[v] += 1
-        self.used(v, t._data, t)
+        if v not in self.held and v not in self.constants:
+            self.used((v,), (t._data,), (t,))
         return Slot(k, self.gone)
 
-    def used(self, v: int, payload: Any, value: Any) -> None:
+    def used(self, variables: Sequence[int], payloads: Sequence, values: Sequence) -> None:
         """Hold what is used: whether it crosses a mark is not known yet."""
-        if v in self.constants:
-            return
-        self.hold(v, payload, value)
+        for v, payload, value in zip(variables, payloads, values, strict=True):
+            if v not in self.held and v not in self.constants:
+                self.hold(v, payload, value)
         if self.bytes_held > self.limit():
             self._make_room()
-        self.plan.peak = max(self.plan.peak, self.bytes_held)
+        if self.bytes_held > self.plan.peak:
+            self.plan.peak = self.bytes_held
 
-    def _noted(self, v: int) -> None:
+    def _noted(self) -> None:
         missing = len(self.steps) - len(self.first_save)
-        if missing > 0:
-            self.first_save.extend([-1] * missing)
-            self.asked.extend([0] * missing)
+        self.first_save.extend([-1] * missing)
+        self.asked.extend([0] * missing)
 
     def _fix(self, v: int, payload: Any, value: Tensor | None) -> None:
         super()._fix(v, payload, value)
         constant: Constant = self.constants[v]
         self.gradients += constant.size * constant.grows
 
-    def _record(self, op: Any, *rest: Any) -> None:
-        super()._record(op, *rest)
-        step, _ = self.step_of(len(self.steps) - 1) if self.steps else (None, 0)
-        if step is not None:
-            self.largest = max(self.largest, *step.sizes)
+    def _pattern(self, step: Step) -> Step:
+        self.largest = max(self.largest, *step.sizes)
+        return super()._pattern(step)
 
     def limit(self) -> float:
         """Return the bytes that may be held: the budget less the records, the gradients, and what a node's pull takes."""
@@ -159,7 +162,7 @@ class Keeper(Tape):
     def _make_room(self) -> None:
         """Hold less: first no more what is not saved and was not used of late, then no saved values, then fewer marks."""
         now = len(self.steps)
-        wanted = self.limit() * 15 / 16
+        wanted = self.limit() * (1 - _SHARE)
         for share, recent in ((_SHARE, _RECENT), (0, 1)):
             self._release([v for v in self.held if v >= self.open and self.last[v] < now - recent and self._lone(v, 0)])
             if self.bytes_held <= wanted:
@@ -172,7 +175,7 @@ class Keeper(Tape):
                 self._release(self._saved(self.taped_from, end - 1))
                 self.taped_from = end
             while self.bytes_held > wanted and len(self.marks) > 1:
-                self._thin()
+                self._thin(wanted)
         if self.bytes_held > self.limit():
             self.over()
 
@@ -190,17 +193,18 @@ class Keeper(Tape):
     def _close(self, apart: int) -> None:
         """Set marks in the stretch whose end is now, but for its last part, the use of whose values is not known yet."""
         start, end = self.open, len(self.steps)
-        found = self._places(start, end, apart)
+        spaced = start // (_FINER * (len(self.marks) + 1))  # closer ones would be given up before long
+        found = self._places(start, end, max(apart, spaced))
         found = found[: len(found) - len(found) // 8]
         if not found:
             return
+        if not self.marks:
+            self.unit = max(1, (found[-1][0] - start) // len(found))
         saved = np.frombuffer(self.saves_at, np.int64)
         for (place, crossing), (before, _) in zip(found, [(start, 0), *found], strict=False):
             low, high = np.searchsorted(saved, (before, place))
-            self.units.append((crossing, self._sum(set(self.saves[low:high]))))
+            self.units.append((crossing, self._sum(set(self.saves[low:high])) * self.unit / (place - before)))
         del self.units[:-_WINDOWS]
-        if not self.marks:
-            self.unit = max(1, (found[-1][0] - start) // len(found))
         self.marks += [place for place, _ in found]
         self.open = found[-1][0]
         self._release([v for v in self.held if start <= v < self.open and self._lone(v, self.taped_from)])
@@ -210,16 +214,18 @@ class Keeper(Tape):
         k = self.first_save[v] if v < len(self.first_save) else -1
         return k < 0 or self.last[v] < taped_from
 
-    def _thin(self) -> None:
-        """Give up the mark that costs least, but for the last, where the stretch begins whose values are all held."""
+    def _thin(self, wanted: float) -> None:
+        """Give up the marks that cost least, but for the last, where the stretch begins whose values are all held."""
         size, tape = (ENTRY + fmean(each) for each in zip(*self.units, strict=True))
         quarters = max(1, ceil(4 * tape / size))
         places = [0, *self.marks]
         scaled = [place // self.unit for place in places]
         slots = max(2, int(self.limit() / size))
-        i = left_out(scaled[:-1], scaled[-1], slots, lambda n, s: reversal(max(n, 1), s, quarters)[0])
-        del self.marks[i - 1]
-        self._release([v for v in self.held if places[i - 1] <= v < places[i]])
+        count = ceil((self.bytes_held - wanted) / size)
+        given_up = left_out(scaled[:-1], scaled[-1], slots, lambda n, s: reversal(max(n, 1), s, quarters)[0], count)
+        ends = [(places[i - 1], places[i]) for i in given_up]
+        self.marks = [mark for i, mark in enumerate(self.marks, 1) if i not in given_up]
+        self._release([v for v in self.held if any([start <= v < end for start, end in ends])])
 
     def _release(self, variables: Iterable[int]) -> None:
         """Hold no more those of the variables that cross no mark."""
@@ -280,11 +286,12 @@ class Keeper(Tape):
         if n < 2:
             return []
         time = np.cumsum(seconds)[: n - 1]
-        edges = np.unique(np.searchsorted(time, np.linspace(0, time[-1], min(_WINDOWS, max(2, n // apart)) + 1)[1:-1]))
+        wanted = np.linspace(0, time[-1], min(_WINDOWS, max(2, n // apart)) + 1)[1:-1]
+        edges = sorted(set(np.searchsorted(time, wanted).tolist()))  # np.unique would import a megabyte
         found = []
-        for low, high in zip([0, *edges.tolist()], [*edges.tolist(), n - 1], strict=True):
+        for low, high in zip([0, *edges], [*edges, n - 1], strict=True):
             if high > low:
-                best = int(low) + int(np.argmin(crossing[low:high] - preferred[low:high] / 128))
+                best = low + int(np.argmin(crossing[low:high] - preferred[low:high] / 128))
                 found.append((start + 1 + best, float(crossing[best])))
         lowest = [min([crossing for _, crossing in found[max(0, i - 3) : i + 4]]) for i in range(len(found))]
         return [each for each, low in zip(found, lowest, strict=True) if each[1] <= 1.5 * low + ENTRY]
@@ -293,8 +300,7 @@ class Keeper(Tape):
 
     def end(self) -> None:
         """Forget what no saved value is made of: the function has returned."""
-        self.finish()
-        self._noted(0)
+        self._noted()
         last = array("q", [-1]) * len(self.steps)
         for v, at in zip(self.saves, self.saves_at, strict=True):
             last[v] = max(last[v], at)

@@ -87,8 +87,10 @@ def splits(length: int, slots: int) -> list[int]:
         found.append(at)
 
 
-def left_out(marks: Sequence[int], length: int, slots: int, cost: Callable[[int, int], int] = advances) -> int:
-    """Return which of the kept states of a growing chain to give up: the one that costs the fewest steps.
+def left_out(
+    marks: Sequence[int], length: int, slots: int, cost: Callable[[int, int], int] = advances, count: int = 1
+) -> list[int]:
+    """Return which of the kept states of a growing chain to give up: those that cost the fewest steps, no two neighbours.
 
     Parameters
     ----------
@@ -100,32 +102,38 @@ def left_out(marks: Sequence[int], length: int, slots: int, cost: Callable[[int,
         States that are kept from now on.
     cost : callable
         ``cost(length, slots)``: of reversing a gap between two of them with so many slots left, its first state's included.
+    count : int
+        How many to give up at most.
 
     Returns
     -------
-    int
-        An index of `marks`.
+    list of int
+        Indices of `marks`.
 
     Examples
     --------
     >>> left_out([0, 1, 2, 3], 5, 3)
-    1
+    [1]
     """
-    ends = [*marks[1:], length]
+    gaps = [end - start for start, end in zip(marks, [*marks[1:], length], strict=True)]
     before = [0]
-    for i, (start, end) in enumerate(zip(marks, ends, strict=True)):
-        before.append(before[-1] + cost(end - start, max(slots - i, 1)))
+    for i, gap in enumerate(gaps):
+        before.append(before[-1] + cost(gap, max(slots - i, 1)))
     after = [0] * (len(marks) + 1)  # of the gaps from an index on, each with one more slot: one mark fewer lies before it
     for i in range(len(marks) - 1, 0, -1):
-        after[i] = after[i + 1] + cost(ends[i] - marks[i], max(slots - i + 1, 1))
-    best, least = len(marks) - 1, ENDLESS * len(marks)
+        after[i] = after[i + 1] + cost(gaps[i], max(slots - i + 1, 1))
+    totals = []
     for i in range(1, len(marks)):
-        joined = cost(ends[i] - marks[i - 1], max(slots - i + 1, 1))
+        joined = cost(gaps[i - 1] + gaps[i], max(slots - i + 1, 1))
         last = marks[-2] if i == len(marks) - 1 else marks[-1]
-        total = before[i - 1] + joined + after[i + 1] + last
-        if total < least:
-            best, least = i, total
-    return best
+        totals.append((before[i - 1] + joined + after[i + 1] + last, i))
+    found: list[int] = []
+    for _, i in sorted(totals):
+        if i - 1 not in found and i + 1 not in found:
+            found.append(i)
+            if len(found) == count:
+                break
+    return found
 
 
 @lru_cache(512)  # these count as memory, too
@@ -158,6 +166,6 @@ def reversal(length: int, slots: int, quarters: int) -> tuple[int, int, int]:
         left = slots - -(-group * quarters // 4)
         if left >= 1:
             best = min(best, (advances(groups, left) * group, group, left))
-        if group == 1:
+        if group == 1 or not best[0]:
             return best
-        groups = min(max(groups + 1, groups * 9 // 8), length)
+        groups = min(max(groups + 1, groups * 5 // 4), length)

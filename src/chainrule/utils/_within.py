@@ -93,6 +93,7 @@ def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]
                     result = function(*args, **kwargs)
                 finally:
                     back(entered, before, "on_write")
+                    keeper.finish()
             keeper.end()
             return result
 

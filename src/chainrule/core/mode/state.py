@@ -73,12 +73,14 @@ class Mode:
         Derived: what records under level 0 (``compiler.record``), alone or below a trace.
     meta : Mark or None
         Derived: what a fresh tensor's `_meta` starts as.
+    ungraded : Mode or None
+        Derived at first need: this record without grad mode.
     """
 
     __slots__ = (
         "anomaly", "asked", "clear", "compiling", "detour", "draws", "floor", "grad", "inference", "layout", "mapped", "meta",
         "multithreading", "no_saving", "notes", "noting", "on_write", "open", "plain", "record", "recorder", "safe", "saving",
-        "scope", "scopes", "tracer", "watched", "watchers",
+        "scope", "scopes", "tracer", "ungraded", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +118,7 @@ class Mode:
         self.plain = plain = clear and not (floor or scope)
         self.detour = not plain and (record or bool(watchers) or tracer is not None or asked)
         self.compiling: Any = None if tracer is None else tracer.recorder
+        self.ungraded: Mode | None = None
         self.meta = Mark(inference, scope) if inference or scope else None
         if self.compiling is not None:
             self.meta = Mark(inference, scope, recorder=self.compiling.token)
@@ -130,7 +133,11 @@ class Mode:
         """Return this record with another grad mode and inference mode."""
         if self is _ORDINARY[self.grad, self.inference]:
             return _ORDINARY[grad, inference]
-        return self.having(grad=grad, inference=inference)
+        if grad or not self.grad or inference is not self.inference:
+            return self.having(grad=grad, inference=inference)
+        if self.ungraded is None:  # hooks on saved tensors run in it, each time
+            self.ungraded = self.having(grad=False)
+        return self.ungraded
 
 
 _FLAGS = (

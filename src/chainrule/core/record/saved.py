@@ -15,7 +15,7 @@ from weakref import ref
 import numpy as np
 
 from chainrule.core.graph.nodes import LEAF, Node, Port, Version, expect_user_code, freed_error
-from chainrule.core.mode.grad_mode import modes, no_grad
+from chainrule.core.mode.grad_mode import modes, ungraded
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import lies_in_memory, take, version_of, written_since
 from chainrule.core.types import dtype as dtypes
@@ -230,8 +230,7 @@ def unpack(kept: Any, node: Any) -> Any:
 def run_pack_hook(hook: Callable, t: Tensor) -> Any:
     """Return what a pack hook makes of a tensor, which it may not write to."""
     before = t._version
-    with no_grad():
-        packed = hook(t)
+    packed = ungraded(hook, t)
     if t._version != before:
         raise RuntimeError(
             "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be "

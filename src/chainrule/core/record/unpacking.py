@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.graph.nodes import NOTHING, Node, Port, Version, freed_error
-from chainrule.core.mode.grad_mode import modes, no_grad
+from chainrule.core.mode.grad_mode import modes, ungraded
 from chainrule.core.record.saved import PACKED, modified_error, unpack
 from chainrule.core.tensor.tensor import Tensor, wrap_at
 from chainrule.core.tensor.value import carried, written_since
@@ -78,8 +78,7 @@ def _seen(out: Any, node: Node, index: int, edge: Any, version: Version | None, 
 def _opened(kept: Any, node: Node, level: int) -> Any:
     if level < 0:
         return kept.tensor(node)
-    with no_grad():  # hooks see the mode of the pass
-        t = kept.tensor(node)
+    t = ungraded(kept.tensor, node)  # hooks see the mode of the pass
     return t._data if t._level == level else carried(t) if t._level and t._level + ABOVE == level else t
 
 
