@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT
+from chainrule.core.graph.nodes import LEAF, PORT
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import bottom
-from chainrule.explanation.caller import edges_below
 from chainrule.explanation.flow import Cut, Flow
+from chainrule.explanation.history import nodes_below
 from chainrule.explanation.passes import Run
 from chainrule.transforms.evidence import Evidence
 from chainrule.transforms.finding import NONE, Explanation
@@ -112,17 +112,11 @@ def _by_memory(target: Tensor, losses: list[Tensor]) -> Explanation:
         return Explanation(NONE, "no history", text="the loss has no history: nothing that it was computed of was recorded",
                            missing=_RERUN)  # fmt: skip
     data = bottom(target)
-    for loss in losses:
-        for edge in edges_below(loss if loss._node is LEAF else loss._node):
-            if edge._kind == LEAF_EDGE:
-                continue
-            ev = Evidence(edge.node if edge._kind == PORT else edge)
-            for k, x in enumerate(ev.operands):
-                if isinstance(x, np.ndarray) and isinstance(data, np.ndarray) and np.shares_memory(x, data):
-                    text = (
-                        f"its values came to {ev.name} as the constant '{ev.operand_name(k)}', by detach(), .data or no_grad()"
-                    )
-                    return Explanation(NONE, "detach", ev.name, ev.note, text=text, node=ev.node, missing=_RERUN)
+    for ev in map(Evidence, nodes_below(*losses)):
+        for k, x in enumerate(ev.operands):
+            if isinstance(x, np.ndarray) and isinstance(data, np.ndarray) and np.shares_memory(x, data):
+                text = f"its values came to {ev.name} as the constant '{ev.operand_name(k)}', by detach(), .data or no_grad()"
+                return Explanation(NONE, "detach", ev.name, ev.note, text=text, node=ev.node, missing=_RERUN)
     text = (
         "no way leads from the loss to it in the graph: it is not used, or only by way of detach(), no_grad(), an integer, a "
         "comparison or a number"
@@ -141,7 +135,7 @@ def not_a_leaf(target: Tensor) -> Explanation:
 def no_pass() -> Explanation:
     """Return why a leaf with a way to the loss has no `.grad`."""
     text = (
-        "the loss does depend on it, but no backward pass has added to its .grad: none ran, it ran with inputs= or through "
+        "a loss does depend on it, but no backward pass has added to its .grad: none ran, it ran with inputs= or through "
         "autograd.grad(), or zero_grad() cleared it since"
     )
     return Explanation(NONE, "no pass", text=text)

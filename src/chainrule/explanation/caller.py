@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import gc
-import linecache
+import inspect
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, PORT, Node
 from chainrule.core.tensor.tensor import Tensor
-from chainrule.core.tensor.value import Meta
+from chainrule.explanation.written import Written, written
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_NOTHING = object()
 
 
 class Caller:
@@ -22,9 +20,8 @@ class Caller:
 
     Attributes
     ----------
-    arguments : list of str
-        The positional arguments as they were written; empty where the source cannot be read.
-    keywords : dict of str
+    arguments, keywords
+        How the arguments were written: :class:`~chainrule.explanation.written.Written`.
     """
 
     def __init__(self) -> None:
@@ -32,47 +29,47 @@ class Caller:
         while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
             frame = frame.f_back
         self.frame = frame
-        call = None if frame is None else _call_in(frame)
-        self.arguments = [] if call is None else [a for a in call.args if not isinstance(a, ast.Starred)]
-        self.keywords = {} if call is None else {k.arg: k.value for k in call.keywords if k.arg}
+        self.arguments, self.keywords = Written([], {}) if frame is None else written(frame)
 
-    def name(self, i: int, keyword: str = "") -> str:
+    def name(self, i: int, keyword: str) -> str:
         """Return how an argument was written; "" where that is not known, or too long for a name."""
-        node = self.arguments[i] if i < len(self.arguments) else self.keywords.get(keyword)
+        node = self._argument(i, keyword)
         text = "" if node is None else ast.unparse(node)
         return text if len(text) <= 40 else ""
 
     def names(self, i: int, keyword: str, count: int) -> list[str]:
         """Return how the items of an argument were written, if it was a list or tuple of `count`."""
-        node = self.arguments[i] if i < len(self.arguments) else self.keywords.get(keyword)
+        node = self._argument(i, keyword)
         if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) == count:
             return [ast.unparse(item) for item in node.elts]
         return [""] * count
 
-    def owner(self, attribute: str) -> Any:
-        """Return the object of the first argument where that was written as ``object.attribute``; None if it was not."""
-        node = self.arguments[0] if self.arguments else None
-        if not isinstance(node, ast.Attribute) or node.attr != attribute:
-            return None
-        return self._value(node.value)
+    def _argument(self, i: int, keyword: str) -> ast.expr | None:
+        return self.arguments[i] if i < len(self.arguments) else self.keywords.get(keyword)
 
-    def _value(self, node: Any) -> Any:
-        """Return what a name, an attribute or an item is in the frame; nothing is called for it but those themselves."""
-        if isinstance(node, ast.Name):
-            frame = self.frame
-            for space in (frame.f_locals, frame.f_globals):
-                if node.id in space:
-                    return space[node.id]
-            return None
-        if isinstance(node, ast.Attribute):
-            held = self._value(node.value)
-            return None if held is None else getattr(held, node.attr, None)
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            held = self._value(node.value)
+    def with_gradient(self, gradient: Any) -> tuple[Tensor | None, str]:
+        """Return the tensor whose `.grad` was given as first argument, and how it was written; None where none was."""
+        node = self._argument(0, "what")
+        if not isinstance(node, ast.Attribute) or node.attr != "grad":
+            return None, ""
+        owner = self._value(node.value)
+        if not isinstance(owner, Tensor) or getattr(owner._meta, "grad", None) is not gradient:
+            return None, ""
+        return owner, ast.unparse(node.value)
+
+    def _value(self, node: ast.expr) -> Any:
+        """Return what a name, an attribute or an item is in the frame; None where it would take the program's own code."""
+        if isinstance(node, (ast.Constant, ast.UnaryOp)):
             try:
-                return held[node.slice.value]
-            except Exception:  # whatever the program's own container raises
+                return ast.literal_eval(node)
+            except ValueError:
                 return None
+        if isinstance(node, ast.Name):
+            return next((space[node.id] for space in (self.frame.f_locals, self.frame.f_globals) if node.id in space), None)
+        if isinstance(node, ast.Attribute):
+            return _attribute(self._value(node.value), node.attr)
+        if isinstance(node, ast.Subscript):
+            return _item(self._value(node.value), self._value(node.slice))
         return None
 
     def variables(self) -> dict[str, Any]:
@@ -82,7 +79,7 @@ class Caller:
     def name_of(self, tensor: Any) -> str:
         """Return the variable that holds a tensor, or the module's parameter that it is; "" where none does."""
         for name, value in self.variables().items():
-            if value is tensor and not name.startswith("_"):
+            if value is tensor and name.isidentifier() and not name.startswith("_"):
                 return name
         for name, value in self.variables().items():
             named = getattr(type(value), "named_parameters", None)
@@ -93,91 +90,42 @@ class Caller:
         return ""
 
 
-def _call_in(frame: Any) -> ast.Call | None:
-    """Return the call that a frame is in, parsed from its source."""
-    code = frame.f_code
-    positions = list(code.co_positions())
-    i = frame.f_lasti // 2
-    if i >= len(positions) or None in positions[i]:
-        return None
-    line, end_line, start, end = positions[i]
-    lines = [linecache.getline(code.co_filename, n, frame.f_globals) for n in range(line, end_line + 1)]
-    if not lines or not lines[0]:
-        return None
-    encoded = [text.encode() for text in lines]
-    encoded[-1] = encoded[-1][:end]
-    encoded[0] = encoded[0][start:]
-    try:
-        node = ast.parse(b"".join(encoded).decode().strip(), mode="eval").body
-    except (SyntaxError, ValueError):
-        return None
-    return node if isinstance(node, ast.Call) else None
-
-
-def leaf_of(gradient: Tensor) -> Tensor | None:
-    """Return the tensor whose `.grad` a tensor is; None if it is nobody's."""
-    for meta in gc.get_referrers(gradient):
-        held = meta if meta.__class__ is Meta else None
-        if held is None and isinstance(meta, dict):
-            held = next((o for o in gc.get_referrers(meta) if o.__class__ is Meta and o.__dict__ is meta), None)
-        if held is None or held.grad is not gradient:
-            continue
-        for owner in gc.get_referrers(held):
-            if isinstance(owner, Tensor):
-                return owner
-    return None
-
-
-def leads_to(root: Any, target: Any) -> bool:
-    """Tell whether the history of a tensor leads to another's edge."""
-    edge = target if target._node is LEAF else target._node
-    start = root if root._node is LEAF else root._node
-    return edge is not None and any(e is edge or _same(e, edge) for e in edges_below(start))
-
-
-def _same(e: Any, edge: Any) -> bool:
-    return e._kind == PORT and edge._kind == PORT and e.node is edge.node and e.index == edge.index
-
-
-def edges_below(start: Any) -> Iterator[Any]:
-    """Yield an edge and all that its history has."""
-    seen: set[int] = set()
-    stack = [start]
-    while stack:
-        edge = stack.pop()
-        if edge is None or getattr(type(edge), "_kind", LEAF_EDGE) is None:
-            continue
-        yield edge
-        if edge._kind != LEAF_EDGE:
-            node: Node = edge.node if edge._kind == PORT else edge
-            if node.id not in seen:
-                seen.add(node.id)
-                stack += [e for e in node.edges if e is not None]
-
-
-def nodes_below(root: Tensor) -> Iterator[Node]:
-    """Yield the nodes that a tensor's history has; one of several results perhaps more than once."""
-    for edge in edges_below(root if root._node is LEAF else root._node):
-        if edge._kind != LEAF_EDGE:
-            yield edge.node if edge._kind == PORT else edge
-
-
-def loss_for(target: Tensor, caller: Caller) -> Tensor | None:
-    """Return the latest scalar among the caller's variables whose history leads to a tensor."""
-    found = None
-    for value in caller.variables().values():
-        if not isinstance(value, Tensor) or value._node is None or value._node is LEAF or value._level or value is target:
-            continue
+def _attribute(held: Any, name: str) -> Any:
+    """Return an attribute, for which no code of the program's is run: what is there, or what a class of this package gives."""
+    found = inspect.getattr_static(held, name, _NOTHING)
+    if found is _NOTHING:
+        return _given(held, "__getattr__", name)
+    if isinstance(found, property):
+        return found.__get__(held) if _is_ours(found.fget) else None
+    if inspect.ismemberdescriptor(found):  # a slot
         try:
-            if not leads_to(value, target):
-                continue
-        except RuntimeError:  # a view that may not be used
-            continue
-        rank = (value.numel() == 1, _id(value))
-        if found is None or rank > found[0]:
-            found = rank, value
-    return None if found is None else found[1]
+            return found.__get__(held)
+        except AttributeError:
+            return None
+    return None if hasattr(type(found), "__get__") else found
 
 
-def _id(t: Tensor) -> int:
-    return t._node.node.id if t._node._kind == PORT else t._node.id
+def _item(held: Any, index: Any) -> Any:
+    """Return an item likewise."""
+    own = type(held).__getitem__ if hasattr(type(held), "__getitem__") else None
+    if index.__class__ not in (int, str):
+        return None
+    if own is dict.__getitem__:
+        return held.get(index)
+    if own in (list.__getitem__, tuple.__getitem__):
+        return held[index] if index.__class__ is int and -len(held) <= index < len(held) else None
+    return _given(held, "__getitem__", index)
+
+
+def _given(held: Any, method: str, key: Any) -> Any:
+    """Return what a method of a class of this package gives for a key; None for another class's, or if it gives nothing."""
+    own: Any = getattr(type(held), method, None)
+    try:
+        return own(held, key) if _is_ours(own) else None
+    except (AttributeError, IndexError, KeyError):
+        return None
+
+
+def _is_ours(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_filename.startswith(_PACKAGE)

@@ -13,7 +13,8 @@ from chainrule.core.record.unpacking import values_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom
 from chainrule.explanation.absence import absent, no_pass, not_a_leaf
-from chainrule.explanation.caller import Caller, edges_below, leaf_of, loss_for, nodes_below
+from chainrule.explanation.caller import Caller
+from chainrule.explanation.history import edges_below, has_history, leaf_of, losses_for, nodes_below
 from chainrule.explanation.passes import Run, refilled, tensors_of, trailed
 from chainrule.transforms.evidence import Evidence, first, is_kind, mark
 from chainrule.transforms.finding import FINE, INF, NAN, NONE, ZERO, Explanation
@@ -29,6 +30,7 @@ _RERUN = (
     "Take the pass under autograd.graph.noting(values=True), call backward(retain_graph=True), or give the function, "
     "explain(f, inputs), to have it run once more."
 )
+_LOSSES = 4  # whose graphs are gone through for one that gives the gradient which is asked about
 
 
 class Explanations(list):
@@ -56,7 +58,8 @@ def explain(
     what : Tensor, None or callable
         One of three:
 
-        - a gradient, ``explain(x.grad)``, None too: the graph is the latest among the caller's variables that leads to `x`;
+        - a gradient, ``explain(x.grad)``, None too: the graph is the latest that leads to `x`, of the caller's variables if
+          one of them has it, else of any tensor that is alive;
         - a loss, ``explain(loss, x)``: its graph is followed, by a pass of its own which leaves every `.grad` alone;
         - a function, ``explain(f, x)``: it is run once more, ``f(x)`` or ``f()``, with all its calls looked at. That tells
           lines and cuts which a graph alone does not. It may return the loss, or call ``backward()`` itself.
@@ -76,7 +79,8 @@ def explain(
     Raises
     ------
     TypeError
-        If `what` is None and was not written as ``something.grad``, or is none of the three.
+        If `what` is None and was not written as ``something.grad``, with names, attributes and items for the something, or is
+        none of the three.
 
     Notes
     -----
@@ -118,7 +122,7 @@ def explain(
 
 def _is_gradient(what: Tensor, caller: Caller) -> bool:
     """Tell whether a tensor was given as a gradient, and not as a loss."""
-    return caller.owner("grad") is not None or what._node is None or leaf_of(what) is not None
+    return caller.with_gradient(what)[0] is not None or what._node is None or leaf_of(what) is not None
 
 
 def _names(caller: Caller, inputs: Any) -> list[str]:
@@ -130,47 +134,58 @@ def _names(caller: Caller, inputs: Any) -> list[str]:
 
 
 def _leaves(losses: list[Tensor]) -> list[Tensor]:
-    found: dict[int, Tensor] = {}
-    for loss in losses:
-        for edge in edges_below(loss if loss._node is LEAF else loss._node):
-            if isinstance(edge, Tensor):
-                found[id(edge)] = edge
-    return list(found.values())
+    return list({id(edge): edge for edge in edges_below(*losses) if isinstance(edge, Tensor)}.values())
 
 
 def _of_gradient(g: Tensor | None, caller: Caller, place: tuple | None) -> Explanation:
     """Explain what was written as ``x.grad``."""
-    x = caller.owner("grad")
-    if not isinstance(x, Tensor):
-        x = None if g is None else leaf_of(g)
+    x, written = caller.with_gradient(g)
     if x is None:
         if g is None:
             raise TypeError(
                 f"{_FORMS}; None says nothing of which tensor's gradient it is: write explain(loss, x) or explain(f, x)"
             )
+        x = leaf_of(g)
+    if x is None:
         return Explanation(_worst(np.asarray(bottom(g)))[0], "unknown", text="it is the .grad of no tensor that is alive",
                            missing=f"{_FORMS}.")  # fmt: skip
-    name = caller.name_of(x) or (caller.name(0)[: -len(".grad")] if caller.name(0).endswith(".grad") else "")
-    loss = loss_for(x, caller) if x.requires_grad else None
-    if g is None:
-        if not x.requires_grad:
-            return absent(x, [], None, None).about(name=name)
-        if not x.is_leaf:
-            return not_a_leaf(x).about(name=name)
-        if loss is not None:
-            return no_pass().about(name=name)
-        text = "no variable of the caller's has a history that leads to it: it is not used, it was cut off, or the loss is gone"
-        return Explanation(NONE, "not in the graph", name=name, text=text, missing=_RERUN)
+    found = _of_none(x, caller) if g is None else _of_accumulated(x, g, caller, place)
+    return found.about(name=written or caller.name_of(x))
+
+
+def _of_none(x: Tensor, caller: Caller) -> Explanation:
+    """Explain that a tensor has no `.grad`."""
+    if not x.requires_grad:
+        return absent(x, [], None, None)
+    if not x.is_leaf:
+        return not_a_leaf(x)
+    variables = [v for v in caller.variables().values() if isinstance(v, Tensor) and has_history(v) and v.numel() == 1]
+    losses = losses_for(x, variables)
+    own = {id(v) for v in variables}
+    if losses and (id(losses[0]) in own or not variables):
+        return no_pass()
+    if variables:
+        return absent(x, variables, None, None)
+    text = "no tensor that is alive has a history that leads to it: it is not used, it was cut off, or the loss is gone"
+    return Explanation(NONE, "not in the graph", text=text, missing=_RERUN)
+
+
+def _of_accumulated(x: Tensor, g: Tensor, caller: Caller, place: tuple | None) -> Explanation:
+    """Explain what passes have added up in `.grad`, by the graph of a loss whose gradient is the same there."""
     kind, at, count = _worst(np.asarray(bottom(g)), place)
     if kind == FINE:
-        return Explanation(FINE, "", name=name, size=g.numel(), text="all its entries are finite and none is 0")
-    unknown = Explanation(kind, "unknown", element=at, count=count, size=g.numel(), name=name, missing=_RERUN)
-    if loss is None:
-        return unknown.about(text="no variable of the caller's has a history that leads to it: the graph is gone")
-    found = _explained([loss], [x], [name], None, at, None)[0]
-    if found.kind not in (kind, NONE) and found.cause != "unknown":
-        return unknown.about(text=f"the gradient of the latest loss is {found.kind} there: an earlier pass left this in .grad")
-    return found.about(count=count)
+        return Explanation(FINE, "", size=g.numel(), text="all its entries are finite and none is 0")
+    losses = losses_for(x, caller.variables().values()) if x.requires_grad else []
+    for loss in losses[:_LOSSES]:
+        found = _explained([loss], [x], [""], None, at, None)[0]
+        if found.kind == kind or found.cause == "unknown":
+            return found.about(count=count)
+    text = (
+        f"the gradient of the latest loss is not {kind} there: an earlier pass left this in .grad"
+        if losses
+        else "no tensor that is alive has a history that leads to it: the graph is gone"
+    )
+    return Explanation(kind, "unknown", element=at, count=count, size=g.numel(), text=text, missing=_RERUN)
 
 
 def _worst(g: np.ndarray, place: tuple | None = None) -> tuple[str, tuple | None, int]:

@@ -12,8 +12,8 @@ from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NOTHING, Node
 from chainrule.core.mode.grad_mode import back, enable_grad, modes, switch
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import tree_flatten
-from chainrule.explanation.caller import nodes_below
 from chainrule.explanation.flow import Calls, Flow
+from chainrule.explanation.history import nodes_below
 from chainrule.random import get_rng_state, set_rng_state
 from chainrule.transforms.evidence import Evidence
 from chainrule.transforms.gradient import cotangents_of
@@ -64,7 +64,7 @@ def trailed(roots: list[Tensor], seeds: list) -> tuple[Trail, dict]:
 def refilled(roots: list[Tensor]) -> Iterator[None]:
     """Give nodes whose saved values were freed those that were noted or can be computed once more, until the block ends."""
     filled, trail = [], Trail()
-    for node in {node.id: node for root in roots for node in nodes_below(root)}.values():
+    for node in {node.id: node for node in nodes_below(*roots)}.values():
         if node.plan.keeps and node.plan.op is not None and node.saved is None and _refill(node, trail):
             filled.append(node)
     try:
