@@ -220,6 +220,37 @@ def test_a_nan_is_marked_from_where_it_is_made_to_where_it_goes(show):
     assert "50 % of the gradient is NaN" in page.text_content("#panel .note.nan")
 
 
+def test_what_is_written_on_nodes_stays_in_them_and_away_from_arrows(show):
+    class WAVERING_Multiplication_Of_All(cr.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * float("nan")
+
+    mmmm_WWWW_MMMM_long_name_of_weights_mm = cr.tensor([4.0, -1.0], requires_grad=True)
+    a = cr.tensor([0.0, 1.0], requires_grad=True)
+
+    def loss():
+        root = WAVERING_Multiplication_Of_All.apply(mmmm_WWWW_MMMM_long_name_of_weights_mm).sqrt()
+        return (root * a.log()).reshape(1, 1, 1, 1, 2, 1, 1).sum() + a.sum() * 0
+
+    page = show(loss)
+    assert page.locator(".mark").count() > 5
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll("#graph .node")].flatMap((node) => {
+            const box = node.querySelector(".shape").getBoundingClientRect();
+            return [...node.querySelectorAll(":scope > text, .mark")].filter((part) => {
+                const own = part.getBoundingClientRect();
+                return own.left < box.left || own.right > box.right || own.top < box.top || own.bottom > box.bottom;
+            }).map((part) => part.textContent);
+        })"""
+    )
+    assert outside == []
+
+
 @pytest.mark.slow
 def test_blocks_open_and_fold_by_mouse_and_by_keys(show):
     w = cr.ones(3, requires_grad=True)

@@ -217,6 +217,8 @@ def test_errors(tmp_path):
             cr.visualize(bad, tmp_path / "graph.html")
     with pytest.raises(RuntimeError, match="element 0 of tensors does not require grad"):
         cr.visualize(cr.ones(2).sum(), tmp_path / "graph.html")
+    with pytest.raises(RuntimeError, match="element 1 of tensors does not require grad"):
+        cr.visualize([x.sum(), cr.ones(2).sum()], tmp_path / "graph.html")
     with pytest.raises(TypeError, match="names must be a module or a mapping"):
         cr.visualize(x.sum(), tmp_path / "graph.html", names=3)
     assert not list(tmp_path.iterdir())

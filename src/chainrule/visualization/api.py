@@ -122,10 +122,10 @@ def _roots(outputs: Any) -> list[Tensor]:
     if not isinstance(given, (list, tuple)) or not given or not all(isinstance(t, Tensor) for t in given):
         raise TypeError(f"visualize() takes a tensor, tensors, or a function that returns them, not {type(outputs).__name__}")
     roots = [_recorded(t) for t in given]
-    for root in roots:
+    for i, root in enumerate(roots):
         if not root.requires_grad:
             raise RuntimeError(
-                "element 0 of tensors does not require grad and does not have a grad_fn: there is no graph of it"
+                f"element {i} of tensors does not require grad and does not have a grad_fn: there is no graph of it"
             )
     return roots
 

@@ -163,7 +163,7 @@ def _sign(member: Any, labels: dict[int, str]) -> Any:
 def _round(part: list, i: int) -> str:
     """Return what one of several repetitions is called: as the one module in it, or by its number."""
     modules = [member.path for member in part if isinstance(member, Block) and member.path]
-    return modules[0] if len(modules) == 1 else f"round {i + 1}"
+    return modules[0] if len(modules) == 1 else f"round {i + 1:,}"
 
 
 def _runs(members: list) -> list:

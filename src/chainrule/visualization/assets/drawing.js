@@ -2,7 +2,7 @@
 // and so does Python, for a picture.
 "use strict";
 const drawing = (() => {
-  const HEIGHT = 42, MARK = 15, NEAR = 6;
+  const HEIGHT = 42, MARK = 15, GAP = 3, NEAR = 6;
 
   /** Number the blocks of a graph and add what drawing needs: who uses a node, where it stands, what a block holds. */
   function prepare(graph) {
@@ -137,8 +137,8 @@ const drawing = (() => {
       if (given.length) box.detail += ` · of ${given.slice(0, 3).join(", ")}${given.length > 3 ? ", …" : ""}`;
       const uses = found.far.filter((edge) => edge.from === box.id).length;
       if (uses) box.detail += ` · used ${uses + 1} times here`;
-      box.width = Math.max(56, 24 + Math.max(7.6 * box.label.length, 6.7 * box.detail.length));
-      box.height = HEIGHT;
+      box.width = Math.max(56, 20 + Math.max(widthOf(box.label), 6.7 * box.detail.length + 4, marksWidth(thing.marks)));
+      box.height = thing.marks.length ? HEIGHT + MARK + GAP : HEIGHT;
       boxes.set(box.id, box);
       layout.setNode(box.id, { width: box.width, height: box.height });
     }
@@ -157,6 +157,16 @@ const drawing = (() => {
     const edges = found.edges.map((edge) => ({ ...edge, points: layout.edge(edge.from, edge.to).points }));
     return { boxes, groups, edges, far: found.far, stands: found.stands, ...extent([...boxes.values(), ...groups]) };
   }
+
+  /** About how wide a label is in the widest of the fonts that it may be written in: Python, too, draws, without any font. */
+  function widthOf(label) {
+    const classes = [[/[ilIj.,:;'|! ]/, 4.9], [/[frt_()[\]-]/, 6.2], [/[mwMW…▸=]/, 13.6], [/[A-Z]/, 9.9]];
+    const glyph = (c) => (classes.find(([among]) => among.test(c)) || [null, 8.8])[1];
+    return [...label].reduce((sum, c) => sum + glyph(c), 0);
+  }
+
+  const markWidth = (mark) => 10 + 6.4 * mark.text.length;
+  const marksWidth = (marks) => marks.reduce((sum, mark) => sum + markWidth(mark) + GAP, 0);
 
   const middle = ({ x, y }) => ({ x, y });
 
@@ -183,7 +193,8 @@ const drawing = (() => {
     return name ? within(name, graph.home[index]) : "";
   }
 
-  const counted = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many || `${one}s`}`;
+  const thousands = (n) => n.toLocaleString("en");
+  const counted = (n, one, many) => `${thousands(n)} ${n === 1 ? one : many || `${one}s`}`;
   const clipped = (text) => (text.length > 34 ? `${text.slice(0, 20)}…${text.slice(-13)}` : text);
   const titleOf = (block) => (block.class ? `${block.name}: ${block.class}` : block.name);
 
@@ -261,23 +272,23 @@ const drawing = (() => {
     const rect = (cls, dx, dy, rx) =>
       `<rect class="${cls}" x="${-width / 2 + dx}" y="${-height / 2 + dy}" width="${width}" height="${height}" rx="${rx}"/>`;
     const behind = block ? rect("behind", 6, 6, 6) + rect("behind", 3, 3, 6) : "";
+    const top = -height / 2, row = (text, dy) => `y="${top + dy}">${escaped(text)}</text>`;
     const says = [label, detail, ...thing.marks.map((mark) => mark.says)].join(", ");
     return `<g class="${classes}" data-id="${id}" transform="translate(${x.toFixed(1)},${y.toFixed(1)})" role="button" tabindex="-1" ` +
       `${block ? 'aria-expanded="false" ' : ""}aria-label="${escaped(says)}">` +
-      `${behind}${rect("shape", 0, 0, !block && isLeaf(thing) ? height / 2 : 6)}` +
-      `<text class="label" y="${detail ? -3 : 4}">${escaped(label)}</text>` +
-      `${detail ? `<text class="detail" y="13">${escaped(detail)}</text>` : ""}${marksMarkup(thing.marks, width, height)}</g>`;
+      `${behind}${rect("shape", 0, 0, !block && isLeaf(thing) ? HEIGHT / 2 : 6)}` +
+      `<text class="label" ${row(label, detail ? 18 : 25)}` +
+      `${detail ? `<text class="detail" ${row(detail, 34)}` : ""}${marksMarkup(thing.marks, top + HEIGHT - 2)}</g>`;
   }
 
-  function marksMarkup(marks, width, height) {
-    let right = width / 2 + 4;
+  /** A row of badges below a node's texts: where edges begin and end, it would hide their arrows. */
+  function marksMarkup(marks, top) {
+    let left = (GAP - marksWidth(marks)) / 2;
     return marks.map((mark) => {
-      const wide = 10 + 5.9 * mark.text.length;
-      right -= wide;
-      const text = `<g class="mark ${mark.kind}" transform="translate(${right.toFixed(1)},${-height / 2 - MARK + 4})">` +
-        `<rect width="${wide.toFixed(1)}" height="${MARK}" rx="${MARK / 2}"/><text x="${(wide / 2).toFixed(1)}" y="11">${escaped(mark.text)}</text></g>`;
-      right -= 2;
-      return text;
+      const wide = markWidth(mark), at = `translate(${left.toFixed(1)},${top})`;
+      left += wide + GAP;
+      return `<g class="mark ${mark.kind}" transform="${at}"><rect width="${wide.toFixed(1)}" height="${MARK}" rx="${MARK / 2}"/>` +
+        `<text x="${(wide / 2).toFixed(1)}" y="11">${escaped(mark.text)}</text></g>`;
     }).join("");
   }
 
@@ -291,5 +302,5 @@ const drawing = (() => {
       `<style>${style}</style>${markup(drawn)}</svg>\n`;
   }
 
-  return { prepare, openAtFirst, scene, markup, picture, isLeaf, isBlock, idOf, titleOf, number, share, shapeText, counted, within };
+  return { prepare, openAtFirst, scene, markup, picture, isLeaf, isBlock, idOf, titleOf, number, share, shapeText, counted, thousands, within };
 })();

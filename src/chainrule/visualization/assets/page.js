@@ -1,7 +1,7 @@
 // The page: what is open, chosen and in view; the panel, the search and the keyboard.
 "use strict";
 (() => {
-  const { isLeaf, isBlock, idOf, titleOf, number, share, shapeText, counted } = drawing;
+  const { isLeaf, isBlock, idOf, titleOf, number, share, shapeText, counted, thousands } = drawing;
   const graph = drawing.prepare(JSON.parse(document.getElementById("data").textContent));
   const AT_FIRST = 60; // nodes that are shown when the page opens
   const MOST = 400, AROUND = 4; // what a level is opened to, counting an open block as so many nodes: a layout takes a second then
@@ -195,7 +195,7 @@
   /** Where a node is to be found, in few words. */
   function standsIn(node) {
     const home = graph.home[node.index], line = lineOf(node);
-    return home !== graph.root ? home.path || home.name : line ? `${line[0]}:${line[1]}` : "";
+    return home !== graph.root ? `in ${home.path || home.name}` : line ? `${line[0]}:${line[1]}` : "";
   }
 
   function list(pairs) {
@@ -211,7 +211,7 @@
     const some = (nodes) => {
       const items = nodes.slice(0, 8).map((node) =>
         element("li", {}, link(node), element("small", {}, ` ${[...node.marks.map((m) => m.text), standsIn(node)].filter(Boolean).join(" · ")}`)));
-      if (nodes.length > 8) items.push(element("li", {}, `and ${nodes.length - 8} more`));
+      if (nodes.length > 8) items.push(element("li", {}, `and ${thousands(nodes.length - 8)} more`));
       return element("ul", { class: "links" }, ...items);
     };
     return [
@@ -220,7 +220,7 @@
         ["recorded", `${counted(ops, "op")}, ${counted(leaves, "leaf", "leaves")}, ${counted(edges, "edge")}`],
         ["memory", freed ? "freed by a backward pass" : `${bytes(kept)} kept for the backward pass`],
         ["gradients", noGradients ? `none: ${noGradients}` : "of one pass that adds to no .grad"],
-        ["lines", noted ? null : "not noted: record under autograd.graph.noting(), or give visualize a function"],
+        ["lines", noted || !ops ? null : "not noted: record under autograd.graph.noting(), or give visualize a function"],
       ]),
       wrong.length ? heading("NaN and infinity, first made first") : null, wrong.length ? some(wrong) : null,
       zero.length ? heading("Gradients of zeros") : null, zero.length ? some(zero) : null,
@@ -331,7 +331,7 @@
   function connections(title, items) {
     if (!items.length) return [];
     const shown = items.slice(0, 30);
-    if (items.length > 30) shown.push(element("li", {}, `and ${items.length - 30} more`));
+    if (items.length > 30) shown.push(element("li", {}, `and ${thousands(items.length - 30)} more`));
     return [heading(title), element("ul", { class: "links" }, ...shown)];
   }
 
@@ -368,7 +368,7 @@
       return element("li", { role: "option", id: `hit${i}`, mousedown: (event) => { event.preventDefault(); take(i); } }, nameOf(node), element("small", {}, says));
     }));
     if (words.length && !hits.length) found.append(element("li", { class: "none" }, "nothing found"));
-    if (hits.length > 60) found.append(element("li", { class: "none" }, `and ${hits.length - 60} more`));
+    if (hits.length > 60) found.append(element("li", { class: "none" }, `and ${thousands(hits.length - 60)} more`));
     found.hidden = !words.length;
     search.setAttribute("aria-expanded", String(!found.hidden));
     point();
