@@ -2,39 +2,38 @@
 
 Each rounding of a computation changes its result by the rounding times the derivative of the result with respect to the number
 that was rounded. So the sum of unit roundoffs, weighted with adjoints, bounds the error. The adjoints come from the passes
-that take all derivatives here: the function is traced, and run once more with a perturbation added to every inexact result.
+that take all derivatives here: the function is traced, or a tensor's history read, and run once more with a perturbation added
+to every inexact result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from chainrule.autograd.arguments import tensors
+from chainrule.core.generator import get_rng_state, set_rng_state
 from chainrule.core.graph.nodes import LEAF
-from chainrule.core.mode.grad_mode import enable_grad, recording
+from chainrule.core.mode.grad_mode import recording
 from chainrule.core.mode.levels import fresh_level
 from chainrule.core.mode.watch import Watcher
-from chainrule.core.op.lowering import Expansion
-from chainrule.core.record.notes import Place
+from chainrule.core.record.notes import Place, note_of
 from chainrule.core.tensor.tensor import Tensor, wrap, wrap_at
+from chainrule.core.tensor.value import bottom
 from chainrule.core.types.dtype import FLOAT
-from chainrule.transforms.batch import gradients_of_batch
-from chainrule.transforms.custom.context import lowered
-from chainrule.transforms.equations import Equation, Graph, evaluated
-from chainrule.transforms.gradient import gradients_of, one_of
+from chainrule.core.types.tree import tree_flatten
+from chainrule.transforms.custom.context import lowered, raised
+from chainrule.transforms.equations import Equation, Graph, Variable, evaluated
+from chainrule.transforms.gradient import check_wanted, one_of
+from chainrule.transforms.noted import Noted, leaves_of
+from chainrule.transforms.perturbed import Key, Origin, Perturbed, contributions
 from chainrule.transforms.reverse import run_pass
-from chainrule.transforms.roundoff import Roundoff, is_inexact, roundoff
-from chainrule.transforms.trace import CallEquation, graph_of
+from chainrule.transforms.roundoff import magnitude, unit
+from chainrule.transforms.trace import graph_of
 
 __all__ = ["Rounding", "Source", "rounding"]
-
-Tensors = Tensor | tuple[Tensor, ...]
-_ELEMENTS = 1 << 22  # adjoints that are held at once
-_Key = tuple[str, Any, bool]
 
 
 class Source:
@@ -58,7 +57,7 @@ class Source:
 
     __slots__ = ("backward", "bound", "known", "op", "place", "share")
 
-    def __init__(self, key: _Key, bound: Tensor, share: float, known: bool):
+    def __init__(self, key: Key, bound: Tensor, share: float, known: bool):
         (self.op, self.place, self.backward), self.bound, self.share, self.known = key, bound, share, known
 
     def __repr__(self) -> str:
@@ -93,14 +92,13 @@ class Rounding:
     @property
     def digits(self) -> Tensor:
         """How many decimal digits of each element are right at least."""
-        size, bound = np.abs(self.value.numpy()).astype(np.float64), self.bound.numpy()
-        most = -np.log10(np.finfo(self.value.dtype.numpy).eps / 2)
+        size, bound = magnitude(bottom(self.value)), self.bound.numpy()
+        most = -np.log10(unit(self.value.dtype.numpy))
         with np.errstate(all="ignore"):
             found = np.where(bound == 0, most, np.log10(size / bound))
         return wrap(np.clip(np.nan_to_num(found, nan=0.0), 0.0, most))
 
     def __repr__(self) -> str:
-        size = np.abs(self.value.numpy()).astype(np.float64)
         if self.value.ndim:
             lines = [f"{tuple(self.value.shape)}: the fewest right digits are {self._worst():.1f}, bound {self._most():.2g}"]
         else:
@@ -108,7 +106,7 @@ class Rounding:
         lines += [f"  {source!r}" for source in self.sources[:5] if source.share >= 0.01]
         gradients = self.gradient if isinstance(self.gradient, tuple) else (self.gradient,) if self.gradient else ()
         lines += ["gradient " + repr(g) for g in gradients]
-        return "\n".join(lines) if size.size else "no elements"
+        return "\n".join(lines) if self.value.numel() else "no elements"
 
     def _worst(self) -> float:
         return float(np.min(self.digits.numpy(), initial=np.inf))
@@ -117,15 +115,17 @@ class Rounding:
         return float(np.max(self.bound.numpy(), initial=0.0))
 
 
-def rounding(loss: Callable, inputs: Tensors, *, gradient: bool = True) -> Rounding:
+def rounding(loss: Tensor | Callable, inputs: Tensor | Sequence[Tensor] | None = None, *, gradient: bool = True) -> Rounding:
     """Bound the rounding errors of a value and of its gradient, and tell in which ops the digits are lost.
 
     Parameters
     ----------
-    loss : callable
-        Takes the inputs as positional arguments and returns a tensor.
-    inputs : Tensor or tuple of Tensor
-        Floating or complex tensors. They, and what else the function uses, count as exact, and so do Python numbers.
+    loss : Tensor or callable
+        A tensor that was recorded under ``autograd.graph.noting(values=True)``; or a function that takes the inputs as
+        positional arguments and returns a tensor.
+    inputs : Tensor or sequence of Tensor
+        Floating or complex tensors, which count as exact. Of a function these are its arguments; of a tensor what to
+        differentiate in, leaves or not, by default all leaves that its history leads to, in the order in which they were used.
     gradient : bool
         Whether to look at the gradient, too, where the value is one real number.
 
@@ -137,9 +137,10 @@ def rounding(loss: Callable, inputs: Tensors, *, gradient: bool = True) -> Round
     Raises
     ------
     TypeError
-        If `loss` is no function, or an input is no tensor.
+        If `loss` is neither, an input is no tensor, or none is given with a function.
     RuntimeError
-        If the function does not return one floating or complex tensor.
+        If the function does not return one floating or complex tensor, or an input is not floating or complex; if the tensor
+        does not require grad, was recorded without its values, or one of them was written to since.
 
     Notes
     -----
@@ -149,6 +150,9 @@ def rounding(loss: Callable, inputs: Tensors, *, gradient: bool = True) -> Round
     of n terms, and of products for a matrix product; for a factorisation, what a perturbation of the matrix by a few
     n·u·max(abs(A)) does to the result. The adjoints ∂y/∂v of a value of m elements take m backward passes; those of a gradient
     of n elements, n passes over its graph. They are computed in the value's own dtype.
+
+    Of a function all that it computes is seen. Of a tensor its history is: what was computed before it, of constants alone,
+    under ``no_grad`` or before `detach`, counts as exact. Its gradient is the one of the recorded ops; hooks are not called.
 
     A branch that would have gone the other way in exact arithmetic is not seen, nor a jump of ``floor`` or a comparison. The
     gradient meant is the one of the ops that were taken.
@@ -164,32 +168,164 @@ def rounding(loss: Callable, inputs: Tensors, *, gradient: bool = True) -> Round
     (4.9960036108132044e-15, True, 'cos')
     >>> found.gradient.digits.item() > 14
     True
+
+    The same of a tensor that there is already:
+
+    >>> x.requires_grad_()
+    tensor(1.0000e-07, dtype=float64, requires_grad=True)
+    >>> with cr.autograd.graph.noting(values=True):
+    ...     loss = 1 - cr.cos(x)
+    >>> cr.autograd.rounding(loss, x).digits.item() < 2
+    True
     """
-    if not callable(loss):
-        raise TypeError(f"{type(loss).__name__!r} object is not callable: rounding() takes a function")
-    many, given = tensors(inputs, "inputs", "rounding")
-    given = tuple([t.detach() for t in given])
-    places: dict[Equation, _Origin] = {}
-    lines: dict[tuple, Place] = {}  # one place a line, whose sources are one
-
-    def note(equation: Equation) -> None:
-        place = Place()
-        places[equation] = lines.setdefault((place.file, place.line), place), False
-
-    graph = graph_of(loss, given, branches=True, watch=note)
-    if len(graph.outputs) != 1 or not isinstance(graph.shapes, type(graph.outputs[0])):
-        raise RuntimeError("rounding(): the function must return one tensor")
-    found = _bounded(graph, given, places)[0]
+    if isinstance(loss, Tensor):
+        what = _recorded(loss, inputs)
+    elif callable(loss):
+        what = _called(loss, inputs)
+    else:
+        raise TypeError(f"{type(loss).__name__!r} object is not callable: rounding() takes a tensor or a function")
+    found = what.bounded()[0]
+    if isinstance(loss, Tensor):
+        _check_repeated(found, what.repeated[0])
     if gradient and found.value.numel() == 1 and found.value.dtype.category == FLOAT:
-        pulled, places = _gradient_of(graph, given, places)
-        gradients = tuple(_bounded(pulled, given, places))
-        found.gradient = gradients if many else gradients[0]
+        gradients = tuple(_gradient_of(what).bounded())
+        found.gradient = gradients[0] if isinstance(inputs, Tensor) else gradients
     return found
 
 
-# -- the graph of the gradient -----------------------------------------------------------------------------------------
+def _checked(inputs: Any) -> tuple[Tensor, ...]:
+    """Return inputs as a tuple, without their history; raise where one has no rounding errors."""
+    _, given = tensors(tuple(inputs) if isinstance(inputs, list) else inputs, "inputs", "rounding")
+    for t in given:
+        if not (t.is_floating_point() or t.is_complex()):
+            raise RuntimeError(f"rounding(): only floating and complex tensors have rounding errors, not an input of {t.dtype}")
+        if t._level:
+            raise RuntimeError(
+                "rounding(): an input is a value of a transform (func.grad, vmap, …), which has no digits of its own; call it "
+                "outside of the transform, with the transformed function"
+            )
+    return tuple([t.detach() for t in given])
 
-_Origin = tuple[Any, bool]  # the place of an equation, and whether a backward pass runs it
+
+# -- what was computed -------------------------------------------------------------------------------------------------
+
+
+class _Computed:
+    """What was computed: as equations, from which inputs, with which values, where in the program.
+
+    Attributes
+    ----------
+    repeated : list of Tensor
+        The values that the equations give when they run once more, as :meth:`bounded` has them do.
+    """
+
+    def __init__(self, graph: Graph, given: tuple, values: list, places: dict[Equation, Origin], drawn: Tensor):
+        self.graph, self.given, self.values, self.places, self.drawn = graph, given, values, places, drawn
+        self.repeated: list = []
+
+    def bounded(self) -> list[Rounding]:
+        """Return what rounding may do to each value."""
+        perturbed = Perturbed(self.places)
+        set_rng_state(self.drawn)
+        self.repeated = perturbed.run(self.graph, self.given)
+        outs = zip(self.repeated, self.values, strict=True)
+        return [_rounding(value, out, perturbed) for out, value in outs]
+
+
+def _rounding(value: Tensor, out: Any, perturbed: Perturbed) -> Rounding:
+    parts = contributions(out, perturbed.points) if isinstance(out, Tensor) and out.requires_grad else {}
+    shape = tuple(value.shape)
+    with np.errstate(all="ignore"):
+        total = np.sum([part for part, _ in parts.values()], axis=0) if parts else np.zeros(value.numel())
+        total = np.where(np.isfinite(np.reshape(bottom(value), -1)), total, np.inf)
+        total = np.where(np.isnan(total), np.inf, total)
+        whole = float(np.sum(total))
+    sources = []
+    for key, (part, known) in parts.items():
+        share = float(np.sum(part)) / whole if 0 < whole < np.inf else float(not np.isfinite(part).all())
+        sources.append(Source(key, wrap(part.reshape(shape)), share, known))
+    sources.sort(key=lambda s: -s.share)
+    return Rounding(value, wrap(total.reshape(shape)), [s for s in sources if s.share > 0])
+
+
+def _called(f: Callable, inputs: Any) -> _Computed:
+    """Return what a function computes of the inputs."""
+    if inputs is None:
+        raise TypeError("rounding(): a function needs its inputs: rounding(f, inputs)")
+    given = _checked(inputs)
+    places: dict[Equation, Origin] = {}
+    lines = _Lines()
+    graph, drawn, values = _traced(f, given, lambda e: places.__setitem__(e, (lines.one(Place()), False)))
+    out = graph.shapes
+    if out.__class__ is not Variable:
+        raise RuntimeError(f"rounding(): the function must return one tensor, not {_told(out)}")
+    if out.dtype.category < FLOAT:
+        raise RuntimeError(f"rounding(): the function returns {out.dtype}, which has no rounding errors")
+    return _Computed(graph, given, values, places, drawn)
+
+
+def _traced(f: Callable, given: tuple, watch: Callable[[Equation], None]) -> tuple[Graph, Tensor, list[Tensor]]:
+    """Return the graph of a call, the state of the random numbers before, and the values that it returned."""
+    drawn, values = get_rng_state(), []
+
+    def run(*xs: Tensor) -> Any:
+        result = f(*xs)
+        values.extend([wrap(bottom(t)) for t in tree_flatten(result)[0] if isinstance(t, (Tensor, np.ndarray))])
+        return result
+
+    return graph_of(run, given, branches=True, watch=watch), drawn, values
+
+
+def _told(result: Any) -> str:
+    return f"a {type(result).__name__} of {len(result)}" if isinstance(result, (tuple, list, dict)) else type(result).__name__
+
+
+def _recorded(loss: Tensor, inputs: Any) -> _Computed:
+    """Return how a tensor was computed from the inputs, from its history."""
+    if loss._level:
+        raise RuntimeError("rounding(): the tensor is a value of a transform: give a function, outside of the transform")
+    if loss.dtype.category < FLOAT or not loss.requires_grad:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    if inputs is None:
+        asked = leaves_of(loss)
+    else:
+        _checked(inputs)
+        asked = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        check_wanted(asked)
+        if len({id(t) for t in asked}) < len(asked):
+            raise RuntimeError("rounding(): the same tensor is given twice among the inputs")
+    noted = Noted(loss, asked, "rounding()")
+    lines = _Lines()
+    places = {}
+    for equation, note in noted.notes.items():  # of a backward pass: at the line whose derivative it is
+        of = note if note.parent is None else note_of(note.parent) or note
+        places[equation] = lines.one(of.place()), note.parent is not None
+    return _Computed(noted.graph, noted.inputs, [loss.detach()], places, get_rng_state())
+
+
+def _check_repeated(found: Rounding, repeated: Tensor) -> None:
+    """Raise where computing a tensor once more has given another value than it has, farther off than rounding tells."""
+    recorded, again = np.asarray(bottom(found.value)), np.asarray(bottom(repeated))
+    with np.errstate(all="ignore"):
+        differ = (magnitude(again - recorded) > 4 * found.bound.numpy()) & (again != recorded)
+    if differ.any():
+        raise RuntimeError(
+            "rounding(): the recorded ops give another value when they are computed once more: a custom function draws random "
+            "numbers or keeps a state, or memory was written to past the tensors that show it. Give a function and its inputs"
+        )
+
+
+class _Lines:
+    """One place a line, whose sources are one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, Place] = {}
+
+    def one(self, place: Place) -> Place:
+        return self._known.setdefault((place.file, place.line), place)
+
+
+# -- the graph of the gradient -----------------------------------------------------------------------------------------
 
 
 class _Pulling(Watcher):
@@ -197,7 +333,7 @@ class _Pulling(Watcher):
 
     def __init__(self) -> None:
         super().__init__()
-        self.current: _Origin = (None, False)
+        self.current: Origin = (None, False)
         self.made: dict[int, Any] = {}
 
     def pulled(self, node: Any, proceed: Callable[[], Any]) -> Any:
@@ -208,13 +344,13 @@ class _Pulling(Watcher):
             self.current = (None, True)
 
 
-def _gradient_of(graph: Graph, given: tuple, places: dict) -> tuple[Graph, dict[Equation, _Origin]]:
-    """Return the graph of the gradient of a graph's one output, and where its equations come from."""
+def _gradient_of(what: _Computed) -> _Computed:
+    """Return how the gradient of a value is computed: as a backward pass through what was computed does it."""
     pulling = _Pulling()
-    origins: dict[Equation, _Origin] = {}
+    places: dict[Equation, Origin] = {}
 
     def step(equation: Equation, operands: tuple) -> Any:
-        place = places[equation][0]
+        place = what.places[equation][0]
         pulling.current = (place, False)
         out = evaluated(equation, operands)
         for t in out if equation.several else (out,):
@@ -231,150 +367,19 @@ def _gradient_of(graph: Graph, given: tuple, places: dict) -> tuple[Graph, dict[
             leaf._node = LEAF
             leaves.append(leaf)
         with recording(level):
-            out = graph.run(leaves, graph.values, {}, step)[0]
+            out = what.graph.run(leaves, what.graph.values, {}, step)[0]
         found: dict = {}
         if isinstance(out, Tensor) and out._level == level and out._node is not None:
             root = out if out._node is LEAF else out._node
             with pulling:
                 found = run_pass([(root, lowered(one_of(out)))], level, False, False, adds=False)
         entries = [found.get(id(leaf)) for leaf in leaves]
-        return [t * 0 if entry is None else _as_tensor(entry[1]) for t, entry in zip(inputs, entries, strict=True)]
+        return [_zeros(t) if entry is None else raised(entry[1]) for t, entry in zip(inputs, entries, strict=True)]
 
-    traced = graph_of(gradient, given, branches=True, watch=lambda e: origins.__setitem__(e, pulling.current))
-    return traced, origins
-
-
-def _as_tensor(g: Any) -> Tensor:
-    return g if isinstance(g, Tensor) else wrap(g)
+    set_rng_state(what.drawn)
+    graph, drawn, values = _traced(gradient, what.given, lambda e: places.__setitem__(e, pulling.current))
+    return _Computed(graph, what.given, values, places, drawn)
 
 
-# -- perturbations -----------------------------------------------------------------------------------------------------
-
-
-class _Perturbed:
-    """A run of a graph in which a perturbation is added wherever rounding errors come in.
-
-    Attributes
-    ----------
-    points : list of (Tensor, array, key, bool)
-        Each perturbation, how large it may be, the source that it belongs to, and whether an analysis says so.
-    """
-
-    def __init__(self, places: dict):
-        self.points: list[tuple[Tensor, np.ndarray, _Key, bool]] = []
-        self._places = places
-
-    def run(self, graph: Graph, inputs: Sequence[Any]) -> list:
-        """Return the outputs, recorded as functions of the perturbations."""
-        with enable_grad():
-            return graph.run(inputs, [_plain(v) for v in graph.values], {}, lambda e, xs: self._step(self._places[e], e, xs))
-
-    def _step(self, origin: _Origin, equation: Equation, operands: tuple) -> Any:
-        op = equation.op
-        if op.name == "detach":  # its rounding errors go on, though its derivative does not
-            return operands[0]
-        if not isinstance(equation, CallEquation) and isinstance(getattr(op, "lowering", None), Expansion):
-            return self._expanded(origin, equation, operands)
-        values = [x._data if isinstance(x, Tensor) else x for x in operands]
-        out = equation.evaluate(operands)
-        outs = list(out) if equation.several else [out]
-        found = self._local(equation, values, [o._data for o in outs])
-        key = (op.name, *origin)
-        if any([m is not None for m in found.operands]):
-            moved = [
-                x if m is None else self._with(x, m, key, found.known) for x, m in zip(operands, found.operands, strict=True)
-            ]
-            out = equation.evaluate(tuple(moved))
-            outs = list(out) if equation.several else [out]
-        outs = [o if b is None else self._with(o, b, key, found.known) for o, b in zip(outs, found.results, strict=True)]
-        return tuple(outs) if equation.several else outs[0]
-
-    def _local(self, equation: Equation, values: list, results: list) -> Roundoff:
-        with np.errstate(all="ignore"):
-            if isinstance(equation, CallEquation):
-                one = [16 * np.finfo(r.dtype).eps * np.abs(r) if is_inexact(r) else None for r in results]
-                return Roundoff(one, [None] * len(values), False)
-            return roundoff(equation.op, values, equation.params, results)
-
-    def _with(self, x: Any, size: np.ndarray, key: _Key, known: bool) -> Any:
-        if not isinstance(x, Tensor) or not np.any(size):
-            return x
-        delta = wrap(np.zeros(tuple(x.shape), x.dtype.numpy))
-        delta.requires_grad_()
-        self.points.append((delta, size, key, known))
-        return x + delta
-
-    def _expanded(self, origin: _Origin, equation: Equation, operands: tuple) -> Any:
-        """Run the ops that an op is made of, each with its own errors."""
-        f = partial(equation.op.lowering.f, **equation.params)
-        plain = tuple([x.detach() if isinstance(x, Tensor) else x for x in operands])
-        graph = graph_of(f, plain, branches=True)
-        inner = _Perturbed({})
-        inner._places = dict.fromkeys(graph.equations, origin)
-        inner.points = self.points
-        outs = inner.run(graph, [x for x in operands if isinstance(x, Tensor)])
-        return tuple(outs) if equation.several else outs[0]
-
-
-def _plain(value: Tensor) -> Tensor:
-    return value.detach() if value._level == 0 else value
-
-
-def _bounded(graph: Graph, given: tuple, places: dict) -> list[Rounding]:
-    """Return what rounding may do to each output of a graph."""
-    perturbed = _Perturbed(places)
-    found = []
-    for out in perturbed.run(graph, given):
-        parts = _contributions(out, perturbed.points) if isinstance(out, Tensor) and out.requires_grad else {}
-        value = out.detach()
-        shape = tuple(value.shape)
-        with np.errstate(all="ignore"):
-            total = np.sum([part for part, _ in parts.values()], axis=0) if parts else np.zeros(value.numel())
-            total = np.where(np.isfinite(value.numpy().reshape(-1)), total, np.inf)
-            total = np.where(np.isnan(total), np.inf, total)
-            whole = float(np.sum(total))
-        sources = []
-        for key, (part, known) in parts.items():
-            share = float(np.sum(part)) / whole if 0 < whole < np.inf else float(not np.isfinite(part).all())
-            sources.append(Source(key, wrap(part.reshape(shape)), share, known))
-        sources.sort(key=lambda s: -s.share)
-        found.append(Rounding(value, wrap(total.reshape(shape)), [s for s in sources if s.share > 0]))
-    return found
-
-
-def _contributions(out: Tensor, points: list) -> dict[_Key, tuple[np.ndarray, bool]]:
-    """Return, for each source, what it may add to the error of each element of a result."""
-    deltas = [delta for delta, *_ in points]
-    m = out.numel()
-    rows = max(1, min(m, _ELEMENTS // max(sum([d.numel() for d in deltas]), 1)))
-    parts: dict[_Key, tuple[np.ndarray, bool]] = {}
-    for start in range(0, m, rows):
-        stop = min(start + rows, m)
-        turns = [_adjoints(out, deltas, start, stop, turn) for turn in ((1, 1j) if out.is_complex() else (1,))]
-        for i, (_, size, key, known) in enumerate(points):
-            found = [adjoints[i] for adjoints in turns if adjoints[i] is not None]
-            if found:
-                part, sure = parts.get(key) or (np.zeros(m), True)
-                with np.errstate(all="ignore"):
-                    part[start:stop] += _weighted(found, size)
-                parts[key] = part, sure and known
-    return parts
-
-
-def _weighted(adjoints: list[np.ndarray], size: np.ndarray) -> np.ndarray:
-    """Return Σ |adjoint|·size per row; an adjoint of 0 keeps even an infinite error out."""
-    weights = np.sqrt(sum([np.abs(a).astype(np.float64) ** 2 for a in adjoints])) if len(adjoints) > 1 else np.abs(adjoints[0])
-    rows = weights.astype(np.float64).reshape(len(weights), -1)
-    sizes = np.broadcast_to(size, weights.shape[1:]).reshape(-1)
-    return np.sum(np.where(rows == 0, 0.0, rows * sizes), axis=1)
-
-
-def _adjoints(out: Tensor, deltas: list, start: int, stop: int, turn: complex) -> list:
-    """Return the derivatives of some elements of a result with respect to each perturbation, an element a row."""
-    basis = np.zeros((stop - start, out.numel()), out.dtype.numpy)
-    basis[np.arange(stop - start), np.arange(start, stop)] = turn
-    basis = basis.reshape(stop - start, *out.shape)
-    if stop - start == 1:
-        found = gradients_of([out], deltas, [wrap(basis[0])], True, False)
-        return [None if g is None else g.numpy()[None] for g in found]
-    return [None if g is None else g.numpy() for g in gradients_of_batch([out], deltas, [wrap(basis)], True, False)]
+def _zeros(t: Tensor) -> Tensor:
+    return wrap(np.zeros(tuple(t.shape), t.dtype.numpy))

@@ -140,6 +140,12 @@ class Note(Place):
         """Whether its operands and results were noted too."""
         return bool(self._results)
 
+    def place(self) -> Place:
+        """Return the place alone, which keeps no values."""
+        place = Place.__new__(Place)
+        place.frames, place.called = self.frames, self.called
+        return place
+
     def operands(self) -> list:
         """Return the op's operands: arrays, numbers, None for one that there was not, :data:`OVERWRITTEN`."""
         return [self._as_it_was(*each) for each in self._operands]
