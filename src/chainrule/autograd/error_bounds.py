@@ -171,8 +171,7 @@ def rounding(loss: Tensor | Callable, inputs: Tensor | Sequence[Tensor] | None =
 
     The same of a tensor that there is already:
 
-    >>> x.requires_grad_()
-    tensor(1.0000e-07, dtype=float64, requires_grad=True)
+    >>> x = x.requires_grad_()
     >>> with cr.autograd.graph.noting(values=True):
     ...     loss = 1 - cr.cos(x)
     >>> cr.autograd.rounding(loss, x).digits.item() < 2
