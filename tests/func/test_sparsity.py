@@ -9,6 +9,7 @@ from tests.func.test_sparse_jacobian import FUNCTIONS, Cube, blocks, sizes, tens
 
 import chainrule as cr
 from chainrule.func import grad, jacrev
+from chainrule.transforms import sparsity
 from chainrule.transforms.blame import TraceError
 from chainrule.transforms.sparsity import sparsity_of
 
@@ -50,6 +51,63 @@ def test_no_entry_lies_outside_of_the_pattern(name):
 @pytest.mark.parametrize("name", list(MORE))
 def test_no_entry_of_an_op_of_many_kinds_lies_outside_of_the_pattern(name):
     assert holes(MORE[name], X) == []
+
+
+F = cr.nn.functional
+A = cr.linspace(1, 2, 48, dtype=cr.float64)
+PLANE = cr.linspace(-1, 1, 2 * 4 * 5 * 6, dtype=cr.float64).reshape(2, 4, 5, 6).sin()
+WINDOWS = {
+    "grouped": lambda x: F.conv2d(x, A.reshape(4, 2, 3, 2), groups=2, padding=(1, 0), stride=(2, 1)),
+    "dilated": lambda x: F.conv2d(x, A.reshape(4, 4, 1, 3), dilation=2, padding="same"),
+    "of weights": lambda x: F.conv3d(PLANE[None, :1], x[0].reshape(5, 1, 2, 3, 4), padding=1),
+    "transposed": lambda x: F.conv_transpose2d(x, A.reshape(4, 3, 2, 2), stride=3, dilation=2, output_padding=1),
+    "wrapped": lambda x: F.conv1d(F.pad(x[0], (1, 1), mode="circular"), A[:20].reshape(2, 5, 2)),
+    "differentiated": grad(lambda x: F.conv2d(x, A.reshape(4, 4, 3, 1)).sin().sum()),
+    "averaged": lambda x: F.avg_pool2d(x, 3, stride=1, padding=1),
+    "adapted": lambda x: F.adaptive_avg_pool2d(x, (3, 4)),
+    "normed": lambda x: F.lp_pool2d(x, 2, 2),
+    "resized": lambda x: F.interpolate(x, scale_factor=2),
+    "unfolded and folded": lambda x: F.fold(F.unfold(x, 2), (5, 6), 2).cumsum(2),
+    "sums": lambda x: x.cumsum(2).exp().cumsum(2),
+    "sums of both axes": lambda x: x.cumsum(2).flip(3).cumsum(3),
+    "products": lambda x: x.cumprod(-1),
+    "logarithms of sums": lambda x: x.logcumsumexp(1),
+    "crossed": lambda x: cr.linalg.cross(x[:, :3], x[:, 1:], dim=1),
+    "substituted": lambda x: cr.linalg.solve_triangular(A[:25].reshape(5, 5), x, upper=False),
+    "of a triangle": lambda x: cr.linalg.solve_triangular(x[:, :, :3, :3] + 3 * cr.eye(3), PLANE[:, :, :3], upper=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(WINDOWS))
+def test_windows_reach_what_they_hold_and_no_more(name):
+    f = WINDOWS[name]
+    found = sparsity_of(f, (PLANE,)).tosparse().toarray()
+    np.testing.assert_array_equal(found, blocks(jacrev(f)(PLANE), sizes(f(PLANE)), sizes(PLANE)) != 0)
+
+
+CHOSEN = {
+    "maxima": lambda x: F.max_pool2d(x, 3, stride=2, padding=1, dilation=2),
+    "maxima of as many": lambda x: F.adaptive_max_pool2d(x, 3),
+    "unpooled": lambda x: F.max_unpool2d(*F.max_pool2d(x[:, :, :4], 2, return_indices=True), 2),
+    "fractions": lambda x: F.fractional_max_pool2d(x, 2, output_size=3, _random_samples=cr.full((2, 4, 2), 0.3).double()),
+    "highest so far": lambda x: x.cummax(3).values + x.cummin(2).values,
+    "resized": lambda x: F.interpolate(x, size=(7, 9), mode="bicubic") + F.interpolate(x, size=(7, 9), mode="bilinear"),
+    "on a grid": lambda x: F.grid_sample(x, A[:36].reshape(2, 3, 3, 2) - 1.5, align_corners=True),
+}
+
+
+@pytest.mark.parametrize("name", list(CHOSEN))
+def test_what_values_choose_lies_within_windows(name):
+    assert holes(CHOSEN[name], PLANE) == []
+    assert sparsity_of(CHOSEN[name], (PLANE,)).nnz < 0.2 * CHOSEN[name](PLANE).numel() * PLANE.numel()
+
+
+def test_windows_that_would_be_too_much_are_lines(monkeypatch):
+    f = lambda x: x.cumsum(1)
+    monkeypatch.setattr(sparsity, "MOST", 100)
+    x = cr.rand(3, 10)
+    found = sparsity_of(f, (x,)).tosparse().toarray()
+    np.testing.assert_array_equal(found, np.kron(np.eye(3), np.ones((10, 10))) != 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

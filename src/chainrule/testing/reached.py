@@ -16,19 +16,35 @@ from chainrule.testing.law import law
 
 def linked(case: Case) -> list[list[np.ndarray]]:
     """Return for each floating result, and each moving input, which elements the declaration links, as a matrix of bool."""
+    return [[_dense(link, size_in, size_out) for link, size_in, size_out in row] for row in _links(case)]
+
+
+def _links(case: Case) -> list[list[tuple[Link | None, int, int]]]:
+    """Return for each floating result, and each moving input, the link and the sizes of the input and of the result."""
     outs = case.call(case.args)
     outs = outs if isinstance(outs, (tuple, list)) else (outs,)
     args = [np.asarray(a) if isinstance(a, np.generic) else a for a in case.args]
     links = links_of(Call(case.op, args, case.params, outs))
     return [
-        [_dense(row[i], args[i].size, out.size) for i in case.moving]
-        for out, row in zip(outs, links, strict=True)
-        if is_inexact(out)
+        [(row[i], args[i].size, out.size) for i in case.moving] for out, row in zip(outs, links, strict=True) if is_inexact(out)
     ]
 
 
 def _dense(link: Link | None, size_in: int, size_out: int) -> np.ndarray:
     return np.zeros((size_out, size_in), bool) if link is None else link.dense(size_in, size_out)
+
+
+@law("links are the same both ways")
+def links_are_the_same_both_ways(case: Case) -> str | None:
+    """Check that an element of the input reaches those of the result that depend on it."""
+    for row in _links(case):
+        for i, (link, size_in, size_out) in zip(case.moving, row, strict=True):
+            if link is None:
+                continue
+            back = [link.backward(np.arange(size_out) == k, size_in) for k in range(size_out)]
+            if not np.array_equal(np.array(back, bool).reshape(size_out, size_in), link.dense(size_in, size_out)):
+                return f"what reaches an element of the result is not what depends on {case.input_name(i)}"
+    return None
 
 
 def moved(case: Case) -> list[list[np.ndarray | None]]:

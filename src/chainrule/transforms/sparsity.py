@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.op.reach import SAME, Call, Link, links_of
+from chainrule.core.op.reach import SAME, Call, Link, Windows, links_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 from chainrule.core.types.tree import tree_flatten
@@ -66,10 +66,48 @@ class Sets:
         found = self
         if link.ins is not None:
             found = self._united(link.ins, self.rows(), columns)
-        if link.pairs is not None:
-            to, of = link.pairs
-            found = found._united(to, found.rows()[of], columns)
+        for step in link.windows:
+            found = _sized(found, prod(step.shape))._windowed(step, columns)
         return found if link.outs is None else found.taken(_within(link.outs, found))
+
+    def _windowed(self, windows: Windows, columns: int) -> Sets:
+        """Return the sets of results that read windows of these; where they would be too large, one for each line.
+
+        A window is two halves, which may overlap, of a power of 2 elements: each power's unions are made of those before.
+        """
+        before, _, behind = windows.shape
+        sizes = windows.stops - windows.starts
+        powers = np.frexp(sizes)[1] - 1  # -1 where nothing is read
+        places = windows.places()
+        found, length, parts = self.taken(places.ravel()), places.shape[1], []
+        for power in range(int(powers.max(initial=-1)) + 1):
+            if max(int(sizes.sum()) * before * behind, 2 * int(found.counts().sum())) > MOST:
+                return self._in_lines(windows, columns)
+            if power:
+                half = 1 << power - 1
+                found = _at_two(found, (before, length, behind), slice(None, -half), slice(half, None), columns)
+                length -= half
+            own = np.flatnonzero(powers == power)
+            if own.size:
+                ends = windows.starts[own], windows.stops[own] - (1 << power)
+                parts.append((own, _at_two(found, (before, length, behind), *ends, columns)))
+        which = np.full((before, len(sizes), behind), -1)
+        starts, tables, height, size = [np.zeros(1, np.int64)], [self.columns[:0]], 0, 0
+        for own, part in parts:
+            rows = part.rows().reshape(before, len(own), behind)
+            which[:, own] = np.where(rows < 0, -1, rows + height)
+            starts.append(part.starts[1:] + size)
+            tables.append(part.columns)
+            height, size = height + len(part.starts) - 1, size + len(part.columns)
+        return Sets(np.concatenate(starts), np.concatenate(tables), which.ravel())
+
+    def _in_lines(self, windows: Windows, columns: int) -> Sets:
+        """Return the sets of results along an axis that read all elements of their line."""
+        before, _, behind = windows.shape
+        lines = np.arange(before * behind).reshape(before, 1, behind)
+        found = self._united(np.broadcast_to(lines, windows.shape).ravel(), self.rows(), columns)
+        shown = np.broadcast_to(lines, (before, len(windows.starts), behind)).ravel()
+        return found.taken(_within(shown, found))
 
     def _united(self, labels: np.ndarray, rows: np.ndarray, columns: int) -> Sets:
         """Return for each label the union of the rows that go with it."""
@@ -120,6 +158,12 @@ def _distinct(columns: np.ndarray, count: int) -> np.ndarray:
     marked = np.zeros(count, bool)
     marked[columns] = True
     return np.flatnonzero(marked)
+
+
+def _at_two(sets: Sets, shape: tuple[int, int, int], first: Any, last: Any, columns: int) -> Sets:
+    """Return the unions of the sets at two places, many times, along the middle one of three axes."""
+    numbers = np.arange(prod(shape)).reshape(shape)
+    return merged([sets.taken(numbers[:, at].ravel()) for at in (first, last)], columns)
 
 
 def merged(parts: Sequence[Sets], columns: int) -> Sets:

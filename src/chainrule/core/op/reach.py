@@ -3,8 +3,8 @@
 :func:`links_of` gives, for each result and each input of a :class:`Call`, a :class:`Link`, or None where no element reaches
 any: the input is not differentiable there, or its derivative is 0 everywhere. A link has a label for each element of the input
 (`ins`) and of the result (`outs`): a result's element depends on the input's elements of the same label, and on none if its
-label is -1. `pairs` say more where equal labels cannot: which labels of the result read which of the input. A link is never
-smaller than the truth, and never quadratic in the sizes; where little is known, all reaches all.
+label is -1. Windows say more where equal labels cannot: along axes of the labels, each result reads a few elements, or all
+before it. A link is never smaller than the truth, and never quadratic in the sizes; where little is known, all reaches all.
 
 A link follows from the kind of op (elementwise: broadcasting; a view that selects: its kernel on numbered elements), or
 from the declaration's ``reach=``: one rule for all inputs, or a dict of them by input, most of them shared ones from here. A
@@ -25,6 +25,69 @@ if TYPE_CHECKING:
 Labels = np.ndarray | None
 
 
+class Windows:
+    """Which elements each result reads along one axis of an array: those from a start to a stop, of all or of a list of them.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        How many lines there are before the axis, elements along it, and behind it.
+    starts, stops : array of int
+        Of each result along the axis.
+    of : array of int, or None
+        The list of elements, of which each result reads a part; None: all elements in order.
+    """
+
+    __slots__ = ("of", "shape", "starts", "stops")
+
+    def __init__(self, shape: tuple[int, int, int], starts: np.ndarray, stops: np.ndarray, of: Labels = None):
+        self.shape, self.starts, self.stops, self.of = shape, starts, stops, of
+
+    @classmethod
+    def of_pairs(cls, n: int, m: int, to: np.ndarray, of: np.ndarray) -> Windows:
+        """Return the windows of `m` results along an axis of `n` elements, of which result ``to[k]`` reads ``of[k]``."""
+        pairs = np.unique(to * max(n, 1) + of)
+        to, of = pairs // max(n, 1), pairs % max(n, 1)
+        stops = np.cumsum(np.bincount(to, minlength=m))
+        starts = np.concatenate([[0], stops])[:m]
+        some = np.flatnonzero(stops > starts)
+        first, last = np.zeros(m, np.int64), np.full(m, -1)
+        first[some], last[some] = of[starts[some]], of[stops[some] - 1]
+        if (last - first + 1 == stops - starts).all():  # neighbours
+            return cls((1, n, 1), first, last + 1)
+        return cls((1, n, 1), starts, stops, of)
+
+    def along(self, before: int, behind: int) -> Windows:
+        """Return the same windows along an axis with so many lines before it and behind it."""
+        return Windows((before, self.shape[1], behind), self.starts, self.stops, self.of)
+
+    def places(self) -> np.ndarray:
+        """Return the flat places of the elements of which results read a part, as an array whose axis 1 they are along."""
+        places = np.arange(prod(self.shape)).reshape(self.shape)
+        return places if self.of is None else places[:, self.of]
+
+    def forward(self, marked: np.ndarray) -> np.ndarray:
+        """Return, flat, which results read a marked element."""
+        read = marked[self.places()]
+        sums = np.zeros((read.shape[0], read.shape[1] + 1, read.shape[2]), np.int64)
+        np.cumsum(read, 1, out=sums[:, 1:])
+        return (sums[:, self.stops] > sums[:, self.starts]).ravel()
+
+    def backward(self, marked: np.ndarray) -> np.ndarray:
+        """Return, flat, which elements a marked result reads."""
+        before, _, behind = self.shape
+        places = self.places()
+        size = (before, places.shape[1] + 1, behind)
+        lead, at, trail = marked.reshape(before, len(self.starts), behind).nonzero()
+        opened, closed = (
+            np.bincount(np.ravel_multi_index((lead, ends[at], trail), size), minlength=prod(size)).reshape(size)
+            for ends in (self.starts, self.stops)
+        )
+        found = np.zeros(prod(self.shape), bool)
+        found[places[np.cumsum(opened - closed, 1)[:, :-1] > 0]] = True
+        return found
+
+
 class Link:
     """Which elements of one result depend on which of one input.
 
@@ -33,37 +96,35 @@ class Link:
     ins, outs : array of int or None
         The label of each element of the input and of the result, flat in C order; -1 for one that reaches nothing, or depends
         on nothing. None: each element's label is its place.
-    pairs : tuple of two arrays of int, or None
-        Label ``pairs[0][k]`` of the result depends on label ``pairs[1][k]`` of the input; if None, each on its equal.
+    windows : tuple of Windows
+        Which labels of the result read which of the input, one axis after another; if none, each reads its equal.
     """
 
-    __slots__ = ("ins", "outs", "pairs")
+    __slots__ = ("ins", "outs", "windows")
 
-    def __init__(self, ins: Labels = None, outs: Labels = None, pairs: tuple[np.ndarray, np.ndarray] | None = None):
-        self.ins, self.outs, self.pairs = ins, outs, pairs
+    def __init__(self, ins: Labels = None, outs: Labels = None, windows: tuple[Windows, ...] = ()):
+        self.ins, self.outs, self.windows = ins, outs, windows
 
     def forward(self, marked: np.ndarray, size: int) -> np.ndarray:
         """Return, flat, which of `size` elements of the result depend on a marked one of the input (flat, bool)."""
-        return _spread(marked, self.ins, self.pairs and self.pairs[::-1], self.outs, size)
+        if self.ins is not None:
+            marked = _at(self.ins[marked])
+        for step in self.windows:
+            marked = step.forward(_sized(marked, prod(step.shape)))
+        return _taken(marked, self.outs, size)
 
     def backward(self, marked: np.ndarray, size: int) -> np.ndarray:
         """Return, flat, which of `size` elements of the input reach a marked one of the result (flat, bool)."""
-        return _spread(marked, self.outs, self.pairs, self.ins, size)
+        if self.outs is not None:
+            marked = _at(self.outs[marked])
+        for step in self.windows[::-1]:
+            marked = step.backward(_sized(marked, step.shape[0] * len(step.starts) * step.shape[2]))
+        return _taken(marked, self.ins, size)
 
     def dense(self, size_in: int, size_out: int) -> np.ndarray:
         """Return the link as a matrix of bool: a row for each element of the result, a column for each of the input."""
         columns = [self.forward(np.arange(size_in) == i, size_out) for i in range(size_in)]
         return np.array(columns, bool).reshape(size_in, size_out).T
-
-
-def _spread(marked: np.ndarray, source: Labels, pairs: Any, target: Labels, size: int) -> np.ndarray:
-    """Return which of `size` elements with labels `target` have that of a marked one, or one that `pairs` ties to it."""
-    if source is not None:
-        marked = _at(source[marked])
-    if pairs is not None:
-        of, to = pairs
-        marked = _at(to[_taken(marked, of)])
-    return _taken(marked, np.arange(size) if target is None else target)
 
 
 def _at(labels: np.ndarray) -> np.ndarray:
@@ -73,8 +134,15 @@ def _at(labels: np.ndarray) -> np.ndarray:
     return found[:-1]
 
 
-def _taken(marked: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return which of these labels are marked; -1, and those beyond all marked ones, are not."""
+def _sized(marked: np.ndarray, size: int) -> np.ndarray:
+    """Return the marks of `size` labels: those beyond all marked ones have none."""
+    return marked if len(marked) == size else np.append(marked[:size], np.zeros(max(size - len(marked), 0), bool))
+
+
+def _taken(marked: np.ndarray, labels: Labels, size: int) -> np.ndarray:
+    """Return which of `size` elements with these labels are marked; -1, and those beyond all marked ones, are not."""
+    if labels is None:
+        return _sized(marked, size)
     return np.append(marked, False)[np.minimum(labels, len(marked))]
 
 
@@ -264,20 +332,26 @@ def placed(c: Call, i: int, o: int) -> Link:
     return Link(ins=_labels(found[i] if c.op.joint else found, c.shapes[i]))
 
 
-def by_axes(shape: tuple, out: tuple, axes: Sequence[tuple[int, int]]) -> Link:
+def by_axes(shape: tuple, out: tuple, axes: Sequence[tuple[int, int]], windows: dict[int, Windows] | None = None) -> Link:
     """Return the link of elements whose places agree along some axes of an input and of a result, which pair up.
 
-    Along a pair the sizes are equal, or the input's is 1, which broadcasts. Along all other axes elements are alike.
+    Along a pair the sizes are equal, or the input's is 1, which broadcasts; or `windows`, by the axis of the result, tell what
+    results read along it. Along all other axes elements are alike.
     """
-    kept = [k for k, _ in axes]
-    numbers = places(tuple([n if k in kept else 1 for k, n in enumerate(shape)]))
-    order = [k for k, _ in sorted(axes, key=lambda pair: pair[1])]
-    sizes = [1] * len(out)
-    for k, to in axes:
-        sizes[to] = shape[k]
+    axes, windows = sorted(axes, key=lambda pair: pair[1]), windows or {}
+    kept, sizes = [k for k, _ in axes], [shape[k] for k, _ in axes]
     rest = [k for k in range(len(shape)) if k not in kept]
-    outs = np.broadcast_to(numbers.transpose(*order, *rest).reshape(sizes), out).ravel()
-    return Link(np.broadcast_to(numbers, shape).ravel(), outs)
+    ins = places((*sizes, *[1] * len(rest))).transpose(np.argsort([*kept, *rest]))
+    steps = []
+    for at, (_, to) in enumerate(axes):
+        if to in windows:
+            steps.append(windows[to].along(prod(sizes[:at]), prod(sizes[at + 1 :])))
+            sizes[at] = len(windows[to].starts)
+    shown = [1] * len(out)
+    for (_, to), size in zip(axes, sizes, strict=True):
+        shown[to] = size
+    outs = places(tuple(shown))
+    return Link(np.broadcast_to(ins, shape).ravel(), np.broadcast_to(outs, out).ravel(), tuple(steps))
 
 
 def over(c: Call, i: int, o: int, axis: Any) -> Link:
@@ -292,6 +366,26 @@ def over(c: Call, i: int, o: int, axis: Any) -> Link:
 def in_lines(c: Call, i: int, o: int) -> Link:
     """Elements of a line along the parameter `axis` reach that line of the result: in a reduction, a softmax, a sort."""
     return over(c, i, o, c.params["axis"])
+
+
+def running(c: Call, i: int, o: int) -> Link:
+    """Elements reach their own place along the parameter `axis`, and all behind it; with the parameter `reverse`, before it."""
+    shape = c.shapes[i]
+    if not shape:
+        return SAME
+    axis = c.params["axis"]
+    return along_axes(shape, c.out_shape(o), {axis: so_far(shape[axis], c.params.get("reverse", False))})
+
+
+def so_far(n: int, reverse: bool = False) -> Windows:
+    """Return the windows along an axis in which each result reads its own element and all before it, or behind it."""
+    own = np.arange(n)
+    return Windows((1, n, 1), own, np.full(n, n)) if reverse else Windows((1, n, 1), np.zeros(n, np.int64), own + 1)
+
+
+def along_axes(shape: tuple, out: tuple, windows: dict[int, Windows]) -> Link:
+    """Return the link of an input and a result that have the same axes: equal places but along those that windows tell of."""
+    return by_axes(shape, out, [(k, k) for k in range(len(shape))], windows)
 
 
 def apart(core: int, of_result: int | tuple[int, ...], *axes: tuple[int, int]) -> Rule:

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, moved, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
-from chainrule.core.op.reach import Call, Link, everything, in_order, placed, places, taken
+from chainrule.core.op.reach import Call, Link, Windows, everything, in_order, placed, places, taken
 from chainrule.core.op.results import boolean, first, given, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.places import FULL, accumulated, add_at, added, checked, take_at
@@ -207,7 +207,8 @@ def _written(c: Call, i: int, o: int) -> Link:
     if at is None:
         return everything(c, i, o)
     to = _index(places(c.out_shape(o)), at, axes=c.params["axes"])
-    return Link(pairs=(to.ravel(), np.broadcast_to(places(c.shapes[i]), to.shape).ravel()))
+    of = np.broadcast_to(places(c.shapes[i]), to.shape)
+    return Link(windows=(Windows.of_pairs(prod(c.shapes[i]), prod(c.out_shape(o)), to.ravel(), of.ravel()),))
 
 
 index_put = linear("index_put(x, i, values, *, axes, accumulate)", _index_put,

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, per_example, reshaped, shift_axes
 from chainrule.core.op.declaration import bilinear, op
 from chainrule.core.op.raw import narrowed
-from chainrule.core.op.reach import Call, apart, by_broadcasting, everything, in_lines
+from chainrule.core.op.reach import Call, Link, Windows, along_axes, apart, by_broadcasting, everything, in_lines
 from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
@@ -220,9 +220,19 @@ vdot = op("vdot(x, y)", lambda x, y: _dot(x.conj(), y), kinds="ifc",
     y=lambda g, x: g * x,
     samples=lambda: [Sample((3,), (3,)), Sample((1,), (1,)), Sample((0,), (0,))])  # fmt: skip
 
+
+def _other_two(c: Call, i: int, o: int) -> Link:
+    """Elements reach the two others of three."""
+    shape, out, axis = c.shapes[i], c.out_shape(o), c.params["axis"]
+    if len(shape) != len(out):
+        return in_lines(c, i, o)
+    starts = np.arange(0, 6, 2)
+    return along_axes(shape, out, {axis: Windows((1, 3, 1), starts, starts + 2, np.array([1, 2, 0, 2, 0, 1]))})
+
+
 cross = bilinear("cross(x, y, *, axis)", lambda x, y, *, axis: np.cross(x, y, axis=axis), kinds="ifc", node="LinalgCross",
     shape=broadcasting,
-    reach=in_lines,
+    reach=_other_two,
     batch=shift_axes,
     x=lambda g, y, *, axis: cross(y, g, axis=axis),
     y=lambda g, x, *, axis: cross(g, x, axis=axis),

@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
-from chainrule.core.op.reach import apart, per_matrix
+from chainrule.core.op.reach import Call, Link, apart, by_axes, per_matrix, so_far
 from chainrule.core.op.results import DYNAMIC, joined, like_first, real_of, second
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.value import is_complex
@@ -212,9 +212,20 @@ def _adjoint(a: Any, g: Any, upper: bool, unit: bool) -> Any:
     return solve_triangular(mh(a), g, upper=not upper, unit=unit)
 
 
+def _substituted_in(c: Call, i: int, o: int) -> Link:
+    """Rows of a triangle, and of the other side, reach their own row of the solution and those that are found after it."""
+    shape, out, upper = c.shapes[i], c.out_shape(o), c.params["upper"]
+    lead = len(out) - len(shape)
+    axes = [(k, k + lead) for k in range(len(shape) - (i == 0))]
+    link = by_axes(shape, out, axes, {len(out) - 2: so_far(out[-2], upper)})
+    if i == 0:
+        link.ins = np.where(triangle(np.ones(shape, bool), upper, c.params["unit"]).ravel(), link.ins, -1)  # type: ignore[arg-type]
+    return link
+
+
 solve_triangular = op("solve_triangular(a, b, *, upper, unit)", _solve_triangular, node="LinalgSolveTriangular",
     shape=second, dtype=joined,
-    reach={"a": per_matrix, "b": apart(2, 2, (-1, -1))},
+    reach=_substituted_in,
     batch=same,
     jvp=_triangular_jvp,
     a=lambda g, a, out, *, upper, unit: -triangle(matmul(_adjoint(a, g, upper, unit), mh(out)), upper, unit),

@@ -5,13 +5,14 @@ Tangents are made Hermitian first, and cotangents last, so that a gradient is on
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
-from chainrule.core.op.reach import apart, per_matrix
+from chainrule.core.op.reach import Call, Link, apart, so_far
 from chainrule.core.op.results import first, like_first, real_of
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.value import is_complex
@@ -35,9 +36,22 @@ def _mirrored(x: ndarray, *, upper: bool) -> ndarray:
     return out
 
 
+def _mirror_images(shape: tuple) -> np.ndarray:
+    """Return labels of a stack of matrices' elements, flat, of which mirror images have one: that of the lower one."""
+    low = np.sort(np.indices(shape[-2:]), axis=0)[::-1]
+    place = low[0] * shape[-1] + low[1]
+    return (place + place.size * np.arange(prod(shape[:-2])).reshape(-1, 1, 1)).ravel()
+
+
+def _mirrors(c: Call, i: int, o: int) -> Link:
+    """Elements reach their own place and its mirror image."""
+    labels = _mirror_images(c.shapes[i])
+    return Link(labels, labels)
+
+
 mirrored = op("mirrored(x, *, upper)", _mirrored,
     shape=first, dtype=like_first,
-    reach=per_matrix,
+    reach=_mirrors,
     batch=same,
     jvp=lambda x_dot: hermitian(x_dot),
     x=lambda g: hermitian(g),
@@ -93,9 +107,19 @@ def _cholesky_pull(g: Any, out: Any, *, upper: bool) -> Any:
 POSITIVE = [Matrices(shape, "positive") for shape in ((3, 3), (2, 3, 3), (1, 1))]
 EMPTY = [(0, 0), (0, 2, 2)]
 
+
+def _eliminated(c: Call, i: int, o: int) -> Link:
+    """Elements, and mirror images, reach those of the factor that lie neither above nor to the left of them."""
+    shape, labels = c.shapes[i], _mirror_images(c.shapes[i])
+    lines, n, own = prod(shape[:-2]), shape[-1], so_far(shape[-1])
+    triangle = np.triu if c.params["upper"] else np.tril
+    outs = np.where(triangle(np.ones(shape, bool)).ravel(), labels, -1)
+    return Link(labels, outs, (own.along(lines, n), own.along(lines * n, 1)))
+
+
 cholesky = op("cholesky(x, *, upper)", _cholesky, node="LinalgCholeskyEx",
     shape=lambda x: [x, x[:-2]], dtype=lambda x: [x, INT32],
-    reach=per_matrix,
+    reach=_eliminated,
     batch=same,
     jvp=_cholesky_jvp,
     x=_cholesky_pull,

@@ -22,6 +22,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, moved, reshaped
 from chainrule.core.op.declaration import bilinear
 from chainrule.core.op.raw import in_c_order
+from chainrule.core.op.reach import Call, Link, Windows, by_axes
 from chainrule.core.op.samples import Sample
 from chainrule.ops.nn.columns import correlate, gather, scatter
 from chainrule.ops.nn.sliding import sliding
@@ -180,6 +181,42 @@ def _over(kinds: str) -> Callable:
     return rule
 
 
+# -- reach -------------------------------------------------------------------------------------------------------------
+
+
+def _meeting(kinds: str) -> Callable:
+    """Return the rule of reach of a form: along each axis of space, elements meet where some third one makes them meet."""
+
+    def rule(c: Call, i: int, o: int) -> Link:
+        mine, kind = kinds[i], kinds[2]
+        shape, out = (_split(v, k, c.params["groups"]) for v, k in ((c.shapes[i], mine), (c.out_shape(o), kind)))
+        common = [(a, _AXES[kind].index(letter)) for a, letter in enumerate(_AXES[mine]) if letter in _AXES[kind]]
+        spaces = {name: v[2:] for name, v in zip(kinds, (*c.shapes, c.out_shape(o)), strict=True)}
+        windows = {}
+        for axis, numbers in enumerate(
+            zip(*[spaces[k] for k in "xwy"], *[c.params[p] for p in ("stride", "padding", "dilation")], strict=True)
+        ):
+            meets = dict(zip("xwy", _meets(*numbers), strict=True))
+            windows[3 + axis] = Windows.of_pairs(spaces[mine][axis], spaces[kind][axis], meets[kind], meets[mine])
+        return by_axes(shape, out, [*common, *[(3 + k, 3 + k) for k in range(len(spaces["x"]))]], windows)
+
+    return rule
+
+
+def _split(shape: tuple, kind: str, groups: int) -> tuple:
+    """Return an operand's shape with groups and channels apart."""
+    first, second, *space = shape
+    return (groups, first // groups, second, *space) if kind == "w" else (first, groups, second // groups, *space)
+
+
+def _meets(n: int, kernel: int, m: int, stride: int, padding: int, dilation: int) -> tuple:
+    """Return the elements, the places and the positions along an axis that meet."""
+    places, positions = (a.ravel() for a in np.mgrid[:kernel, :m])
+    elements = stride * positions + dilation * places - padding
+    inside = (elements >= 0) & (elements < n)
+    return elements[inside], places[inside], positions[inside]
+
+
 # -- the form ----------------------------------------------------------------------------------------------------------
 
 _CASES = [  # input, weight, stride, padding, dilation, groups, positions
@@ -208,6 +245,7 @@ _PARAMS = "stride, padding, dilation, groups, size"
 
 conv: Callable = bilinear(f"conv(x, w, *, {_PARAMS})", _conv, kinds="ifc", node="Convolution",
     shape=lambda x, w, *, size: (x[0], w[0], *size),
+    reach=_meeting("xwy"),
     batch=_over("xwy"),
     x=lambda g, w, x_shape, *, stride, padding, dilation, groups: conv_input(
         g, w, stride=stride, padding=padding, dilation=dilation, groups=groups, size=x_shape[2:]),
@@ -218,6 +256,7 @@ conv: Callable = bilinear(f"conv(x, w, *, {_PARAMS})", _conv, kinds="ifc", node=
 
 conv_input: Callable = bilinear(f"conv_input(y, w, *, {_PARAMS})", _conv_input, kinds="ifc", node="Convolution",
     shape=lambda y, w, *, groups, size: (y[0], groups * w[1], *size),
+    reach=_meeting("ywx"),
     batch=_over("ywx"),
     y=lambda g, w, y_shape, *, stride, padding, dilation, groups: conv(
         g, w, stride=stride, padding=padding, dilation=dilation, groups=groups, size=y_shape[2:]),
@@ -228,6 +267,7 @@ conv_input: Callable = bilinear(f"conv_input(y, w, *, {_PARAMS})", _conv_input, 
 
 conv_weight: Callable = bilinear(f"conv_weight(x, y, *, {_PARAMS})", _conv_weight, kinds="ifc", node="ConvolutionBackward",
     shape=lambda x, y, *, groups, size: (y[1], x[1] // groups, *size),
+    reach=_meeting("xyw"),
     batch=_over("xyw"),
     x=lambda g, y, x_shape, *, stride, padding, dilation, groups: conv_input(
         y, g, stride=stride, padding=padding, dilation=dilation, groups=groups, size=x_shape[2:]),

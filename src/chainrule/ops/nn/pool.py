@@ -17,11 +17,11 @@ import numpy as np
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order
-from chainrule.core.op.reach import Call, Link, apart, placed, taken
+from chainrule.core.op.reach import Call, Link, Windows, apart, placed, taken
 from chainrule.core.op.results import with_index
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.ops.indexing.places import add_at
-from chainrule.ops.nn.taps import at, is_whole, taps_of
+from chainrule.ops.nn.taps import at, is_whole, taps_of, through_maps
 from chainrule.ops.reduction.scan import wide
 
 ndarray = np.ndarray
@@ -135,15 +135,9 @@ _POOLS = [
 ]  # fmt: skip
 
 
-def _per_channel(c: Call, i: int, o: int) -> Link:
-    """Elements of a channel reach that channel."""
-    space = len(c.params["maps"] if "maps" in c.params else c.params["kernel"])
-    return apart(space, space)(c, i, o)
-
-
 max_pool: Callable = op("max_pool(x, *, maps, form)", _max_pool, kinds="if",
     shape=_pooled, dtype=with_index, reads=(1,),
-    reach=_per_channel,
+    reach=through_maps,
     batch=same,
     node=lambda node: "MaxPool" if node is None else node.params["form"],
     jvp=lambda x_dot, out, *, maps: (pick(x_dot, out[1], space=len(maps)), None),
@@ -233,24 +227,42 @@ def _starts(sample: ndarray, n: int, m: int, kernel: int) -> ndarray:
     return out
 
 
+def _random_windows(space: tuple, samples: ndarray, kernel: tuple, size: tuple) -> ndarray:
+    """Return the flat places in space of the windows' elements: of each sample, each window, each place of the kernel."""
+    rows, dims = len(samples), len(kernel)
+    order = range(dims) if dims == 3 else range(dims - 1, -1, -1)  # PyTorch's: width before height over two axes
+    places: Any = np.zeros((rows, *(1,) * (2 * dims)), np.int64)
+    for axis, column in enumerate(order):
+        at_axis = _starts(samples[:, column], space[axis], size[axis], kernel[axis])[:, :, None] + np.arange(kernel[axis])
+        shape = [rows, *(1,) * (2 * dims)]
+        shape[1 + axis], shape[1 + dims + axis] = size[axis], kernel[axis]
+        places = places * space[axis] + at_axis.reshape(shape)
+    return places.reshape(rows, prod(size), prod(kernel))
+
+
 def _fractional_max_pool(x: Any, samples: Any, *, kernel: tuple, size: tuple, form: str) -> Any:
     space, dims = x.shape[x.ndim - len(kernel) :], len(kernel)
     rows = wide(in_c_order(x)).reshape(prod(x.shape[: x.ndim - dims]), prod(space))
-    drawn = wide(samples).reshape(len(rows), dims)
-    order = range(dims) if dims == 3 else range(dims - 1, -1, -1)  # PyTorch's: width before height over two axes
-    places: Any = np.zeros((len(rows), *(1,) * (2 * dims)), np.int64)
-    for axis, column in enumerate(order):
-        at_axis = _starts(drawn[:, column], space[axis], size[axis], kernel[axis])[:, :, None] + np.arange(kernel[axis])
-        shape = [len(rows), *(1,) * (2 * dims)]
-        shape[1 + axis], shape[1 + dims + axis] = size[axis], kernel[axis]
-        places = places * space[axis] + at_axis.reshape(shape)
-    places = places.reshape(len(rows), prod(size), prod(kernel))
+    places = _random_windows(space, wide(samples).reshape(len(rows), dims), kernel, size)
     lines = np.arange(len(rows))[:, None]
     values = rows[lines[:, :, None], places]
     best = values.argmax(axis=-1) if values.size else np.zeros(values.shape[:-1], int)
     index = np.take_along_axis(places, best[..., None], -1)[..., 0]
     shape = (*x.shape[: x.ndim - dims], *size)
     return rows[lines, index].reshape(shape).astype(x.dtype, copy=False), index.reshape(shape)
+
+
+def _in_random_windows(c: Call, i: int, o: int) -> Link:
+    """Elements reach the windows that hold them; those of their channel where the samples are not known."""
+    shape, kernel = c.shapes[i], c.params["kernel"]
+    space, samples = shape[len(shape) - len(kernel) :], c.read(1, False)
+    if samples is None:
+        return apart(len(kernel), len(kernel))(c, i, o)
+    samples = wide(samples).reshape(-1, len(kernel))
+    places = _random_windows(space, samples, kernel, c.params["size"])
+    places = places + (prod(space) * np.arange(len(places)))[:, None, None]
+    m = prod(places.shape[:2])
+    return Link(windows=(Windows.of_pairs(prod(shape), m, np.repeat(np.arange(m), prod(kernel)), places.ravel()),))
 
 
 def _fractional(x: tuple, samples: tuple, *, size: tuple) -> list:
@@ -260,7 +272,7 @@ def _fractional(x: tuple, samples: tuple, *, size: tuple) -> list:
 
 fractional_max_pool: Callable = op("fractional_max_pool(x, samples, *, kernel, size, form)", _fractional_max_pool, kinds="f",
     shape=_fractional, dtype=with_index, reads=(1,),
-    reach=_per_channel,
+    reach=_in_random_windows,
     batch=same,
     node=lambda node: "FractionalMaxPool" if node is None else node.params["form"],
     jvp=lambda x_dot, out, *, kernel: (pick(x_dot, out[1], space=len(kernel)), None),

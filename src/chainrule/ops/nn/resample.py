@@ -15,7 +15,7 @@ from chainrule.core.op.raw import in_c_order, narrowed
 from chainrule.core.op.reach import placed, taken
 from chainrule.core.op.samples import Sample
 from chainrule.ops.nn.interpolation import RECIPES as INTERPOLATIONS
-from chainrule.ops.nn.taps import RECIPES, taps_of
+from chainrule.ops.nn.taps import RECIPES, taps_of, through_maps
 from chainrule.ops.reduction.scan import wide
 
 RECIPES.update(INTERPOLATIONS)
@@ -50,6 +50,7 @@ _WHOLE = ("chosen", "windows", "nearest", "reflected", "replicated", "wrapped") 
 
 resample: Callable = linear("resample(x, *, maps, transposed, form)", _resample, kinds="ifc",
     shape=_resampled,
+    reach=through_maps,
     batch=same,
     node=lambda node: "Resample" if node is None else node.params["form"],
     x=lambda g, *, maps, transposed, form: resample(g, maps=maps, transposed=not transposed, form=f"{form}Backward"),

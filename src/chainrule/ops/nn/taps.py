@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.core.op.reach import Call, Link, Windows, along_axes
+
 ndarray = np.ndarray
 Where = Any  # a slice or an array of positions
 
@@ -151,6 +153,22 @@ def taps_of(recipe: tuple, transposed: bool) -> Taps:
         weight = None if pairs.weights is None else _one_or_all(pairs.weights[here])
         taps.append(Tap(as_slice(rows[here]), as_slice(columns[here]), weight, int(label)))
     return Taps(n, m, tuple(taps), before, after)
+
+
+def windows_of(recipe: tuple, transposed: bool) -> Windows:
+    """Return which elements each result of a map, or of its transpose, is of."""
+    kind, n, m, *given = recipe
+    pairs = RECIPES[kind](n, m, *given)
+    if transposed:
+        return Windows.of_pairs(m, n, pairs.columns, pairs.rows)
+    return Windows.of_pairs(n, m, pairs.rows, pairs.columns)
+
+
+def through_maps(c: Call, i: int, o: int) -> Link:
+    """Elements reach the results that the maps of the last axes make of them."""
+    maps, transposed, ndim = c.params["maps"], c.params.get("transposed", False), len(c.out_shape(o))
+    windows = {ndim + k: windows_of(recipe, transposed) for k, recipe in enumerate(maps, -len(maps))}
+    return along_axes(c.shapes[i], c.out_shape(o), windows)
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------

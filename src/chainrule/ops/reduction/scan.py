@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.core.op.batching import along_axis, shift_axes
 from chainrule.core.op.declaration import linear, op
 from chainrule.core.op.raw import in_c_order, narrowed
-from chainrule.core.op.reach import Call, Link, in_lines, places, taken
+from chainrule.core.op.reach import Call, Link, Windows, along_axes, running, taken
 from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
@@ -97,7 +97,7 @@ def _cumsum(x: Any, *, axis: int, reverse: bool) -> Any:
 
 cumsum = linear("cumsum(x, *, axis, reverse)", _cumsum,
     shape=first, dtype=accumulated,
-    reach=in_lines,
+    reach=running,
     batch=along_axis,
     x=lambda g, *, axis, reverse: cumsum(g, axis=axis, reverse=not reverse),
     samples=lambda: SCANS)  # fmt: skip
@@ -118,13 +118,11 @@ def _undifference(x: Any, *, axis: int) -> Any:
 
 
 def _neighbours(c: Call, i: int, o: int) -> Link:
-    """Return the link of a difference's elements to both that it subtracts; of `undifference`, its transpose."""
-    small, large = sorted([c.shapes[i], c.out_shape(o)])
-    axis = c.params["axis"]
-    ends = places(large)
-    both = [ends.take(np.arange(k, k + small[axis]), axis).ravel() for k in (0, 1)]
-    here, there = np.tile(places(small).ravel(), 2), np.concatenate(both)
-    return Link(pairs=(here, there) if small == c.out_shape(o) else (there, here))
+    """Return the link of a difference's elements to both that it subtracts; of `undifference`, to the two on either side."""
+    axis, n, m = c.params["axis"], c.shapes[i][c.params["axis"]], c.out_shape(o)[c.params["axis"]]
+    own = np.arange(m)
+    spans = (own, own + 2) if m < n else (np.maximum(own - 1, 0), np.minimum(own + 1, n))
+    return along_axes(c.shapes[i], c.out_shape(o), {axis: Windows((1, n, 1), *spans)})
 
 
 difference = linear("difference(x, *, axis)", _difference, node="Sub",
@@ -185,9 +183,20 @@ def pulled_back(g: Any, a: Any, axis: int, reverse: bool) -> Any:
     return recurrence(conj(shift(a, axis=axis, by=-_step(reverse))), g, axis=axis, reverse=not reverse)
 
 
+def _factors(c: Call, i: int, o: int) -> Link | None:
+    """Return the link of a recurrence's factors: to their own place and all behind it, that at the start to none."""
+    shape, axis = c.shapes[i], c.params["axis"]
+    if not shape:
+        return None
+    n = shape[axis]
+    own = np.arange(n)
+    spans = (own, np.full(n, n - 1)) if c.params["reverse"] else (np.ones(n, np.int64), own + 1)
+    return along_axes(shape, c.out_shape(o), {axis: Windows((1, n, 1), *spans)})
+
+
 recurrence = op("recurrence(a, b, *, axis, reverse)", _recurrence,
     shape=second, dtype=lambda a, b: b,
-    reach=in_lines,
+    reach={"a": _factors, "b": running},
     batch=along_axis,
     jvp=_recurrence_jvp,
     a=lambda g, a, out, *, axis, reverse: (
@@ -211,7 +220,7 @@ def _cumprod(x: Any, *, axis: int, reverse: bool) -> Any:
 
 cumprod = op("cumprod(x, *, axis, reverse)", _cumprod,
     shape=first, dtype=accumulated,
-    reach=in_lines,
+    reach=running,
     batch=along_axis,
     jvp=lambda x_dot, x, out, *, axis, reverse: (
         recurrence(x, x_dot * previous(out, axis, reverse), axis=axis, reverse=reverse)),
@@ -281,7 +290,7 @@ def _running(ufunc: np.ufunc) -> Any:
 
 
 def _declare_running(name: str, ufunc: np.ufunc) -> Any:
-    return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", reach=in_lines, batch=along_axis,
+    return op(f"{name}(x, *, axis)", _running(ufunc), kinds="bif", reach=running, batch=along_axis,
         shape=lambda x: [x, x], dtype=with_index, reads=(1,),
         jvp=lambda x_dot, out, *, axis: (gather(x_dot, out[1], axis=axis) if x_dot.ndim else x_dot, None),
         x=lambda g, out, x_shape, *, axis: put_along(g[0], out[1], axis, x_shape[axis], False) if x_shape else g[0],
@@ -337,7 +346,7 @@ def _logcumsumexp_pull(g: Any, x: Any, out: Any, *, axis: int) -> Any:
 
 logcumsumexp = op("logcumsumexp(x, *, axis)", _logcumsumexp,
     shape=first, dtype=like_first,
-    reach=in_lines,
+    reach=running,
     batch=along_axis,
     jvp=_logcumsumexp_jvp,
     x=_logcumsumexp_pull,
