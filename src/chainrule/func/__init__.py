@@ -16,6 +16,7 @@ from chainrule.func.mapping import vmap
 from chainrule.func.module import functional_call, replace_all_batch_norm_modules_, stack_module_state
 from chainrule.func.pullbacks import grad, grad_and_value, value_and_grad, vjp
 from chainrule.func.pushforwards import jvp, linearize
+from chainrule.func.sparsity import hessian_sparsity, jacobian_sparsity
 from chainrule.func.trace import ShapeDtype, trace
 from chainrule.func.unwrap import debug_unwrap, functionalize
 
@@ -32,9 +33,11 @@ __all__ = [
     "grad",
     "grad_and_value",
     "hessian",
+    "hessian_sparsity",
     "hvp",
     "jacfwd",
     "jacobian",
+    "jacobian_sparsity",
     "jacrev",
     "jet",
     "jvp",
