@@ -94,6 +94,11 @@ class Call:
         ]
         return result
 
+    def apart(self) -> tuple[tuple, tuple, dict]:
+        """Return the places of the chosen arguments, and all arguments with None there: what makes this call again."""
+        args = tuple([None if i in self._places else a for i, a in enumerate(self._args)])
+        return self._places, args, {k: None if k in self._places else a for k, a in self._kwargs.items()}
+
 
 def write_back(call: Callable) -> None:
     """Give the caller's tensors the values that the last run of a call wrote to its other arguments."""

@@ -65,10 +65,8 @@ class SparsePlan:
             )
             if seconds is not None
         ]
-        lines = [
-            f"{self.entries} entries in {self.colours} colours ({self.kind}): {self.forward} forward, {self.reverse} reverse",
-            ", ".join(times),
-        ]
+        held = f"{counted(self.entries, 'entry', 'entries')} in {counted(self.colours, 'colour')}"
+        lines = [f"{held} ({self.kind}): {self.forward} forward, {self.reverse} reverse", ", ".join(times)]
         return "\n".join([*lines, *[f"rejected: {other}" for other in self.rejected]])
 
 
@@ -109,9 +107,14 @@ class JacobianPlan:
         return -(-directions // self.chunk)
 
     def __str__(self) -> str:
-        head = f"{self.outputs} x {self.inputs} in {self.mode} mode, {self.sweeps} sweeps: {self.reason}"
+        head = f"{self.outputs} x {self.inputs} in {self.mode} mode, {counted(self.sweeps, 'sweep')}: {self.reason}"
         parts = [head, *([str(self.sparse)] if self.sparse else []), *([f"of: {self.inner}"] if self.inner else [])]
         return "\n".join(parts)
+
+
+def counted(n: int, word: str, many: str | None = None) -> str:
+    """Return a number of things in words."""
+    return f"{n} {word if n == 1 else many or word + 's'}"
 
 
 def chosen(run: Record, inputs: int, outputs: int) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from time import perf_counter
 from typing import Any
 
@@ -14,13 +14,17 @@ from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
 from chainrule.func.arrays import arrays_of, tensors_of
-from chainrule.func.basis import Directions, entry_of_columns, entry_of_rows
-from chainrule.func.compressed import Compression, Function, check_width, compression_of, is_traced, sparse_of
-from chainrule.func.found import FEWEST, FULL, Memories, Memory, is_plain, may_pay, pays, untouched
-from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for
+from chainrule.func.assembly import in_dense, in_sparse, numbers_of, sparse_of, supported
+from chainrule.func.basis import Directions, bottom, entry_of_columns, entry_of_rows
+from chainrule.func.choice import compression_of
+from chainrule.func.compiling import CompiledTakes
+from chainrule.func.compressed import Compression, Taken, check_width, is_traced
+from chainrule.func.discovery import FEWEST, FULL, Memories, Memory, is_plain, may_pay, pays, untouched
+from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for, real_size
 from chainrule.func.pattern import Pattern
+from chainrule.func.probing import agrees
 from chainrule.func.pullbacks import Record, only_tensors
-from chainrule.func.sweeps import pulled, pushed
+from chainrule.func.sweeps import Function, pulled, pushed
 
 __all__ = ["jacfwd", "jacobian", "jacrev"]
 
@@ -51,6 +55,8 @@ class Jacobian:
         for what, given in (("chunk_size", chunk_size), ("memory", memory)):
             if given is not None and given < 1:
                 raise ValueError(f"{name}: `{what}` should be greater than 0.")
+        if not isinstance(sparse, bool):
+            raise TypeError(f"{name}: `sparse` is True or False, not {sparse!r}; a pattern is given as `sparsity`")
         update_wrapper(self, func, updated=())
         self._func, self._argnums, self._argnames, self._has_aux = func, argnums, argnames, has_aux
         self._mode, self._chunk_size, self._memory, self._randomness = mode, chunk_size, memory, randomness
@@ -58,6 +64,7 @@ class Jacobian:
         self._given = None if sparsity is None else Pattern.of(sparsity)
         self._compressions: dict = {}  # by the dtypes of the inputs, of which few are thinkable
         self._finds, self._prepared, self._memories = finds and randomness != "different", False, Memories()
+        self._take: Callable = Compression.take
         self._one = is_one(argnums, argnames)
         self.plan: JacobianPlan | None = None
 
@@ -84,7 +91,7 @@ class Jacobian:
         """Take the Jacobian in one of the ways: of a given pattern, of one that is known or found, or whole."""
         if self._given is not None:
             given = self._of_given(f, self._given)
-            return self._told(given, f, given.take(f, self._sparse))
+            return self._assembled(given, f, self._take(given, f, False)) or self._whole(f, None)
         asked = self._sparse or self._prepared
         if not self._finds or not (asked or sum([t.numel() for t in f.flat]) >= FEWEST) or not is_plain(f.flat):
             return self._whole(f, None)
@@ -100,11 +107,12 @@ class Jacobian:
             if way is None:
                 return None
             start = perf_counter()
-            found = way.take(f, self._sparse, check=True)
+            taken = self._take(way, f, True)
+            found = None if taken is None else self._assembled(way, f, taken)
             if found is not None:
                 if not (self._sparse or self._prepared):
                     memory.weigh(perf_counter() - start)
-                return self._told(way, f, found)
+                return found
             memory.forget(way)
             way = self._search(f, memory, symmetric)
         memory.obstacle = "the pattern that was found does not hold"
@@ -126,9 +134,23 @@ class Jacobian:
             self._compressions[key] = way
         return way
 
-    def _told(self, way: Compression, f: Function, found: Any) -> tuple:
-        entries, outs, out_spec, aux, chunk = found
-        return entries, out_spec, aux, self._plan(way.mode, Directions(f.flat).total, outs, chunk, way.reason, way.told)
+    def _assembled(self, way: Compression, f: Function, taken: Taken) -> tuple | None:
+        """Put the blocks together, dense or as SciPy's arrays; None if a random direction tells that the pattern is wrong."""
+        results = taken.results
+        number = numbers_of if self._sparse else lambda v: supported(bottom(v))
+        if self._sparse or results.probes is not None:
+            rows = zip(taken.values, results.blocks, strict=True)
+            entries = [[in_sparse(number(v), block) for v, block in zip(*row, strict=True)] for row in rows]
+        if results.probes is not None and not agrees(results.probes, taken.probed, results.forward, entries):
+            return None
+        if not self._sparse:
+            entries = [
+                [in_dense(v, block, (*shape, *x.shape)) for v, block, x in zip(values, blocks, f.flat, strict=True)]
+                for values, blocks, shape in zip(taken.values, results.blocks, results.shapes, strict=True)
+            ]
+        inputs = sum([real_size(t) for t in f.flat])
+        plan = self._plan(way.mode, inputs, results.outputs, results.chunk, way.reason, way.told)
+        return entries, taken.spec, taken.aux, plan
 
     def _whole(self, f: Function, memory: Memory | None) -> tuple:
         """Take a Jacobian by all of its columns or rows; or, where it pays to look for its pattern first, by sums of them."""
@@ -165,7 +187,7 @@ class Jacobian:
         if memory is not None:
             memory.pay(perf_counter() - start)
             reason = f"{reason}; dense, as {memory.obstacle}" if memory.obstacle else reason
-        return entries, out_spec, aux, self._plan(mode, ins.total, outs, chunk, reason)
+        return entries, out_spec, aux, self._plan(mode, ins.total, Directions(outs).total, chunk, reason)
 
     def _pays(self, f: Function, memory: Memory, mode: str, run: Record | None) -> bool:
         inputs = sum(t.numel() for t in f.flat)
@@ -174,9 +196,9 @@ class Jacobian:
         return min(inputs, outputs) >= FEWEST and pays(memory, f, mode, total, run)
 
     def _plan(
-        self, mode: str, inputs: int, outs: list, chunk: int, reason: str, told: SparsePlan | None = None
+        self, mode: str, inputs: int, outputs: int, chunk: int, reason: str, told: SparsePlan | None = None
     ) -> JacobianPlan:
-        return JacobianPlan(mode, inputs, Directions(outs).total, chunk, reason, getattr(self._func, "plan", None), told)
+        return JacobianPlan(mode, inputs, outputs, chunk, reason, getattr(self._func, "plan", None), told)
 
     def _by_rows(self, run: Record, f: Function) -> tuple:
         directions = Directions(run.outs)
@@ -187,7 +209,7 @@ class Jacobian:
 
     def _by_columns(self, f: Function, directions: Directions, run: Record | None) -> tuple:
         chunk = chunk_for(directions.total, f.chunk_size, f.memory, run)
-        found = pushed(f.call, f.spec, f.flat, directions, chunk, f.randomness, f.has_aux)
+        found = pushed(f, directions, chunk)
         columns = [directions.split(stacked) for stacked in found.stacked]
         entries = [
             [entry_of_columns(of[k], out, x) for k, x in enumerate(f.flat)] for of, out in zip(columns, found.outs, strict=True)
@@ -221,6 +243,17 @@ class Jacobian:
         made = copy(self)
         made._prepared, made._compressions, made._memories = True, {}, Memories()
         made(*args, **kwargs)
+        return made
+
+    def _compiled(self, compiled: Callable) -> Any:
+        """Return what `chainrule.compile` makes of it: where a pattern is used, what gives the entries is compiled."""
+        if not (self._sparse or self._prepared or self._given is not None):
+            return compiled(self)
+        made = copy(self)
+        read: Any = self
+        while isinstance(read, Jacobian):  # a gradient, in a Hessian
+            read = read._func
+        made._take = CompiledTakes(self._func, partial(compiled, reads=read))
         return made
 
 

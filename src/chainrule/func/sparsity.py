@@ -14,10 +14,10 @@ from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one
 from chainrule.func.arrays import tensors_of
-from chainrule.func.compressed import Function
-from chainrule.func.found import is_plain, untouched
+from chainrule.func.discovery import is_plain, untouched
 from chainrule.func.jacobians import Jacobian
 from chainrule.func.pullbacks import check_outputs
+from chainrule.func.sweeps import Function
 from chainrule.transforms.sparsity import Sparsity, sparsity_of
 
 __all__ = ["hessian_sparsity", "jacobian_sparsity"]

@@ -12,10 +12,33 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.types.tree import TreeSpec, tree_map
 from chainrule.func.basis import Stack
 from chainrule.func.mapping import vmap
-from chainrule.func.pullbacks import Record
+from chainrule.func.pullbacks import Record, check_outputs
 from chainrule.func.pushforwards import Push, or_zeros
 from chainrule.transforms.batch import Batched
 from chainrule.transforms.forward import zeros_like
+
+
+class Function(NamedTuple):
+    """A call as a function of the leaves of its differentiated arguments, and how it is to be run."""
+
+    call: Callable
+    primals: tuple
+    spec: TreeSpec
+    flat: list
+    has_aux: bool
+    randomness: str
+    chunk_size: int | None
+    memory: int | None
+
+    def first(self, *primals: Any) -> Any:
+        """Run it for what is differentiated, without aux."""
+        return self.call(*primals)[0] if self.has_aux else self.call(*primals)
+
+    def record(self) -> Record:
+        """Run it, recorded."""
+        run = Record(self.call, self.primals, self.has_aux)
+        check_outputs(run.outs, "vjp(f, *primals)")
+        return run
 
 
 class Blocks(Protocol):
@@ -57,10 +80,9 @@ def pulled(run: Record, directions: Blocks, chunk: int) -> list[Tensor]:
     return [stack.rows() for stack in stacks]
 
 
-def pushed(
-    call: Callable, spec: TreeSpec, flat: list, directions: Blocks, chunk: int, randomness: str, has_aux: bool
-) -> Pushed:
+def pushed(f: Function, directions: Blocks, chunk: int) -> Pushed:
     """Return, for each result of a function, its tangents along directions of the inputs, stacked."""
+    call, spec, flat, has_aux, randomness = f.call, f.spec, f.flat, f.has_aux, f.randomness
     total = directions.total
     stacks: list[Stack] = []
     push, level = None, 0

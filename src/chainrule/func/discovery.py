@@ -18,10 +18,11 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import tree_unflatten
 from chainrule.func.arguments import Call
 from chainrule.func.basis import Directions
-from chainrule.func.compressed import Compression, Function, compression_of, is_traced
+from chainrule.func.choice import compression_of
+from chainrule.func.compressed import Compression, is_traced
 from chainrule.func.pattern import Pattern
 from chainrule.func.pullbacks import Record
-from chainrule.func.sweeps import pulled, pushed
+from chainrule.func.sweeps import Function, pulled, pushed
 from chainrule.transforms.blame import TraceError
 from chainrule.transforms.sparsity import Sparsity, sparsity_of
 
@@ -155,7 +156,7 @@ def pays(memory: Memory, f: Function, mode: str, total: int, run: Record | None)
         start = perf_counter()
         with untouched(f):
             if mode == "forward":
-                pushed(f.call, f.spec, f.flat, Few(Directions(f.flat)), TRIAL, f.randomness, f.has_aux)
+                pushed(f, Few(Directions(f.flat)), TRIAL)
             elif run is not None:
                 pulled(run, Few(Directions(run.outs)), TRIAL)
         took = perf_counter() - start
