@@ -91,3 +91,17 @@ def test_complex_elements_are_one_row_or_column():
 def test_empty_inputs_and_results():
     assert sparsity_of(lambda x: x * 2, (cr.ones(0),)).tosparse().shape == (0, 0)
     assert sparsity_of(lambda x: cr.ones(2), (cr.ones(3),)).nnz == 0
+
+
+def test_a_loop_over_elements_has_the_pattern_of_its_vectors():
+    def loop(x):
+        total = 0.0
+        for i in range(len(x) - 1):
+            total = total + 100 * (x[i + 1] - x[i] ** 2) ** 2 + (1 - x[i]) ** 2
+        return total
+
+    x = cr.rand(40, dtype=cr.float64)
+    shown = [sparsity_of(grad(f), (x,)).tosparse().toarray() for f in (loop, rosenbrock)]
+    np.testing.assert_array_equal(*shown)
+    found = sparsity_of(lambda x: cr.stack([x[i] * x[i - 1] for i in range(0, 40, 3)], 0)[None], (x,))
+    assert found.nnz == 28

@@ -9,7 +9,7 @@ from tests.func.test_sparse_jacobian import FUNCTIONS, Cube, blocks, sizes, tens
 
 import chainrule as cr
 from chainrule.func import grad, jacrev
-from chainrule.transforms import sparsity
+from chainrule.transforms import index_sets
 from chainrule.transforms.blame import TraceError
 from chainrule.transforms.sparsity import sparsity_of
 
@@ -104,7 +104,7 @@ def test_what_values_choose_lies_within_windows(name):
 
 def test_windows_that_would_be_too_much_are_lines(monkeypatch):
     f = lambda x: x.cumsum(1)
-    monkeypatch.setattr(sparsity, "MOST", 100)
+    monkeypatch.setattr(index_sets, "MOST", 100)
     x = cr.rand(3, 10)
     found = sparsity_of(f, (x,)).tosparse().toarray()
     np.testing.assert_array_equal(found, np.kron(np.eye(3), np.ones((10, 10))) != 0)

@@ -22,6 +22,7 @@ from chainrule.core.record.plans import link_view
 from chainrule.core.tensor.level import Level
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import array_of, root_of, take
+from chainrule.core.types import dtype as dtypes
 from chainrule.core.types.absent import Absent
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
 from chainrule.core.write.views import chain_of
@@ -354,6 +355,8 @@ def _kept(args: tuple, inner: Outcome) -> list:
 
 
 def _variable_of(value: Any) -> Variable:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return Variable(value.shape, dtypes.of(value.dtype))
     t = value if isinstance(value, Tensor) else wrap(value)
     return Variable(tuple(t.shape), t.dtype)
 

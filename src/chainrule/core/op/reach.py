@@ -200,15 +200,18 @@ class Call:
             self._kept[key] = make()
         return self._kept[key]
 
-    def numbered(self, i: int, changed: dict | None = None) -> Any:
+    def numbered(self, i: int | None, changed: dict | None = None) -> Any:
         """Return the kernel's result, or list of them, where the input's elements are numbered from 1 and all else is 0.
 
-        `changed` gives other static parameters. None if an operand's values are needed and not told.
+        Without an input, those of all inputs are numbered, one after another. `changed` gives other static parameters. None if
+        an operand's values are needed and not told.
         """
         given: list[Any] = []
+        start = 1
         for k, a in enumerate(self.args):
-            if k == i:
-                given.append(_numbers(self.shapes[k]) * (1 + 1j if _kind(a) == "c" else 1))
+            if k == i or i is None:
+                given.append((places(self.shapes[k]) + start) * (1 + 1j if _kind(a) == "c" else 1))
+                start += given[-1].size if i is None else 0
             elif a is None:
                 given.append(None)
             elif self.rule(k) is not None:
@@ -244,7 +247,8 @@ def _labels(numbers: Any, shape: tuple) -> np.ndarray:
     numbers = np.asarray(numbers)
     if numbers.dtype.kind == "c":
         numbers = np.maximum(numbers.real, np.abs(numbers.imag))
-    return np.broadcast_to(numbers, shape).ravel().astype(np.int64) - 1
+    numbers = numbers if numbers.shape == shape else np.broadcast_to(numbers, shape)
+    return numbers.ravel().astype(np.int64) - 1
 
 
 def links_of(call: Call) -> list[list[Link | None]]:
@@ -305,6 +309,18 @@ def in_order(c: Call, i: int, o: int) -> Link:
 def taken(c: Call, i: int, o: int) -> Link | None:
     """Each element of the result is one of the input's, or none: the kernel tells, of numbered elements."""
     return taken_with()(c, i, o)
+
+
+def arranged(c: Call, i: int, o: int) -> Link:
+    """Each element of the result is one of one of a variadic op's inputs, or none: the kernel tells once for all of them."""
+    start = c.once("starts", lambda: np.cumsum([0, *map(prod, c.shapes)]))[i]
+    own = c.once("places", lambda: arrangement(c)) - start
+    return Link(outs=np.where((own >= 0) & (own < prod(c.shapes[i])), own, -1))
+
+
+def arrangement(c: Call) -> np.ndarray:
+    """Return for each element of the result, flat, which one it is of the elements of all inputs, one after another."""
+    return _labels(c.numbered(None), c.out_shape(0))
 
 
 def taken_with(**changed: Any) -> Rule:

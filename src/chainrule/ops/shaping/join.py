@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.core.op.batching import per_example, shift_axes
 from chainrule.core.op.declaration import linear
 from chainrule.core.op.raw import in_c_order
-from chainrule.core.op.reach import taken
+from chainrule.core.op.reach import arranged, taken
 from chainrule.core.op.results import like_first
 from chainrule.core.op.samples import Sample
 from chainrule.ops.indexing.view import getitem
@@ -36,7 +36,7 @@ def _uncat(g: Any, shapes: Sequence[tuple], axis: int) -> list:
 
 cat = linear("cat(*xs, axis)", lambda *xs, axis: in_c_order(np.concatenate(xs, axis)),
     shape=_joined,
-    reach=taken,
+    reach=arranged,
     batch=shift_axes,
     xs=lambda g, xs_shape, *, axis: _uncat(g, xs_shape, axis),
     samples=lambda: [
@@ -61,7 +61,7 @@ def _unstack(g: Any, axis: int, count: int) -> list:
 
 stack = linear("stack(*xs, axis)", _stack,
     shape=_stacked,
-    reach=taken,
+    reach=arranged,
     batch=shift_axes,
     xs=lambda g, xs_shape, *, axis: _unstack(g, axis, len(xs_shape)),
     samples=lambda: [Sample((3, 4), (3, 4), axis=1), Sample((), (), (), axis=0), Sample((0, 2), (0, 2), axis=2)])  # fmt: skip
@@ -175,7 +175,7 @@ def _block_by_block(*xs: Any) -> Any:
 
 block_diag = linear("block_diag(*xs)", _block_diag,
     shape=_blocks_shape, dtype=like_first,
-    reach=taken,
+    reach=arranged,
     batch=per_example(_block_by_block),
     xs=lambda g, xs_shape: _blocks(g, xs_shape),
     samples=lambda: [Sample((2, 3), (1, 2)), Sample((2, 2)), Sample((0, 1), (2, 1))])  # fmt: skip
