@@ -35,9 +35,9 @@ class safe_derivatives(Decorator):  # noqa: N801 - a context manager like the ot
     - what is made of absent elements alone.
 
     The rest is as PyTorch has it, ties and kinks too. Functions with rules of their own (`autograd.Function`) see plain zeros,
-    and all that they return is present; so is what ops give of which it is not known which elements reach which.
-    `func.jet` is as it is without the mode. Compiled functions run uncompiled in it; what a compiled call recorded outside
-    is pulled back as it is without the mode. See docs/safe-derivatives.md.
+    and what they compute of them is present (passes that they run know what is absent), as is what ops give of which it is
+    not known which elements reach which. `func.jet` is as it is without the mode. Compiled functions run uncompiled in it;
+    what a compiled call recorded before runs once more. See docs/safe-derivatives.md.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class safe_derivatives(Decorator):  # noqa: N801 - a context manager like the ot
 
     def __enter__(self) -> None:
         before = modes()
-        entered = before.having(safe=self.mode)
+        entered = before.having(safe=self.mode and (before.safe or True))  # in a rule, with what is known of its cotangents
         self._saved.append((entered, before))
         set_modes(entered)
 
@@ -72,4 +72,4 @@ class safe_derivatives(Decorator):  # noqa: N801 - a context manager like the ot
 
 def is_safe_derivatives_enabled() -> bool:
     """Tell whether :class:`safe_derivatives` is on in this thread and context."""
-    return modes().safe
+    return bool(modes().safe)

@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.autograd.gradients import grad
 from chainrule.compiler.joint import FREED, KNOWN
 from chainrule.compiler.kernels import KernelPlan
 from chainrule.compiler.paths import Served
 from chainrule.compiler.record.recording import Argument, Captured
 from chainrule.core.generator import Generator
 from chainrule.core.graph.nodes import freed_error, next_id
-from chainrule.core.mode.grad_mode import enable_grad, modes
+from chainrule.core.mode.grad_mode import modes, set_modes
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import bottom, is_inexact, written_since
 from chainrule.core.types.tree import tree_flatten
 from chainrule.func import jvp, vjp
 from chainrule.transforms.custom import call
 from chainrule.transforms.custom.call import Rules
+from chainrule.transforms.gradient import gradients_of
+from chainrule.transforms.presence import known
 
 
 class Differentiated(Rules):
@@ -96,8 +97,8 @@ class Differentiated(Rules):
         if True not in needed:
             return (None,) * len(given)
         grads = tuple([self._zeros(k) if g is None else g for k, g in enumerate(grads)])
-        record = modes().record
-        plain = self.joint.status == KNOWN and not any([
+        record, safe = modes().record, modes().safe
+        plain = self.joint.status == KNOWN and not safe and not any([
             t._level or (record and t._node is not None) for t in (*grads, *given, *saved)
         ])  # fmt: skip
         if plain:
@@ -116,7 +117,10 @@ class Differentiated(Rules):
 
     def _zeros(self, k: int) -> Tensor:
         variable = self.variables[k]
-        return wrap(np.zeros(variable.shape, variable.dtype.numpy))
+        zeros = wrap(np.zeros(variable.shape, variable.dtype.numpy))
+        if (rule := known()) is not None:
+            rule.note(zeros, np.zeros(variable.shape, bool))
+        return zeros
 
     def jvp(self, ctx: Any, tangents: tuple) -> tuple:
         """Return the tangents of the outputs."""
@@ -146,6 +150,7 @@ class Differentiated(Rules):
             raise RuntimeError(
                 f"the call of a compiled function that writes into tensors from outside cannot be {_KINDS[kind]}: it "
                 'would write again. Run the function as it is, in a block of chainrule.compiler.set_stance("force_eager")'
+                + (", or call it under safe_derivatives()" if modes().safe else "")
             )
         found = self.path.derived.get((kind, wanted))
         if found is None:
@@ -158,7 +163,7 @@ def _moves(source: Any, variable: Any) -> bool:
     return isinstance(source, Argument) and variable.dtype.category >= 2
 
 
-_KINDS = {"vjp": "differentiated twice", "jvp": "differentiated in forward mode"}
+_KINDS = {"vjp": "differentiated twice, or under safe_derivatives()", "jvp": "differentiated in forward mode"}
 
 
 def _redrawn(states: dict[Generator, tuple], f: Callable, given: tuple) -> Any:
@@ -205,11 +210,19 @@ def _pullback(rules: Differentiated, needed: tuple) -> Callable:
         arguments = [tensors[ks[0]] for ks in places]
         rest = iter(arguments)
         wanted = [next(rest) if isinstance(s, Argument) else s.fetch(()) for s in sources]
-        if all([t.requires_grad for t in wanted]):
-            again = modes().grad
-            with enable_grad():
-                return grad(f(tensors), wanted, grads, create_graph=again, allow_unused=True)
-        return vjp(_of_some(f, tensors, places), *arguments)[1](grads)
+        g = _of_some(f, tensors, places)
+        if not all([t.requires_grad for t in wanted]):
+            return vjp(g, *arguments)[1](grads)
+        before = modes()
+        set_modes(before.having(grad=True, floor=0))
+        try:
+            own = [t.view_as(t) for t in arguments]  # which end the pass, though one may have been made of others
+            outs = g(*own)
+        finally:
+            set_modes(before)
+        rest = iter(own)
+        wanted = [next(rest) if isinstance(s, Argument) else t for s, t in zip(sources, wanted, strict=True)]
+        return tuple(gradients_of(list(outs), wanted, list(grads), before.grad, before.grad, inner=True))
 
     return pullback
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.autograd.gradients import grad
 from chainrule.compiler.graph.partition import partitioned
 from chainrule.compiler.graph.simplification import simplified
 from chainrule.compiler.record.record import _outputs, record
@@ -24,6 +23,7 @@ from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import Meta, is_inexact
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
 from chainrule.transforms.equations import Equation, Graph, Variable
+from chainrule.transforms.gradient import gradients_of
 
 NOTHING, KNOWN, FREED, UNKNOWN = "nothing", "known", "freed", "unknown"
 
@@ -113,7 +113,7 @@ def record_call(
             cotangents = [_cotangent(given[-1], outs[i]) for i in moving]
         try:
             with _Unhooked(wanted):
-                grads = grad([outs[i] for i in moving], wanted, cotangents, retain_graph=True, allow_unused=True)
+                grads = tuple(gradients_of([outs[i] for i in moving], wanted, cotangents, True, False, inner=True))
         except Exception as error:  # found again, if a backward pass is wanted, by the function itself
             if "backward through the graph a second time" in str(error):
                 notes["status"] = FREED

@@ -36,10 +36,10 @@ def check_wanted(wanted: list) -> None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
 
 
-def gradients_of(roots: list, wanted: list, given: Any, retain: bool, create_graph: bool) -> list:
+def gradients_of(roots: list, wanted: list, given: Any, retain: bool, create_graph: bool, inner: bool = False) -> list:
     """Return the gradients of roots of any level, as values of the highest; None where a root does not depend on an input.
 
-    `given` are the roots' cotangents, None for 1, or altogether None.
+    `given` are the roots' cotangents, None for 1, or altogether None. `inner` says that the pass is part of another (`Paths`).
     """
     if not roots:
         return [None] * len(wanted)
@@ -48,7 +48,7 @@ def gradients_of(roots: list, wanted: list, given: Any, retain: bool, create_gra
         return top._gradients(roots, wanted, given, retain, create_graph)
     cotangents = cotangents_of(roots, given, create_graph)
     level = roots[0]._level
-    found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain)
+    found = gradients(cotangents, [edge_of(t) for t in wanted], level, create_graph, retain, inner)
     if create_graph:
         return [g if g is None or t.__class__ is Unseen else in_dtype(g, t) for g, t in zip(found, wanted, strict=True)]
     if not level and modes().compiling is not None:  # tensors, which others may hold

@@ -32,14 +32,17 @@ class Paths:
         if `needed` is None.
     captured : dict
         (node, output number) → cotangent, filled by the pass, for targets that are not leaves.
+    inner : bool
+        The pass is part of another's, through what a function has recorded for itself: it ends at targets, though they may
+        lead to others, and hooks on leaves are the outer pass's to call.
     """
 
-    __slots__ = ("accumulates", "captured", "ends", "leaf_ids", "mixed", "needed", "wanted")
+    __slots__ = ("accumulates", "captured", "ends", "inner", "leaf_ids", "mixed", "needed", "wanted")
     ends: set[Node]
     mixed: set[Node]
 
-    def __init__(self, roots: Iterable[Any], targets: Iterable[Any], accumulates: bool = False):
-        self.accumulates = accumulates
+    def __init__(self, roots: Iterable[Any], targets: Iterable[Any], accumulates: bool = False, inner: bool = False):
+        self.accumulates, self.inner = accumulates, inner
         self.leaf_ids: set[int] = set()
         self.wanted: dict[Node, list[int]] = _NOTHING
         self.captured: dict[tuple[Node, int], Any] = _NOTHING
@@ -67,7 +70,7 @@ class Paths:
         seen: set[Node] | None = None
         mixed: list[Node] = []
         ends: list[Node] = []
-        leaf_ids, astray = self.leaf_ids, False
+        leaf_ids, astray, inner = self.leaf_ids, False, self.inner
         stack = [edge.node if edge._kind == PORT else edge for edge in roots if edge._kind != LEAF_EDGE]
         if len(stack) > 1:
             seen = set()
@@ -80,6 +83,9 @@ class Paths:
                     break
                 else:
                     seen.add(node)
+                if inner and node in self.wanted:
+                    ends.append(node)
+                    break
                 plan, edges = node.plan, node.edge
                 if plan.pair:
                     edges = (edges, node.edge2)
@@ -131,7 +137,7 @@ class Paths:
         self.needed, self.mixed, self.ends = needed, mixed, ends = set(), set(), set()
         for node in sorted(found, key=_number):  # parents first
             leads = [self.leads(edge) for edge in node.edges if edge is not None]
-            if True in leads:
+            if True in leads and not (self.inner and node in self.wanted):
                 needed.add(node)
                 if False in leads:
                     mixed.add(node)

@@ -2,22 +2,35 @@
 
 A mask is kept beside the cotangent of each node that waits for its turn. A node pulls from a :class:`Partial`, and what comes
 out is taken apart again, so that hooks, accumulation and all else that looks on see plain cotangents.
+
+So do rules that are functions: of `autograd.Function`, of compiled calls, of reentrant checkpoints. What they make themselves
+is present. Passes that they run know what is absent of the cotangents that the rule was given, and what they find is known to
+the outer pass (:class:`Known`, which is the mode's flag while the rule runs).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from chainrule.core.call.dispatch import run
-from chainrule.core.graph.nodes import LEAF_EDGE, NODE, Node
-from chainrule.core.mode.grad_mode import modes, set_modes
+from chainrule.core.graph.nodes import LEAF_EDGE, Node
+from chainrule.core.mode.grad_mode import back, modes, set_modes, switch
 from chainrule.core.op.declaration import ELEMENTWISE, TABLE
+from chainrule.core.op.raw import shape_of
 from chainrule.core.record.placed import whole
 from chainrule.core.record.plans import Plan
 from chainrule.core.record.unpacking import ABOVE
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import bottom
+from chainrule.transforms.custom.pull import pull
 from chainrule.transforms.hook_calls import Pass
 from chainrule.transforms.partial import either, may_drop, parted, partial, seeded, without_absent
+from chainrule.transforms.trail import Key, key_of
+
+ndarray = np.ndarray
 
 
 class Presence:
@@ -31,20 +44,24 @@ class Presence:
     """
 
     def __init__(self, roots: Any, this: Pass):
-        self.this = this
+        self.this, self.known = this, known()
         self.masks: dict[tuple[int, int], Any] = {}
+        mask_of = seeded if self.known is None else self.known.mask_of
         for edge, g in roots:
-            self._add(edge, None if g is None else seeded(whole(g)))
+            self._add(edge, None if g is None else mask_of(whole(g)))
 
     def plan(self, plan: Any) -> Any:
         """Return a plan that pulls as this does, from what is present."""
         return _Careful(plan, self)
 
     def _add(self, edge: Any, mask: Any) -> None:
-        if edge is None or edge._kind == LEAF_EDGE:
+        if edge is None:
             return
-        key = (edge.id, 0) if edge._kind == NODE else (edge.node.id, edge.index)
-        self.masks[key] = either(self.masks[key], mask) if key in self.masks else mask
+        if self.known is not None:
+            self.known.come(edge, mask)
+        if edge._kind != LEAF_EDGE:
+            key = key_of(edge)
+            self.masks[key] = either(self.masks[key], mask) if key in self.masks else mask
 
     def came(self, node: Node, g: Any, index: int = 0) -> Any:
         """Return the mask of a node's cotangent; hooks may have made elements of it present."""
@@ -60,6 +77,59 @@ class Presence:
                 self._add(edge, mask)
 
 
+class Known:
+    """What is known of absent elements where a rule that is a function runs: the mode's flag for the passes that it runs.
+
+    Attributes
+    ----------
+    masks : dict
+        ``id`` of the memory of a cotangent that the rule was given, or a pass in it has found → that memory, and the mask.
+    edges : dict
+        Key of an edge → the mask of what passes have sent there.
+    """
+
+    __slots__ = ("edges", "masks")
+
+    def __init__(self, gs: Iterable, masks: Iterable):
+        self.masks: dict[int, tuple[Any, Any]] = {}
+        self.edges: dict[Key, Any] = {}
+        for g, mask in zip(gs, masks, strict=True):
+            self.note(g, mask)
+
+    def note(self, g: Any, mask: Any) -> None:
+        """Note the mask of a cotangent."""
+        if g is not None and mask is not None:
+            self.masks[id(bottom(g))] = bottom(g), mask
+
+    def come(self, edge: Any, mask: Any) -> None:
+        """Note the mask of what a pass has sent to an edge."""
+        key = key_of(edge)
+        self.edges[key] = either(self.edges[key], mask) if key in self.edges else mask
+
+    def take(self, edges: Iterable, gs: Iterable) -> None:
+        """Note what a pass has found at some edges."""
+        for edge, g in zip(edges, gs, strict=True):
+            self.note(g, self.edges.get(key_of(edge)))
+
+    def mask_of(self, g: Any) -> Any:
+        """Return the mask of a cotangent; what was written to it since is present, and all of one that is not known."""
+        data = bottom(g)
+        base = getattr(data, "base", None)
+        if id(data) not in self.masks and base.__class__ is ndarray and base.strides == data.strides:
+            data = base  # seen whole, as accumulation sees what somebody else may hold
+        mask = self.masks.get(id(data), _NOTHING)[1]
+        return None if mask is None or shape_of(mask) != shape_of(g) else either(mask, run(TABLE["ne"], (g, 0), {}))
+
+
+_NOTHING = (None, None)
+
+
+def known() -> Known | None:
+    """Return what is known of absent elements, where a rule that is a function runs in the mode."""
+    safe: Any = modes().safe
+    return safe if safe.__class__ is Known else None
+
+
 class _Careful:
     """A plan whose pull leaves absent what is absent: what ``Watched`` and hooks see of one."""
 
@@ -71,10 +141,8 @@ class _Careful:
         presence, plan = self.presence, self.plan
         several = g.__class__ is list
         masks = [presence.came(node, gi, i) for i, gi in enumerate(g if several else (g,))]
-        if plan.__class__ is not Plan:  # rules of the user's: all that they make is present
-            gs = plan.pull(node, g, view)
-            presence.sent(node, [gs] if plan.single else gs, [None] * len(node.edges))
-            return gs
+        if plan.__class__ is not Plan:
+            return self._by_function(node, list(g) if several else [g], masks, view)
         if _is_simple(plan) and (not any([m is not None for m in masks]) or _is_alike(plan, node, g)):
             gs = plan.pull(node, g, view)
             values = [gi if gi is None else without_absent(whole(gi), masks[0]) for gi in ([gs] if plan.single else gs)]
@@ -88,6 +156,21 @@ class _Careful:
         values = [_as_given(value, raw) for value, _ in parts]
         presence.sent(node, values, [mask for _, mask in parts])
         return values[0] if plan.single else values
+
+    def _by_function(self, node: Any, given: list, masks: list, view: int) -> list:
+        if node._public().materialize_grads:
+            for i, out in enumerate(node.outputs):
+                if given[i] is None and out is not None and out[2]:
+                    given[i], masks[i] = np.zeros(out[0], out[1].numpy), np.zeros(out[0], bool)
+        found, before = Known(given, masks), modes()
+        switch(safe=found)
+        entered = modes()
+        try:
+            gs = pull(node, given, view, self.plan.mask)
+        finally:
+            back(entered, before, "safe")
+        self.presence.sent(node, gs, [None if gi is None else found.mask_of(gi) for gi in gs])
+        return gs
 
     def _pulled(self, node: Any, given: Any, view: int) -> Any:
         this = self.presence.this

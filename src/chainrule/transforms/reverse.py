@@ -298,15 +298,17 @@ def add_to_port(port: Any, g: Any, owned: bool, pending: dict[int, list], heap: 
         ours[i] = total.__class__ is ndarray
 
 
-def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bool, retain_graph: bool) -> list:
+def gradients(
+    roots: Roots, targets: Sequence[Any], level: int, create_graph: bool, retain_graph: bool, inner: bool = False
+) -> list:
     """Return the cotangents that reach the target edges; None where the roots do not depend on a target.
 
-    Payloads that nobody else holds, or tensors when `create_graph`.
+    Payloads that nobody else holds, or tensors when `create_graph`. `inner` says that the pass is part of another (`Paths`).
     """
-    if len(roots) == 1 and not USER_CODE and lead_on(roots[0][0], targets):  # the user's code may ask about paths
+    if not inner and len(roots) == 1 and not USER_CODE and lead_on(roots[0][0], targets):  # the user's code may ask about paths
         paths = None
     else:
-        paths = Paths([edge for edge, _ in roots], targets)
+        paths = Paths([edge for edge, _ in roots], targets, inner=inner)
     leaves = run_pass(roots, level, create_graph, retain_graph, paths, False)
     found = []
     for t in targets:
@@ -316,4 +318,6 @@ def gradients(roots: Roots, targets: Sequence[Any], level: int, create_graph: bo
             key = (t.node, t.index) if t._kind == PORT else (t, 0)
             g, owned = paths.captured.get(key), False  # type: ignore[union-attr]
         found.append(g if owned or g.__class__ is not ndarray else g.copy())
+    if USER_CODE and modes().safe:  # a rule that is a function may have started this pass
+        transforms.watched.found_at(targets, found)
     return found

@@ -5,6 +5,7 @@ A leaf with hooks is served as soon as all its contributions have come, which a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from chainrule.core.graph.nodes import LEAF_EDGE, Node
@@ -13,7 +14,7 @@ from chainrule.core.record.notes import EVALUATING
 from chainrule.core.record.placed import pulled_whole, whole
 from chainrule.core.record.tensor_hooks import has_hooks
 from chainrule.transforms.hook_calls import Pass, contributions, into_leaf, pull_with_hooks
-from chainrule.transforms.presence import Presence
+from chainrule.transforms.presence import Presence, known
 
 
 class Watched:
@@ -23,7 +24,8 @@ class Watched:
         self.run, self.watchers, self.accumulates = run, modes().watchers, accumulates
         detector = modes().anomaly
         self.watch: Any = None if detector is None else detector.watch()
-        self.awaited = contributions([edge for edge, _ in roots], paths)
+        inner = paths is not None and paths.inner
+        self.awaited = {} if inner else contributions([edge for edge, _ in roots], paths)
         self.presence = Presence(roots, run) if modes().safe else None
 
     def pulled(self, plan: Any, node: Node, g: Any) -> tuple[Any, Any]:
@@ -77,3 +79,10 @@ class Watched:
             if self.awaited.get(key) and has_hooks(leaf):
                 self._serve(key, leaves)
         return leaves
+
+
+def found_at(edges: Sequence[Any], gs: Sequence[Any]) -> None:
+    """Note which elements are absent of what a pass has found at edges, where a rule that is a function runs in the mode."""
+    rule = known()
+    if rule is not None:
+        rule.take(edges, gs)

@@ -16,6 +16,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
 from chainrule.transforms.hook_calls import RUNNING
 from chainrule.transforms.paths import edge_of
+from chainrule.transforms.watched import found_at
 
 
 class CheckpointFunction(Function):
@@ -71,6 +72,8 @@ class CheckpointFunction(Function):
             return (None, None, *_recorded_pass(outputs, gs, args, inputs))
         with scope(0):  # the pass is this function's own, and no part of the transforms that run around it
             backward(outputs, gs)
+        if modes().safe:
+            found_at([edge_of(a) for a in inputs], [a.grad for a in inputs])
         return (None, None, *[a.grad if isinstance(a, Tensor) else None for a in args])
 
 

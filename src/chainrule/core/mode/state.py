@@ -103,7 +103,7 @@ class Mode:
         recorder: int = 0,
         asked: bool = False,
         notes: Any = None,
-        safe: bool = False,
+        safe: Any = False,
     ):
         self.grad, self.inference, self.floor, self.scopes = grad, inference, floor, scopes
         self.scope = scope = scopes[-1] if scopes else 0
