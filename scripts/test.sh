@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up a virtual environment in .venv and runs the tests in it. Needs Python 3.11+ and a package index, nothing else.
 #   --lint    also ruff, import-linter, mypy, and pyright (tests/typing, which runs both on scripts of users)
-#   --peers   also PyTorch as the oracle (about 200 MB), and the slow set: every sample under the costly laws, wide
+#   --peers   also PyTorch as the oracle (about 200 MB), and the slow set: more samples under the costly laws, wide
 #             comparison with PyTorch, hypothesis, benchmarks as smoke
 set -euo pipefail
 cd "$(dirname "$0")/.."

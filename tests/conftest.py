@@ -44,13 +44,20 @@ def torch():
     return torch
 
 
+def pytest_collection_finish():
+    """Have the collector look at what tests make alone: what collecting them has made takes it half a second each time."""
+    _freeze()
+
+
 @pytest.fixture(scope="module")
 def small_heap():
-    """Have the collector look at what a module's tests make alone: what thousands of others have left takes it seconds."""
+    """Have it look at what a module's tests make alone: what thousands of others have left takes seconds."""
+    _freeze()
+
+
+def _freeze():
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -62,5 +69,5 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(
         f"PyTorch is not installed: {judged:,} tests judged values and derivatives by laws and references of their own; "
         f"{len(skipped):,} tests and files compare with PyTorch and were skipped. `bash scripts/test.sh --peers` runs them, "
-        "and the slow set, which compares every sample."
+        "and the slow set, which compares more samples."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -25,7 +26,9 @@ def of_function(call: Any) -> str:
     return call.function.name
 
 
-def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of_op, *, fast: int | None = None) -> Callable:
+def by_name(
+    argument: str, items: Iterable[Any], name: Callable[[Any], str] = of_op, *, fast: int | None = None, share: int = 1
+) -> Callable:
     """Parametrize a check of one item by the items' names; a test runs all of some names and tells which fail.
 
     Parameters
@@ -38,6 +41,9 @@ def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of
         Returns an item's name, that of its op if not given. ``pytest -k NAME`` runs the items of one.
     fast : int, optional
         So many items of each name are checked in the fast set, the rest in the slow one; all in the fast one if not given.
+    share : int
+        Of the items behind each name's first, and not in the fast set, one in so many is checked where the test is; the
+        others in the sweep alone. Which, their own names decide, so that another item changes nothing for them.
 
     Returns
     -------
@@ -47,10 +53,14 @@ def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of
     groups: dict[str, list] = {}
     for item in items:
         groups.setdefault(name(item), []).append(item)
-    parameters = _tests({key: group[:fast] for key, group in groups.items()})
-    if fast is not None:
-        rest = {f"{key}-rest": group[fast:] for key, group in groups.items() if len(group) > fast}
-        parameters += _tests(rest, marks=pytest.mark.slow)
+    own, slow, swept = {}, {}, {}
+    for key, group in groups.items():
+        first, others = group[: fast or 1], group[fast or 1 :]
+        drawn = [item for item in others if is_drawn(item, share)]
+        own[key] = first if fast else first + drawn
+        slow[f"{key}-rest"] = drawn if fast else []
+        swept[f"{key}-swept"] = [item for item in others if not is_drawn(item, share)]
+    parameters = [*_tests(own), *_tests(slow, marks=pytest.mark.slow), *_tests(swept, marks=pytest.mark.sweep)]
 
     def decorate(check: Callable) -> Callable:
         @pytest.mark.parametrize(argument, parameters)
@@ -63,11 +73,17 @@ def by_name(argument: str, items: Iterable[Any], name: Callable[[Any], str] = of
     return decorate
 
 
+def is_drawn(item: Any, share: int) -> bool:
+    """Tell whether an item is the one in so many."""
+    return crc32(repr(item).encode()) % share == 0
+
+
 def _tests(groups: dict[str, list], **marks: Any) -> list:
-    """Return the parameters of tests that run so many groups each, called by the first and the last."""
+    """Return the parameters of tests that run so many groups each, called by the first and the last; none of empty ones."""
     found = []
-    for start in range(0, len(groups), TOGETHER):
-        names = list(groups)[start : start + TOGETHER]
+    having = [key for key, group in groups.items() if group]
+    for start in range(0, len(having), TOGETHER):
+        names = having[start : start + TOGETHER]
         items = [item for key in names for item in groups[key]]
         found.append(pytest.param(items, id="..".join(dict.fromkeys([names[0], names[-1]])), **marks))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import warnings
 
 import numpy as np
@@ -208,10 +209,10 @@ def check(program):
         raise AssertionError(f"{fault(program)}\n{program}")
 
 
-def cut(program, fault=fault):
-    """Return the shortest program with a fault, in which the libraries differ, that leaving out lines of one leads to."""
-    n = len(program.lines)
-    while n:
+def cut(program, fault=fault, seconds=30):
+    """Return the shortest program with a fault, in which the libraries differ, that leaving out lines leads to in time."""
+    n, end = len(program.lines), time.monotonic() + seconds
+    while n and time.monotonic() < end:
         n -= 1
         for few in (1, 2, 4):  # a block goes as a whole
             fewer = program._replace(lines=program.lines[:n] + program.lines[n + few :])

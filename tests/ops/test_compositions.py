@@ -24,14 +24,14 @@ pytestmark = pytest.mark.usefixtures("small_heap")  # a recording may look throu
 
 
 @pytest.mark.slow
-@by_name("case", OPS)  # three minutes of one core, and two for the functions
+@by_name("case", OPS, share=4)  # of all: four minutes of one core, and three for the functions
 def test_every_law_of_the_matrix_holds_of_every_op(case):
     assert failures(case) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:(var|std).*degrees of freedom:UserWarning")
-@by_name("case", FUNCTIONS)
+@by_name("case", FUNCTIONS, share=4)
 def test_every_law_of_the_matrix_holds_of_every_function(case):
     assert failures(case) == {}
 

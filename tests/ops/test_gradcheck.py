@@ -35,12 +35,12 @@ def function_of(case):
     return lambda *xs: f(*[s.direction(x) if isinstance(s, Matrices) else x for s, x in zip(specs, xs, strict=True)])
 
 
-@by_name("case", CASES)
+@by_name("case", CASES, share=3)
 def test_first_derivatives_of_an_op(case):
     assert gradcheck(function_of(case), inputs_of(case), **FIRST)
 
 
-@by_name("case", CASES)
+@by_name("case", CASES, share=3)
 def test_second_derivatives_of_an_op(case):
     inputs = inputs_of(case)
     fast = sum(x.numel() for x in inputs) > SMALL
@@ -123,13 +123,13 @@ def defined(call):
     return inputs
 
 
-@by_name("call", CALLS, of_function)
+@by_name("call", CALLS, of_function, share=3)
 def test_first_derivatives_of_a_function(call):
     inputs = defined(call)
     assert gradcheck(call, inputs, **FIRST)
 
 
-@by_name("call", CALLS, of_function)
+@by_name("call", CALLS, of_function, share=3)
 def test_second_derivatives_of_a_function(call):
     inputs = defined(call)
     assert gradgradcheck(call, inputs, fast_mode=True, **SECOND)

@@ -38,7 +38,7 @@ def test_one_jacobian(case):
 
 
 @pytest.mark.slow
-@by_name("case", TRIED)
+@by_name("case", TRIED, share=3)
 def test_one_jacobian_of_all(case):
     planted.one_jacobian_at_special_values(case)
 

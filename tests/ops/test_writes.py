@@ -115,7 +115,7 @@ def test_a_write_to_a_functions_operand_or_result_is_noticed(call):
 
 
 @pytest.mark.slow
-@by_name("call", CALLS, lambda call: call.name)
+@by_name("call", CALLS, lambda call: call.name, share=3)
 def test_every_write_is_noticed(call):
     assert writes.wrong_after_a_write(call, call.args, call.kwargs, thorough=True) is None
     assert writes.wrong_after_a_write_between_passes(call, call.args, call.kwargs, thorough=True) is None
