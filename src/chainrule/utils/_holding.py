@@ -19,7 +19,7 @@ from chainrule.core.mode.grad_mode import modes, set_modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import memory_of, version_of
 from chainrule.core.types.absent import Absent
-from chainrule.utils._tape import Step, Tape, owner_of, size_of
+from chainrule.utils._tape import Step, Tape, owner_of
 
 ENTRY = 300  # bytes that holding an array costs beside its memory
 
@@ -69,7 +69,10 @@ class Holding(Tape):
             size = 0 if owner is not payload and self.root(v) in self.constants else owner.nbytes
         else:
             version, root = None, self.root(v)
-            memory, size = ~root, 0 if root in self.constants else size_of(payload)
+            memory, size = ~root, 0
+            if root not in self.constants:
+                step, first = self.step_of(root)
+                size = step.sizes[root - first]  # type: ignore[union-attr]
         self.held[v] = Held(payload, version, 0 if version is None else version.count, memory)
         self.bytes_held += ENTRY
         shared = self._memories.get(memory)

@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
-from math import ceil
+from math import ceil, inf
 from statistics import fmean
 from threading import RLock
 from typing import Any
@@ -22,14 +22,15 @@ import numpy as np
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.utils._holding import ENTRY, Holding
 from chainrule.utils._revolve import left_out, reversal, splits
-from chainrule.utils._tape import Constant, Step, size_of
+from chainrule.utils._stretches import WINDOWS, bytes_of, places
+from chainrule.utils._tape import Constant, Step
 
 STEP, SAVE, NEW = 350, 390, 480  # bytes that the graph and the tape take for a step, a saved value, a step like no other
 PULL = 6  # of the largest values: what is in flight while a node pulls, or a step runs
-_WINDOWS = 128  # places for marks that are looked for in a stretch
 _LEAST = 4  # steps to look for marks among
 _SHARE = 1 / 4  # of the room, for the stretch that has no marks yet
 _FINER = 4  # marks that are set where there is one before
+_EARLIER = 1 / 2  # of what is computed again for values, the most that may lie before them and may be due once more for others
 _RECENT = 8  # steps after which a value that is not saved is taken to be used no more
 
 
@@ -49,6 +50,8 @@ class Plan:
     budget : int
     steps, saves : int
         The ops that ran, and the values that nodes saved.
+    chosen : int
+        Values that a minimal cut of the function had held; 0 where places alone were as good, or all could be held.
     marks : int
         Places in the run from which it can go on: what crosses them is held.
     held, peak : int
@@ -61,15 +64,15 @@ class Plan:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self.steps = self.saves = self.marks = self.held = self.peak = self.recomputed = 0
+        self.steps = self.saves = self.chosen = self.marks = self.held = self.peak = self.recomputed = 0
         self.seconds = self.seconds_again = 0.0
 
     def __str__(self) -> str:
         kept = f"{self.held} bytes after the function had returned, {self.peak} at most, of a budget of {self.budget}"
         return (
             f"{self.steps} ops ran, whose nodes saved {self.saves} values\nheld: {kept}\nplaces from which ops can run again: "
-            f"{self.marks} and the start\nran again: {self.recomputed} ops, {self.seconds_again:.2g} s (at first "
-            f"{self.seconds:.2g} s)"
+            f"{self.marks} and the start\nvalues chosen by a cut: {self.chosen}\n"
+            f"ran again: {self.recomputed} ops, {self.seconds_again:.2g} s (at first {self.seconds:.2g} s)"
         )
 
     __repr__ = __str__
@@ -94,9 +97,11 @@ class Keeper(Holding):
     ----------
     budget : int
         Bytes for what is held, the records of graph and tape, and what is in flight in a pass.
+    chosen : bytes
+        By variable: whether it is held, mark or no mark; empty if nothing was chosen.
     """
 
-    def __init__(self, budget: int):
+    def __init__(self, budget: int, chosen: bytes = b""):
         super().__init__()
         self.budget, self.plan = budget, Plan(budget)
         self.saves, self.saves_at = array("q"), array("q")  # what nodes saved, and the last step before each saved
@@ -108,6 +113,9 @@ class Keeper(Holding):
         self.largest = self.gradients = 0
         self.units: list[tuple[float, float]] = []  # of stretches between marks: bytes that cross one, and that a unit saves
         self.unit = 1  # steps that the first marks were apart
+        self.chosen = chosen
+        self.chosen_from = 0  # from where there was room for that
+        self.position = inf  # what is made from here on is needed no more
         self.done = False
         self.lock = RLock()
 
@@ -115,7 +123,10 @@ class Keeper(Holding):
 
     def pack(self, t: Tensor) -> Slot:
         """Leave a number in the place of a value that a node saves."""
-        v = self.variable(t._data, t)
+        return Slot(self.save(self.variable(t._data, t), t._data, t), self.gone)
+
+    def save(self, v: int, payload: Any, value: Any) -> int:
+        """Take note of a variable that a node saves; return how many were before."""
         k, at = len(self.saves), len(self.steps) - 1
         self.saves.append(v)
         self.saves_at.append(at)
@@ -127,8 +138,8 @@ class Keeper(Holding):
             self.last[v] = at
         self.asked[v] += 1
         if v not in self.held and v not in self.constants:
-            self.used((v,), (t._data,), (t,))
-        return Slot(k, self.gone)
+            self.used((v,), (payload,), (value,))
+        return k
 
     def used(self, variables: Sequence[int], payloads: Sequence, values: Sequence) -> None:
         """Hold what is used: whether it crosses a mark is not known yet."""
@@ -163,6 +174,8 @@ class Keeper(Holding):
         """Hold less: first no more what is not saved and was not used of late, then no saved values, then fewer marks."""
         now = len(self.steps)
         wanted = self.limit() * (1 - _SHARE)
+        if self.chosen and self._hold_chosen(now, wanted):
+            return
         for share, recent in ((_SHARE, _RECENT), (0, 1)):
             self._release([v for v in self.held if v >= self.open and self.last[v] < now - recent and self._lone(v, 0)])
             if self.bytes_held <= wanted:
@@ -179,6 +192,26 @@ class Keeper(Holding):
         if self.bytes_held > self.limit():
             self.over()
 
+    def _hold_chosen(self, now: int, wanted: float) -> bool:
+        """Hold no more, the oldest first, what was not chosen to be held, then what was; tell whether that does."""
+        for v in list(self.held):
+            if self.bytes_held <= wanted:
+                return True
+            if self.last[v] < now - 1 and not self._is_chosen(v):
+                self.release(v)
+        for v in list(self.held):
+            if self.bytes_held <= self.limit():
+                return True
+            if self.last[v] < now - 1:
+                self.chosen_from = v + 1
+                self.release(v)
+        if self.bytes_held > self.limit():
+            self.chosen = b""
+        return bool(self.chosen)
+
+    def _is_chosen(self, v: int) -> bool:
+        return v < len(self.chosen) and self.chosen_from <= v < self.position and self.chosen[v] > 0
+
     def over(self) -> None:
         """Refuse to go on: what is held cannot be made less."""
         raise over_budget(self.budget, self.needed(), f"after {len(self.steps)} steps ")
@@ -188,13 +221,13 @@ class Keeper(Holding):
         return ceil((self.budget * 31 / 32 - self.limit() + self.bytes_held) * 32 / 31)
 
     def _in_open(self) -> int:
-        return sum([size_of(held.array) for v, held in self.held.items() if v >= self.open])
+        return bytes_of(self, [v for v in self.held if v >= self.open])
 
     def _close(self, apart: int) -> None:
         """Set marks in the stretch whose end is now, but for its last part, the use of whose values is not known yet."""
         start, end = self.open, len(self.steps)
         spaced = start // (_FINER * (len(self.marks) + 1))  # closer ones would be given up before long
-        found = self._places(start, end, max(apart, spaced))
+        found = places(self, self.first_save, start, end, max(apart, spaced))
         found = found[: len(found) - len(found) // 8]
         if not found:
             return
@@ -203,8 +236,8 @@ class Keeper(Holding):
         saved = np.frombuffer(self.saves_at, np.int64)
         for (place, crossing), (before, _) in zip(found, [(start, 0), *found], strict=False):
             low, high = np.searchsorted(saved, (before, place))
-            self.units.append((crossing, self._sum(set(self.saves[low:high])) * self.unit / (place - before)))
-        del self.units[:-_WINDOWS]
+            self.units.append((crossing, bytes_of(self, set(self.saves[low:high])) * self.unit / (place - before)))
+        del self.units[:-WINDOWS]
         self.marks += [place for place, _ in found]
         self.open = found[-1][0]
         self._release([v for v in self.held if start <= v < self.open and self._lone(v, self.taped_from)])
@@ -218,19 +251,19 @@ class Keeper(Holding):
         """Give up the marks that cost least, but for the last, where the stretch begins whose values are all held."""
         size, tape = (ENTRY + fmean(each) for each in zip(*self.units, strict=True))
         quarters = max(1, ceil(4 * tape / size))
-        places = [0, *self.marks]
-        scaled = [place // self.unit for place in places]
+        ends = [0, *self.marks]
+        scaled = [end // self.unit for end in ends]
         slots = max(2, int(self.limit() / size))
         count = ceil((self.bytes_held - wanted) / size)
         given_up = left_out(scaled[:-1], scaled[-1], slots, lambda n, s: reversal(max(n, 1), s, quarters)[0], count)
-        ends = [(places[i - 1], places[i]) for i in given_up]
+        opened = [(ends[i - 1], ends[i]) for i in given_up]
         self.marks = [mark for i, mark in enumerate(self.marks, 1) if i not in given_up]
-        self._release([v for v in self.held if any([start <= v < end for start, end in ends])])
+        self._release([v for v in self.held if any([start <= v < end for start, end in opened])])
 
     def _release(self, variables: Iterable[int]) -> None:
-        """Hold no more those of the variables that cross no mark."""
+        """Hold no more those of the variables that were not chosen, and cross no mark."""
         for v in variables:
-            if v in self.held and not self._crosses(v):
+            if v in self.held and not self._is_chosen(v) and not self._crosses(v):
                 self.release(v)
 
     def _crosses(self, v: int) -> bool:
@@ -240,61 +273,6 @@ class Keeper(Holding):
     def _saved(self, start: int, end: int) -> set[int]:
         """Return the variables saved by what the steps from one to another were followed by."""
         return set(self.saves[bisect_left(self.saves_at, start) : bisect_right(self.saves_at, end)])
-
-    # -- what a stretch of the tape looks like -------------------------------------------------------------------------
-
-    def _sizes(self, start: int, end: int) -> np.ndarray:
-        sizes = np.zeros(end - start)
-        for v in range(start, end):
-            if v not in self.constants:
-                step, first = self.step_of(v)
-                sizes[v - start] = step.sizes[v - first]  # type: ignore[union-attr]
-        return sizes
-
-    def _sum(self, variables: Iterable[int]) -> int:
-        """Return the bytes that variables take, constants apart, each stretch of memory counted once."""
-        total = 0
-        for root in {self.root(v) for v in variables if v not in self.constants}:
-            if root not in self.constants:
-                step, first = self.step_of(root)
-                total += step.sizes[root - first] + ENTRY  # type: ignore[union-attr]
-        return total
-
-    def _places(self, start: int, end: int, apart: int) -> list[tuple[int, float]]:
-        """Return good places for marks, so many steps apart, and the bytes that cross each: the best of equal times."""
-        n = end - start
-        sizes = self._sizes(start, end)
-        last = np.array(self.last[start:end])
-        seconds = np.full(n, 1e-9)
-        for v in range(start, end):
-            step = self.steps[v]
-            if step.__class__ is Step:
-                seconds[v - start] = step.seconds + 1e-7
-                if step.alias[0] >= 0 and last[v - start] >= 0 and (root := self.root(v)) >= start:
-                    last[root - start] = max(last[root - start], last[v - start])
-        is_saved = np.array([v < len(self.first_save) and self.first_save[v] >= 0 for v in range(start, end)])
-        crossing = np.zeros(n + 1)
-        ends = np.minimum(last - start, n - 1)
-        some = np.flatnonzero(ends >= np.arange(n) + 1)
-        np.add.at(crossing, some + 1, sizes[some])
-        np.add.at(crossing, ends[some] + 1, -sizes[some])
-        preferred = np.zeros(n + 1)  # of two places that as much crosses, that where more of it is saved in any case
-        some = some[is_saved[some]]
-        np.add.at(preferred, some + 1, sizes[some])
-        np.add.at(preferred, ends[some] + 1, -sizes[some])
-        crossing, preferred = np.cumsum(crossing)[1:n], np.cumsum(preferred)[1:n]
-        if n < 2:
-            return []
-        time = np.cumsum(seconds)[: n - 1]
-        wanted = np.linspace(0, time[-1], min(_WINDOWS, max(2, n // apart)) + 1)[1:-1]
-        edges = sorted(set(np.searchsorted(time, wanted).tolist()))  # np.unique would import a megabyte
-        found = []
-        for low, high in zip([0, *edges], [*edges, n - 1], strict=True):
-            if high > low:
-                best = low + int(np.argmin(crossing[low:high] - preferred[low:high] / 128))
-                found.append((start + 1 + best, float(crossing[best])))
-        lowest = [min([crossing for _, crossing in found[max(0, i - 3) : i + 4]]) for i in range(len(found))]
-        return [each for each, low in zip(found, lowest, strict=True) if each[1] <= 1.5 * low + ENTRY]
 
     # -- in the backward pass ------------------------------------------------------------------------------------------
 
@@ -314,7 +292,7 @@ class Keeper(Holding):
         self._release([v for v in self.held if self._lone(v, self.taped_from)])
         plan = self.plan
         plan.steps, plan.saves, plan.marks = len(self.steps) - len(self.constants), len(self.saves), len(self.marks)
-        plan.held, plan.seconds = self.bytes_held, self.seconds
+        plan.held, plan.seconds, plan.chosen = self.bytes_held, self.seconds, sum(self.chosen)
 
     def unpack(self, slot: Slot) -> Tensor:
         """Return a saved value, computed again if it is not held.
@@ -333,12 +311,19 @@ class Keeper(Holding):
                 payload = self.made([v])[v]
                 self._know(payload, v, None)
                 return wrap(payload)
-            while self.marks and self.marks[-1] > at:
-                self.marks.pop()
+            self._pass_by(at)
             self._forget()
             if self.value(v) is None:
                 self._bring(v, at)
             return wrap(self.value(v))
+
+    def _pass_by(self, at: int) -> None:
+        """Take note of the step to which the pass has come: it has no use for what was made later."""
+        while self.marks and self.marks[-1] > at:
+            self.marks.pop()
+        if self.chosen and at + 1 < self.position:
+            last, self.position = int(min(self.position, len(self.chosen), len(self.asked))), at + 1
+            self._release([v for v in range(at + 1, last) if self.chosen[v] and not self.asked[v]])
 
     def _forget(self) -> None:
         """Hold no more what no node will ask for."""
@@ -356,28 +341,59 @@ class Keeper(Holding):
     def _bring(self, v: int, at: int) -> None:
         """Have the saved values held of a stretch that ends with a step, setting marks before it where they do not all fit."""
         start = self.marks[-1] if self.marks else 0
-        stretch = {u for u in self._saved(start, at) if self.asked[u]}
-        tape = self._sum(stretch - self.held.keys())
+        wanted = self._asked(start, at)
+        tape = bytes_of(self, wanted - self.held.keys())
         if tape > self.limit() - self.bytes_held:
             self._leave(at)
-        room = self.limit() - self.bytes_held
-        wanted = stretch
-        if tape > room and at + 1 - start >= 2:
-            found = self._places(start, at + 1, _RECENT)
-            size = ENTRY + max([crossing for _, crossing in found], default=0)
-            units = len(found) + 1
-            quarters = max(1, ceil(4 * tape / units / size))
-            _, group, slots = reversal(units, max(1, int(room / size)), quarters)
-            places = [found[i * group - 1][0] for i in splits(-(-units // group), slots)]
-            whole = -(-units // group) - 1
-            begin = found[whole * group - 1][0] if whole else start
-            self.marks += places
-            crossing = {u for mark in places for u in self._crossing(start, mark)}
-            wanted = {u for u in self._saved(begin, at) if self.asked[u]} | crossing
+            room = self.limit() - self.bytes_held
+            if tape > room:
+                last, is_of_chosen = self._last(start, at, room)
+                wanted = last if self.chosen and is_of_chosen else self._marked(start, at, room, tape)
+                if bytes_of(self, wanted - self.held.keys()) > room:
+                    wanted = last
         for u, payload in self.made({*wanted, v}).items():
             self.hold(u, payload)
         self.plan.recomputed, self.plan.seconds_again = self.recomputed, self.seconds_again
-        self.plan.peak = max(self.plan.peak, self.bytes_held)
+        if self.bytes_held > self.plan.peak:
+            self.plan.peak = self.bytes_held
+
+    def _marked(self, start: int, at: int, room: float, tape: int) -> set[int]:
+        """Set marks in a stretch whose saved values take more bytes than there is room for; return what to hold of it now."""
+        found = places(self, self.first_save, start, at + 1, _RECENT)
+        size = ENTRY + max([crossing for _, crossing in found], default=0)
+        units = len(found) + 1
+        quarters = max(1, ceil(4 * tape / units / size))
+        _, group, slots = reversal(units, max(1, int(room / size)), quarters)
+        marks = [found[i * group - 1][0] for i in splits(-(-units // group), slots)]
+        whole = -(-units // group) - 1
+        begin = found[whole * group - 1][0] if whole else start
+        self.marks += marks
+        return self._asked(begin, at).union(*[self._crossing(start, mark) for mark in marks])
+
+    def _last(self, start: int, at: int, room: float) -> tuple[set[int], bool]:
+        """Return the last saved values of a stretch that there is room for, and whether little before them is due for them."""
+        found: set[int] = set()
+        roots: set[int] = set()
+        begin, k = at, bisect_right(self.saves_at, at)
+        while k and self.saves_at[k - 1] >= start:
+            k -= 1
+            v = self.saves[k]
+            if not self.asked[v] or v in self.held:
+                continue
+            root = self.root(v)
+            if root not in roots:
+                room -= bytes_of(self, (root,))
+                if room < 0 and found:
+                    break
+                roots.add(root)
+            found.add(v)
+            begin = self.saves_at[k]
+        _, order, _ = self._sources(list(found))
+        earlier = sum([self.steps[first].seconds for first in order if first < begin])
+        return found, earlier <= _EARLIER * sum([self.steps[first].seconds for first in order])
+
+    def _asked(self, start: int, end: int) -> set[int]:
+        return {v for v in self._saved(start, end) if self.asked[v]}
 
     def _crossing(self, start: int, mark: int) -> list[int]:
         """Return the variables that cross a mark, those made before another place apart."""

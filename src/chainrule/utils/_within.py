@@ -1,6 +1,8 @@
 """Memory by budget: functions whose backward pass computes again what a number of bytes does not hold.
 
-What is held is ``_keeping``'s, how it is computed again ``_tape``'s, how often at best ``_revolve``'s.
+What ran is on a tape (``_tape``), from whose arrays that are held others are made again (``_holding``). Which are held is for
+``_keeping`` to say: those at places that few bytes cross (``_stretches``), spaced as ``_revolve`` counts; or, where the
+function is known ahead (``_ahead``), those that a minimal cut chose (``_choosing``).
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]
         the gradients of what the function uses, and what is in flight while a node pulls. The arguments are the caller's.
     ahead : bool
         Run the function once without values before the first call with arguments of new shapes, so that a budget that is too
-        small is refused before anything is computed. A function that reads values, or writes to what it did not make, is
-        refused where it exceeds the budget instead.
+        small is refused before anything is computed, and what is best held is known. A function that reads values, or writes to
+        what it did not make, is refused where it exceeds the budget instead.
 
     Returns
     -------
@@ -50,6 +52,11 @@ def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]
     ACM TOMS 26(1), 2000, https://doi.org/10.1145/347837.347846), thinned out while the loop runs, whose length need not be
     known (Stumm & Walther, SIAM J. Sci. Comput. 32(2), 2010, https://doi.org/10.1137/080742439). Where there is room for it,
     values of many steps are computed again at a time, which takes fewer steps than the states alone would.
+
+    Of a function that was run ahead, a minimal cut of its ops says at a price for a byte what to hold and what to compute
+    again, so that dear ops are not run again where cheap ones do (after Chen et al., arXiv 1604.06174, and the partitioner of
+    PyTorch's functorch). Several prices are rehearsed, and so is the way of a loop; what runs again for the least time is done,
+    from the second call on by the times that the first took.
 
     What the function computes outside of chainrule (with NumPy), in derivatives of its own, or writes into part of a tensor is
     kept. Inside a trace (:func:`chainrule.compile`, :func:`chainrule.func.trace`) the function is called as it is.
@@ -81,9 +88,8 @@ def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]
             m = modes()
             if not m.record or m.tracer is not None:
                 return function(*args, **kwargs)
-            if forecast is not None:
-                forecast.check(args, kwargs)
-            keeper = Keeper(budget)
+            expected = None if forecast is None else forecast.check(args, kwargs)
+            keeper = Keeper(budget, b"" if expected is None else expected.chosen)
             bounded.plan = keeper.plan  # type: ignore[attr-defined]
             with keeper, saved_tensors_hooks(keeper.pack, keeper.unpack):
                 before = modes()
@@ -95,6 +101,8 @@ def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]
                     back(entered, before, "on_write")
                     keeper.finish()
             keeper.end()
+            if expected is not None:
+                expected.learn(keeper)
             return result
 
         bounded.plan = None  # type: ignore[attr-defined]

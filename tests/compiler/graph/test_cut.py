@@ -33,7 +33,7 @@ def test_a_cut_is_the_least_and_of_these_the_nearest_to_the_sink(seed):
         cuts.append((cost, sum(near), near))
     least, count, near = min(cuts)
     assert least < float("inf")
-    assert nearest_cut(nodes, arcs) == near
+    assert nearest_cut(nodes, *zip(*arcs, strict=True)) == near
     assert sum([cut[:2] == (least, count) for cut in cuts]) == 1
 
 
@@ -41,9 +41,10 @@ def test_a_cut_is_the_least_and_of_these_the_nearest_to_the_sink(seed):
 def test_both_ways_find_the_same(seed):
     nodes, arcs = drawn(seed)
     arcs = [(*ends, c or 1) for ends, c in {(tail, head): c for tail, head, c in arcs}.items()]  # each once, none without room
-    assert _by_paths(nodes, arcs) == _by_scipy(nodes, arcs)
+    assert _by_paths(nodes, *zip(*arcs, strict=True)) == _by_scipy(nodes, *zip(*arcs, strict=True))
 
 
 def test_a_flow_takes_back_what_went_the_wrong_way():
     arcs = [(0, 2, 1), (0, 3, 1), (2, 4, 1), (4, 1, 1), (3, 4, 1), (2, 5, 1), (5, 6, 1), (6, 1, 1)]
-    assert _by_paths(7, arcs) == _by_scipy(7, arcs) == [False, True] + [False] * 5
+    arcs = list(zip(*arcs, strict=True))
+    assert _by_paths(7, *arcs) == _by_scipy(7, *arcs) == [False, True] + [False] * 5

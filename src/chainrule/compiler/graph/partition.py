@@ -221,7 +221,8 @@ def _cut(joint: _Joint) -> list[Variable]:
             if not operands:  # of constants alone: nothing need be kept for it
                 continue
     arcs += [(3 + 2 * places[v], sink, -1) for v in joint.needed]
-    near = nearest_cut(2 + 2 * len(places), arcs)
+    tails, heads, capacities = zip(*arcs, strict=True) if arcs else ((), (), ())
+    near = nearest_cut(2 + 2 * len(places), tails, heads, capacities)
     return [v for v, place in places.items() if not near[2 + 2 * place] and near[3 + 2 * place]]
 
 
