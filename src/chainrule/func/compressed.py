@@ -15,10 +15,11 @@ from chainrule.core.mode.grad_mode import modes, set_modes
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import TreeSpec
+from chainrule.func.basis import bottom
 from chainrule.func.colouring import Colouring
 from chainrule.func.jacobian_plan import SparsePlan, chunk_for, real_size
 from chainrule.func.pattern import Pattern
-from chainrule.func.probing import probes_for
+from chainrule.func.probing import agrees, is_disturbed, probes_for, weights_for
 from chainrule.func.pullbacks import Record
 from chainrule.func.recovery import blocks_of, entries_of
 from chainrule.func.seeds import Seeds
@@ -76,9 +77,11 @@ class Results:
         The random direction that is carried: of the inputs where it goes `forward`, else of the results.
     blocks : list of list of Block
         By result, and by input.
+    weights : list of Tensor or None
+        For each stack of sums, where these alone tell what the random direction is to give.
     """
 
-    __slots__ = ("blocks", "chunk", "forward", "outputs", "probes", "row_chunk", "rows", "shapes")
+    __slots__ = ("blocks", "chunk", "forward", "outputs", "probes", "row_chunk", "rows", "shapes", "weights")
 
     def __init__(self, way: Compression, layout: Layout, outs: list, f: Function, run: Record | None):
         colours = way.colouring
@@ -93,6 +96,29 @@ class Results:
             self.row_chunk = chunk_for(self.rows.total, f.chunk_size, f.memory, run)
         self.chunk = layout.chunk or self.row_chunk
         self.blocks = blocks_of(way.pattern, colours, outs, f.flat)
+        found = None if self.probes is None else weights_for(colours, self.blocks, self.probes, outs, f.flat)
+        self.weights: list[Tensor] | None = found
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether :meth:`agrees` needs no matrices."""
+        return self.probes is None or self.weights is not None
+
+    def probed(self, stacks: list[Tensor]) -> list[Tensor]:
+        """Return what the random direction gave, the last of each stack, or with weights what follows from it."""
+        if self.probes is None:
+            return []
+        if self.weights is None:
+            return [TABLE["getitem"].call(stack, index=(-1,)) for stack in stacks]
+        return [is_disturbed(stack, weights) for stack, weights in zip(stacks, self.weights, strict=True)]
+
+    def agrees(self, probed: list[Tensor], matrices: list[list]) -> bool:
+        """Tell whether a pattern holds, as far as the random direction tells; the matrices are the blocks."""
+        if self.probes is None:
+            return True
+        if self.weights is not None:
+            return not any([bool(bottom(disturbed)) for disturbed in probed])
+        return agrees(self.probes, probed, self.forward, matrices)
 
 
 class Taken(NamedTuple):
@@ -103,7 +129,7 @@ class Taken(NamedTuple):
     values : list of list of Tensor
         The entries of each block, by result and by input.
     probed : list of Tensor
-        What the random direction gave, by result or where only rows are summed up by input; empty without.
+        What :meth:`Results.probed` makes of the random direction, by result or where only rows are summed up by input.
     aux : object
     spec : TreeSpec
         The results' structure.
@@ -188,10 +214,7 @@ class Compression:
             [entries_of(block, self.colouring, columns, rows, out, x) for block, x in zip(of_out, f.flat, strict=True)]
             for of_out, out in zip(results.blocks, outs, strict=True)
         ]
-        last = TABLE["getitem"].call
-        stacks = columns if results.forward else rows
-        probed = [] if results.probes is None else [last(stack, index=(-1,)) for stack in stacks]
-        return Taken(values, probed, aux, spec, results)
+        return Taken(values, results.probed(columns if results.forward else rows), aux, spec, results)
 
     def _recorded(self, f: Function, layout: Layout, draws: Draws) -> Record | None:
         """Return a recorded run, where rows are to be pulled back along it or it is to tell sizes; note what it draws."""

@@ -22,7 +22,6 @@ from chainrule.func.compressed import Compression, Taken, check_width, is_traced
 from chainrule.func.discovery import FEWEST, FULL, Memories, Memory, is_plain, may_pay, pays, untouched
 from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for, real_size
 from chainrule.func.pattern import Pattern
-from chainrule.func.probing import agrees
 from chainrule.func.pullbacks import Record, only_tensors
 from chainrule.func.sweeps import Function, pulled, pushed
 
@@ -138,10 +137,11 @@ class Jacobian:
         """Put the blocks together, dense or as SciPy's arrays; None if a random direction tells that the pattern is wrong."""
         results = taken.results
         number = numbers_of if self._sparse else lambda v: supported(bottom(v))
-        if self._sparse or results.probes is not None:
+        entries: list = []
+        if self._sparse or not results.is_quick:
             rows = zip(taken.values, results.blocks, strict=True)
             entries = [[in_sparse(number(v), block) for v, block in zip(*row, strict=True)] for row in rows]
-        if results.probes is not None and not agrees(results.probes, taken.probed, results.forward, entries):
+        if not results.agrees(taken.probed, entries):
             return None
         if not self._sparse:
             entries = [

@@ -11,14 +11,49 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.grad_mode import no_grad
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types.dtype import float32, float64
 from chainrule.func.assembly import supported
 from chainrule.func.basis import bottom
+from chainrule.func.colouring import Colouring
+from chainrule.func.recovery import Block
+from chainrule.func.seeds import MOST
 
 
 def probes_for(tensors: list) -> list | None:
     """Return random numbers for each tensor's elements, none near 0; None if there are none."""
     draw = np.random.default_rng(tensors[0].numel())
     return [draw.uniform(0.5, 1.5, t.numel()) for t in tensors] if any([t.numel() for t in tensors]) else None
+
+
+def weights_for(colours: Colouring, blocks: list[list[Block]], probes: list, outs: list, ins: list) -> list[Tensor] | None:
+    """Return what the sums of one kind of lines are to be multiplied with, so that they add up to what the probes give.
+
+    Each element of a sum is one entry, or none, so that no sums over rows are needed. None where that is not so (sums of both
+    kinds, symmetric ones), for complex numbers, half precision, and where the weights would be large.
+    """
+    forward = not colours.reverse
+    if colours.kind != ("columns" if forward else "rows") or {t.dtype for t in (*outs, *ins)} - {float32, float64}:
+        return None
+    ends, count = (outs, colours.forward) if forward else (ins, colours.reverse)
+    if count * sum([t.numel() * t.dtype.itemsize for t in ends]) > MOST:
+        return None
+    found = [np.zeros(count * t.numel(), t.dtype.numpy) for t in ends]
+    for k, row in enumerate(blocks):
+        for j, block in enumerate(row):
+            (read,) = block.reads
+            found[read.stack][read.places[0]._data] = probes[j][block.columns] if forward else probes[k][block.rows]
+    return [wrap(w.reshape(count, *t.shape)) for w, t in zip(found, ends, strict=True)]
+
+
+def is_disturbed(stack: Tensor, weights: Tensor) -> Tensor:
+    """Tell whether the last of some sums, along the probes, is another than the others times their weights add up to."""
+    with no_grad():
+        count = weights.shape[0]
+        terms = stack[:count] * weights
+        tolerance = float(np.finfo(weights.dtype.numpy).eps ** 0.5)
+        return (abs(stack[count] - terms.sum(0)) > tolerance * abs(terms).sum(0)).any()
 
 
 def agrees(probes: list, given: list, forward: bool, matrices: list[list]) -> bool:

@@ -35,7 +35,7 @@ class Seeds:
     def block(self, start: int, stop: int) -> list[Tensor | None]:
         """Return, for each tensor, its part in the sums from `start` to `stop`, stacked; None where it is in none at all.
 
-        A function may write to its tangents: each call has its own.
+        Rules of custom functions may write to what they are given: each call has its own.
         """
         if self._kept is None:
             return self._made(start, stop)
