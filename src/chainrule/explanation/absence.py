@@ -54,7 +54,7 @@ def _by_flow(key: Any, target: Tensor, losses: list[Tensor], flow: Flow) -> Expl
     on_the_way = [cut for i, cut in cuts if i in passed]
     reads = flow.reads.get(key)
     if on_the_way:
-        chosen = on_the_way[0]
+        chosen = on_the_way[-1]  # of several behind each other, the one that none of the others makes good
         if not _is_read_later(chosen, reads):
             return _of_cut(chosen)
     if reads is not None:
@@ -92,6 +92,8 @@ def _of_cut(cut: Cut) -> Explanation:
     elif cut.name in _NEW or (cut.name == "requires_grad_" and tensors and tensors[0].requires_grad):
         what = "Parameter() or requires_grad_()" if name in ("Parameter", "requires_grad_") else f"{name}()"
         cause, text = "copied", f"{what} makes a new leaf of its values"
+    elif cut.name == "grad":
+        cause, text = "no create_graph", "grad() gives derivatives without a history of their own, unless create_graph=True"
     elif cut.name == "requires_grad_":
         cause, text = "frozen", "requires_grad_(False) was called"
     elif not tensors:

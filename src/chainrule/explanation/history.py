@@ -88,5 +88,10 @@ def has_history(t: Tensor) -> bool:
         return False
 
 
+def number_of(t: Tensor) -> int:
+    """Return the number of the node that gave a tensor: later ones have larger numbers; 0 of a leaf."""
+    return key_of(_edge_of(t))[0]
+
+
 def _edge_of(t: Tensor) -> Any:
     return t if t._node is LEAF else t._node

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from chainrule.autograd.graph import noting
-from chainrule.core.graph.nodes import LEAF, LEAF_EDGE, NOTHING, Node
+from chainrule.core.graph.nodes import LEAF_EDGE, NOTHING, Node
 from chainrule.core.mode.grad_mode import back, enable_grad, modes, switch
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import tree_flatten
 from chainrule.explanation.flow import Calls, Flow
-from chainrule.explanation.history import nodes_below
+from chainrule.explanation.history import has_history, nodes_below, number_of
 from chainrule.random import get_rng_state, set_rng_state
 from chainrule.transforms.evidence import Evidence
 from chainrule.transforms.gradient import cotangents_of
@@ -176,8 +176,8 @@ def _leaf(value: Any) -> Any:
 
 
 def _losses(returned: list[Tensor], flow: Flow) -> list[Tensor]:
-    if flow.roots:
-        return [flow.roots[-1]]
-    with_history = [t for t in returned if t._node is not None and t._node is not LEAF]
+    """Return what is differentiated: the latest of what `backward` was called on and the first scalar that was returned."""
+    with_history = [t for t in returned if has_history(t)]
     scalars = [t for t in with_history if t.numel() == 1]
-    return (scalars or with_history or returned)[:1]
+    found = [*flow.roots[-1:], *(scalars or with_history)[:1]]
+    return [max(found, key=number_of)] if found else returned[:1]

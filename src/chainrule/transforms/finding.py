@@ -43,6 +43,7 @@ REMEDIES = {
     "zero seed": "look at what was given as gradient of the loss",
     # None
     "detach": "leave the detach() or .data out, or detach only what is meant to be constant",
+    "no create_graph": "call autograd.grad() with create_graph=True, or take the derivative by func.grad()",
     "no_grad": "compute it outside of no_grad(), inference_mode() or set_grad_enabled(False); draw by rsample(), not sample()",
     "integer cast": "compute in a floating dtype; integers have no derivatives",
     "argmax": "use a soft form (softmax), or select by the index and keep the selected values",

@@ -162,6 +162,8 @@ def _ranges(ev: Evidence) -> str:
 
 def _of_whole(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) -> str:
     """Return why an op that is not elementwise sends a zero: of itself, or because the gradient is one that it takes to 0."""
+    if ev.name == "nll_loss":
+        return "masked" if _is_ignored(ev, marked) else "not selected"
     if ev.name in ("softmax", "log_softmax") and _is_decided(ev, live):
         return "saturated"
     if _another_comes_through(ev, k, marked, came):
@@ -177,6 +179,13 @@ def _of_whole(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) 
     )
     others = [x for i, x in numeric(ev.filled().operands) if i != ev.position(k) and x.dtype.kind == "f"]
     return "not selected" if chosen else "zero factor" if any(not np.all(x) for x in others) else "stationary"
+
+
+def _is_ignored(ev: Evidence, marked: np.ndarray) -> bool:
+    """Tell whether the labels of the examples with marked scores are all those to be ignored."""
+    labels = ev.operands[1] if len(ev.operands) > 1 else None
+    examples = marked.any(1) if marked.ndim > 1 else marked.any()
+    return labels is not None and bool(np.all(np.asarray(labels)[examples] == ev.params["ignore"]))
 
 
 def _is_decided(ev: Evidence, live: list) -> bool:
