@@ -182,6 +182,46 @@ def state_that_a_recurrence_forgets():
     return loss, start
 
 
+@planted(TRAINING, "zero", "underflow", at=(0, 0, 0))
+def module_that_forgets_its_first_state():
+    cell = cr.nn.RNN(1, 2, batch_first=True)
+    with cr.no_grad():
+        for weight in cell.parameters():
+            weight.fill_(0.001)
+    steps = cr.tensor([[[0.1]] * 60])
+
+    def loss(start):
+        out, _ = cell(steps, start)  # <- cause
+        return out[:, -1].sum()
+
+    return loss, cr.zeros(1, 1, 2, requires_grad=True)
+
+
+@planted(TRAINING, "zero", "saturated", at=(0, 0, 0))
+def state_behind_a_saturated_step():
+    cell = cr.nn.RNN(1, 2, batch_first=True)
+    with cr.no_grad():
+        for weight in cell.parameters():
+            weight.fill_(1.0)
+    steps = cr.tensor([[[0.1], [9e3], [0.2]]])
+
+    def loss(start):
+        out, _ = cell(steps, start)  # <- cause
+        return out[:, -1].sum()
+
+    return loss, cr.zeros(1, 1, 2, requires_grad=True)
+
+
+@planted(TRAINING, "zero", "stationary", at=(0,))
+def penalty_of_a_change_that_has_not_begun():
+    change = cr.zeros(2, requires_grad=True)
+
+    def loss(change):
+        return cr.linalg.vector_norm(change)  # <- cause
+
+    return loss, change
+
+
 @planted(TRAINING, "zero", "dead relu", at=(0, 0))
 def network_after_a_bad_step():
     net = cr.nn.Sequential(cr.nn.Linear(2, 2), cr.nn.ReLU(), cr.nn.Linear(2, 1))

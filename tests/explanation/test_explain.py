@@ -11,6 +11,7 @@ from tests.explanation.programs import PROGRAMS, leaf
 import chainrule as cr
 from chainrule import nn
 from chainrule.autograd.graph import noting
+from chainrule.utils.checkpoint import checkpoint, within
 
 
 def marked_line(f):
@@ -269,6 +270,28 @@ def test_a_pass_that_fails_for_a_write_in_place_names_the_op_that_needs_the_valu
 
     found = cr.explain(f, leaf(1.0, 2.0))
     assert (found.cause, found.op, found.forward.text) == ("overwritten", "exp", "y = x.exp()")
+
+
+def trap(x):
+    root = x.sqrt()
+    return cr.where(x > 0, root, 0.0).sum()
+
+
+def test_a_compiled_loss_says_how_to_look_inside():
+    compiled = cr.compile(trap)
+    for _ in range(3):
+        x = leaf(4.0, 0.0)
+        loss = compiled(x)
+    assert cr.explain(loss, x).cause == "compiled"
+    found = cr.explain(compiled, x)
+    assert (found.cause, found.forward.text) == ("masked", "root = x.sqrt()")
+
+
+@pytest.mark.parametrize("again", [lambda x: checkpoint(trap, x, use_reentrant=False), within(1 << 20)(trap)])
+def test_what_is_computed_once_more_is_looked_at(again):
+    found = cr.explain(again, leaf(4.0, 0.0))
+    assert (found.cause, found.forward.text) == ("masked", "root = x.sqrt()")
+    assert cr.explain(lambda x: checkpoint(trap, x, use_reentrant=True), leaf(4.0, 0.0)).cause == "checkpoint"
 
 
 class Strange(cr.autograd.Function):

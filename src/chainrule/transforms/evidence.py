@@ -232,7 +232,7 @@ class Evidence:
         token = hush()
         try:
             for scale, step in ((0.99, -1e-3), (1.01, 1e-3)):
-                moved = [x if x is None or x.dtype.kind != "f" else x * scale + step for x in given]
+                moved = [x if x is None or x.dtype.kind not in "fc" else x * scale + step for x in given]
                 out = self.op.backend.kernel(*moved, **self.params) if rule.uses("out") else None  # type: ignore[union-attr]
                 if abs(rule((np.float64(1.0),), moved, None, out, None, self.params, True)) > 1e-12:
                     return False

@@ -61,6 +61,8 @@ REMEDIES = {
     "freed": "give the function, explain(f, inputs); or keep the graph: retain_graph=True, or "
     "autograd.graph.noting(values=True)",
     # any
+    "compiled": "give the function, explain(f, inputs), to have it run once more, uncompiled",
+    "checkpoint": "use checkpoint(..., use_reentrant=False), whose operations can be looked at",
     "custom rule": "look at the backward() of {op}",
     "hook": "look at the hooks on the tensor and its node",
 }

@@ -15,7 +15,7 @@ from chainrule.transforms.evidence import Evidence, first, is_kind, mark, nan_or
 from chainrule.transforms.finding import INF, NAN, Explanation, shown
 from chainrule.transforms.origin import line, operand_origin, pole, value_origin
 from chainrule.transforms.trail import Key, Sent, Trail
-from chainrule.transforms.vanishing import hooks_work, is_mask, of_hook, vanished
+from chainrule.transforms.vanishing import hooks_work, is_mask, of_function, of_hook, vanished
 
 
 def not_finite(trail: Trail, key: Key, place: tuple, kind: str) -> Explanation:
@@ -79,7 +79,7 @@ def made_here(trail: Trail, ev: Evidence, sent: Sent, place: tuple, kind: str) -
     if (hook := hooks_work(ev, k, came, lambda g: not is_kind(g, kind).any())) is not None:
         return of_hook(kind, hook, ev)
     if ev.op is None:
-        return Explanation(kind, "custom rule", text=f"the backward of {ev.name} returned {kind}", **about)
+        return of_function(kind, ev)
     reached = ev.reached(k, mark(sent.g.shape, place), came)
     if ev.is_elementwise and came[0] is not None:
         slopes = ev.slopes(k, came[0])
@@ -181,7 +181,7 @@ def _who_sent(zero: Explanation) -> str:
     if zero.node is None:
         return "That 0 is what the backward pass started from"
     at = "" if zero.forward is None else f" ({shown(zero.forward)})"
-    does = "which leaves this element out" if is_mask(zero) else f"because of a {zero.cause}"
+    does = "which leaves this element out" if is_mask(zero) else f"where it came about ({zero.cause})"
     return f"That 0 was sent by {zero.node.name()}{at}, {does}; times an infinite derivative it is nan all the same"
 
 

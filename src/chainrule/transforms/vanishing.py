@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from chainrule.transforms.finding import ZERO, Explanation
 from chainrule.transforms.hook_calls import name_of
 from chainrule.transforms.trail import Key, Sent, Trail, array_of
 
-_BRANCHES = 4  # ways that are followed beside the first
+_WAYS = 64  # that are followed
 
 # What a zero derivative means, by op; others are told apart by their values.
 _MEANS = {
@@ -47,7 +48,10 @@ MEANS = {
 }
 MEANS = {name: cause for cause, names in _MEANS.items() for name in names.split()}
 
-
+_OF_PASSES = {
+    "CompiledFunction": ("compiled", "the backward pass of a compiled function, into which this does not look,"),
+    "CheckpointFunction": ("checkpoint", "the pass of a reentrant checkpoint, into which this does not look,"),
+}
 _DRAWN = {"bernoulli", "poisson", "normal", "multinomial", "binomial", "dropout", "alpha_dropout", "feature_dropout"}
 # Linear ops that leave elements out by what they are told to read; others sum or move all of them.
 _WRITES = ("copy_slices", "copy", "overwrite", "place", "index_put", "index_copy", "index_fill", "put", "scatter", "masked_put",
@@ -61,12 +65,14 @@ def vanished(trail: Trail, key: Key, marked: np.ndarray) -> Explanation:
     `also`. A way that ends at an op which another one goes through, by another operand, is no cause: that other was chosen; and
     one that ends where the elements are left out comes after those along which a gradient could have come.
     """
-    forks: list[tuple[Sent, np.ndarray]] = []
+    forks: list[tuple[list[Sent], np.ndarray]] = [(trail.sent.get(key, []), marked)]
     passed: set[tuple[int, int]] = set()
-    ways = [_follow(trail, key, trail.sent.get(key, []), marked, forks, passed)]
-    ways += [_follow(trail, key, [sent], m, [], passed) for sent, m in forks[:_BRANCHES]]
+    told_apart = []
+    for sent, marks in islice(_growing(forks), _WAYS):
+        way = _follow(trail, key, sent, marks, forks, passed)
+        if way is not None:
+            told_apart.append(way)
     gone_through = {id for id, _ in passed}
-    told_apart = [way for way in ways if way is not None]
     ends = [way for way in told_apart if _number(way[0]) not in gone_through] or told_apart
     ends.sort(key=lambda way: (way[1], _number(way[0])))
     causes = [found for found, _ in ends]
@@ -78,6 +84,14 @@ def vanished(trail: Trail, key: Key, marked: np.ndarray) -> Explanation:
     return found
 
 
+def _growing(items: list) -> Iterator:
+    """Yield the items of a list that grows meanwhile."""
+    i = 0
+    while i < len(items):
+        yield items[i]
+        i += 1
+
+
 def _number(found: Explanation) -> int:
     return 0 if found.node is None else found.node.id
 
@@ -87,12 +101,14 @@ def _follow(
 ) -> tuple[Explanation, bool] | None:
     """Follow one way; return why it ends, and whether elements are left out there; None if it joins another on its way.
 
+    Where it forks it goes on by the op that was called first: in a recurrence, the next step. The others are added to `forks`.
     `passed` are the nodes that ways went through before, each with the operand by which: this one's are added.
     """
     while sent:
         if any(np.any(s.g[marked]) for s in sent):
             return _sum(trail, sent, marked), False
-        forks += [(s, marked) for s in sent[1:]]
+        sent = sorted(sent, key=lambda s: s.node.id)
+        forks += [([s], marked) for s in sent[1:]]
         node, k, _ = sent[0]
         if (node.id, k) in passed:
             return None
@@ -121,8 +137,7 @@ def _made(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) -> E
     j = next((j for j, x in enumerate(live) if x is not None and x.any()), None)
     about = {"op": ev.name, "forward": ev.note, "node": ev.node}
     if ev.op is None:
-        text = f"the backward of {ev.name} returned 0 for a gradient that is not"
-        return Explanation(ZERO, "custom rule", text=text, **about)
+        return of_function(ZERO, ev)
     drawn = _DRAWN.intersection([] if ev.note is None else ev.note.called)
     name = ev.operand_name(ev.position(k))
     if j is None:
@@ -166,19 +181,27 @@ def _of_whole(ev: Evidence, k: int, marked: np.ndarray, came: list, live: list) 
         return "masked" if _is_ignored(ev, marked) else "not selected"
     if ev.name in ("softmax", "log_softmax") and _is_decided(ev, live):
         return "saturated"
-    if _another_comes_through(ev, k, marked, came):
-        return "underflow" if ev.name == "to" else "cancelled"
+    if _comes_through(ev, k, marked, [None if c is None else _scaled(c) for c in came]):
+        return "underflow"
+    drawn = np.random.default_rng(0)
+    if _comes_through(ev, k, marked, [None if c is None else drawn.uniform(0.5, 1.5, c.shape).astype(c.dtype) for c in came]):
+        return "cancelled"
     if ev.name in ("prod", "cumprod") and all(np.all(x) for _, x in numeric(ev.operands)):
         return "underflow"
     if ev.name in _WRITES or ev.name in MEANS:
         return MEANS.get(ev.name, "overwritten")
     operand = ev.operands[ev.position(k)] if ev.position(k) < len(ev.operands) else None
     chosen = operand is not None and all(
-        result is not None and x is not None and np.isin(np.asarray(result)[x], operand).all()
+        result is not None and x is not None and _are_others(np.asarray(result)[x], np.asarray(operand), marked)
         for result, x in zip(ev.results, live, strict=False)
     )
     others = [x for i, x in numeric(ev.filled().operands) if i != ev.position(k) and x.dtype.kind == "f"]
     return "not selected" if chosen else "zero factor" if any(not np.all(x) for x in others) else "stationary"
+
+
+def _are_others(found: np.ndarray, operand: np.ndarray, marked: np.ndarray) -> bool:
+    """Tell whether all results are elements of an operand, and none of those that are marked."""
+    return bool(np.isin(found, operand).all()) and not np.isin(found, operand[marked]).any()
 
 
 def _is_ignored(ev: Evidence, marked: np.ndarray) -> bool:
@@ -198,10 +221,14 @@ def _is_decided(ev: Evidence, live: list) -> bool:
     return bool(np.all(np.minimum(np.abs(p), np.abs(1 - p)) <= 4 * np.finfo(p.dtype).eps))
 
 
-def _another_comes_through(ev: Evidence, k: int, marked: np.ndarray, came: list) -> bool:
-    """Tell whether the op's derivative sends on some other gradient in the place of those that came."""
-    drawn = np.random.default_rng(0)
-    others = [None if c is None else drawn.uniform(0.5, 1.5, c.shape).astype(c.dtype) for c in came]
+def _scaled(g: np.ndarray) -> np.ndarray:
+    """Return a cotangent times a number that makes its largest element about 1."""
+    _, exponent = np.frexp(np.abs(g).max(initial=0.0).astype(np.float64))
+    return (g.astype(np.result_type(g.dtype, np.float64)) * 2.0 ** -float(exponent)).astype(g.dtype)
+
+
+def _comes_through(ev: Evidence, k: int, marked: np.ndarray, others: list) -> bool:
+    """Tell whether the op's derivative sends on some of other gradients in the place of those that came."""
     try:
         gs = pulled_whole(ev.node.plan, ev.node, others[0] if len(others) == 1 else others, 0)
     except RuntimeError:  # what it saved is gone
@@ -242,3 +269,10 @@ def of_hook(kind: str, hook: Callable, ev: Evidence | None = None) -> Explanatio
     on = "the tensor" if ev is None else f"the result of {ev.name}"
     return Explanation(kind, "hook", name_of(hook), Place.of(hook), node=None if ev is None else ev.node,
                        text=f"a hook on {on}, {name_of(hook)}, returned {kind}")  # fmt: skip
+
+
+def of_function(kind: str, ev: Evidence) -> Explanation:
+    """Return that a rule which is a function made a gradient so: the user's, or one that runs a pass of its own."""
+    cause, what = _OF_PASSES.get(ev.name, ("custom rule", f"the backward of {ev.name}"))
+    returned = "0 for a gradient that is not" if kind == ZERO else kind
+    return Explanation(kind, cause, ev.name, ev.note, node=ev.node, text=f"{what} returned {returned}")
