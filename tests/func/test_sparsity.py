@@ -110,6 +110,63 @@ def test_windows_that_would_be_too_much_are_lines(monkeypatch):
     np.testing.assert_array_equal(found, np.kron(np.eye(3), np.ones((10, 10))) != 0)
 
 
+SECOND = cr.tensor(np.eye(6, k=1) - 2 * np.eye(6) + np.eye(6, k=-1))
+CROSS = cr.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=cr.float64)[None, None].repeat(4, 4, 1, 1)
+CONSTANTS = {
+    "a matrix from the right": lambda x: x @ SECOND,
+    "a matrix from the left": lambda x: SECOND[:5, :5] @ x,
+    "both": lambda x: SECOND[:5, :5] @ x @ SECOND.T,
+    "a vector": lambda x: SECOND @ x[0, 0, 0] + SECOND.mv(x[0, 0, 1]),
+    "a sum": lambda x: cr.addmv(x[0, 0, 0].sin(), SECOND, x[0, 1, 0]) + cr.addmm(x[0, 0, 0], x[0, 0], SECOND)[0],
+    "a layer": lambda x: F.linear(x, SECOND, x[0, 0, 0]),
+    "a sum of products": lambda x: cr.einsum("ij,bckj->bcki", SECOND, x),
+    "a mask": lambda x: (x * SECOND[:5]).sum(3),
+    "a stencil": lambda x: F.conv2d(x, CROSS, padding=1),
+    "one that spreads": lambda x: F.conv_transpose2d(x, CROSS, stride=2, dilation=2),
+    "one that is differentiated": grad(lambda x: F.conv2d(x, CROSS, padding=1).sin().sum()),
+    "a Hessian of several": jacrev(lambda x: x[0, 0, 0] ** 3),
+}
+
+
+@pytest.mark.parametrize("name", list(CONSTANTS))
+def test_what_a_constant_multiplies_by_zero_is_not_linked(name):
+    f = CONSTANTS[name]
+    found = sparsity_of(f, (PLANE,)).tosparse().toarray()
+    out = f(PLANE)
+    np.testing.assert_array_equal(found, jacrev(f)(PLANE).reshape(out.numel(), PLANE.numel()).numpy() != 0)
+
+
+def test_a_pattern_holds_where_constants_are_zero_in_the_same_places():
+    mask = cr.tensor([0.0, 1.0, 0.0], dtype=cr.float64)
+    found = sparsity_of(lambda x: x[:3] * mask, (X,))
+    assert (found.nnz, found.holds(X)) == (1, True)
+    mask *= 2
+    assert found.holds(X)
+    mask += 1
+    assert not found.holds(X)
+
+
+def test_a_constant_that_the_function_clears_after_its_use_is_not_zero():
+    def f(x):
+        c = cr.ones(3, dtype=cr.float64)
+        first = c * x[:3]
+        c.zero_()
+        return first + c * x[3:6]
+
+    def g(x):
+        c = np.ones(3)
+        first = cr.from_numpy(c) * x[:3]
+        c[:] = 0
+        return first
+
+    assert sparsity_of(f, (X,)).nnz == sparsity_of(g, (X,)).nnz == 3
+
+
+def test_a_zero_among_what_moves_is_linked():
+    found = sparsity_of(lambda x: (x - X) * x.flip(0), (X,))
+    assert found.nnz == 16
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_the_families_patterns_are_the_true_ones(family):
     f = family.function() if family.order == 1 else grad(family.function())

@@ -104,7 +104,8 @@ def jacobian_sparsity(
 
     `func` runs once, traced. Every element of every value that it computes carries the set of the inputs' elements that it can
     depend on, through what each op says of its reach: no derivative is taken. The pattern is never too small, for whatever
-    values of the inputs; where an op's element depends on one input or another, as in a maximum, both are in it. Its size, not
+    values of the inputs; where an op's element depends on one input or another, as in a maximum, both are in it. What a
+    constant multiplies by 0 (a mask, a matrix of differences, the corners of a stencil) is not. The size of the pattern, not
     that of the matrix, decides how long it takes: some milliseconds for 10,000 inputs of which each reaches a few results.
 
     Parameters
@@ -123,7 +124,8 @@ def jacobian_sparsity(
         row for each element of the output and a column for each of the input, both flat; complex elements count once.
 
         Where `func` branches on values, or takes them as indices or sizes, the pattern is that of the way it went. After a
-        call, `guards` are the values that it read; ``holds(x)`` tells whether it would read the same for other inputs.
+        call, `guards` are the values that it read; ``holds(x)`` tells whether it would read the same for other inputs, and
+        whether constants are 0 where they were.
 
     Raises
     ------

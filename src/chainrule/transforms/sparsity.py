@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.op.reach import SAME, Call, Link, arranged, arrangement, by_broadcasting, links_of
+from chainrule.core.op.reach import SAME, Call, Link, arranged, arrangement, by_broadcasting, by_product, links_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 from chainrule.core.types.tree import tree_flatten
@@ -26,6 +26,9 @@ from chainrule.transforms.blame import TraceError
 from chainrule.transforms.equations import Equation, Graph, Variable
 from chainrule.transforms.index_sets import Sets, joined, merged, nothing, sized, spans
 from chainrule.transforms.trace import CallEquation, Readable, Tracer, graph_of, running
+
+READ = 1 << 22
+"""Elements of a constant past which nobody looks where it is 0."""
 
 # -- what is read ------------------------------------------------------------------------------------------------------
 
@@ -36,18 +39,21 @@ class Notes:
     Attributes
     ----------
     values : dict
+    zeros : dict
+        Where constants are 0 when they are first used; None where they are nowhere, or too large to look at.
     read : dict
         The value of each, in the order in which they were read.
     tracer : Tracer
         Has all equations, those too that only lead to what was read.
     """
 
-    __slots__ = ("read", "tracer", "values")
+    __slots__ = ("read", "tracer", "values", "zeros")
 
     def __init__(self) -> None:
         self.tracer: Any = None
         self.values: dict[Variable, np.ndarray] = {}
         self.read: dict[Variable, np.ndarray] = {}
+        self.zeros: dict[Variable, np.ndarray | None] = {}
 
 
 class _Noted(Readable):
@@ -76,6 +82,13 @@ class _NotingTracer(Tracer):
         self.notes, self.kind = notes, _Noted
         notes.tracer = self
 
+    def constant(self, value: Any) -> Variable:
+        """Return the variable of a value from outside; note where it is 0."""
+        variable = super().constant(value)
+        if variable not in self.notes.zeros:
+            self.notes.zeros[variable] = _zeros_of(self.constants[variable])
+        return variable
+
     def traced(self, payload: Any, variable: Variable) -> Any:
         """Return the traced value of a payload; note the values of what may be an index or a mask."""
         if variable.dtype.numpy.kind in "biu":
@@ -93,18 +106,27 @@ def _value_of(payload: Any) -> np.ndarray | None:
         return None
 
 
+def _zeros_of(constant: Any) -> np.ndarray | None:
+    """Return where a floating constant is 0; None if that is nowhere, or if there are too many elements to look."""
+    if constant.numel() > READ or constant.dtype.numpy.kind not in "fcV":
+        return None
+    value = _value_of(constant)
+    where = None if value is None else value == 0
+    return where if where is not None and where.any() else None
+
+
 class Guards:
-    """Values that a pattern was found with, and the graph that computes them again.
+    """Values that a pattern was found with, and the graph that computes them again; and where constants were 0.
 
     Attributes
     ----------
     expected : list of array
     """
 
-    __slots__ = ("_graph", "expected")
+    __slots__ = ("_graph", "_zeros", "expected")
 
-    def __init__(self, graph: Graph, noted: dict[Variable, np.ndarray]):
-        self.expected = list(noted.values())
+    def __init__(self, graph: Graph, noted: dict[Variable, np.ndarray], zeros: list[tuple[Any, np.ndarray]]):
+        self.expected, self._zeros = list(noted.values()), zeros
         needed: set[Variable] = set(noted)
         kept: list[Equation] = []
         for equation in reversed(graph.equations):
@@ -118,6 +140,8 @@ class Guards:
 
     def hold(self, inputs: Sequence[Any]) -> bool:
         """Tell whether the values are the same for other inputs, arrays or tensors; False if they were drawn at random."""
+        if not all([np.array_equal(_value_of(constant) == 0, zeros) for constant, zeros in self._zeros]):
+            return False
         if not self.expected:
             return True
         values = [_value_of(x) for x in inputs]
@@ -239,6 +263,8 @@ class _Propagation:
         self.columns = sum(self.sizes)
         self.constants = dict(zip(graph.constants, graph.values, strict=True))
         self.guarded = dict(notes.read)
+        self.zeros: dict[Variable, np.ndarray | None] = {}
+        self.views: dict[Variable, Equation] = {}
         self.moving: set[Variable] = set(graph.inputs)
         self.sets: dict[Variable, Sets] = {}
         for variable, start, size in zip(graph.inputs, [0, *accumulate(self.sizes)], self.sizes, strict=False):
@@ -250,13 +276,16 @@ class _Propagation:
         for equation in self.graph.equations:
             operands = [o for o in equation.operands if o.__class__ is Variable]
             if self.moving.isdisjoint(operands):
+                if equation.op.view and len(operands) == len(equation.results) == 1:
+                    self.views[equation.results[0]] = equation
                 continue
             self.moving.update(equation.results)
             if not self.sets.keys().isdisjoint(operands):
                 self._step(equation)
         results = [self.sets.get(o) or nothing(prod(o.shape)) for o in self.outputs if o.__class__ is Variable]
         known = {v: value for v, value in self.guarded.items() if v in self._computed()}
-        return Sparsity(results, self.sizes, Guards(self.graph, known))
+        zeros = [(self.constants[v], where) for v, where in self.zeros.items() if where is not None]
+        return Sparsity(results, self.sizes, Guards(self.graph, known, zeros))
 
     def _computed(self) -> set[Variable]:
         graph = self.graph
@@ -269,11 +298,14 @@ class _Propagation:
             return
         op, operands = equation.op, equation.operands
         result = equation.results[0]
-        if op.reach is by_broadcasting and all([o.__class__ is Variable and o.shape == result.shape for o in operands]):
+        is_plain = op.reach is by_broadcasting or (op.reach is by_product and self.moving.issuperset(operands))
+        if is_plain and all([o.__class__ is Variable and o.shape == result.shape for o in operands]):
             parts = [self.sets[o] for i, o in enumerate(operands) if o in self.sets and op.rules[i] is not None]
             self._meet(result, parts)  # as below, in a third of the time: programs of scalars have many of these
             return
-        call = Call(op, operands, equation.params, equation.results, partial(self._read, operands))
+        call = Call(
+            op, operands, equation.params, equation.results, partial(self._read, operands), partial(self._where_zero, operands)
+        )
         if op.reach is arranged:
             parts = [self.sets.get(o) or nothing(prod(shape)) for o, shape in zip(operands, call.shapes, strict=True)]
             self.sets[result] = joined(parts).taken(arrangement(call))
@@ -317,3 +349,18 @@ class _Propagation:
         if value is not None:
             self.guarded.setdefault(variable, np.array(value))
         return value
+
+    def _where_zero(self, operands: tuple, i: int) -> np.ndarray | None:
+        """Return where an operand is 0 that comes from outside of the function, and guard that; None if it is nowhere."""
+        variable = operands[i]
+        if variable.__class__ is not Variable:
+            return None
+        if variable in self.views:
+            view = self.views[variable]
+            where = self._where_zero(view.operands, 0)
+            return None if where is None else view.op.backend.kernel(where, **view.params)
+        if variable in self.constants and variable not in self.zeros:
+            noted = self.notes.zeros.get(variable)
+            is_kept = noted is not None and np.array_equal(noted, _value_of(self.constants[variable]) == 0)
+            self.zeros[variable] = noted if is_kept else None
+        return self.zeros.get(variable)

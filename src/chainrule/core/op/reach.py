@@ -161,14 +161,23 @@ class Call:
     read : callable
         ``read(i, needed)`` returns the values of the operand at a place, an index or a mask, as an array; None if it will not.
         `needed`: without them, nothing but "all reaches all" is known; else they would only make the link smaller.
+    zeros : callable
+        ``zeros(i)`` returns where the operand at a place is 0 and stays so, as an array of bool: what it multiplies does not
+        reach the product, as far as derivatives go. None if it will not, as where infinity times 0 is to be seen.
     """
 
-    __slots__ = ("_kept", "args", "op", "outs", "params", "read", "shapes")
+    __slots__ = ("_kept", "args", "op", "outs", "params", "read", "shapes", "zeros")
 
     def __init__(
-        self, op: Op, args: Sequence, params: dict, outs: Sequence, read: Callable[[int, bool], np.ndarray | None] | None = None
+        self,
+        op: Op,
+        args: Sequence,
+        params: dict,
+        outs: Sequence,
+        read: Callable[[int, bool], np.ndarray | None] | None = None,
+        zeros: Callable[[int], np.ndarray | None] = lambda i: None,
     ):
-        self.op, self.args, self.params, self.outs = op, args, params, outs
+        self.op, self.args, self.params, self.outs, self.zeros = op, args, params, outs, zeros
         self.shapes = [tuple(getattr(a, "shape", ())) for a in args]
         self.read = read or self._own
         self._kept: dict[Any, Any] = {}
@@ -178,9 +187,9 @@ class Call:
 
     def having(self, op: Op, args: Sequence) -> Call:
         """Return the same call of another op, with the last of the operands and such of the parameters as it has."""
-        skipped, read = len(self.args) - len(args), self.read
+        skipped, read, zeros = len(self.args) - len(args), self.read, self.zeros
         params = {name: self.params[name] for name in op.params}
-        return Call(op, args, params, self.outs, lambda i, needed: read(i + skipped, needed))
+        return Call(op, args, params, self.outs, lambda i, needed: read(i + skipped, needed), lambda i: zeros(i + skipped))
 
     def rule(self, i: int) -> Any:
         """Return the derivative rule of an input, or None."""
@@ -299,6 +308,16 @@ def by_broadcasting(c: Call, i: int, o: int) -> Link:
     """Elements meet by broadcasting."""
     shape, out = c.shapes[i], c.out_shape(o)
     return SAME if shape == out else Link(outs=np.broadcast_to(places(shape), out).ravel())
+
+
+def by_product(c: Call, i: int, o: int) -> Link:
+    """Elements meet by broadcasting, but where the other factor is 0."""
+    link, zeros = by_broadcasting(c, i, o), c.zeros(1 - i)
+    if zeros is None:
+        return link
+    out = c.out_shape(o)
+    outs = places(out).ravel() if link.outs is None else link.outs
+    return Link(outs=np.where(np.broadcast_to(zeros, out).ravel(), -1, outs))
 
 
 def in_order(c: Call, i: int, o: int) -> Link:

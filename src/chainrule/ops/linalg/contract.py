@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.core.op.batching import Batch, per_example, reshaped, shift_axes
 from chainrule.core.op.declaration import bilinear, op
 from chainrule.core.op.raw import narrowed
-from chainrule.core.op.reach import Call, Link, Windows, along_axes, apart, by_broadcasting, everything, in_lines
+from chainrule.core.op.reach import Call, Link, Windows, along_axes, apart, by_axes, by_broadcasting, everything, in_lines
 from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
@@ -143,11 +143,34 @@ def _bmm_sum_examples(b: Batch, x: Any, y: Any) -> Any:
     return matmul(reshaped(left, (*x.shape[:lead], n, many * k)), reshaped(y, (*y.shape[:-3], many * k, y.shape[-1])))
 
 
+# -- reach -------------------------------------------------------------------------------------------------------------
+
+
+def _sums(*usual: Callable) -> Callable:
+    """Return a product's rule of reach: the usual one of each factor, unless the other is a matrix with zeros that stay."""
+
+    def rule(c: Call, i: int, o: int) -> Link:
+        zeros = c.zeros(1 - i)
+        if zeros is None or zeros.ndim != 2:
+            return usual[i](c, i, o)
+        return by_matrix(c, i, o, zeros.T if i == 0 else zeros, -1 if i == 0 or len(c.shapes[i]) == 1 else -2)
+
+    return rule
+
+
+def by_matrix(c: Call, i: int, o: int, zeros: ndarray, axis: int) -> Link:
+    """Return the link of elements and results that meet along an axis, counted from the last, where no zero is at (to, of)."""
+    shape, out = c.shapes[i], c.out_shape(o)
+    windows = Windows.of_pairs(shape[axis], out[axis], *(~zeros).nonzero())
+    axes = [(k, k + len(out) - len(shape)) for k in range(len(shape))]
+    return by_axes(shape, out, axes, {len(out) + axis: windows})
+
+
 # -- products ----------------------------------------------------------------------------------------------------------
 
 mm = bilinear("mm(x, y)", _dot, kinds="ifc",
     shape=matrices,
-    reach={"x": apart(1, 1), "y": apart(2, 2, (-1, -1))},
+    reach=_sums(apart(1, 1), apart(2, 2, (-1, -1))),
     batch=_mm_examples,
     x=lambda g, y: _mm(g, _t(y)),
     y=lambda g, x: _mm(_t(x), g),
@@ -155,7 +178,7 @@ mm = bilinear("mm(x, y)", _dot, kinds="ifc",
 
 mv = bilinear("mv(x, y)", _dot, kinds="ifc",
     shape=lambda x, y: x[:1],
-    reach={"x": apart(1, 0), "y": everything},
+    reach=_sums(apart(1, 0), everything),
     batch=_mv_examples,
     x=lambda g, y: outer(g, y),
     y=lambda g, x: mv(_t(x), g),
@@ -178,7 +201,7 @@ outer = bilinear("outer(x, y)", lambda x, y: x[:, None] * y, kinds="ifc",
 
 bmm = bilinear("bmm(x, y)", _matmul, kinds="ifc",
     shape=matrices,
-    reach={"x": apart(1, 1), "y": apart(2, 2, (-1, -1))},
+    reach=_sums(apart(1, 1), apart(2, 2, (-1, -1))),
     batch=_bmm_examples,
     x=lambda g, y: bmm(g, _mt(y)),
     y=lambda g, x: bmm(_mt(x), g),
@@ -186,7 +209,7 @@ bmm = bilinear("bmm(x, y)", _matmul, kinds="ifc",
 
 matmul = bilinear("matmul(x, y)", _matmul, kinds="ifc", node="UnsafeView",
     shape=matrices,
-    reach={"x": apart(1, 1), "y": apart(2, 2, (-1, -1))},
+    reach=_sums(apart(1, 1), apart(2, 2, (-1, -1))),
     batch=_matmul_examples,
     x=lambda g, y, x_shape: _left(g, y, x_shape),
     y=lambda g, x, y_shape: _right(g, x, y_shape),

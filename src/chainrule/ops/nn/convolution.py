@@ -192,15 +192,29 @@ def _meeting(kinds: str) -> Callable:
         shape, out = (_split(v, k, c.params["groups"]) for v, k in ((c.shapes[i], mine), (c.out_shape(o), kind)))
         common = [(a, _AXES[kind].index(letter)) for a, letter in enumerate(_AXES[mine]) if letter in _AXES[kind]]
         spaces = {name: v[2:] for name, v in zip(kinds, (*c.shapes, c.out_shape(o)), strict=True)}
-        windows = {}
-        for axis, numbers in enumerate(
-            zip(*[spaces[k] for k in "xwy"], *[c.params[p] for p in ("stride", "padding", "dilation")], strict=True)
-        ):
-            meets = dict(zip("xwy", _meets(*numbers), strict=True))
-            windows[3 + axis] = Windows.of_pairs(spaces[mine][axis], spaces[kind][axis], meets[kind], meets[mine])
-        return by_axes(shape, out, [*common, *[(3 + k, 3 + k) for k in range(len(spaces["x"]))]], windows)
+        numbers = zip(*[spaces[k] for k in "xwy"], *[c.params[p] for p in ("stride", "padding", "dilation")], strict=True)
+        meets = [dict(zip("xwy", _meets(*n), strict=True)) for n in numbers]
+        zeros = c.zeros(1) if kinds[1] == "w" and i == 0 else None
+        if zeros is not None and zeros.all((0, 1)).any():
+            places = _of_some(meets, ~zeros.all((0, 1)), spaces)
+            windows = Windows.of_pairs(prod(spaces[mine]), prod(spaces[kind]), places[kind], places[mine])
+            sizes = (*shape[:3], prod(spaces[mine])), (*out[:3], prod(spaces[kind]))
+            return by_axes(*sizes, [*common, (3, 3)], {3: windows})
+        axes = range(len(meets))
+        of_axes = [Windows.of_pairs(spaces[mine][k], spaces[kind][k], meets[k][kind], meets[k][mine]) for k in axes]
+        return by_axes(shape, out, [*common, *[(3 + k, 3 + k) for k in axes]], {3 + k: of_axes[k] for k in axes})
 
     return rule
+
+
+def _of_some(meets: list[dict], some: ndarray, spaces: dict) -> dict[str, ndarray]:
+    """Return the flat places in space of the inputs and of the results that meet in some of the weights."""
+    found: dict[str, list[ndarray]] = {"x": [], "y": []}
+    for at in np.argwhere(some):
+        for kind, places in found.items():
+            of_axes = [meet[kind][meet["w"] == k] for meet, k in zip(meets, at, strict=True)]
+            places.append(np.ravel_multi_index(np.ix_(*of_axes), spaces[kind]).ravel())
+    return {kind: np.concatenate(places) if places else np.zeros(0, np.int64) for kind, places in found.items()}
 
 
 def _split(shape: tuple, kind: str, groups: int) -> tuple:

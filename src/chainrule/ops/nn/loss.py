@@ -23,7 +23,7 @@ from chainrule.ops.indexing.index import index
 from chainrule.ops.indexing.scatter import gather, scatter_add
 from chainrule.ops.indexing.select import where
 from chainrule.ops.indexing.view import zeros
-from chainrule.ops.linalg.contract import _dot, matmul, mm, mv, outer
+from chainrule.ops.linalg.contract import _dot, by_matrix, matmul, mm, mv, outer
 from chainrule.ops.pointwise.exponential import log, log1p, sigmoid
 from chainrule.ops.reduction.reduce import sum
 from chainrule.ops.reduction.scan import wide
@@ -235,9 +235,17 @@ def _linear_examples(b: Batch, x: Any, w: Any) -> Any:
     return reshaped(matmul(rows, transpose(w, a=1, b=2)), (b.size, *middle, w.shape[1]))
 
 
+def _mapped(c: Call, i: int, o: int) -> Link:
+    """Elements of a line reach all of its results, but by a zero that stays; rows of the matrix reach one of each line."""
+    zeros = c.zeros(1) if i == 0 else None
+    if zeros is not None:
+        return by_matrix(c, i, o, zeros, -1)
+    return (apart(2, 0, (-2, -1)) if i else apart(1, 1))(c, i, o)
+
+
 linear_map: Callable = bilinear("linear_map(x, w)", _linear, kinds="ifc", node="Linear",
     shape=lambda x, w: (*x[:-1], w[0]),
-    reach={"x": apart(1, 1), "w": apart(2, 0, (-2, -1))},
+    reach=_mapped,
     batch=_linear_examples,
     lower=lambda x, w: mv(w, x) if x.ndim == 1 else matmul(x, t(w)),
     x=lambda g, w: linear_map(g, t(w)),

@@ -13,7 +13,7 @@ from chainrule.core.op.declaration import TABLE, elementwise
 from chainrule.core.op.lowering import Opaque, s
 from chainrule.core.op.native import NATIVE, in_native
 from chainrule.core.op.raw import narrowed, with_poles
-from chainrule.core.op.reach import by_broadcasting, nowhere
+from chainrule.core.op.reach import by_broadcasting, by_product, nowhere
 from chainrule.core.op.results import floating, joined
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.core.tensor.tensor import Tensor
@@ -74,6 +74,7 @@ sub = elementwise("sub(x, y)", operator.sub, calm=True, kinds="ifc", check=_refu
 
 mul = elementwise("mul(x, y)", operator.mul, calm=True, kinds="bifc",
     public=True, inplace=True, aliases=("multiply",),
+    reach=by_product,
     x=lambda g, y: g * y,
     y=lambda g, x: g * x,
     doc=binary("Return the product.", "cr.mul(cr.tensor([1.0, 2.0]), 3)", "tensor([3., 6.])"))  # fmt: skip
