@@ -41,6 +41,21 @@ def check_places(argnums: Any, argnames: Any) -> None:
         raise RuntimeError(f"{name} elements must be unique, got {given}")
 
 
+def check_counts(transform: str, **given: Any) -> None:
+    """Raise unless each option is None or a whole number above 0: TypeError, or PyTorch's ValueError."""
+    for what, n in given.items():
+        if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__")):
+            raise TypeError(f"{transform}: `{what}` is a whole number or None, not {n!r}")
+        if n is not None and n < 1:
+            raise ValueError(f"{transform}: `{what}` should be greater than 0.")
+
+
+def check_randomness(randomness: Any) -> None:
+    """Raise PyTorch's error for what is no way to draw."""
+    if randomness not in ("error", "same", "different"):
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+
+
 def choose(func: Callable, argnums: Argnums, argnames: Argnames, args: tuple, kwargs: dict) -> tuple[tuple, Callable]:
     """Return the chosen arguments of a call, and the call as a function of them.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.core.mode.grad_mode import modes
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.func.recovery import Block
@@ -49,10 +50,15 @@ def numbers_of(values: Tensor) -> np.ndarray:
         If they belong to another transform or have a history: SciPy's arrays hold neither.
     """
     if not _is_plain(values):
+        recorder = modes().compiling
+        if recorder is not None:
+            recorder.refuse(
+                "makes a SciPy array, which no record holds; compile the derivative itself, as in "
+                "chainrule.compile(jacobian(f, sparse=True)), and call it outside"
+            )
         raise RuntimeError(
             "sparse=True: a SciPy array holds numbers alone, and these are tracked by another transform or require grad. Take "
-            "the dense Jacobian there, or detach what requires grad; where this is called in a compiled function, compile the "
-            "derivative itself, chainrule.compile(jacobian(f, sparse=True)), and call it outside of that"
+            "the dense Jacobian there, or detach what requires grad"
         )
     return supported(np.asarray(values._data))
 

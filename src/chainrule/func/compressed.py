@@ -17,7 +17,7 @@ from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import TreeSpec
 from chainrule.func.basis import bottom
 from chainrule.func.colouring import Colouring
-from chainrule.func.jacobian_plan import SparsePlan, chunk_for, real_size
+from chainrule.func.jacobian_plan import SparsePlan, chunk_for, counted, real_size
 from chainrule.func.pattern import Pattern
 from chainrule.func.probing import agrees, is_disturbed, probes_for, weights_for
 from chainrule.func.pullbacks import Record
@@ -169,7 +169,8 @@ class Compression:
     def reason(self) -> str:
         """Why this way."""
         colours = self.colouring
-        return f"{colours.colours} sums of {_LINES[colours.kind]} hold its {self.pattern.size} entries, at the least cost"
+        entries = counted(self.pattern.size, "entry", "entries")
+        return f"{entries} in {counted(colours.colours, 'sum')} of {_LINES[colours.kind]}, at the least cost"
 
     def layout(self, f: Function, check: bool) -> Layout:
         """Return what is needed for inputs of such shapes and dtypes; the last ones are kept."""

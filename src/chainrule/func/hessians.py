@@ -10,7 +10,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.dtype import FLOAT
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, write_back
+from chainrule.func.arguments import Argnames, Argnums, check_counts, check_places, choose, expect_function, write_back
 from chainrule.func.basis import Directions
 from chainrule.func.jacobian_plan import chunk_for
 from chainrule.func.jacobians import Jacobian
@@ -134,9 +134,7 @@ def laplacian(
     tensor(6.)
     """
     check_places(argnums, argnames)
-    for what, given in (("chunk_size", chunk_size), ("memory", memory)):
-        if given is not None and given < 1:
-            raise ValueError(f"laplacian: `{what}` should be greater than 0.")
+    check_counts("laplacian", chunk_size=chunk_size, memory=memory)
 
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

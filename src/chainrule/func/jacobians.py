@@ -12,18 +12,29 @@ from chainrule.core.generator import default_generator
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import check_differentiable
 from chainrule.core.types.tree import tree_flatten, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, write_back
+from chainrule.func.arguments import (
+    Argnames,
+    Argnums,
+    check_counts,
+    check_places,
+    check_randomness,
+    choose,
+    expect_function,
+    is_one,
+    write_back,
+)
 from chainrule.func.arrays import arrays_of, tensors_of
 from chainrule.func.assembly import in_dense, in_sparse, numbers_of, sparse_of, supported
-from chainrule.func.basis import Directions, bottom, entry_of_columns, entry_of_rows
+from chainrule.func.basis import Directions, bottom
 from chainrule.func.choice import compression_of
 from chainrule.func.compiling import CompiledTakes
 from chainrule.func.compressed import Compression, Taken, check_width, is_traced
 from chainrule.func.discovery import FEWEST, FULL, Memories, Memory, is_plain, may_pay, pays, untouched
-from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, chunk_for, real_size
+from chainrule.func.jacobian_plan import MODES, JacobianPlan, SparsePlan, chosen, real_size
 from chainrule.func.pattern import Pattern
 from chainrule.func.pullbacks import Record, only_tensors
-from chainrule.func.sweeps import Function, pulled, pushed
+from chainrule.func.sweeps import Function
+from chainrule.func.whole import by_columns, by_rows
 
 __all__ = ["jacfwd", "jacobian", "jacrev"]
 
@@ -51,9 +62,8 @@ class Jacobian:
         check_places(argnums, argnames)
         if mode is not None and mode not in MODES:
             raise ValueError(f"{name}: mode is 'forward', 'reverse' or None, not {mode!r}")
-        for what, given in (("chunk_size", chunk_size), ("memory", memory)):
-            if given is not None and given < 1:
-                raise ValueError(f"{name}: `{what}` should be greater than 0.")
+        check_counts(name, chunk_size=chunk_size, memory=memory)
+        check_randomness(randomness)
         if not isinstance(sparse, bool):
             raise TypeError(f"{name}: `sparse` is True or False, not {sparse!r}; a pattern is given as `sparsity`")
         update_wrapper(self, func, updated=())
@@ -175,12 +185,12 @@ class Jacobian:
                         return found
                     default_generator.set_state(drawn)
             if mode == "forward":
-                found = self._by_columns(f, ins, run)
+                found = by_columns(f, ins, run)
         except NotImplementedError as error:  # of a custom Function without jvp
             if self._mode is not None:
                 raise
             mode, reason = "reverse", f"forward mode cannot: {error}"
-        entries, outs, out_spec, aux, chunk = found or self._by_rows(run or f.record(), f)
+        entries, outs, out_spec, aux, chunk = found or by_rows(run or f.record(), f)
         if self._sparse:
             by_out = zip(entries, outs, strict=True)
             entries = [[sparse_of(entry, out, x) for entry, x in zip(row, f.flat, strict=True)] for row, out in by_out]
@@ -199,22 +209,6 @@ class Jacobian:
         self, mode: str, inputs: int, outputs: int, chunk: int, reason: str, told: SparsePlan | None = None
     ) -> JacobianPlan:
         return JacobianPlan(mode, inputs, outputs, chunk, reason, getattr(self._func, "plan", None), told)
-
-    def _by_rows(self, run: Record, f: Function) -> tuple:
-        directions = Directions(run.outs)
-        chunk = chunk_for(directions.total, f.chunk_size, f.memory, run)
-        rows = [directions.split(stacked) for stacked in pulled(run, directions, chunk)]
-        entries = [[entry_of_rows(gs[i], out, x) for gs, x in zip(rows, f.flat, strict=True)] for i, out in enumerate(run.outs)]
-        return entries, run.outs, run.out_spec, run.aux, chunk
-
-    def _by_columns(self, f: Function, directions: Directions, run: Record | None) -> tuple:
-        chunk = chunk_for(directions.total, f.chunk_size, f.memory, run)
-        found = pushed(f, directions, chunk)
-        columns = [directions.split(stacked) for stacked in found.stacked]
-        entries = [
-            [entry_of_columns(of[k], out, x) for k, x in enumerate(f.flat)] for of, out in zip(columns, found.outs, strict=True)
-        ]
-        return entries, found.outs, found.out_spec, found.aux, chunk
 
     def prepare(self, *args: Any, **kwargs: Any) -> Jacobian:
         """Return this function for many calls like this one: its pattern is found and coloured beforehand, with more care.

@@ -15,7 +15,7 @@ from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import is_written
 from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.func.arguments import expect_function
+from chainrule.func.arguments import check_randomness, expect_function
 from chainrule.transforms.batch import Batched, batched_at, unbatched
 
 _P = ParamSpec("_P")
@@ -73,8 +73,7 @@ def vmap(
             [27., 48.]])
     """
     expect_function(func, "vmap")
-    if randomness not in ("error", "same", "different"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+    check_randomness(randomness)
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
     name = getattr(func, "__name__", repr(func))
