@@ -2,8 +2,8 @@
 
 The programs are those of `tests/func/sparse_families.py`; every library runs the same text. For each, the table shows
 the colours, the seconds that finding the pattern and colouring it takes, those of the first derivative with all that it
-needs (tracing, compiling), and those of one more derivative. The dense derivative is measured at a smaller size and
-extrapolated by the square of the size where the whole would not fit; that is marked by ~.
+needs (tracing, compiling), and those of one more derivative. Beside chainrule's stands its dense derivative, measured at a
+smaller size and extrapolated by the square of the size where the whole would not fit; that is marked by ~.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.timing import Effort, interleaved
 PEERS = ("asdex", "casadi")
 DENSE = {1: 1_000, 2: 3_000}  # by order: the size up to which the dense derivative is measured
 ROUNDS = 7  # a dense derivative takes seconds
-HEAD = ["family", "n", "entries", "library", "colours", "pattern", "colouring", "first", "again"]
+HEAD = ["family", "n", "entries", "library", "colours", "pattern", "colouring", "first", "again", "dense"]
 
 
 class Taken(NamedTuple):
@@ -182,15 +182,14 @@ def rows_of(family: Family, n: int, peers: tuple[str, ...], effort: Effort) -> l
     effort = replace(effort, rounds=min(effort.rounds, ROUNDS))
     times = interleaved({**{t.library: t.step for t in found}, "dense": whole}, effort)
     again = {name: float(np.median(of)) for name, of in times.items()}
-    entries = f"{family.pattern(n).nnz:,}"
-    costs = [(t.pattern, t.colouring, t.first, again[t.library]) for t in found]
-    shown = [
-        [family.name, f"{n:,}", entries, t.library, f"{t.colours:,}", *map(seconds, cost)]
-        for t, cost in zip(found, costs, strict=True)
-    ]
     slower = again["dense"] * scale / again["chainrule"]
-    last = f"{mark}{duration(again['dense'] * scale)} ({slower:,.0f} x)"
-    return [*shown, [family.name, f"{n:,}", entries, "chainrule, dense", f"{n:,}", "", "", "", last]]
+    whole_of = {"chainrule": f"{mark}{duration(again['dense'] * scale)} ({slower:,.0f} x)"}
+    about = [family.name, f"{n:,}", f"{family.pattern(n).nnz:,}"]
+    rows = []
+    for t in found:
+        times_of = [t.pattern, t.colouring, t.first, again[t.library]]
+        rows.append([*about, t.library, f"{t.colours:,}", *map(seconds, times_of), whole_of.get(t.library, "")])
+    return rows
 
 
 def seconds(value: float | None) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -125,3 +130,14 @@ def test_what_cannot_be_is_told(call, error, text):
 
 def test_no_inputs_have_no_pattern():
     assert tree_map(lambda p: p.nnz, jacobian_sparsity(lambda xs: cr.ones(3))([])) == []
+
+
+@pytest.mark.slow
+def test_the_figure_of_the_guide_has_the_colours_that_are_found(tmp_path):
+    pytest.importorskip("matplotlib")
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, str(root / "scripts" / "write_sparse_figures.py"), str(tmp_path)], check=True)
+    drawn, kept = (folder / "sparse-colours.svg" for folder in (tmp_path, root / "docs" / "figures"))
+    titles = [re.findall(r">([a-zA-Z, ]+: \d+)<", file.read_text()) for file in (drawn, kept)]
+    assert len(titles[0]) == 4
+    assert titles[0] == titles[1], "run: python scripts/write_sparse_figures.py"
