@@ -213,7 +213,7 @@ def _place_leaves(root: Block, items: Sequence[Item]) -> None:
             if given is not None and given[0].is_leaf:
                 leaf, above = given[0].index, where[item.index]
                 before = homes.get(leaf)
-                homes[leaf] = above if before is None else _common(before, above)
+                homes[leaf] = above if before is None else beginning(before, above)
                 firsts.setdefault(leaf, item)
     added: dict[int, list] = {}
     for item in items:
@@ -232,13 +232,6 @@ def _place_leaves(root: Block, items: Sequence[Item]) -> None:
             before_of.setdefault(id(mark), []).append(leaf)
         block.members = [x for member in block.members for x in (*before_of.get(id(member), ()), member)]
         block.members += before_of.get(id(None), [])
-
-
-def _common(a: tuple[Block, ...], b: tuple[Block, ...]) -> tuple[Block, ...]:
-    n = 0
-    while n < len(a) and n < len(b) and a[n] is b[n]:
-        n += 1
-    return a[:n]
 
 
 def scopes_by_parameters(items: Sequence[Item], module_of: Callable[[Item], Scope | None]) -> list[Scope]:
@@ -267,15 +260,16 @@ def scopes_by_parameters(items: Sequence[Item], module_of: Callable[[Item], Scop
             continue
         scope = owners[0]
         for owner in owners[1:]:
-            scope = _shared(scope, owner)
-        between = () if before is None else _shared(before, scope)
+            scope = beginning(scope, owner)
+        between = () if before is None else beginning(before, scope)
         for other in waiting:
             scopes[other.index] = between
         scopes[item.index], before, waiting = scope, scope, []
     return scopes
 
 
-def _shared(a: Scope, b: Scope) -> Scope:
+def beginning(a: tuple, b: tuple) -> tuple:
+    """Return the longest beginning that two tuples have in common."""
     n = 0
     while n < len(a) and n < len(b) and a[n] == b[n]:
         n += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import chainrule
 from chainrule.core.record.inspection import input_name
 from chainrule.core.tensor.value import bottom
-from chainrule.visualization.blocks import Block, Scope, folded, scopes_by_parameters
+from chainrule.visualization.blocks import Block, Scope, beginning, folded, scopes_by_parameters
 from chainrule.visualization.names import Names
 from chainrule.visualization.recorded import Item, Result
 from chainrule.visualization.statistics import statistics
@@ -31,8 +32,8 @@ class Frames:
     """
 
     def __init__(self, items: Sequence[Item]):
-        codes = [[code for code, _ in item.note.frames] for item in items if item.note is not None]
-        self.shared = max(len(_common(codes)) - 1, 0)
+        codes = [tuple([id(code) for code, _ in item.note.frames]) for item in items if item.note is not None]
+        self.shared = max(len(reduce(beginning, codes)) - 1, 0) if codes else 0
         self.table: list[list] = []
         self._numbers: dict[tuple, int] = {}
 
@@ -236,18 +237,6 @@ def _base(array: Any) -> Any:
 def _text(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _common(sequences: list[list]) -> list:
-    """Return the longest beginning that all have in common."""
-    if not sequences:
-        return []
-    first, last = sequences[0], sequences
-    n = min(len(s) for s in last)
-    k = 0
-    while k < n and all(s[k] is first[k] for s in last):
-        k += 1
-    return first[:k]
 
 
 def _shortened(file: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.core.graph.nodes import LEAF
 from chainrule.core.tensor.tensor import Tensor
+from chainrule.visualization.recorded import end_of
 
 _SEVERAL = 200  # elements of a list or dictionary that are looked at: a longer one is data
 
@@ -99,15 +100,8 @@ def place_of(tensor: Tensor) -> Any:
     node = tensor._node
     if node is None:
         return None
-    if node is LEAF:
-        return id(tensor), 0
-    return key_of(node)
-
-
-def key_of(edge: Any) -> tuple[int, int]:
-    """Return the key of an edge: what :func:`place_of` returns of the tensor that it leads to."""
-    inner = getattr(edge, "node", None)
-    return (id(edge), 0) if inner is None else (id(inner), edge.index)
+    source, i = (tensor, 0) if node is LEAF else end_of(node)
+    return id(source), i
 
 
 def _is_module(value: Any) -> bool:

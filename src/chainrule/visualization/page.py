@@ -10,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-SHOWN = 60  # blocks are opened at first as long as no more nodes than these are seen
 _COLOUR = re.compile(r"(--[\w-]+): light-dark\(((?:[^(),]|\([^()]*\))+), ((?:[^(),]|\([^()]*\))+)\);")
 
 _BROWSERS = "globalThis.structuredClone = (x) => JSON.parse(JSON.stringify(x));"  # what dagre uses and bare V8 has not
@@ -42,7 +41,7 @@ def html(description: dict[str, Any]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("page.html"))
 
 
-def svg(description: dict[str, Any], shown: int = SHOWN, sideways: bool = False) -> str:
+def svg(description: dict[str, Any]) -> str:
     """Return a picture of a described graph, which the page's own script draws.
 
     Raises
@@ -60,8 +59,7 @@ def svg(description: dict[str, Any], shown: int = SHOWN, sideways: bool = False)
         ) from None
     context = MiniRacer()
     context.eval(_BROWSERS + _asset("dagre.min.js") + ";" + _asset("drawing.js") + ";0")
-    arguments = [json.dumps(argument) for argument in (description, shown, sideways, picture_style())]
-    return str(context.eval(f"drawing.picture({', '.join(arguments)})"))
+    return str(context.eval(f"drawing.picture({json.dumps(description)}, {json.dumps(picture_style())})"))
 
 
 def picture_style() -> str:

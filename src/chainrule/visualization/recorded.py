@@ -30,12 +30,16 @@ class Result:
         self.value: Any = None
         self.gradient: dict | None = None
 
+    def is_of(self, shape: Any, dtype: Any = None) -> None:
+        """Take a shape and a dtype, where they are not known yet; None says nothing."""
+        if self.shape is None and shape is not None:
+            self.shape = tuple([int(n) for n in shape])
+        if self.dtype is None and dtype is not None:
+            self.dtype = dtype.name if isinstance(dtype, dtype_class) else str(dtype)
+
     def is_like(self, value: Any) -> None:
         """Take the shape and dtype of a tensor, an array, or a description of one."""
-        if self.shape is None and hasattr(value, "shape"):
-            self.shape = tuple(int(n) for n in value.shape)
-        if self.dtype is None and hasattr(value, "dtype"):
-            self.dtype = _dtype_name(value.dtype)
+        self.is_of(getattr(value, "shape", None), getattr(value, "dtype", None))
 
 
 class Saved:
@@ -132,7 +136,7 @@ def read(roots: Sequence[Tensor]) -> list[Item]:
             if edge is None:
                 inputs.append(None)
                 continue
-            source, i = (edge.node, edge.index) if edge._kind == PORT else (edge, 0)
+            source, i = end_of(edge)
             known = items.get(id(source)) or placed(source)  # a leaf: nodes come behind what they were computed from
             inputs.append((known, i))
         placed(node).inputs = inputs
@@ -142,14 +146,18 @@ def read(roots: Sequence[Tensor]) -> list[Item]:
     for item in ordered:
         _look_at(item)
     for root in roots:
-        end: Any = root if root._node is LEAF else root._node
-        source, i = (end.node, end.index) if end._kind == PORT else (end, 0)
+        source, i = end_of(root if root._node is LEAF else root._node)
         item = items[id(source)]
         item.is_root = True
         result = item.result(i)
         result.is_like(root)
         result.value = _array(root)
     return ordered
+
+
+def end_of(edge: Any) -> tuple[Any, int]:
+    """Return the node or leaf that an edge leads to, and which of its results."""
+    return (edge.node, edge.index) if edge._kind == PORT else (edge, 0)
 
 
 def _reached(roots: Sequence[Tensor]) -> tuple[list[Node], list[Tensor]]:
@@ -162,16 +170,15 @@ def _reached(roots: Sequence[Tensor]) -> tuple[list[Node], list[Tensor]]:
         edge = stack.pop()
         if edge is None:
             continue
-        if edge._kind == PORT:
-            edge = edge.node
-        if id(edge) in seen:
+        source, _ = end_of(edge)
+        if id(source) in seen:
             continue
-        seen.add(id(edge))
-        if edge._kind == NODE:
-            nodes.append(edge)
-            stack.extend(edge.edges)
+        seen.add(id(source))
+        if source._kind == NODE:
+            nodes.append(source)
+            stack.extend(source.edges)
         else:
-            leaves.append(edge)
+            leaves.append(source)
     return sorted(nodes, key=lambda node: node.id), leaves
 
 
@@ -186,18 +193,17 @@ def _look_at(item: Item) -> None:
         item.result(i).is_like(about)
     for i, output in enumerate(getattr(source, "outputs", ())):  # of a custom function
         if output is not None:
-            item.result(i).shape, item.result(i).dtype = tuple(output[0]), _dtype_name(output[1])
+            item.result(i).is_of(output[0], output[1])
     for given, about in zip(item.inputs, getattr(source, "inputs", ()), strict=False):
         if given is not None:
-            known = given[0].result(given[1])
-            known.shape, known.dtype = known.shape or tuple(about[0]), known.dtype or _dtype_name(about[1])
+            given[0].result(given[1]).is_of(about[0], about[1])
     _look_at_notes(item)
     if item.op is None:
         _look_at_custom(item)
         return
     for given, shape in zip(item.inputs, getattr(source, "shapes", None) or (), strict=False):
-        if given is not None and given[0].result(given[1]).shape is None:
-            given[0].result(given[1]).shape = tuple(shape)
+        if given is not None:
+            given[0].result(given[1]).is_of(shape)
     plan = source.plan
     if not plan.keeps:
         return
@@ -291,7 +297,3 @@ def _array(value: Any) -> Any:
     if isinstance(found, (int, float, complex)):
         return np.asarray(found)
     return found if isinstance(found, (np.ndarray, np.generic)) else None
-
-
-def _dtype_name(d: Any) -> str:
-    return d.name if isinstance(d, dtype_class) else str(d)

@@ -3,6 +3,7 @@
 "use strict";
 const drawing = (() => {
   const HEIGHT = 42, MARK = 15, GAP = 3, NEAR = 6;
+  const AT_FIRST = 60; // nodes that are shown before any block is opened or folded by hand
 
   /** Number the blocks of a graph and add what drawing needs: who uses a node, where it stands, what a block holds. */
   function prepare(graph) {
@@ -66,14 +67,14 @@ const drawing = (() => {
     return [...found.values()];
   }
 
-  /** Choose which blocks are open at first: level by level, as long as no more is shown than `most`. */
-  function openAtFirst(graph, most) {
+  /** Choose which blocks are open at first: level by level, as long as no more is shown than can be seen at once. */
+  function openAtFirst(graph) {
     const open = new Set([graph.root.id]);
     let shown = graph.root.members.length;
     let level = graph.root.members.filter(isBlock);
     while (level.length) {
       const more = level.reduce((sum, block) => sum + block.members.length - 1, 0);
-      if (shown + more > most) break;
+      if (shown + more > AT_FIRST) break;
       level.forEach((block) => open.add(block.id));
       shown += more;
       level = level.flatMap((block) => block.members.filter(isBlock));
@@ -293,9 +294,9 @@ const drawing = (() => {
   }
 
   /** A whole SVG document, with a style sheet. */
-  function picture(graph, most, sideways, style) {
+  function picture(graph, style) {
     prepare(graph);
-    const drawn = scene(graph, openAtFirst(graph, most), sideways);
+    const drawn = scene(graph, openAtFirst(graph), false);
     const n = (x) => Math.round(x * 10) / 10;
     return `<svg xmlns="http://www.w3.org/2000/svg" class="graph" role="img" width="${n(drawn.width)}" height="${n(drawn.height)}" ` +
       `viewBox="${n(drawn.left)} ${n(drawn.top)} ${n(drawn.width)} ${n(drawn.height)}"><title>${escaped(graph.title)}</title>` +

@@ -3,13 +3,12 @@
 (() => {
   const { isLeaf, isBlock, idOf, titleOf, number, share, shapeText, counted, thousands } = drawing;
   const graph = drawing.prepare(JSON.parse(document.getElementById("data").textContent));
-  const AT_FIRST = 60; // nodes that are shown when the page opens
   const MOST = 400, AROUND = 4; // what a level is opened to, counting an open block as so many nodes: a layout takes a second then
   const byId = (id) => document.getElementById(id);
   const svg = byId("graph"), sceneGroup = byId("scene"), panel = byId("panel"), found = byId("found"), search = byId("search");
   const things = new Map([...graph.nodes, ...graph.blocks].map((thing) => [idOf(thing), thing]));
 
-  let open = drawing.openAtFirst(graph, AT_FIRST), sideways = false, chosen = null, scene = null;
+  let open = drawing.openAtFirst(graph), sideways = false, chosen = null, scene = null;
   const view = { x: 0, y: 0, scale: 1 };
 
   // -- small helpers ------------------------------------------------------------------------------------------------------
