@@ -56,9 +56,8 @@ def by_name(
     own, slow, swept = {}, {}, {}
     for key, group in groups.items():
         first, others = group[: fast or 1], group[fast or 1 :]
-        drawn = [item for item in others if is_drawn(item, share)]
-        own[key] = first if fast else first + drawn
-        slow[f"{key}-rest"] = drawn if fast else []
+        checked = first + [item for item in others if is_drawn(item, share)]
+        own[key], slow[f"{key}-rest"] = checked[:fast], [] if fast is None else checked[fast:]
         swept[f"{key}-swept"] = [item for item in others if not is_drawn(item, share)]
     parameters = [*_tests(own), *_tests(slow, marks=pytest.mark.slow), *_tests(swept, marks=pytest.mark.sweep)]
 

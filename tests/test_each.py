@@ -48,7 +48,7 @@ def test_no_case_is_lost_between_the_fast_set_and_the_slow(together, ids, monkey
     assert fast == ["a0", "a1", "b0", "b1", "c0", "c1", "d0"]
 
 
-@pytest.mark.parametrize("fast", [None, 2])
+@pytest.mark.parametrize("fast", [None, 0, 2])
 def test_no_case_is_lost_between_the_slow_set_and_the_sweep(fast, monkeypatch):
     monkeypatch.setattr(each, "TOGETHER", 1)
     items = [f"{name}{i}" for i in range(40) for name in "abc"]
@@ -56,6 +56,7 @@ def test_no_case_is_lost_between_the_slow_set_and_the_sweep(fast, monkeypatch):
     of = lambda *marks: [item for p in made if tuple(m.name for m in p.marks) == marks for item in p.values[0]]
     assert sorted([*of(), *of("slow"), *of("sweep")]) == sorted(items)
     here = of() + of("slow")
+    assert len(of()) == (len(here) if fast is None else 3 * fast)
     assert set(here) >= {"a0", "b0", "c0"}
     assert len(items) / 6 < len(here) < len(items) / 2.5
     fewer = by_name("item", items[:-30], name=lambda item: item[0], fast=fast, share=4)(small).pytestmark[0].args[1]
