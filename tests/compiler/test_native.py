@@ -37,12 +37,12 @@ def agrees(f, inputs, tolerance):
             assert first_gap(found, expected, tolerance) is None
 
 
-@by_name("case", cases(dtypes=["float64", "float32", "int64", "bool", "uint8", "complex128", "float16"]), fast=0)
+@by_name("case", cases(dtypes=["float64", "float32", "int64", "bool", "uint8", "complex128", "float16"]), fast=0, share=3)
 def test_native_ops_are_the_ops(case):
     agrees(*forward(case), tolerance(case) if case.dtype.itemsize > 2 else 1e-2)
 
 
-@by_name("case", cases(dtypes=["float64", "float32"], differentiable=True), fast=0)
+@by_name("case", cases(dtypes=["float64", "float32"], differentiable=True), fast=0, share=2)
 def test_native_gradients_are_the_gradients(case):
     if case.op.name == "to":  # whose samples say that they come from float64
         pytest.skip("not a gradient in other dtypes")

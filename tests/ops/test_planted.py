@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from tests.each import by_name
+from tests.each import by_name, is_drawn
 
 import chainrule as cr
 from chainrule.core.op.declaration import TABLE, op
@@ -120,7 +120,9 @@ def calls():
     found = [
         c for c in found if c[2][1].get("p") != "nuc" and "nuc" not in [a for a in c[2][0] if isinstance(a, str)]
     ]  # LAPACK's
-    return [pytest.param(*c, id=f"{c[0]}-{c[1]}") for c in found if all(a.size for a in arrays(c[2][0])) and arrays(c[2][0])]
+    found = [c for c in found if all(a.size for a in arrays(c[2][0])) and arrays(c[2][0])]
+    swept = [() if c[1] == 0 or is_drawn(c[:2], share=3) else pytest.mark.sweep for c in found]
+    return [pytest.param(*c, id=f"{c[0]}-{c[1]}", marks=mark) for c, mark in zip(found, swept, strict=True)]
 
 
 def arrays(value):
