@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.op.declaration import Op
-from chainrule.core.op.reach import Call, Link, links_of
+from chainrule.core.op.links import Link
+from chainrule.core.op.reach import Call, links_of
 from chainrule.core.tensor.value import is_inexact
 from chainrule.testing.case import Case, cases
 from chainrule.testing.derive import payload, pushed

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.core.op.reach import Link, Windows
+from chainrule.core.op.links import Link, Windows
 
 FEW = 32  # entries of which a union is made in Python
 MOST = 1 << 23

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.mode.grad_mode import no_grad
-from chainrule.core.op.reach import SAME, Call, Link, arranged, arrangement, by_broadcasting, by_product, links_of
+from chainrule.core.op.links import SAME, Link
+from chainrule.core.op.reach import Call, arranged, arrangement, by_broadcasting, by_product, links_of
 from chainrule.core.tensor.tensor import Tensor, wrap
 from chainrule.core.tensor.value import innermost
 from chainrule.core.types.tree import tree_flatten
@@ -190,36 +191,18 @@ class Sparsity:
         """How many entries the pattern has."""
         return sum([int(c.sum()) for c in self._counts])
 
-    @cached_property
-    def indptr(self) -> np.ndarray:
-        """Where each row starts in `indices`."""
-        return np.concatenate([[0], np.cumsum(np.concatenate([*self._counts, np.zeros(0, np.int64)]))]).astype(np.int64)
-
-    @cached_property
-    def indices(self) -> np.ndarray:
-        """The columns of the entries, row by row, in order."""
+    def tosparse(self) -> Any:
+        """Return the pattern as a SciPy sparse array of bool, in CSR form, the columns of a row in order."""
         from scipy.sparse import csr_array
 
-        found = [np.zeros(0, np.int64)]
+        columns = [np.zeros(0, np.int64)]
         for sets in self._results:
             rows = sets.rows()
-            found.append(sets.columns[spans(sets.starts, rows[rows >= 0])])
-        matrix = csr_array((np.ones(self.nnz, bool), np.concatenate(found), self.indptr), self.shape)
-        matrix.sort_indices()
-        return matrix.indices.astype(np.int64)
-
-    def tosparse(self) -> Any:
-        """Return the pattern as a SciPy sparse array of bool, in CSR form."""
-        from scipy.sparse import csr_array
-
-        return csr_array((np.ones(self.nnz, bool), self.indices, self.indptr), self.shape)
-
-    def symmetric(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (indptr, indices) of the pattern and its transpose together, as a Hessian has it."""
-        pattern = self.tosparse()
-        both = (pattern + pattern.T).tocsr()
-        both.sort_indices()
-        return both.indptr.astype(np.int64), both.indices.astype(np.int64)
+            columns.append(sets.columns[spans(sets.starts, rows[rows >= 0])])
+        starts = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._counts]))
+        found = csr_array((np.ones(self.nnz, bool), np.concatenate(columns), starts), self.shape)
+        found.sort_indices()
+        return found
 
     def holds(self, *args: Any) -> bool:
         """Tell whether what the function read is the same for other arguments of the same structure, shapes and dtypes."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, moved, per_example, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
-from chainrule.core.op.reach import Call, Link, Windows, everything, in_order, placed, places, taken
+from chainrule.core.op.links import Link, Windows, places
+from chainrule.core.op.reach import Call, everything, in_order, placed, taken
 from chainrule.core.op.results import boolean, first, given, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.places import FULL, accumulated, add_at, added, checked, take_at

@@ -9,7 +9,8 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, along_axis, reshaped
 from chainrule.core.op.declaration import TABLE, linear, op
-from chainrule.core.op.reach import Call, Link, everything, in_order, placed, places, taken
+from chainrule.core.op.links import Link, places
+from chainrule.core.op.reach import Call, everything, in_order, placed, taken
 from chainrule.core.op.results import first, int64, like_first, second
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.indexing.places import added, along, checked, take_at

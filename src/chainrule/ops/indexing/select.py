@@ -9,9 +9,10 @@ import numpy as np
 
 from chainrule.core.op.batching import dynamic
 from chainrule.core.op.declaration import elementwise, op
+from chainrule.core.op.links import Link, places
 from chainrule.core.op.lowering import s
 from chainrule.core.op.raw import zero_unless
-from chainrule.core.op.reach import Call, Link, by_broadcasting, places
+from chainrule.core.op.reach import Call, by_broadcasting
 from chainrule.core.op.results import DYNAMIC, int64, joined
 from chainrule.core.op.samples import Bools, Sample
 from chainrule.ops.describe import binary

@@ -13,8 +13,9 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, per_example, reshaped, shift_axes
 from chainrule.core.op.declaration import bilinear, op
+from chainrule.core.op.links import Link, Windows
 from chainrule.core.op.raw import narrowed
-from chainrule.core.op.reach import Call, Link, Windows, along_axes, apart, by_axes, by_broadcasting, everything, in_lines
+from chainrule.core.op.reach import Call, along_axes, apart, by_axes, by_broadcasting, everything, in_lines
 from chainrule.core.op.results import broadcasting, joined, matrices, scalar
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated

@@ -12,7 +12,8 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import op
-from chainrule.core.op.reach import Call, Link, apart, by_axes, per_matrix, so_far
+from chainrule.core.op.links import Link
+from chainrule.core.op.reach import Call, apart, by_axes, per_matrix, so_far
 from chainrule.core.op.results import DYNAMIC, joined, like_first, real_of, second
 from chainrule.core.op.samples import Matrices, Sample
 from chainrule.core.tensor.value import is_complex

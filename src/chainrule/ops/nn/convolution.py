@@ -21,8 +21,9 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, moved, reshaped
 from chainrule.core.op.declaration import bilinear
+from chainrule.core.op.links import Link, Windows
 from chainrule.core.op.raw import in_c_order
-from chainrule.core.op.reach import Call, Link, Windows, by_axes
+from chainrule.core.op.reach import Call, by_axes
 from chainrule.core.op.samples import Sample
 from chainrule.ops.nn.columns import correlate, gather, scatter
 from chainrule.ops.nn.sliding import sliding

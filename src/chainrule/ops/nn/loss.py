@@ -14,8 +14,9 @@ import numpy as np
 
 from chainrule.core.op.batching import Batch, per_example, reshaped
 from chainrule.core.op.declaration import bilinear, elementwise, linear
+from chainrule.core.op.links import Link
 from chainrule.core.op.lowering import s
-from chainrule.core.op.reach import Call, Link, apart, by_axes, everything
+from chainrule.core.op.reach import Call, apart, by_axes, everything
 from chainrule.core.op.results import given
 from chainrule.core.op.samples import Fixed, Ints, Sample
 from chainrule.ops.describe import binary

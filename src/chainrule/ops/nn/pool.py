@@ -16,8 +16,9 @@ import numpy as np
 
 from chainrule.core.op.batching import same
 from chainrule.core.op.declaration import linear, op
+from chainrule.core.op.links import Link, Windows
 from chainrule.core.op.raw import in_c_order
-from chainrule.core.op.reach import Call, Link, Windows, apart, placed, taken
+from chainrule.core.op.reach import Call, apart, placed, taken
 from chainrule.core.op.results import with_index
 from chainrule.core.op.samples import Fixed, Sample
 from chainrule.ops.indexing.places import add_at

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.core.op.reach import Call, Link, Windows, along_axes
+from chainrule.core.op.links import Link, Windows
+from chainrule.core.op.reach import Call, along_axes
 
 ndarray = np.ndarray
 Where = Any  # a slice or an array of positions

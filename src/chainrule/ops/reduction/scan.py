@@ -14,8 +14,9 @@ import numpy as np
 
 from chainrule.core.op.batching import along_axis, shift_axes
 from chainrule.core.op.declaration import linear, op
+from chainrule.core.op.links import Link, Windows
 from chainrule.core.op.raw import in_c_order, narrowed
-from chainrule.core.op.reach import Call, Link, Windows, along_axes, running, taken
+from chainrule.core.op.reach import Call, along_axes, running, taken
 from chainrule.core.op.results import accumulated, first, like_first, second, with_index
 from chainrule.core.op.samples import Sample
 from chainrule.core.record.plans import conjugated
