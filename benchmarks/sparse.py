@@ -73,6 +73,19 @@ def by_chainrule(family: Family, n: int) -> Taken:
     )  # fmt: skip
 
 
+def by_compiled(family: Family, n: int) -> Taken:
+    """Compile a prepared derivative; the first time is that of all together."""
+    x = cr.tensor(family.point(n))
+    start = time.perf_counter()
+    taken = cr.compile(family.derivative(family.function(), sparse=True).prepare(x))
+    taken(x)
+    first = time.perf_counter() - start
+    plan = taken.plan.sparse
+    return Taken(
+        "chainrule, compiled", plan.colours, plan.detection, plan.colouring, first, lambda: taken(x), lambda v: taken(x) @ v
+    )  # fmt: skip
+
+
 def dense(family: Family, n: int) -> tuple[str, Callable[[], Any], float]:
     """Return a mark, the step that takes the dense derivative at a size that is bearable, and what its time is times."""
     most = DENSE[family.order]
@@ -169,7 +182,7 @@ def by_casadi(family: Family, n: int) -> Taken:
 
 def rows_of(family: Family, n: int, peers: tuple[str, ...], effort: Effort) -> list[list[str]]:
     """Measure a family at a size; return the rows of the table."""
-    ways = [by_chainrule, *({"asdex": by_asdex, "casadi": by_casadi}[peer] for peer in peers)]
+    ways = [by_chainrule, by_compiled, *({"asdex": by_asdex, "casadi": by_casadi}[peer] for peer in peers)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asdex warns where it takes as many colours as there are columns
         for take in ways:

@@ -64,7 +64,7 @@ def test_costs_that_are_alike_give_the_first_way():
 
 
 def test_plans_count_in_words():
-    J = jacobian(lambda x: x * x, sparse=True)
+    J = jacobian(lambda x: x * x, mode="forward", sparse=True)
     J(cr.ones(70))
     assert "mode, 1 sweep: 70 entries in 1 sum of columns, at the least cost" in str(J.plan)
     assert "70 entries in 1 colour (" in str(J.plan)

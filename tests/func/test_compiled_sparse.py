@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -240,6 +242,15 @@ def test_writes_to_other_arguments_reach_them_once():
         expected = jacobian(f)(ramp(70), count.clone())
         agree(compiled(ramp(70), count), expected)
         assert count.item() == n
+
+
+def test_copies_compile_for_themselves():
+    compiled = cr.compile(jacobian(cr.sin, sparse=True).prepare(ramp(70)))
+    for again in (pickle.loads(pickle.dumps(compiled)), deepcopy(compiled), compiled.prepare(ramp(70))):
+        for _ in range(3):
+            agree(again(ramp(70)), jacobian(cr.sin)(ramp(70)))
+    compiled(ramp(70))
+    assert pickle.loads(pickle.dumps(compiled))(ramp(70)).nnz == 70
 
 
 # -- inside of others --------------------------------------------------------------------------------------------------

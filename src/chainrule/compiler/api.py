@@ -67,6 +67,8 @@ def compile(
     -------
     callable
         With ``graph`` and ``reset()``. Under transforms, and for arguments that require grad, its derivatives are compiled too.
+        Of a `func.jacobian` or `func.hessian` that was prepared, gives sparse arrays or has a pattern, one with ``plan`` and
+        ``prepare``: what gives the entries is compiled, for each pattern, and put together outside.
 
     Raises
     ------
@@ -97,6 +99,9 @@ def compile(
     (tensor([1., 1.]), tensor([1., 1.]))
     >>> cr.func.grad(lambda x: f(x).sum())(cr.ones(2))
     tensor([0.5403, 0.5403])
+    >>> J = cr.compile(cr.func.jacobian(lambda x: x[1:] * x[:-1], sparse=True).prepare(cr.ones(1000)))
+    >>> J(2 * cr.ones(1000)).sum()
+    np.float32(3996.0)
     """
     if model is None:
         return functools.partial(

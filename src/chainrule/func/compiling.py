@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.core.types.tree import tree_flatten
-from chainrule.func.arguments import Call, write_back
+from chainrule.func.arguments import Call
 from chainrule.func.compressed import Compression, Taken
 from chainrule.func.discovery import is_plain
 from chainrule.func.sweeps import Function
@@ -34,6 +34,9 @@ class CompiledTakes:
         self._func, self._compiled = func, compiled
         self._known: dict[Any, Callable] = {}
 
+    def __reduce__(self) -> tuple:
+        return CompiledTakes, (self._func, self._compiled)
+
     def __call__(self, way: Compression, f: Function, check: bool) -> Taken | None:
         """Take the entries in a way; as it is the first time, which makes what the way needs, and inside of transforms."""
         if not way.layout(f, check).known or not is_plain(f.flat):
@@ -44,18 +47,20 @@ class CompiledTakes:
             if len(self._known) >= KEPT:
                 del self._known[next(iter(self._known))]
             taken = self._known[key] = self._compiled(self._taking(way, f, check))
-        return taken(f.primals, *(f.call.apart() if isinstance(f.call, Call) else ()))
+        if not isinstance(f.call, Call):
+            return taken(f.primals)[0]
+        found, f.call.written = taken(f.primals, *f.call.apart())
+        return found
 
     def _taking(self, way: Compression, like: Function, check: bool) -> Callable:
-        """Return the function of arguments that takes the entries."""
+        """Return the function of arguments that takes the entries, and says what is to be written to which of them."""
         func = self._func
 
-        def entries(primals: tuple, places: tuple = (), args: tuple = (), kwargs: dict | None = None) -> Taken | None:
+        def entries(primals: tuple, places: tuple = (), args: tuple = (), kwargs: dict | None = None) -> tuple:
             flat, spec = tree_flatten(primals)
             call = Call(func, places, args, kwargs or {}) if places else func
             taken = way.take(like._replace(call=call, primals=primals, spec=spec, flat=flat), check)
-            write_back(call)
-            return taken
+            return taken, call.written if isinstance(call, Call) else []
 
         entries.__qualname__ = f"derivative of {getattr(func, '__qualname__', type(func).__name__)}"
         return entries

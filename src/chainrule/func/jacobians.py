@@ -213,12 +213,15 @@ class Jacobian:
     def prepare(self, *args: Any, **kwargs: Any) -> Jacobian:
         """Return this function for many calls like this one: its pattern is found and coloured beforehand, with more care.
 
+        Each call compares what `func` would read of its inputs as Python values (branches, indices) with what it read here, and
+        carries one random direction more, whose derivative the entries must give, row by row, to half of the digits. Where
+        either differs the pattern is found anew; so it is for inputs of other shapes and dtypes. ``chainrule.compile`` of what
+        is returned compiles the rest of a call, the sweeps and the reading of entries, with those comparisons left as they are.
+
         Parameters
         ----------
         *args, **kwargs
-            As for a call. What is found serves all later calls with inputs of the same shapes and dtypes. Where `func` takes
-            another branch on a value than it did here, or its Jacobian has entries outside of the pattern, the pattern is
-            found anew; so it is for inputs of other shapes.
+            As for a call.
 
         Returns
         -------
@@ -323,6 +326,8 @@ def jacobian(
         `sparse` is asked where the entries are to be differentiated again, or mapped.
     ValueError
         If `sparsity` is no matrix of the right shape.
+    TypeError
+        If `sparse` is no bool, or `chunk_size` or `memory` no whole number.
 
     Examples
     --------
