@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 
 import numpy as np
@@ -270,6 +271,12 @@ def test_a_pass_that_fails_for_a_write_in_place_names_the_op_that_needs_the_valu
 
     found = cr.explain(f, leaf(1.0, 2.0))
     assert (found.cause, found.op, found.forward.text) == ("overwritten", "exp", "y = x.exp()")
+
+
+def test_notebooks_show_it_as_it_is_printed():
+    found = cr.explain(lambda x: x.sqrt().sum(), [leaf(0.0)])
+    for each in (found, found[0]):
+        assert each._repr_html_() == f"<pre>{html.escape(str(each))}</pre>"
 
 
 def trap(x):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ class Explanations(list):
     def __str__(self) -> str:
         told = [e for e in self if e.kind != FINE] or list(self)
         return "\n\n".join([str(e) for e in told])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def explain(
@@ -213,10 +217,7 @@ def _explained(
             trail.made_by = run.calls.made_by
         found = Explanations()
         for t, name in zip(inputs, names, strict=True):
-            try:
-                each = _failed(t, losses, failure) if failure else _one(t, losses, trail, leaves, place, run)
-            except Exception as error:  # whatever an op unknown to this code brings: say what is known
-                each = _lost(t, trail, error)
+            each = _failed(t, losses, failure) if failure else _one(t, losses, trail, leaves, place, run)
             found.append(each.about(name=name, trail=trail))
     return found
 
@@ -245,14 +246,6 @@ def _is_overwritten(node: Any) -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def _lost(t: Tensor, trail: Trail | None, error: Exception) -> Explanation:
-    """Return what is known of a gradient whose trail could not be followed."""
-    sent = [] if trail is None or t._node is None else trail.sent.get(key_of(t if t._node is LEAF else t._node), [])
-    kind, at, count = _worst(_total(sent)) if sent else (NONE, None, 0)
-    return Explanation(kind, "unknown", element=at, count=count, text=f"the trail of the pass could not be followed: {error!r}",
-                       missing=_RERUN)  # fmt: skip
 
 
 def _total(sent: list) -> np.ndarray:

@@ -5,7 +5,7 @@ Notes with values (``core.record.notes``) tell most; without them, what the node
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
 
@@ -86,14 +86,9 @@ class Evidence:
         unknown = [k for k, x in enumerate(self.operands) if x is None and not self._is_absent(k)]
         if self.results[0] is not None or unknown or op is None or not op.pure:
             return
-        token = hush()
-        try:
-            outs = op.backend.kernel(*self.operands, **self.params)
+        outs = _tried(lambda: op.backend.kernel(*self.operands, **self.params))
+        if outs is not None:
             self.results = list(outs) if outs.__class__ in (tuple, list) else [outs]
-        except Exception:  # an operand is wanted as something else
-            return
-        finally:
-            unhush(token)
 
     def _is_absent(self, k: int) -> bool:
         """Tell whether the call had no such operand."""
@@ -133,18 +128,12 @@ class Evidence:
         needed = [self.operands[i] for kind, i in rule.sources if kind == "in" and i < len(self.operands)]
         if any(v is None for v in needed) or (rule.uses("out") and self.results[0] is None):
             return None
-        token = hush()
-        try:
-            found = [
-                np.asarray(rule((c,), self.operands, None, self.results[0], None, self.params, True))
-                for c in (g, np.ones_like(g))
-            ]
-            whole, slope = [np.broadcast_to(x, np.broadcast_shapes(x.shape, g.shape)) for x in found]
-        except Exception:  # a rule that raw values do not suffice for: then nothing is known
-            return None
-        finally:
-            unhush(token)
-        return whole, slope
+
+        def pulled(c: np.ndarray) -> np.ndarray:
+            found = np.asarray(rule((c,), self.operands, None, self.results[0], None, self.params, True))
+            return np.broadcast_to(found, np.broadcast_shapes(found.shape, g.shape))
+
+        return _tried(lambda: (pulled(g), pulled(np.ones_like(g))))
 
     def reached(self, k: int, marked: np.ndarray, came: list) -> list[np.ndarray]:
         """Return for each result which of its elements depend on a marked one of the operand of an edge.
@@ -195,13 +184,8 @@ class Evidence:
         """Tell whether the kernel gives something finite."""
         if self.op is None or None in [None if x is None else 0 for x in operands]:
             return False
-        token = hush()
-        try:
-            return bool(np.isfinite(self.op.backend.kernel(*operands, **self.params)))
-        except Exception:  # a kernel that does not take single numbers
-            return False
-        finally:
-            unhush(token)
+        kernel = self.op.backend.kernel
+        return bool(_tried(lambda: np.isfinite(kernel(*operands, **self.params))))
 
     def is_finite_for_others(self, place: Place, shape: tuple) -> bool:
         """Tell whether an elementwise op with operands that are not known would give something finite if they were finite."""
@@ -210,37 +194,32 @@ class Evidence:
 
     def slope_is_finite(self, k: int, place: Place, shape: tuple) -> bool:
         """Tell whether an elementwise op's derivative, infinite in its dtype, is finite in float64."""
-        rule: Any = self.op.rules[0 if self.op.variadic else k]  # type: ignore[union-attr]
-        given = [self._one(x, place, shape) for x in self.operands]
-        if any(given[i] is None for kind, i in rule.sources if kind == "in" and i < len(given)):
-            return False
-        token = hush()
-        try:
-            out = self.op.backend.kernel(*given, **self.params) if rule.uses("out") else None  # type: ignore[union-attr]
-            return bool(np.isfinite(rule((np.float64(1.0),), given, None, out, None, self.params, True)))
-        except Exception:  # a rule or kernel that does not take single numbers
-            return False
-        finally:
-            unhush(token)
+        slope = self._slope_for(k, [self._one(x, place, shape) for x in self.operands])
+        return slope is not None and bool(np.isfinite(slope))
 
     def is_flat(self, k: int, place: Place, shape: tuple) -> bool:
         """Tell whether an elementwise op's derivative is 0 about a place, and not only there."""
-        rule: Any = self.op.rules[0 if self.op.variadic else k]  # type: ignore[union-attr]
         given = [self._one(x, place, shape) for x in self.operands]
-        if given[k] is None or any(given[i] is None for kind, i in rule.sources if kind == "in" and i < len(given)):
+        if given[k] is None:
             return False
-        token = hush()
-        try:
-            for scale, step in ((0.99, -1e-3), (1.01, 1e-3)):
-                moved = [x if x is None or x.dtype.kind not in "fc" else x * scale + step for x in given]
-                out = self.op.backend.kernel(*moved, **self.params) if rule.uses("out") else None  # type: ignore[union-attr]
-                if abs(rule((np.float64(1.0),), moved, None, out, None, self.params, True)) > 1e-12:
-                    return False
-        except Exception:  # a rule or kernel that does not take single numbers
-            return False
-        finally:
-            unhush(token)
+        for scale, step in ((0.99, -1e-3), (1.01, 1e-3)):
+            slope = self._slope_for(k, [x if x is None or x.dtype.kind not in "fc" else x * scale + step for x in given])
+            if slope is None or abs(slope) > 1e-12:
+                return False
         return True
+
+    def _slope_for(self, k: int, given: list) -> Any:
+        """Return an elementwise op's derivative for some numbers; None if one that its rule needs is not known."""
+        op: Any = self.op
+        rule = op.rules[0 if op.variadic else k]
+        if any(given[i] is None for kind, i in rule.sources if kind == "in" and i < len(given)):
+            return None
+
+        def slope() -> Any:
+            out = op.backend.kernel(*given, **self.params) if rule.uses("out") else None
+            return rule((np.float64(1.0),), given, None, out, None, self.params, True)
+
+        return _tried(slope)
 
     def at(self, place: Place, shape: tuple) -> str:
         """Return in words what an elementwise op's operands are at a place of its result."""
@@ -262,6 +241,17 @@ class Evidence:
             elif x.size and x.dtype.kind != "c":
                 found.append(f"{self.operand_name(k)} between {number(np.min(x))} and {number(np.max(x))}")
         return ", ".join(found)
+
+
+def _tried(f: Callable) -> Any:
+    """Return what a kernel or rule gives of what is known of a call; None where it does not take that."""
+    token = hush()
+    try:
+        return f()
+    except (TypeError, ValueError):  # one number for an array, or one example of a batch
+        return None
+    finally:
+        unhush(token)
 
 
 def value_at(edge: Any, trail: Trail, depth: int = _DEPTH) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 from chainrule.core.record.notes import Place
@@ -155,6 +156,9 @@ class Explanation:
         for other in self.also:
             lines += ["also, along another way: " + line if i == 0 else "  " + line for i, line in enumerate(other.body())]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def body(self) -> list[str]:
         """Return the lines between headline and remedy."""

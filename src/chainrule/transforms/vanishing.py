@@ -32,20 +32,6 @@ _MEANS = {
     "addr baddbmm addbmm cross",
     "underflow": "exp exp2 expm1 to",
 }
-MEANS = {
-    "dead relu": "relu gate prelu",
-    "clamp": "clamp clamp_min clamp_max hardtanh hardswish nan_to_num",
-    "saturated": "sigmoid sigmoid_pull tanh tanh_pull erf erfc softmax softmax_pull log_softmax log_softmax_pull logaddexp elu "
-    "logsumexp huber atan asinh igamma igammac",
-    "rounding": "floor ceil round round_decimals trunc sign sgn heaviside floor_divide div_rounded",
-    "not selected": "maximum minimum fmax fmin max_along min_along median_along nanmedian_along mode kthvalue sort topk cummax "
-    "cummin getitem index index_select gather take split split_with_sizes unbind diagonal amax amin "
-    "max_of_all min_of_all median_of_all nanmedian_of_all aminmax scatter_extreme",
-    "masked": "where masked masked_select masked_place masked_put unmasked nansum",
-    "zero factor": "mul div addcmul addcdiv lerp xlogy prod cumprod fmod remainder",
-    "underflow": "exp exp2 expm1",
-    "overwritten": "copy_slices copy overwrite place index_put index_copy index_fill put scatter masked_scatter",
-}
 MEANS = {name: cause for cause, names in _MEANS.items() for name in names.split()}
 
 _OF_PASSES = {
@@ -259,7 +245,7 @@ def hooks_work(ev: Evidence, k: int, came: list, test: Callable[[np.ndarray], bo
     try:
         gs = pulled_whole(ev.node.plan, ev.node, came[0] if len(came) == 1 else list(came), 0)
         g = gs if ev.node.plan.single else gs[k]
-    except Exception:  # what it saved is gone: the hook is the best guess
+    except RuntimeError:  # what it saved is gone: the hook is the best guess
         return found[0]
     return found[0] if g is not None and test(array_of(g)) else None
 

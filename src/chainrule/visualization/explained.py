@@ -32,7 +32,7 @@ def take_explanations(items: Sequence[Item], roots: Sequence[Tensor], grad_outpu
         try:
             with np.errstate(all="ignore"):
                 found: Any = explain(roots[0], item.source, gradient=given)
-        except Exception as error:  # the graph is worth showing without it
+        except Exception as error:  # of a hook or a rule of the user's: the page shows it, beside the graph
             texts[item.index] = f"no explanation: {type(error).__name__}: {error}"
             continue
         if found.kind == FINE:

@@ -75,7 +75,7 @@ def take_gradients(items: Sequence[Item], roots: Sequence[Tensor], grad_outputs:
     try:
         given = [grad_outputs] if isinstance(grad_outputs, Tensor) else grad_outputs
         found = gradients_of(list(roots), wanted, given, True, False)
-    except Exception as error:  # whatever stops the pass is worth showing beside the graph
+    except Exception as error:  # of a hook or a rule of the user's: the page shows it, beside the graph
         return f"the pass was stopped by {type(error).__name__}: {error}"
     finally:
         back(entered, before, "anomaly")
