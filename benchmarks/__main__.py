@@ -10,6 +10,7 @@ from benchmarks.compare import compare
 from benchmarks.compiled import LIBRARIES, compiled
 from benchmarks.compiled import memory as memory_compiled
 from benchmarks.costs import costs
+from benchmarks.estimates import estimates
 from benchmarks.explained import explained
 from benchmarks.libraries import PEERS
 from benchmarks.memory import memory
@@ -25,10 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "what", nargs="?", default="compare",
-        choices=("compare", "budgets", "compiled", "costs", "explained", "memory", "safe", "sparse", "transforms", "scaling"),
+        choices=(
+            "compare", "budgets", "compiled", "costs", "estimates", "explained", "memory", "safe", "sparse", "transforms",
+            "scaling",
+        ),
         help="compare: chainrule beside its peers (default); budgets: gradients in bounded memory; "
         "compiled: cr.compile beside PyTorch's compiler, JAX and Dr.Jit; "
         "costs: programs from the fields and large kernels beside PyTorch; "
+        "estimates: what autograd.estimate predicts beside what runs take; "
         "explained: what anomaly modes say of planted NaN, infinite, zero and missing gradients; "
         "memory: what second-order programs hold at once, beside PyTorch; "
         "safe: who gets programs with where right, and what the mode that does costs; "
@@ -54,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if given.what == "budgets":
         budgets(given.only, effort, given.markdown)
+        return
+    if given.what == "estimates":
+        estimates(given.only, given.markdown)
         return
     known = {"compiled": LIBRARIES, "sparse": SPARSE_PEERS}.get(given.what, PEERS)
     peers = known if given.peers is None else tuple(filter(None, given.peers.split(",")))

@@ -24,7 +24,7 @@ def drawn(rng):
 @pytest.mark.parametrize("few", [2, 64])
 @pytest.mark.parametrize("stretch", [1, 50, 1 << 18])
 def test_places_are_numpys(stretch, few, monkeypatch):
-    monkeypatch.setattr(places, "_STRETCH", stretch)
+    monkeypatch.setattr(places, "STRETCH", stretch)
     monkeypatch.setattr(places, "_FEW", few)
     rng = np.random.default_rng(stretch + few)
     for _ in range(300):

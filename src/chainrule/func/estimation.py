@@ -7,31 +7,49 @@ user's, a node that saved it, the pass that pulls it back.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
-from functools import cached_property, partial
+from copy import copy
+from functools import cached_property
 from math import prod
 from typing import Any
+from weakref import finalize, ref
 
 import numpy as np
 
+from chainrule.core.graph.nodes import Node
+from chainrule.core.mode.grad_mode import modes
+from chainrule.core.mode.watch import Watcher
 from chainrule.core.op.declaration import Op
-from chainrule.core.tensor.tensor import Tensor
+from chainrule.core.record.placed import shown
+from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.tensor.value import array_of, meta_of, root_of, version_of
 from chainrule.core.types.absent import Absent
 from chainrule.core.types.dtype import FLOAT
 from chainrule.core.types.tree import tree_flatten, tree_map
+from chainrule.core.write.views import chain_of, views_of
 from chainrule.func.arguments import expect_function
 from chainrule.func.hessians import hessian
 from chainrule.func.pullbacks import grad
 from chainrule.func.pushforwards import jvp
-from chainrule.transforms.inference import Inferring, ShapeDtype
+from chainrule.transforms.equations import Equation, Variable
+from chainrule.transforms.inference import Inferring, ShapeDtype, absent
 from chainrule.transforms.operations import operations
 from chainrule.transforms.trace import Tracer, graph_of
-from chainrule.transforms.workspace import workspace
+from chainrule.transforms.workspace import pull_workspace, workspace
 
 __all__ = ["Cost", "Estimate", "estimate"]
 
-_OBJECTS = 400  # bytes of the objects around an array: NumPy's, the tensor's, half a node's
+# Bytes of Python's objects: a tensor and its array, what a view knows of its base, a node with edges and parameters.
+_TENSOR = sys.getsizeof(np.empty(0)) + Tensor.__basicsize__ + 16 + 48
+_VIEW = sys.getsizeof((0,) * 4) + sys.getsizeof(ref(Tensor)) + sys.getsizeof({"index": 0}) + 2 * sys.getsizeof((0,)) + 80
+_NODE = Node.__basicsize__ + 16 + sys.getsizeof((0, 0)) + 32
+# And what taking a derivative of x*x holds beside that: transforms, modes, closures, frames (`tests/func/test_estimation.py`).
+_CALLS = {"value": 0, "gradient": 3000, "jvp": 4000, "hessian": 15000}
+
+
+_STATE = ("_data", "_lv", "_meta", "_node", "_tangent", "_ver", "_view")  # of a tensor
 
 
 class Cost:
@@ -75,7 +93,7 @@ class Estimate:
 
     @cached_property
     def _run(self) -> tuple[Cost, bool]:
-        cost, outs = _measured(self._f, self._shapes)
+        cost, outs = _measured("value", self._f, self._shapes)
         return cost, len(outs) == 1 and outs[0].shape in ((), (1,)) and outs[0].dtype.category == FLOAT
 
     @property
@@ -86,7 +104,7 @@ class Estimate:
     @cached_property
     def gradient(self) -> Cost | None:
         """Of its gradient."""
-        return _measured(grad(self._f, self._places), self._shapes)[0] if self._run[1] else None
+        return _measured("gradient", grad(self._f, self._places), self._shapes)[0] if self._run[1] else None
 
     @cached_property
     def jvp(self) -> Cost:
@@ -103,12 +121,12 @@ class Estimate:
             return jvp(along, tuple([xs[i] for i in places]), tangents)
 
         tangents = tuple([self._shapes[i] for i in places])
-        return _measured(pushed, (tangents, *self._shapes), _size(tangents))[0]
+        return _measured("jvp", pushed, (tangents, *self._shapes), _size(tangents))[0]
 
     @cached_property
     def hessian(self) -> Cost | None:
         """Of its Hessian, taken whole."""
-        return _measured(hessian(self._f, self._places), self._shapes)[0] if self._run[1] else None
+        return _measured("hessian", hessian(self._f, self._places), self._shapes)[0] if self._run[1] else None
 
     def __repr__(self) -> str:
         return "\n".join([f"{name:9}{getattr(self, name)}" for name in ("value", "gradient", "jvp")])
@@ -143,10 +161,10 @@ def estimate(f: Callable, *args: Any, argnums: int | tuple[int, ...] = 0, **kwar
     `f` runs on shapes alone, once under each transform. What lives is counted by what refers to it while the function runs, so
     that what Python's variables and the graph hold on to is counted as it is. Arguments and captured tensors live already and
     are not counted; captured ones are constants: pass parameters as an argument, with :func:`chainrule.func.functional_call`.
-    Arguments count as tensors that do not require grad: `value` is what a call takes that records nothing. The memory that
-    kernels take while they run is modelled for those that take much (convolutions, pooling, NumPy's buffers); what BLAS and
-    LAPACK take is not. The Hessian's is the dense one. Programs whose arrays are no larger than Python's objects, some
-    hundred bytes each, take more than is said.
+    A write to a captured tensor goes to a copy. Arguments count as tensors that do not require grad: `value` is what a call
+    takes that records nothing. The memory that kernels take while they run is modelled, but for what NumPy's own linear
+    algebra takes. The Hessian's is the dense one. Programs whose arrays are no larger than Python's objects, some kilobytes
+    together, take more than is said.
 
     Examples
     --------
@@ -181,17 +199,83 @@ def _size(tree: Any) -> int:
     return sum([prod(t.shape) * t.dtype.itemsize for t in leaves])
 
 
-def _measured(f: Callable, args: tuple, held: int = 0) -> tuple[Cost, list]:
+def _objects(value: Any) -> int:
+    """Return the bytes of parameters, and of what they hold."""
+    held = value.values() if value.__class__ is dict else value if value.__class__ is tuple else ()
+    return sys.getsizeof(value) + sum([_objects(v) for v in held if v.__class__ in (tuple, dict)])
+
+
+def _measured(way: str, f: Callable, args: tuple, held: int = 0) -> tuple[Cost, list]:
     """Return what a call takes that holds so many bytes besides, and its results' shapes and dtypes."""
-    meter = Meter(held)
+    meter = Meter(way, held)
 
     def run(*xs: Any) -> Any:
-        result = f(*xs)
+        with _Pulls(meter):
+            result = f(*xs)
         meter.result = _size(result)
         return result
 
-    graph = graph_of(run, args, tracer_of=partial(Tracer, kernels=meter))
+    tracers: list[Metered] = []
+
+    def tracer_of(*given: Any) -> Metered:
+        tracers.append(Metered(*given, kernels=meter))
+        return tracers[0]
+
+    try:
+        graph = graph_of(run, args, tracer_of=tracer_of)
+    finally:
+        for tracer in tracers:
+            tracer.forget()
     return Cost(dict(meter.by_op), meter.peak, meter.result), [o for o in graph.outputs if hasattr(o, "shape")]
+
+
+class Metered(Tracer):
+    """A trace that keeps nothing: neither what was done, nor the constants that it was done to."""
+
+    kernels: Meter
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._borrowed: list[tuple[Tensor, type, dict, tuple]] = []
+
+    def before_write(self, target: Tensor) -> None:
+        """Have a write to a tensor from outside, as to a running mean, go to a copy until the trace ends."""
+        base = root_of(target)
+        if base._level or self.is_inside(base):
+            return
+        array = array_of(base).copy()
+        for t in {id(t): t for t in (base, *views_of(base), target)}.values():
+            state = {name: getattr(t, name) for name in _STATE if hasattr(t, name)}
+            self._borrowed.append((t, t.__class__, state, (version_of(t).count, version_of(t).stamp, version_of(t).history)))
+            t._meta = copy(meta_of(t))
+            t._meta.made = sys.maxsize  # whatever the level of what is written there
+            t._data = shown(array, chain_of(t))
+
+    def forget(self) -> None:
+        """Give the tensors from outside their values back."""
+        super().forget()
+        while self._borrowed:
+            t, cls, state, (count, stamp, history) = self._borrowed.pop()
+            t.__class__ = cls  # type: ignore[assignment]
+            for name, value in state.items():
+                setattr(t, name, value)
+            version = version_of(t)
+            version.count, version.stamp, version.history = count, stamp, history
+
+    def _append(self, equation: Equation) -> None:
+        pass
+
+    def constant(self, value: Any) -> Variable:
+        """Return a variable for a value from outside, or one made inside."""
+        t = value if isinstance(value, Tensor) else wrap(value)
+        return Variable(tuple(t.shape), t.dtype)
+
+    def stand_in(self, value: Any) -> Any:
+        """Return what stands for a value; the memory of one that the function made itself is in use as long as it is."""
+        found = absent(value)
+        if isinstance(value, Tensor) and found is not value and self.is_inside(value):
+            found.lease = self.kernels.lease_of(array_of(value))
+        return found
 
 
 class Meter(Inferring):
@@ -205,18 +289,20 @@ class Meter(Inferring):
         Operations by the op's name.
     """
 
-    def __init__(self, held: int = 0) -> None:
+    def __init__(self, way: str, held: int = 0) -> None:
         super().__init__()
-        self.live = self.peak = held
+        self.live = self.peak = held + _CALLS[way]
+        self.recorded = way in ("gradient", "hessian")
         self.result = 0
         self.by_op: Counter[str] = Counter()
+        self._leases: dict[int, Lease] = {}  # by the `id` of an array that the function made
 
     def around(self, op: Op, payloads: list, params: dict, proceed: Callable[[], Any]) -> Any:
         """Return what stands for the result."""
         out = super().around(op, payloads, params, proceed)
         made = out if out.__class__ is tuple else (out,)
         for result in made:
-            self._let(op, payloads, result)
+            self._let(op, payloads, params, result)
         self.peak = max(self.peak, self.live + workspace(op, payloads, params, made))
         arrays = [x for x in payloads if hasattr(x, "dtype") and hasattr(x, "shape")]
         dtypes = [getattr(x, "dtype", x.__class__) for x in payloads]
@@ -225,13 +311,44 @@ class Meter(Inferring):
             self.by_op[op.name] += count
         return out
 
-    def _let(self, op: Op, payloads: list, result: Absent) -> None:
+    def _let(self, op: Op, payloads: list, params: dict, result: Absent) -> None:
         """Count a result's bytes for as long as something refers to it, or to a view of it."""
         result.strides  # noqa: B018 - found now, lest finding them later keep the operands alive
         first = next((x for x in payloads if isinstance(x, Absent)), None)
         shown = first is not None and (op.view or (op.shares and first.c_contiguous))
-        size = _OBJECTS + (0 if shown else result.size * result.itemsize)
+        size = _TENSOR + (_VIEW if op.view else 0) + (0 if shown else result.size * result.itemsize)
+        if self.recorded and modes().record:
+            size += _NODE + _objects(params)
         result.lease = Lease(self, size, first.lease if shown else None)  # type: ignore[union-attr]
+
+    def lease_of(self, array: np.ndarray) -> Lease:
+        """Return what counts an array's memory until it is let go."""
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        key = id(array)
+        if key not in self._leases:
+            self._leases[key] = Lease(self, _TENSOR + array.nbytes, None)
+            finalize(array, self._leases.pop, key, None)
+        return self._leases[key]
+
+
+class _Pulls(Watcher):
+    """Has the pulls of nodes that raw arrays have a way of their own for take what that takes."""
+
+    def __init__(self, meter: Meter):
+        super().__init__()
+        self.meter = meter
+
+    def pulled(self, node: Any, proceed: Callable[[], Any]) -> Any:
+        """Return what a node pulls."""
+        meter = self.meter
+        taken = pull_workspace(node)
+        if taken is None:
+            return proceed()
+        before, live = meter.peak, meter.live
+        found = proceed()
+        meter.peak = max(before, live + taken, meter.live)
+        return found
 
 
 class Lease:

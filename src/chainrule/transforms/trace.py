@@ -45,8 +45,9 @@ class Traced(Level):
     def _process(self, op: Op, args: tuple, params: dict) -> NoReturn:
         # `run` hands what meets a running trace to that; only a value that outlived its own comes here.
         raise TraceError(
-            f"{op.name}(): a traced value is used outside of the function that was traced, or in another thread. Return it "
-            "from the function instead of keeping it."
+            f"{op.name}(): a traced value is used outside of the function that was traced, or in another thread: return it "
+            "from the function instead of keeping it. Or a custom Function uses it that does not get it as an argument: pass "
+            "it to apply()."
         )
 
     def _lift(self, value: Tensor) -> Tensor:
@@ -170,12 +171,12 @@ class Tracer:
                 else:
                     operands.append(self.constant(a))
                 if self.absent:
-                    a = absent(a)
+                    a = self.stand_in(a)
                 raw = raw and not isinstance(a, Tensor)
             else:
                 operands.append(self.constant(a) if isinstance(a, (np.ndarray, np.generic)) else a)
                 if self.absent:
-                    a = absent(a)
+                    a = self.stand_in(a)
             payloads.append(a)
         token, mode = hush(), modes()
         set_modes(self._below(mode))
@@ -192,6 +193,10 @@ class Tracer:
             for i, t in enumerate(made):
                 link_view(t, args[0], op, params, i if several else None)
         return tuple(made) if several else made[0]
+
+    def stand_in(self, value: Any) -> Any:
+        """Return what stands for a value where there are none."""
+        return absent(value)
 
     def custom(self, rules: Rules, args: tuple, above: int) -> Outcome:
         """Run a call of a function with rules of its own one level down, and record it as one equation."""

@@ -25,10 +25,23 @@ def _check(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+class _Truths:
+    """Draws 1 with a probability, else 0, in a dtype."""
+
+    bytes = 9  # that an element takes at most while it draws: a double and a truth
+
+    def __init__(self, probability: float, d: np.dtype):
+        self.probability, self.dtype = probability, d
+
+    def __call__(self, rng: Any, shape: tuple) -> Any:
+        return np.asarray(rng.random(shape) < self.probability).astype(self.dtype)
+
+
 def _kept(x: Tensor, p: float, shape: tuple) -> Tensor:
     """Return 1 with probability ``1 - p`` and else 0, in the real dtype of `x`."""
     d = x.dtype.to_real().numpy
-    return drawn(lambda rng, shape: np.asarray(rng.random(shape) < 1 - p).astype(d), shape, d, None)
+
+    return drawn(_Truths(1 - p, d), shape, d, None)
 
 
 def _drops_nothing(x: Tensor, p: float) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 ndarray = np.ndarray
 FULL = slice(None)
 _FEW = 64  # elements, for which NumPy's own way with index arrays costs less than working out positions
-_STRETCH = 1 << 18  # elements
-_CROWDED = 16  # elements a place, from which sums in float64 are as fast
+STRETCH = 1 << 18  # elements
+CROWDED = 16  # elements a place, from which sums in float64 are as fast
 
 
 def checked(index: ndarray, size: int, negative: bool = True, axis: int = 0) -> ndarray:
@@ -84,10 +84,10 @@ def _stretches(index: tuple, shape: tuple) -> Iterator[tuple[slice, tuple]]:
     """
     ndim = max([i.ndim for i in index if i.__class__ is not slice])
     size = prod(shape)
-    if index[0].__class__ is slice or not ndim or size < 2 * _STRETCH:
+    if index[0].__class__ is slice or not ndim or size < 2 * STRETCH:
         yield FULL, index
         return
-    rows = max(1, shape[0] * _STRETCH // size)
+    rows = max(1, shape[0] * STRETCH // size)
     whole = [i.__class__ is slice or i.ndim < ndim or i.shape[0] != shape[0] for i in index]
     for start in range(0, shape[0], rows):
         part = slice(start, start + rows)
@@ -129,7 +129,7 @@ def add_at(out: ndarray, index: tuple, values: ndarray) -> ndarray:
         for part, here in _stretches(index, values.shape):
             at = positions(out.shape, here)
             np.add.at(flat, at.reshape(-1), values[part].reshape(-1))
-    elif out.dtype.kind == "f" and values.size >= _CROWDED * out.size:
+    elif out.dtype.kind == "f" and values.size >= CROWDED * out.size:
         out += np.bincount(_counted_from_front(index[0], out.size, 0).reshape(-1), values.reshape(-1), out.size)
     else:
         np.add.at(out, index, values)
@@ -137,7 +137,7 @@ def add_at(out: ndarray, index: tuple, values: ndarray) -> ndarray:
 
 
 def _are_many_rows(shape: tuple, d: Any, index: tuple, values: ndarray) -> bool:
-    return len(index) == 1 and values.size >= _STRETCH // 4 and d.kind in "fc" and prod(shape[1:]) >= _CROWDED
+    return len(index) == 1 and values.size >= STRETCH // 4 and d.kind in "fc" and prod(shape[1:]) >= CROWDED
 
 
 def _rows_summed(shape: tuple, d: Any, index: ndarray, values: ndarray) -> ndarray:
