@@ -30,4 +30,4 @@ if [ -n "$lint" ]; then
 fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # of each worker: there are as many workers as cores
 workers=$(.venv/bin/python -c 'import os; print(min(os.cpu_count() or 1, 8))')
-.venv/bin/python -m pytest -n "$workers" --dist worksteal ${peers:+-m "not sweep"}
+.venv/bin/python -m pytest -n "$workers" ${peers:+-m "not sweep"}
