@@ -241,3 +241,23 @@ def test_arrow_is_found_to_take_three_colours():
     J = jacobian(arrow, sparse=True)
     np.testing.assert_allclose(J(ramp(50)).toarray(), jacobian(arrow)(ramp(50)).numpy())
     assert (J.plan.mode, J.plan.sparse.colours) == ("both", 3)
+
+
+def masks() -> cr.Tensor:
+    return (cr.arange(100) % 2).double()
+
+
+def test_derivatives_by_a_constant_with_zeros_are_whole() -> None:
+    mask, x = masks().requires_grad_(), cr.linspace(1, 2, 100, dtype=cr.float64)
+    J = jacobian(lambda x: mask * cr.sin(x)).prepare(x)
+    J(x).sum().backward()
+    assert cr.equal(mask.grad, cr.cos(x))
+
+
+def test_zeros_of_a_constant_are_given_up_where_its_place_is_taken_by_one_that_requires_grad() -> None:
+    outer, x = {"mask": masks()}, cr.linspace(1, 2, 100, dtype=cr.float64)
+    J = jacobian(lambda x: outer["mask"] * cr.sin(x)).prepare(x)
+    assert J(x).count_nonzero() == J.plan.sparse.entries == 50
+    outer["mask"] = mask = masks().requires_grad_()
+    J(x).sum().backward()
+    assert cr.equal(mask.grad, cr.cos(x))

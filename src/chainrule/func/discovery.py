@@ -7,7 +7,7 @@ random direction beside the colours, in the same sweep, gives what the entries s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -49,11 +49,14 @@ class Memory:
         Seconds of the first compressed ones.
     obstacle : str
         Why there is no sparse way; empty where there may be one.
+    zeros : bool
+        Patterns leave out what constants multiply by 0: until entries are seen that may be differentiated, by constants too.
     """
 
-    __slots__ = ("dense", "obstacle", "sparse", "spent", "ways")
+    __slots__ = ("dense", "obstacle", "sparse", "spent", "ways", "zeros")
 
     def __init__(self) -> None:
+        self.zeros = True
         self.ways: list[tuple[Sparsity, Compression]] = []
         self.sparse: list[float] = []
         self.spent, self.dense, self.obstacle = 0.0, float("inf"), ""
@@ -90,7 +93,7 @@ class Memory:
         start = perf_counter()
         plain = tuple(tree_unflatten([t.detach().clone() for t in f.flat], f.spec))
         try:
-            sparsity = sparsity_of(f.first, plain)
+            sparsity = sparsity_of(f.first, plain, self.zeros)
         except TraceError as error:
             self.obstacle = f"its pattern cannot be found: {error}"
             return None
@@ -108,6 +111,14 @@ class Memory:
             return None
         self.ways[:] = [(sparsity, way), *self.ways[: KEPT - 1]]
         return way
+
+    def lacks(self, way: Compression, entries: Iterable[Tensor]) -> bool:
+        """Tell whether a way leaves out what derivatives of its entries need; from then on none will."""
+        if not any([sparsity.guards.zeros for sparsity, other in self.ways if other is way]):
+            return False
+        if any([v.requires_grad for v in entries]):
+            self.zeros = False
+        return not self.zeros
 
     def forget(self, way: Compression) -> None:
         """Remove a way that was found wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from functools import partial, update_wrapper
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -117,7 +118,9 @@ class Jacobian:
                 return None
             start = perf_counter()
             taken = self._take(way, f, True)
-            found = None if taken is None else self._assembled(way, f, taken)
+            found = None
+            if taken is not None and not memory.lacks(way, chain.from_iterable(taken.values)):
+                found = self._assembled(way, f, taken)
             if found is not None:
                 if not (self._sparse or self._prepared):
                     memory.weigh(perf_counter() - start)

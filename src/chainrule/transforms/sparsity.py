@@ -40,8 +40,9 @@ class Notes:
     Attributes
     ----------
     values : dict
-    zeros : dict
-        Where constants are 0 when they are first used; None where they are nowhere, or too large to look at.
+    zeros : dict, optional
+        Where constants are 0 when they are first used; None where they are nowhere, or too large to look at. None in its own
+        place if nobody looks.
     read : dict
         The value of each, in the order in which they were read.
     tracer : Tracer
@@ -50,11 +51,11 @@ class Notes:
 
     __slots__ = ("read", "tracer", "values", "zeros")
 
-    def __init__(self) -> None:
+    def __init__(self, zeros: bool) -> None:
         self.tracer: Any = None
         self.values: dict[Variable, np.ndarray] = {}
         self.read: dict[Variable, np.ndarray] = {}
-        self.zeros: dict[Variable, np.ndarray | None] = {}
+        self.zeros: dict[Variable, np.ndarray | None] | None = {} if zeros else None
 
 
 class _Noted(Readable):
@@ -86,7 +87,7 @@ class _NotingTracer(Tracer):
     def constant(self, value: Any) -> Variable:
         """Return the variable of a value from outside; note where it is 0."""
         variable = super().constant(value)
-        if variable not in self.notes.zeros:
+        if self.notes.zeros is not None and variable not in self.notes.zeros:
             self.notes.zeros[variable] = _zeros_of(self.constants[variable])
         return variable
 
@@ -108,8 +109,8 @@ def _value_of(payload: Any) -> np.ndarray | None:
 
 
 def _zeros_of(constant: Any) -> np.ndarray | None:
-    """Return where a floating constant is 0; None if that is nowhere, or if there are too many elements to look."""
-    if constant.numel() > READ or constant.dtype.numpy.kind not in "fcV":
+    """Return where a constant is 0 that is not differentiated; None if that is nowhere, or if it is too large to look."""
+    if constant.requires_grad or constant.numel() > READ or constant.dtype.numpy.kind not in "fcV":
         return None
     value = _value_of(constant)
     where = None if value is None else value == 0
@@ -122,12 +123,14 @@ class Guards:
     Attributes
     ----------
     expected : list of array
+    zeros : list of (Tensor, array)
+        The constants, and where they were 0.
     """
 
-    __slots__ = ("_graph", "_zeros", "expected")
+    __slots__ = ("_graph", "expected", "zeros")
 
     def __init__(self, graph: Graph, noted: dict[Variable, np.ndarray], zeros: list[tuple[Any, np.ndarray]]):
-        self.expected, self._zeros = list(noted.values()), zeros
+        self.expected, self.zeros = list(noted.values()), zeros
         needed: set[Variable] = set(noted)
         kept: list[Equation] = []
         for equation in reversed(graph.equations):
@@ -141,7 +144,7 @@ class Guards:
 
     def hold(self, inputs: Sequence[Any]) -> bool:
         """Tell whether the values are the same for other inputs, arrays or tensors; False if they were drawn at random."""
-        if not all([np.array_equal(_value_of(constant) == 0, zeros) for constant, zeros in self._zeros]):
+        if not all([np.array_equal(_value_of(constant) == 0, zeros) for constant, zeros in self.zeros]):
             return False
         if not self.expected:
             return True
@@ -216,7 +219,7 @@ def _tensors(args: Any) -> list:
     return [leaf for leaf in tree_flatten(args)[0] if isinstance(leaf, (Tensor, np.ndarray))]
 
 
-def sparsity_of(f: Callable, args: tuple) -> Sparsity:
+def sparsity_of(f: Callable, args: tuple, zeros: bool = True) -> Sparsity:
     """Return the pattern of the Jacobian of `f`, all its results in all its arguments, at these arguments.
 
     Parameters
@@ -224,13 +227,15 @@ def sparsity_of(f: Callable, args: tuple) -> Sparsity:
     f : callable
         Runs once, traced; it may branch on values.
     args : tuple of pytree
+    zeros : bool
+        Leave out what constants multiply by 0. Derivatives of the Jacobian with respect to those constants need it.
 
     Raises
     ------
     TraceError
         A RuntimeError, if `f` cannot be traced: it calls ``backward()``, hands a value to NumPy, writes to outer tensors.
     """
-    notes = Notes()
+    notes = Notes(zeros)
     graph = graph_of(f, args, branches=True, tracer_of=partial(_NotingTracer, notes))
     recorded = notes.tracer
     whole = Graph(graph.inputs, recorded.constants, recorded.equations, [*graph.outputs, *notes.read])
@@ -343,7 +348,7 @@ class _Propagation:
             where = self._where_zero(view.operands, 0)
             return None if where is None else view.op.backend.kernel(where, **view.params)
         if variable in self.constants and variable not in self.zeros:
-            noted = self.notes.zeros.get(variable)
+            noted = self.notes.zeros.get(variable) if self.notes.zeros else None
             is_kept = noted is not None and np.array_equal(noted, _value_of(self.constants[variable]) == 0)
             self.zeros[variable] = noted if is_kept else None
         return self.zeros.get(variable)
