@@ -206,6 +206,7 @@ ASKED = """
 """
 
 
+@pytest.mark.slow
 def test_what_programs_ask_for_beside_mathematics_has_an_answer(tmp_path):
     done = run(ASKED, folder=tmp_path)
     assert (done.stdout, done.stderr) == ("right\n", "")
@@ -307,6 +308,7 @@ NAMED = """
 """
 
 
+@pytest.mark.slow
 def test_classes_name_pytorchs_modules(tmp_path):
     pytest.importorskip("torch")
     ours = run(NAMED, folder=tmp_path)

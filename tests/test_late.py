@@ -43,6 +43,7 @@ def test_methods_of_chapters_are_those_they_attach():
     assert fresh(code) == []
 
 
+@pytest.mark.slow
 def test_chapters_are_read_when_a_name_of_theirs_is_used():
     read = "print('chainrule.functions.reduction.difference' in sys.modules)"
     assert fresh(f"{read}; cr.diff; {read}") == ["False", "True"]
@@ -65,6 +66,7 @@ def test_names_read_late_are_found_once():
     assert fresh("print('diff' in vars(cr)); cr.diff; print('diff' in vars(cr))") == ["False", "True"]
 
 
+@pytest.mark.slow
 def test_all_names_are_had_by_a_star():
     assert fresh("from chainrule import *; print(diff is cr.diff, sort is cr.sort, sin is cr.sin, 'nn' in globals())") == [
         "True", "True", "True", "False",

@@ -200,6 +200,7 @@ def test_unfinished_files_of_crashed_processes_go_after_an_hour(tmp_path):
     assert (old.exists(), young.exists()) == (False, True)
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder(tmp_path):
     code = """
 import sys

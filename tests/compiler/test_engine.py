@@ -291,6 +291,7 @@ def run(code: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not linking.HERE, reason="linked by LLVM")
 def test_what_was_kept_runs_without_llvmlite():
     code = f"""

@@ -364,6 +364,7 @@ assert good and os.waitpid(child, 0)[1] == 0
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_threads_outlive_the_interpreter():
     code = """
 import numpy as np

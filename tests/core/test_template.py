@@ -182,6 +182,7 @@ def broken_otherwise():
     return None
 
 
+@pytest.mark.slow
 def test_the_template_itself_breaks_no_law(remade, monkeypatch):
     remade(TEXT)
     assert broken(monkeypatch, [few[::2] for few in EXAMPLES]) is None

@@ -36,7 +36,7 @@ def test_every_law_of_the_matrix_holds_of_every_function(case):
     assert failures(case) == {}
 
 
-@by_name("case", [*OPS[::64], *FUNCTIONS[::64]])
+@by_name("case", [*OPS[::128], *FUNCTIONS[::128]])
 def test_laws_of_the_matrix_hold_of_some(case):
     assert failures(case) == {}
 

@@ -92,6 +92,7 @@ def files(root):
     return {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.suffix in (".py", ".pyi")}
 
 
+@pytest.mark.slow
 def test_a_new_op_is_one_file_and_generated_ones(tmp_path):
     for name in ("src", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

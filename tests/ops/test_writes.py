@@ -131,6 +131,7 @@ def broken(names, find=writes.wrong_after_a_write):
     return {call.name for call in tried if find(call, call.args, call.kwargs, thorough=True) is not None}
 
 
+@pytest.mark.slow
 def test_a_reshape_without_the_version_of_its_memory_is_found(monkeypatch):
     monkeypatch.setattr(plans, "shared_version", lambda out, x: None)
     for name in ("named", "reshape"):  # their calls are made from the template, in spaces of their own

@@ -31,7 +31,7 @@ def looped(steps):
     return x.sum()
 
 
-@pytest.mark.parametrize("steps", [1, 7, 8, 9, 100, 1000, 3400])
+@pytest.mark.parametrize("steps", [1, 7, 8, 9, 100, 1000, pytest.param(3400, marks=pytest.mark.slow)])
 def test_no_block_shows_many_and_none_is_lost(steps):
     items, root = tree_of(looped(steps))
     assert sorted(item.index for item in root.items()) == list(range(len(items)))

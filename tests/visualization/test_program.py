@@ -51,6 +51,7 @@ def test_the_graph_of_a_pass_is_written_before_it_and_the_program_ends(tmp_path,
     assert shown["summary"]["noGradients"] == ""
 
 
+@pytest.mark.slow
 def test_a_cotangent_that_the_program_gives_is_the_pages(tmp_path):
     source = "import chainrule as cr\nx = cr.ones(2, requires_grad=True)\ny = x * 3\ny.backward(cr.tensor([1.0, 5.0]))\n"
     done, shown = graph(tmp_path, source)
@@ -69,6 +70,7 @@ def test_without_a_pass_it_is_the_graph_of_what_is_left(tmp_path):
     assert [node["op"] for node in shown["nodes"] if node.get("root")] == ["exp"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shown_is_told(tmp_path):
     done, shown = graph(tmp_path, "import chainrule as cr\nx = cr.ones(2)\n")
     assert (done.returncode, shown) == (1, None)

@@ -172,6 +172,7 @@ def test_unrolled_loops_have_few_distinct_nests():
     assert len(sums) == 30 + 29 + 29  # products added to others in their place: each step's two, and the weights' gradients
 
 
+@pytest.mark.slow
 def test_the_code_of_a_loop_does_not_grow_with_its_trips():
     def elementwise(x, w):
         for _ in range(trips):
