@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.core.mode.grad_mode import no_grad
 from chainrule.core.op.declaration import TABLE
 from chainrule.core.tensor.tensor import Tensor, wrap
+from chainrule.core.types.absent import Absent
 from chainrule.core.types.symbol import Symbol
 from chainrule.func.jacobian_plan import real_size
 
@@ -148,7 +149,7 @@ def _check_holomorphic(along_x: Tensor, along_y: Tensor) -> None:
     """Raise if a complex function's derivative along i is not i times that along 1: then no complex matrix holds it."""
     x: Any = bottom(along_x)
     y: Any = bottom(along_y)
-    if not hasattr(x, "dtype") or not x.size:
+    if not hasattr(x, "dtype") or x.__class__ is Absent or not x.size:
         return
     if x.__class__ is Symbol:  # a recording takes note of the answer: calls that replay it ask again
         with no_grad():

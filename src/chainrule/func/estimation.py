@@ -88,12 +88,12 @@ class Estimate:
         None where the function does not return one real number.
     """
 
-    def __init__(self, f: Callable, shapes: tuple, places: int | tuple[int, ...]):
-        self._f, self._shapes, self._places = f, shapes, places
+    def __init__(self, f: Callable, shapes: tuple, named: dict, places: int | tuple[int, ...]):
+        self._f, self._shapes, self._named, self._places = f, shapes, named, places
 
     @cached_property
     def _run(self) -> tuple[Cost, bool]:
-        cost, outs = _measured("value", self._f, self._shapes)
+        cost, outs = self._measured("value", lambda f: f)
         return cost, len(outs) == 1 and outs[0].shape in ((), (1,)) and outs[0].dtype.category == FLOAT
 
     @property
@@ -104,29 +104,40 @@ class Estimate:
     @cached_property
     def gradient(self) -> Cost | None:
         """Of its gradient."""
-        return _measured("gradient", grad(self._f, self._places), self._shapes)[0] if self._run[1] else None
+        return self._measured("gradient", lambda f: grad(f, self._places))[0] if self._run[1] else None
 
     @cached_property
     def jvp(self) -> Cost:
         """Of a directional derivative, which keeps a copy of its tangents."""
         places = (self._places,) if isinstance(self._places, int) else self._places
 
-        def pushed(tangents: tuple, *xs: Any) -> Any:
-            def along(*chosen: Any) -> Any:
-                moved = list(xs)
-                for i, x in zip(places, chosen, strict=True):
-                    moved[i] = x
-                return self._f(*moved)
+        def pushing(f: Callable) -> Callable:
+            def pushed(tangents: tuple, *xs: Any) -> Any:
+                def along(*chosen: Any) -> Any:
+                    moved = list(xs)
+                    for i, x in zip(places, chosen, strict=True):
+                        moved[i] = x
+                    return f(*moved)
 
-            return jvp(along, tuple([xs[i] for i in places]), tangents)
+                return jvp(along, tuple([xs[i] for i in places]), tangents)
+
+            return pushed
 
         tangents = tuple([self._shapes[i] for i in places])
-        return _measured("jvp", pushed, (tangents, *self._shapes), _size(tangents))[0]
+        return self._measured("jvp", pushing, tangents)[0]
 
     @cached_property
     def hessian(self) -> Cost | None:
         """Of its Hessian, taken whole."""
-        return _measured("hessian", hessian(self._f, self._places), self._shapes)[0] if self._run[1] else None
+        return self._measured("hessian", lambda f: hessian(f, self._places))[0] if self._run[1] else None
+
+    def _measured(self, way: str, transform: Callable[[Callable], Callable], *held: Any) -> tuple[Cost, list]:
+        """Return what a transform of the function takes that is given copies of `held` besides, and its results' shapes."""
+
+        def run(*xs: Any, **named: Any) -> Any:
+            return transform(lambda *ys: self._f(*ys, **named))(*xs)
+
+        return _measured(way, run, (*held, *self._shapes), self._named, _size(held))
 
     def __repr__(self) -> str:
         return "\n".join([f"{name:9}{getattr(self, name)}" for name in ("value", "gradient", "jvp")])
@@ -154,7 +165,8 @@ def estimate(f: Callable, *args: Any, argnums: int | tuple[int, ...] = 0, **kwar
     TypeError
         If `f` cannot be called.
     TraceError
-        From what is looked at, as :func:`chainrule.func.trace` on shapes: if values decide a branch, or the shape of a result.
+        From what is looked at, as :func:`chainrule.func.trace` on shapes: if values decide a branch, or the shape of a result;
+        or if the function writes to a tensor from outside through a view.
 
     Notes
     -----
@@ -177,7 +189,7 @@ def estimate(f: Callable, *args: Any, argnums: int | tuple[int, ...] = 0, **kwar
     """
     expect_function(f, "estimate")
     shapes, named = tree_map(_shape_of, args), tree_map(_shape_of, kwargs)
-    return Estimate(lambda *xs: f(*xs, **named), shapes, argnums)
+    return Estimate(f, shapes, named, argnums)
 
 
 def _readable(size: float) -> str:
@@ -205,13 +217,13 @@ def _objects(value: Any) -> int:
     return sys.getsizeof(value) + sum([_objects(v) for v in held if v.__class__ in (tuple, dict)])
 
 
-def _measured(way: str, f: Callable, args: tuple, held: int = 0) -> tuple[Cost, list]:
+def _measured(way: str, f: Callable, args: tuple, kwargs: dict, held: int) -> tuple[Cost, list]:
     """Return what a call takes that holds so many bytes besides, and its results' shapes and dtypes."""
     meter = Meter(way, held)
 
-    def run(*xs: Any) -> Any:
+    def run(*xs: Any, **named: Any) -> Any:
         with _Pulls(meter):
-            result = f(*xs)
+            result = f(*xs, **named)
         meter.result = _size(result)
         return result
 
@@ -222,7 +234,7 @@ def _measured(way: str, f: Callable, args: tuple, held: int = 0) -> tuple[Cost, 
         return tracers[0]
 
     try:
-        graph = graph_of(run, args, tracer_of=tracer_of)
+        graph = graph_of(run, args, kwargs, tracer_of=tracer_of)
     finally:
         for tracer in tracers:
             tracer.forget()
@@ -243,8 +255,10 @@ class Metered(Tracer):
         base = root_of(target)
         if base._level or self.is_inside(base):
             return
+        if target is not base:  # through a view
+            super().before_write(target)
         array = array_of(base).copy()
-        for t in {id(t): t for t in (base, *views_of(base), target)}.values():
+        for t in (base, *views_of(base)):
             state = {name: getattr(t, name) for name in _STATE if hasattr(t, name)}
             self._borrowed.append((t, t.__class__, state, (version_of(t).count, version_of(t).stamp, version_of(t).history)))
             t._meta = copy(meta_of(t))
@@ -287,12 +301,15 @@ class Meter(Inferring):
         Bytes.
     by_op : Counter
         Operations by the op's name.
+    recorded, pulling : bool
+        Whether ops leave nodes; whether a node is pulling back.
     """
 
     def __init__(self, way: str, held: int = 0) -> None:
         super().__init__()
         self.live = self.peak = held + _CALLS[way]
         self.recorded = way in ("gradient", "hessian")
+        self.pulling = False
         self.result = 0
         self.by_op: Counter[str] = Counter()
         self._leases: dict[int, Lease] = {}  # by the `id` of an array that the function made
@@ -303,7 +320,7 @@ class Meter(Inferring):
         made = out if out.__class__ is tuple else (out,)
         for result in made:
             self._let(op, payloads, params, result)
-        self.peak = max(self.peak, self.live + workspace(op, payloads, params, made))
+        self.peak = max(self.peak, self.live + workspace(op, payloads, params, made, self.pulling))
         arrays = [x for x in payloads if hasattr(x, "dtype") and hasattr(x, "shape")]
         dtypes = [getattr(x, "dtype", x.__class__) for x in payloads]
         count = operations(op, [tuple(x.shape) for x in arrays], params, [r.shape for r in made], dtypes)
@@ -343,11 +360,14 @@ class _Pulls(Watcher):
         """Return what a node pulls."""
         meter = self.meter
         taken = pull_workspace(node)
-        if taken is None:
-            return proceed()
-        before, live = meter.peak, meter.live
-        found = proceed()
-        meter.peak = max(before, live + taken, meter.live)
+        before, live, outer = meter.peak, meter.live, meter.pulling
+        meter.pulling = True
+        try:
+            found = proceed()
+        finally:
+            meter.pulling = outer
+        if taken is not None:
+            meter.peak = max(before, live + taken, meter.live)
         return found
 
 

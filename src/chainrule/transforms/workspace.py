@@ -43,12 +43,13 @@ _STEPS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("expn", "shifted_chebyshev_polynomial_w"), (5, 2)),
     "lgamma": (5, 3), "log_gamma_at_rank": (7, 1), "sinc_derivative": (8, 1), "log_ndtr_derivative": (9, 1),
 }  # fmt: skip
+_OF_PULLS = frozenset(("silu_pull",))  # whose kernel a pull calls past native code
 _BUFFERED = frozenset(("standardized", "log_softmax_pull", "softmax_pull", "cat", "stack"))
 _PRODUCTS = frozenset(("mm", "matmul", "bmm", "addmm", "baddbmm"))
 
 
-def workspace(op: Op, operands: list, params: dict, results: tuple) -> int:
-    """Return how many bytes a call's kernel takes beside the results at most."""
+def workspace(op: Op, operands: list, params: dict, results: tuple, pulled: bool = False) -> int:
+    """Return how many bytes a call's kernel takes beside the results at most; `pulled` where a node's pull calls it."""
     if op.name == "random":
         return max(getattr(params["draw"], "bytes", 0) * results[0].size - _bytes(results[0]), 0)
     arrays = [x for x in operands if isinstance(x, Absent) and x.ndim]
@@ -64,13 +65,13 @@ def workspace(op: Op, operands: list, params: dict, results: tuple) -> int:
         return _buffer(results[0])
     if op.kind == ELEMENTWISE:
         buffers = _buffer(results[0]) * len([x for x in arrays if x.shape != results[0].shape or not x.c_contiguous])
-        return buffers + _steps(op, arrays, results[0])
+        return buffers + _steps(op, arrays, results[0], pulled)
     return 0
 
 
-def _steps(op: Op, arrays: list, result: Absent) -> int:
+def _steps(op: Op, arrays: list, result: Absent, pulled: bool) -> int:
     """Return the bytes of an elementwise kernel's temporaries."""
-    if result.size >= NATIVE and isinstance(op.lowering, Expression):
+    if result.size >= NATIVE and isinstance(op.lowering, Expression) and not (pulled and op.name in _OF_PULLS):
         return 0
     numbers, truths = _STEPS.get(op.name, (0, 0))
     return result.size * (numbers * max([x.itemsize for x in (*arrays, result)]) + truths)
@@ -113,6 +114,7 @@ _OWN: dict[str, Callable[[list, tuple], int]] = {
     "sort": lambda arrays, results: 8 * arrays[0].size,  # places
     "topk": lambda arrays, results: 8 * arrays[0].size,
     "euclidean": lambda arrays, results: 2 * _bytes(results[0]),
+    "resample": lambda arrays, results: _bytes(results[0]),
     "outer": lambda arrays, results: 2 * _buffer(results[0]),
     "matrix_exp": lambda arrays, results: 6 * _bytes(arrays[0]),
     "qr": lambda arrays, results: _bytes(arrays[0]),
