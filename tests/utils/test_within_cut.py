@@ -171,7 +171,7 @@ def test_what_was_chosen_for_another_run_gives_the_same_gradients(monkeypatch):
     wanted = gradients(network)
     rng = random.Random(0)
     keepers = iter([bytes([rng.random() < share for _ in range(200)]) for share in (0.1, 0.5, 1)])
-    monkeypatch.setattr(_within, "Keeper", lambda budget, chosen: Keeper(budget, next(keepers)))
+    monkeypatch.setattr(_within, "Keeper", lambda budget, *known: Keeper(budget, next(keepers)))
     for _ in range(3):
         f = within(9_500_000)(network)
         for found, each in zip(gradients(f), wanted, strict=True):

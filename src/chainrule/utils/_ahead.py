@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from math import inf
@@ -58,16 +59,34 @@ class Ahead(Keeper):
 
     def __init__(self, budget: int, times: Sequence[float] = (), chosen: bytes = b""):
         super().__init__(budget, chosen)
+        self.waiting: array = array("q")
         self.least, self.times = 1, times
 
     def over(self) -> None:
         """Take note of the budget that would do."""
         self.least = max(self.least, self.needed())
 
-    def _bring(self, v: int, at: int) -> None:
-        super()._bring(v, at)
+    def hold(self, v: int, payload: Any, value: Any = None) -> None:
+        """Take note of what would be held; what is alive is for the function to go on with."""
+        super().hold(v, GHOST)
+
+    def _used_elsewhere(self) -> int:
+        return sum([known.size for known in self._known.values() if known.v not in self.held])
+
+    def unpack(self, slot: Slot) -> Tensor:
+        """Bring what would have to be there.
+
+        Raises
+        ------
+        Refused
+            If the function asks for it, and not the rehearsed pass.
+        """
+        if not self.done:
+            raise Refused
+        found = super().unpack(slot)
         if self.bytes_held > self.limit():
             self.over()
+        return found
 
     def before_write(self, target: Tensor) -> None:
         """Refuse to write to what has values, or to part of what has none: whose steps are not those of a run with values."""
@@ -86,6 +105,12 @@ class Ahead(Keeper):
             count = operations(step.op, [tuple(x.shape) for x in operands], step.params, [o.shape for o in outs], dtypes)
             taken = _CALL + _OPERATION * count + _BYTE * sum(map(size_of, outs))
         super()._record(step, operands, used, outs, taken)
+        self.waiting.extend([self.alive] * (len(self.steps) - len(self.waiting)))
+        for o, at in zip(outs, self.step_of(first)[0].alias, strict=True):  # type: ignore[union-attr]
+            if o.__class__ is Absent:
+                o.strides  # noqa: B018 - which were to be found of what it was made of, and kept that alive
+                if at >= 0 and o.lease is None:
+                    o.lease = operands[at]  # whose memory is in use as long as a view is
 
     def _run(self, step: Step, first: int, given: list[int], env: dict[int, Any], uses: Counter[int]) -> None:
         self.recomputed += 1
@@ -96,7 +121,7 @@ class Ahead(Keeper):
 
     def rehearse(self, tape: Keeper) -> None:
         """Go through the steps of a tape as a call would, and pass back through them."""
-        saves = 0
+        saves, self.waiting = 0, tape.waiting
         for v, step in enumerate(tape.steps):
             self.steps.append(step)
             self.last.append(-1)
@@ -160,15 +185,15 @@ class Forecast:
         """Find what is best held; or, if the budget is too small, one that is needed and that is enough, or one that is."""
         budget = self.budget
         for i in range(_TRIES):
-            keeper = self._run(Ahead(budget), leaves, spec)
-            if keeper is None:
+            if (keeper := self._run(Ahead(budget), leaves, spec)) is None:
                 return Expected(0)
+            waiting = keeper.waiting
             is_free = not keeper.recomputed
             best = b"" if i else _best(keeper)
             if best or keeper.least <= budget:
                 break
             budget = keeper.least
-        return Expected(int(budget * (1 + _VARIES)) if i else 1, best, is_free)
+        return Expected(int(budget * (1 + _VARIES)) if i else 1, best, is_free, waiting)
 
     def _run(self, keeper: Ahead, leaves: list, spec: Any) -> Ahead | None:
         """Return the keeper after a run of the function, and a pass, without values; None if it cannot run so."""
@@ -205,12 +230,14 @@ class Expected:
         By variable: whether a cut would hold it; empty if nothing was cut.
     is_free : bool
         Whether nothing has to run again, so that there is nothing to choose.
+    waiting : sequence of int or None
+        By variable: the bytes that the function itself goes on with when its step runs, if that is known.
     times : sequence of float
         By variable: what its step took in the first call, for the second to choose by.
     """
 
-    def __init__(self, least: int, chosen: bytes = b"", is_free: bool = True):
-        self.least, self.chosen, self.is_measured = least, chosen, is_free
+    def __init__(self, least: int, chosen: bytes = b"", is_free: bool = True, waiting: Sequence[int] | None = None):
+        self.least, self.chosen, self.is_measured, self.waiting = least, chosen, is_free, waiting
         self.times: Sequence[float] = ()
 
     def learn(self, keeper: Keeper) -> None:

@@ -27,6 +27,8 @@ from chainrule.utils._tape import Constant, Step
 
 STEP, SAVE, NEW = 350, 390, 480  # bytes that the graph and the tape take for a step, a saved value, a step like no other
 PULL = 6  # of the largest values: what is in flight while a node pulls, or a step runs
+OWN = 3  # of these, beside what waits for others
+WIDE = 1  # of what the function goes on with, or of the cotangents that wait for others
 _LEAST = 4  # steps to look for marks among
 _SHARE = 1 / 4  # of the room, for the stretch that has no marks yet
 _FINER = 4  # marks that are set where there is one before
@@ -99,9 +101,12 @@ class Keeper(Holding):
         Bytes for what is held, the records of graph and tape, and what is in flight in a pass.
     chosen : bytes
         By variable: whether it is held, mark or no mark; empty if nothing was chosen.
+    waiting : sequence of int, optional
+        By variable: the bytes that the function itself goes on with, when the step that makes it runs, if that is known. A pass
+        has as many in cotangents that wait for others.
     """
 
-    def __init__(self, budget: int, chosen: bytes = b""):
+    def __init__(self, budget: int, chosen: bytes = b"", waiting: Sequence[int] | None = None):
         super().__init__()
         self.budget, self.plan = budget, Plan(budget)
         self.saves, self.saves_at = array("q"), array("q")  # what nodes saved, and the last step before each saved
@@ -114,6 +119,8 @@ class Keeper(Holding):
         self.units: list[tuple[float, float]] = []  # of stretches between marks: bytes that cross one, and that a unit saves
         self.unit = 1  # steps that the first marks were apart
         self.chosen = chosen
+        self.waiting: Any = waiting
+        self.elsewhere = 0  # bytes in use that are not held, now
         self.chosen_from = 0  # from where there was room for that
         self.position = inf  # what is made from here on is needed no more
         self.done = False
@@ -146,10 +153,15 @@ class Keeper(Holding):
         for v, payload, value in zip(variables, payloads, values, strict=True):
             if v not in self.held and v not in self.constants:
                 self.hold(v, payload, value)
+        self.elsewhere = self._used_elsewhere()
         if self.bytes_held > self.limit():
             self._make_room()
         if self.bytes_held > self.plan.peak:
             self.plan.peak = self.bytes_held
+
+    def _used_elsewhere(self) -> int:
+        """Return the bytes of what is not held, but alive."""
+        return self.alive - self.bytes_held + ENTRY * len(self.held)
 
     def _noted(self) -> None:
         missing = len(self.steps) - len(self.first_save)
@@ -168,7 +180,8 @@ class Keeper(Holding):
     def limit(self) -> float:
         """Return the bytes that may be held: the budget less the records, the gradients, and what a node's pull takes."""
         records = STEP * len(self.steps) + SAVE * len(self.saves) + NEW * self.distinct
-        return self.budget * 31 / 32 - records - self.gradients - PULL * self.largest
+        in_flight = max(PULL * self.largest, WIDE * self.elsewhere + OWN * self.largest)
+        return self.budget * 31 / 32 - records - self.gradients - in_flight
 
     def _make_room(self) -> None:
         """Hold less: first no more what is not saved and was not used of late, then no saved values, then fewer marks."""
@@ -321,6 +334,7 @@ class Keeper(Holding):
         """Take note of the step to which the pass has come: it has no use for what was made later."""
         while self.marks and self.marks[-1] > at:
             self.marks.pop()
+        self.elsewhere = self.waiting[at] if self.waiting and at < len(self.waiting) else 0
         if self.chosen and at + 1 < self.position:
             last, self.position = int(min(self.position, len(self.chosen), len(self.asked))), at + 1
             self._release([v for v in range(at + 1, last) if self.chosen[v] and not self.asked[v]])

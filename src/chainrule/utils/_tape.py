@@ -90,11 +90,12 @@ class Constant(NamedTuple):
 
 
 class Known(ref):
-    """A weak reference to an array, and the variable that it is as long as its memory has this version."""
+    """A weak reference to an array, the variable that it is as long as its memory has this version, and its own bytes."""
 
-    __slots__ = ("count", "key", "v", "version")
+    __slots__ = ("count", "key", "size", "v", "version")
 
     key: int
+    size: int
     v: int
     version: Version | None
     count: int
@@ -114,6 +115,8 @@ class Tape(Watcher):
         How many steps there are unlike all others.
     seconds : float
         How long the steps took.
+    alive : int
+        Bytes of the arrays that steps made and something refers to, while the tape records.
     """
 
     sees_draws = True
@@ -124,13 +127,13 @@ class Tape(Watcher):
         self.steps: list[Any] = []
         self.constants: dict[int, Constant] = {}
         self.last = array("q")
-        self.distinct, self.seconds = 0, 0.0
+        self.distinct, self.seconds, self.alive = 0, 0.0, 0
         self._scalars: dict[int, tuple] = {}
         self._patterns: dict[Any, Step] = {}
         self._views: dict[int, array] = {}  # constants → the variables that lie in their memory
         self._given: tuple = ()
         self._known: dict[int, Known] = {}  # by the id of the array
-        self._forgotten = _forgetting(self._known)
+        self._forgotten = _forgetting(ref(self), self._known)
 
     # -- recording -----------------------------------------------------------------------------------------------------
 
@@ -183,7 +186,7 @@ class Tape(Watcher):
                 root = self.root(used[at])
                 if root in constants:
                     self._views.setdefault(root, array("q")).append(first + k)
-            self._know(o, first + k, version)
+            self._know(o, first + k, version, step.sizes[k])
 
     def _pattern(self, step: Step) -> Step:
         """Return the step like this one that was recorded before, or itself."""
@@ -209,9 +212,10 @@ class Tape(Watcher):
         known = self._known.get(id(payload))
         if known is not None and known() is payload:
             old = known.version
-            if version is None or (version is old and version.count == known.count) or (old is None and version.count == 0):
-                if old is None and version is not None:
-                    known.version = version
+            if version is None or (version is old and version.count == known.count):  # type: ignore[union-attr]
+                return known.v
+            if old is None and version.count == 0:
+                known.version = version
                 return known.v
         elif id(payload) in self._scalars:
             return self._scalars[id(payload)][1]
@@ -234,10 +238,14 @@ class Tape(Watcher):
             kept._ver = version_of(value) if payload.__class__ is np.ndarray else None
         self.constants[v] = Constant(kept, next_id(), size_of(payload), grows)
 
-    def _know(self, payload: Any, v: int, version: Version | None) -> None:
+    def _know(self, payload: Any, v: int, version: Version | None, size: int = 0) -> None:
         if payload.__class__ in ARRAYS:
+            if (before := self._known.get(id(payload))) is not None:  # the same array as another variable
+                size = before.size
+                self.alive -= size
             known = self._known[id(payload)] = Known(payload, self._forgotten)
-            known.key, known.v, known.version = id(payload), v, version
+            known.key, known.v, known.version, known.size = id(payload), v, version, size
+            self.alive += size
             known.count = 0 if version is None else version.count
         elif isinstance(payload, np.generic):
             if len(self._scalars) >= _SCALARS:
@@ -278,12 +286,14 @@ class Tape(Watcher):
         return v
 
 
-def _forgetting(known: dict[int, Known]) -> Callable[[Any], None]:
+def _forgetting(tape: Callable[[], Any], known: dict[int, Known]) -> Callable[[Any], None]:
     """Return what is called with the reference to an array that is gone."""
 
     def forget(gone: Known) -> None:
         if known.get(gone.key) is gone:
             del known[gone.key]
+            if (owner := tape()) is not None:
+                owner.alive -= gone.size
 
     return forget
 

@@ -89,7 +89,7 @@ def within(budget: int, *, ahead: bool = True) -> Callable[[Callable], Callable]
             if not m.record or m.tracer is not None:
                 return function(*args, **kwargs)
             expected = None if forecast is None else forecast.check(args, kwargs)
-            keeper = Keeper(budget, b"" if expected is None else expected.chosen)
+            keeper = Keeper(budget) if expected is None else Keeper(budget, expected.chosen, expected.waiting)
             bounded.plan = keeper.plan  # type: ignore[attr-defined]
             with keeper, saved_tensors_hooks(keeper.pack, keeper.unpack):
                 before = modes()
