@@ -84,7 +84,7 @@ def measured(f, rows):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rounds, st.integers(1, 12), st.booleans(), st.booleans(), st.sampled_from([64, 256, 512]), st.floats(0.1, 0.95))
 def test_the_peak_is_within_the_budget_or_the_call_is_refused(blocks, repeats, branches, by_value, rows, share):
     function = program(blocks, repeats, branches, by_value)
