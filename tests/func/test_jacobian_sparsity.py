@@ -95,6 +95,19 @@ def test_what_was_read_is_told():
     assert jacobian_sparsity(cr.sin).holds(X) is False
 
 
+def test_a_pattern_holds_for_the_other_arguments_that_it_was_found_with():
+    mask = cr.tensor([0.0, 1.0, 0.0, 1.0], dtype=cr.float64)
+    found = jacobian_sparsity(lambda x, mask, k: (1 - mask) * x.roll(k))
+    assert found(X, mask, 1).nnz == 4  # another call may bring another mask
+    assert found.holds(2 * X, mask, 1)
+    assert not found.holds(X, mask, 2)
+    assert not found.holds(X, 1 - mask, 1)
+    mask += 1
+    assert not found.holds(X, mask, 1)
+    assert not found.holds(X.float(), mask - 1, 1)
+    assert jacobian_sparsity(lambda x: (1 - cr.tensor([0.0, 1.0, 0.0, 1.0])) * x)(X).nnz == 2
+
+
 def test_nothing_is_drawn_or_written():
     x, y = X.clone(), cr.zeros(4, dtype=cr.float64)
     cr.manual_seed(3)

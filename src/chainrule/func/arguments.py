@@ -96,6 +96,11 @@ class Call:
         self._func, self._places, self._args, self._kwargs = func, places, args, kwargs
         self.written: list = []
 
+    def others(self) -> list:
+        """Return the arguments that were not chosen."""
+        given = (*enumerate(self._args), *self._kwargs.items())
+        return [a for place, a in given if place not in self._places]
+
     def __call__(self, *chosen: Any) -> Any:
         """Call the function; note what it wrote to the other arguments."""
         own: list = []
@@ -153,6 +158,11 @@ def _position(func: Callable, name: str, args: tuple, kwargs: dict) -> int:
         found = ", ".join(map(repr, (*names, *kwargs)))
         raise RuntimeError(f"Got argname={name!r}, but the call's arguments are {found or 'none'}")
     return names.index(name)
+
+
+def others_of(call: Callable) -> list:
+    """Return the arguments of a call as :func:`choose` gives it that were not chosen."""
+    return call.others() if call.__class__ is Call else []  # type: ignore[attr-defined]
 
 
 def is_one(argnums: Argnums, argnames: Argnames) -> bool:

@@ -16,7 +16,7 @@ from chainrule.core.generator import default_generator
 from chainrule.core.mode.grad_mode import modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.types.tree import tree_unflatten
-from chainrule.func.arguments import Call
+from chainrule.func.arguments import Call, others_of
 from chainrule.func.basis import Directions
 from chainrule.func.choice import compression_of
 from chainrule.func.compressed import Compression, is_traced
@@ -93,7 +93,7 @@ class Memory:
         start = perf_counter()
         plain = tuple(tree_unflatten([t.detach().clone() for t in f.flat], f.spec))
         try:
-            sparsity = sparsity_of(f.first, plain, self.zeros)
+            sparsity = sparsity_of(f.first, plain, self.zeros, closed=not others_of(f.call))
         except TraceError as error:
             self.obstacle = f"its pattern cannot be found: {error}"
             return None

@@ -11,8 +11,8 @@ import numpy as np
 
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.core.tensor.value import check_differentiable
-from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_unflatten
-from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one
+from chainrule.core.types.tree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from chainrule.func.arguments import Argnames, Argnums, check_places, choose, expect_function, is_one, others_of
 from chainrule.func.arrays import tensors_of
 from chainrule.func.discovery import is_plain, untouched
 from chainrule.func.jacobians import Jacobian
@@ -40,6 +40,8 @@ class JacobianSparsity:
         update_wrapper(self, func, updated=())
         self._func, self._argnums, self._argnames, self._has_aux, self._name = func, argnums, argnames, has_aux, name
         self._found: Sparsity | None = None
+        self._known: list = []
+        self._others: list = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pattern at these arguments."""
@@ -53,7 +55,8 @@ class JacobianSparsity:
             return flat
 
         with untouched(f):
-            self._found = sparsity_of(results, f.primals)
+            self._found = sparsity_of(results, f.primals, closed=not others_of(f.call))
+        self._known, self._others = [(t.shape, t.dtype) for t in f.flat], tree_map(_kept, others_of(f.call))
         in_spec = f.spec.children_specs[0] if is_one(self._argnums, self._argnames) else f.spec
         return tree_unflatten([tree_unflatten(row, in_spec) for row in _blocks(self._found)], specs[-1])
 
@@ -82,12 +85,29 @@ class JacobianSparsity:
     def holds(self, *args: Any, **kwargs: Any) -> bool:
         """Tell whether the pattern that the last call found is that at other arguments, too.
 
-        It computes again what `func` read, and no more. False before the first call, for inputs of other shapes, and where
-        what is read was drawn at random.
+        It computes again what `func` read, and no more. False before the first call, for inputs of other shapes or dtypes,
+        where an argument that is not differentiated has another value, and where what is read was drawn at random.
         """
         f = self._function(args, kwargs)
-        same = self._found is not None and self._found.sizes_in == [t.numel() for t in f.flat]
-        return same and self._found.holds(*f.primals)  # type: ignore[union-attr]
+        if self._found is None or self._known != [(t.shape, t.dtype) for t in f.flat]:
+            return False
+        return _are_same(others_of(f.call), self._others) and self._found.holds(*f.primals)
+
+
+def _kept(value: Any) -> Any:
+    """Return a copy of what may be written to."""
+    return np.array(value.detach()) if isinstance(value, Tensor) else value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _are_same(values: list, known: list) -> bool:
+    """Tell whether arguments are those that were kept."""
+    (given, spec), (kept, shape) = tree_flatten(tree_map(_kept, values)), tree_flatten(known)
+    return spec == shape and all(
+        [
+            np.array_equal(a, b) if isinstance(b, np.ndarray) else a.__class__ is b.__class__ and bool(a == b)
+            for a, b in zip(given, kept, strict=True)
+        ]
+    )
 
 
 def _blocks(found: Sparsity) -> list[list[Any]]:

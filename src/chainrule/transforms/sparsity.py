@@ -45,14 +45,17 @@ class Notes:
         place if nobody looks.
     read : dict
         The value of each, in the order in which they were read.
+    closed : bool
+        Whether constants that the function makes are the same at each call: it has no other arguments.
     tracer : Tracer
         Has all equations, those too that only lead to what was read.
     """
 
-    __slots__ = ("read", "tracer", "values", "zeros")
+    __slots__ = ("closed", "read", "tracer", "values", "zeros")
 
-    def __init__(self, zeros: bool) -> None:
+    def __init__(self, zeros: bool, closed: bool) -> None:
         self.tracer: Any = None
+        self.closed = closed
         self.values: dict[Variable, np.ndarray] = {}
         self.read: dict[Variable, np.ndarray] = {}
         self.zeros: dict[Variable, np.ndarray | None] | None = {} if zeros else None
@@ -88,7 +91,8 @@ class _NotingTracer(Tracer):
         """Return the variable of a value from outside; note where it is 0."""
         variable = super().constant(value)
         if self.notes.zeros is not None and variable not in self.notes.zeros:
-            self.notes.zeros[variable] = _zeros_of(self.constants[variable])
+            is_same = self.notes.closed or (isinstance(value, Tensor) and not self.is_inside(value))
+            self.notes.zeros[variable] = _zeros_of(self.constants[variable]) if is_same else None
         return variable
 
     def traced(self, payload: Any, variable: Variable) -> Any:
@@ -219,7 +223,7 @@ def _tensors(args: Any) -> list:
     return [leaf for leaf in tree_flatten(args)[0] if isinstance(leaf, (Tensor, np.ndarray))]
 
 
-def sparsity_of(f: Callable, args: tuple, zeros: bool = True) -> Sparsity:
+def sparsity_of(f: Callable, args: tuple, zeros: bool = True, closed: bool = True) -> Sparsity:
     """Return the pattern of the Jacobian of `f`, all its results in all its arguments, at these arguments.
 
     Parameters
@@ -228,14 +232,17 @@ def sparsity_of(f: Callable, args: tuple, zeros: bool = True) -> Sparsity:
         Runs once, traced; it may branch on values.
     args : tuple of pytree
     zeros : bool
-        Leave out what constants multiply by 0. Derivatives of the Jacobian with respect to those constants need it.
+        Leave out what constants multiply by 0. Not where the Jacobian is to be differentiated with respect to them.
+    closed : bool
+        Whether `f` makes the same constants each time, so that their zeros count, too: not where it has further arguments,
+        which other calls may give other values.
 
     Raises
     ------
     TraceError
         A RuntimeError, if `f` cannot be traced: it calls ``backward()``, hands a value to NumPy, writes to outer tensors.
     """
-    notes = Notes(zeros)
+    notes = Notes(zeros, closed)
     graph = graph_of(f, args, branches=True, tracer_of=partial(_NotingTracer, notes))
     recorded = notes.tracer
     whole = Graph(graph.inputs, recorded.constants, recorded.equations, [*graph.outputs, *notes.read])
