@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -396,3 +400,14 @@ def test_the_mode_may_be_entered_in_a_compiled_function():
     f = cr.compile(step)
     for at in ([0.0, 4.0], [0.0, 4.0], [0.0, 9.0], [16.0, 0.0], [16.0, 0.0]):
         np.testing.assert_allclose(f(cr.tensor(at)).numpy(), [0.5 / np.sqrt(v) if v else 0 for v in at])
+
+
+@pytest.mark.slow
+def test_the_figure_of_the_guide_shows_what_is_found(tmp_path):
+    pytest.importorskip("matplotlib")
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, str(root / "scripts" / "write_safe_figure.py"), str(tmp_path)], check=True)
+    drawn, kept = (folder / "safe-bump.svg" for folder in (tmp_path, root / "docs" / "figures"))
+    titles = [re.findall(r">([a-zA-Z_ ]+: \d+ NaN)<", file.read_text()) for file in (drawn, kept)]
+    assert [title.rpartition(": ")[2] for title in titles[0]] == ["82 NaN", "0 NaN"]
+    assert titles[0] == titles[1], "run: python scripts/write_safe_figure.py"
