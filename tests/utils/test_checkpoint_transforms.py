@@ -44,6 +44,22 @@ def test_captured_values_of_transforms_get_derivatives(style):
 
 @pytest.mark.filterwarnings("ignore:Using backward")
 @pytest.mark.parametrize("style", [True, False])
+def test_second_derivatives_by_a_leaf_that_checkpoints_share_and_their_arguments_are_made_of(style):
+    def run(call):
+        w, x = leaf(), leaf()
+        h = cr.tanh(w * x)
+        for _ in range(2):
+            h = call(lambda h: (w * h).sin() * w * h, h)
+        h.sum().backward(create_graph=True)
+        first, w.grad, x.grad = [w.grad, x.grad], None, None
+        (first[0].square() + first[1].square()).sum().backward()
+        return [g.detach() for g in (*first, w.grad, x.grad)]
+
+    close(run(functools.partial(checkpoint, use_reentrant=style)), run(lambda f, x: f(x)))
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize("style", [True, False])
 def test_a_recorded_backward_can_be_differentiated(style):
     # PyTorch's reentrant checkpoints drop this gradient's history without a word.
     def run(call):

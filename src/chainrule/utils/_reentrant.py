@@ -8,12 +8,13 @@ from typing import Any
 
 from chainrule.amp.autocast_mode import same_settings
 from chainrule.autograd.function import Function
-from chainrule.autograd.gradients import backward, grad
+from chainrule.autograd.gradients import backward
 from chainrule.core.generator import Draws
 from chainrule.core.graph.nodes import LEAF_EDGE, PORT
 from chainrule.core.mode.grad_mode import enable_grad, is_grad_enabled, modes, no_grad, scope, set_modes
 from chainrule.core.tensor.tensor import Tensor
 from chainrule.transforms.accumulate import accumulate
+from chainrule.transforms.gradient import gradients_of
 from chainrule.transforms.hook_calls import RUNNING
 from chainrule.transforms.paths import edge_of
 from chainrule.transforms.watched import found_at
@@ -80,7 +81,7 @@ class CheckpointFunction(Function):
 def _recorded_pass(outputs: list, gs: list, args: list, inputs: list) -> list:
     """Return the arguments' gradients, with histories; captured leaves have theirs added."""
     leaves = _leaves_before(outputs, {id(t._node) for t in inputs})
-    found = grad(outputs, inputs + leaves, gs, create_graph=True, allow_unused=True)
+    found = gradients_of(outputs, inputs + leaves, gs, True, True, inner=True)
     accumulate([(leaf, g, True) for leaf, g in zip(leaves, found[len(inputs) :], strict=True) if g is not None], 0, True)
     own = {id(t): g for t, g in zip(inputs, found[: len(inputs)], strict=True)}
     return [own.get(id(a)) for a in args]
