@@ -12,26 +12,28 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 import numpy as np
 from rich.progress import Progress
 from sklearn.datasets import load_diabetes
 
 import chainrule as cr
-from chainrule.distributions import Distribution, Normal
+from chainrule.distributions import Normal
 from chainrule.func import grad, grad_and_value, hessian, vmap
 
 CHAINS = 4
-Distribution.set_default_validate_args(False)  # under `vmap`, numbers are those of all chains: nothing can branch on them
 
 
 def density_of(x: cr.Tensor, y: cr.Tensor):
     """Return the logarithm of the posterior density, of the weights and then the logarithm of the noise's deviation."""
+    # Under `vmap`, numbers are those of all chains: no check of arguments can branch on them.
+    normal = partial(Normal, validate_args=False)
 
     def density(q: cr.Tensor) -> cr.Tensor:
         weights, log_noise = q[:-1], q[-1]
-        prior = Normal(0.0, 10.0).log_prob(weights).sum() + Normal(0.0, 3.0).log_prob(log_noise)
-        return prior + Normal(x @ weights, log_noise.exp()).log_prob(y).sum()
+        prior = normal(0.0, 10.0).log_prob(weights).sum() + normal(0.0, 3.0).log_prob(log_noise)
+        return prior + normal(x @ weights, log_noise.exp()).log_prob(y).sum()
 
     return density
 

@@ -119,9 +119,14 @@ def test_safe_counts_the_traps_that_each_library_gets_right(capsys):
 def test_sparse_prints_the_families_beside_the_dense_derivative(capsys):
     main(["sparse", "--quick", "--peers", "", "--only", "arrow", "rosen"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("arrow", "rosenbrock"))]
-    assert [row[0] for row in rows] == ["arrow", "rosenbrock"]
-    assert [row[2] for row in rows] == ["58"] * 2
-    assert all(row[-1] == "x)" for row in rows)  # of the dense derivative
+    assert [f"{row[0]} {row[3]}" for row in rows] == [
+        "arrow chainrule",
+        "arrow chainrule,",
+        "rosenbrock chainrule",
+        "rosenbrock chainrule,",
+    ]
+    assert {row[2] for row in rows} == {"58"}
+    assert [row[-1] == "x)" for row in rows] == [True, False] * 2  # of the dense derivative
     with pytest.raises(SystemExit, match="the families are tridiagonal, arrow"):
         main(["sparse", "--only", "nonsense"])
 
